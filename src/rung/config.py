@@ -1,0 +1,184 @@
+"""Settings. One field here is one YAML key, one command-line flag and one help line.
+
+`Settings` holds all of them with their defaults; ``None`` means "rung chooses, and says what it chose".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from rung.errors import UsageError, nearest
+
+RUNGS = ("zero-shot", "few-shot", "lora", "full")
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def parse_duration(value: Any) -> Any:
+    """Seconds from ``90``, ``"90s"``, ``"15m"`` or ``"1h30m"``; ``"none"`` means no limit."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if text in {"none", "unlimited"}:
+        return None
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError("write a time such as 90s, 15m or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _comma_list(value: Any) -> Any:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [value] if isinstance(value, int) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
+Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_comma_list)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """Everything that can be asked of rung, and the defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str = Field(
+        "smollm2-135m-instruct", description="Base model: a catalog name, a folder, a GGUF file or a hub id."
+    )
+    task: Literal["classification", "extraction", "api_call", "translation", "generation"] | None = Field(
+        None, description="What the rows ask for; inferred from the train rows if not given."
+    )
+    test: Path | None = Field(
+        None, description="File of held-out rows; otherwise a part of FILE is held out."
+    )
+    format: str | None = Field(None, description="Format of the rows; detected if not given.")
+    rungs: Names = Field(RUNGS, min_length=1, description="Rungs to try, separated by commas.")
+    method: str = Field("lora", description="How to tune: lora or full.")
+    budget: Annotated[Finite | None, BeforeValidator(parse_duration)] = Field(
+        1800.0, gt=0, description="Time for the whole climb, such as 15m or 2h; none for no limit."
+    )
+    output: Path | None = Field(None, description="Run folder; runs/<file>-<fingerprint> if not given.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of every random choice.")
+    epochs: Finite | None = Field(
+        None, gt=0, le=1000, description="Passes over the train rows; fitted into the budget if not given."
+    )
+    learning_rate: Finite | None = Field(
+        None, gt=0, le=1, description="Peak learning rate; the method's own if not given."
+    )
+    rank: int = Field(16, ge=1, le=1024, description="LoRA rank.")
+    alpha: Finite = Field(32.0, gt=0, description="LoRA alpha: the update is scaled by alpha / rank.")
+    rslora: bool = Field(False, description="Scale LoRA by alpha / sqrt(rank) instead.")
+    targets: Names = Field(
+        (), description="Names of the linear layers to adapt, separated by commas; all if not given."
+    )
+    batch_tokens: int | None = Field(
+        None, ge=1, description="Tokens per optimizer step; chosen from the data if not given."
+    )
+    warmup: Finite = Field(
+        0.06, ge=0, le=1, description="Share of the steps in which the learning rate rises."
+    )
+    weight_decay: Finite = Field(0.0, ge=0, le=1, description="AdamW weight decay.")
+    max_grad_norm: Finite = Field(1.0, gt=0, description="Gradient norm is clipped to this.")
+    max_length: int | None = Field(
+        None, ge=8, description="Longest row in tokens; the base's context if not given."
+    )
+    long_rows: Literal["refuse", "drop"] = Field(
+        "refuse", description="What to do with rows longer than that."
+    )
+    dev_fraction: Finite = Field(
+        0.15, gt=0, lt=0.5, description="Share of the rows on which choices are made."
+    )
+    test_fraction: Finite = Field(
+        0.2, gt=0, lt=0.5, description="Share of the rows held out where no test file is given."
+    )
+    max_dev: int = Field(200, ge=10, description="Most dev rows used.")
+    max_test: int = Field(1000, ge=10, description="Most test rows used.")
+    shots: Counts = Field(
+        (2, 4, 8, 16), description="Numbers of few-shot examples to choose from, separated by commas."
+    )
+    max_new_tokens: int | None = Field(
+        None, ge=1, le=8192, description="Longest answer in tokens; from the targets in train if not given."
+    )
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="Number format of the base; auto takes the faster one."
+    )
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; all cores if not given.")
+    checkpoint_seconds: Finite = Field(60.0, gt=0, description="Seconds between checkpoints.")
+    price_per_hour: Finite | None = Field(
+        None, ge=0, description="What an hour of this machine costs, for the money column."
+    )
+    currency: str = Field("USD", description="Currency of that price.")
+
+
+def load_settings(config: Path | None, flags: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    """Settings from a YAML file and flags (flags win; ``None`` flags are left out).
+
+    Returns the settings and what was asked, without defaults, as plain values.
+    Raises `UsageError` on an unknown key (with the nearest name), a wrong value or an unreadable file.
+    """
+    asked: dict[str, Any] = {}
+    if config is not None:
+        asked.update(_read_yaml(config))
+    asked.update({key: value for key, value in flags.items() if value is not None})
+    settings = make_settings(asked, where=str(config) if config else "")
+    return settings, settings.model_dump(mode="json", include=set(asked))
+
+
+def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
+    """Checked settings. Raises `UsageError`."""
+    known = Settings.model_fields
+    for key in asked:
+        if key not in known:
+            raise UsageError(
+                f"unknown setting {key!r}.{nearest(str(key), known)}",
+                where=where,
+                fix="See `rung climb --help` for all settings",
+            )
+    try:
+        settings = Settings(**asked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise UsageError(
+            f"setting {name!r} cannot be {asked.get(name)!r}: {first['msg']}",
+            where=where,
+            fix=str(known[name].description),
+        ) from None
+    for rung in settings.rungs:
+        if rung not in RUNGS:
+            raise UsageError(
+                f"unknown rung {rung!r}.{nearest(rung, RUNGS)}", fix=f"Known: {', '.join(RUNGS)}"
+            )
+    return settings
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read the config: {error.strerror}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("the config is not UTF-8 text", where=str(path)) from error
+    if len(text) > 100_000 or re.search(r"(^|[\s\[{,:-])[&*]\w", text):
+        raise UsageError(
+            "the config is too large or uses YAML anchors", where=str(path), fix="Write plain keys and values"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(
+            f"the config is not YAML: {' '.join(str(error).split())}", where=str(path)
+        ) from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UsageError("the config must be a list of `key: value` lines", where=str(path))
+    return {str(key).replace("-", "_"): item for key, item in value.items()}

@@ -1,0 +1,101 @@
+"""Which device, number format and how many threads: chosen by a short probe that says why."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch.nn.functional import linear
+
+from rung.errors import UsageError
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where and how to compute."""
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+    why: str  # one sentence for the screen
+
+    @property
+    def precision(self) -> str:
+        return "bf16" if self.dtype is torch.bfloat16 else "fp32"
+
+
+def choose(precision: Precision = "auto", threads: int | None = None) -> Device:
+    """Pick device and dtype; sets torch's thread count. Raises `UsageError` on a senseless thread count."""
+    if threads is not None and threads > 4 * (os.cpu_count() or 1):
+        raise UsageError(
+            f"{threads} threads on {os.cpu_count()} cores", fix="Leave --threads out to use every core"
+        )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    count = torch.get_num_threads()
+    if torch.cuda.is_available():
+        dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+        return Device(torch.device("cuda"), dtype, count, f"{torch.cuda.get_device_name()}, {_name(dtype)}")
+    device = torch.device("cpu")
+    if precision != "auto":
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        return Device(device, dtype, count, f"CPU, {count} threads, {_name(dtype)} as asked")
+    fast, slow = _rate(torch.bfloat16), _rate(torch.float32)
+    dtype = torch.bfloat16 if fast > 1.2 * slow else torch.float32
+    rates = f"bf16 multiplies at {fast:.0f} GFLOP/s here, fp32 at {slow:.0f}"
+    why = f"CPU, {count} threads, {_name(dtype)}: {rates}"
+    return Device(device, dtype, count, why)
+
+
+def describe() -> dict[str, str | int]:
+    """The machine in words, without its name."""
+    facts: dict[str, str | int] = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "memory_bytes": _memory(),
+    }
+    if torch.cuda.is_available():
+        facts["gpu"] = torch.cuda.get_device_name()
+    return facts
+
+
+def _rate(dtype: torch.dtype) -> float:
+    """GFLOP/s of a linear layer of the usual shape, best of a few runs in about 25 ms."""
+    x, w = torch.randn(256, 576).to(dtype), torch.randn(1536, 576).to(dtype)
+    linear(x, w)
+    best, end = float("inf"), time.perf_counter() + 0.025
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        linear(x, w)
+        best = min(best, time.perf_counter() - start)
+    return 2 * 256 * 576 * 1536 / best / 1e9
+
+
+def _name(dtype: torch.dtype) -> str:
+    return "bf16" if dtype is torch.bfloat16 else "fp32"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0

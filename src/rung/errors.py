@@ -1,0 +1,74 @@
+"""The errors a user can meet, each one paragraph: what, where, why, what to do.
+
+    RungError            1  a bug, or an error that has no better name
+    ├── UsageError       2  a command line or a setting that cannot be used
+    ├── DataError        3  a file of examples that cannot be used
+    ├── BaseModelError   4  a base that cannot be loaded
+    │   └── AdapterError 4  an adapter that cannot be loaded
+    ├── VerifyError      5  something that was written does not answer as it should
+    ├── ResourceError    6  not enough disk, memory or time
+    └── ResumeError      7  a run that cannot go on as asked
+
+The number is the process's exit code.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RungError(Exception):
+    """Base of all user-facing errors; ``str(error)`` is one paragraph for the screen."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", fix: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.why = why
+        self.fix = fix
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return " ".join(_sentence(part) for part in (head, self.why, self.fix) if part)
+
+
+class UsageError(RungError):
+    exit_code = 2
+
+
+class DataError(RungError):
+    exit_code = 3
+
+
+class BaseModelError(RungError):
+    exit_code = 4
+
+
+class AdapterError(BaseModelError):
+    exit_code = 4
+
+
+class VerifyError(RungError):
+    exit_code = 5
+
+
+class ResourceError(RungError):
+    exit_code = 6
+
+
+class ResumeError(RungError):
+    exit_code = 7
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?", ":")) else text + "."
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for the known word closest to `word`, or an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,282 @@
+"""Frozen records that cross borders between the rooms of the house; no torch, no behaviour.
+
+Everything that is written to disk is one of these, turned to JSON by `to_json` and checked on the
+way back by `from_json`.  Absent is ``None``, never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from rung.errors import DataError
+
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+TaskKind = Literal["classification", "extraction", "api_call", "translation", "knowledge", "generation"]
+ScoreStatus = Literal["ok", "unparsed", "truncated", "error"]
+RungStatus = Literal["ok", "failed", "skipped"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of the user's data; its last assistant turn is the target."""
+
+    id: str  # hex content hash of the messages
+    messages: tuple[Message, ...]
+    row: int  # 1-based: the line of a JSONL file, the record of any other
+    source: str = ""  # name of the file, without folders
+
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """The turns before the target."""
+        return self.messages[:-1]
+
+    @property
+    def target(self) -> str:
+        """The text to learn."""
+        return self.messages[-1].content
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the examples ask for, inferred from the train rows or said by the user."""
+
+    kind: TaskKind
+    why: str  # one sentence for the screen
+    metrics: tuple[str, ...]  # names in the metric registry; the first is the primary one
+    labels: tuple[str, ...] = ()  # classification: every target seen in train, most frequent first
+    fields: tuple[str, ...] = ()  # extraction: JSON keys, most frequent first; translation: (from, to)
+    functions: tuple[str, ...] = ()  # api_call: function or command names, most frequent first
+
+    @property
+    def primary(self) -> str:
+        return self.metrics[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An example as tokens. ``mask[i]`` is true where ``ids[i]`` is a token to be learned."""
+
+    example_id: str
+    ids: tuple[int, ...]
+    mask: tuple[bool, ...]
+
+    @property
+    def prompt_length(self) -> int:
+        """Number of tokens before the first target token."""
+        return self.mask.index(True)
+
+    @property
+    def targets(self) -> int:
+        """Number of target tokens."""
+        return sum(self.mask)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model answered to one prompt."""
+
+    example_id: str
+    text: str
+    tokens: int  # generated, the end of turn included; 0 where labels were scored instead
+    truncated: bool = False  # the token limit came before the end of turn
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One completion, graded. A model that misses the format is `unparsed`: wrong, and counted apart.
+    `error` is a fault of the grader: the row is left out of every mean."""
+
+    example_id: str
+    status: ScoreStatus
+    values: Mapping[str, float] = field(default_factory=dict)  # per metric that is a mean over rows
+    answer: str | None = None  # what was understood, in the task's own words
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number with its 95% interval; all ``None`` where there was nothing to measure."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0  # rows behind it
+    higher_is_better: bool = True
+    unit: str = ""  # "" for a share of 1, "points" for 0-100 scales, "nats/token", ...
+    note: str = ""  # for example sacrebleu's signature
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a rung used; ``None`` where it was not measured."""
+
+    seconds: float | None = None  # wall clock, all of it
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+    train_tokens: int | None = None  # tokens seen in training, all epochs
+    peak_memory_bytes: int | None = None  # resident set of the process at its highest
+    trainable_parameters: int | None = None
+    adapter_bytes: int | None = None
+    money: float | None = None
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The forecast of a rung, made before it runs."""
+
+    rung: str
+    fits: bool
+    seconds: float | None = None
+    train_rows: int = 0
+    epochs: float = 0.0
+    train_tokens: int = 0
+    dev_rows: int = 0
+    test_rows: int = 0
+    memory_bytes: int | None = None
+    money: float | None = None
+    why: str = ""  # why it does not fit, or what was reduced
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One point of a learning curve."""
+
+    step: int
+    tokens: int
+    seconds: float
+    train_loss: float | None = None  # nats per target token since the point before
+    dev_loss: float | None = None  # nats per target token
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One choice made on dev: what was tried and what each scored."""
+
+    name: str  # for example "k" or "answer by"
+    chosen: str
+    tried: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One test row as one rung answered it: a line of predictions/<rung>.jsonl."""
+
+    example_id: str
+    text: str
+    status: ScoreStatus
+    answer: str | None
+    values: Mapping[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one rung measured: results/<rung>.json."""
+
+    rung: str  # "zero-shot", "few-shot", "lora", "full", ...
+    method: str  # "prompt", "lora", "full", ...
+    status: RungStatus
+    order: int  # place on the ladder, cheapest first
+    base: str
+    fingerprint: str
+    reason: str = ""  # why it failed or was skipped
+    primary: Measure | None = None
+    metrics: tuple[Measure, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)  # rows by score status
+    cost: Cost = field(default_factory=Cost)
+    quote: Quote | None = None
+    choices: tuple[Choice, ...] = ()
+    forgetting: tuple[Measure, ...] = ()  # "kl" in nats/token and "top1_agreement"; empty if not tuned
+    curve: tuple[CurvePoint, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)  # settings as the user gave them
+    applied: Mapping[str, Any] = field(default_factory=dict)  # settings as used
+    notes: tuple[str, ...] = ()
+    started: str = ""  # ISO 8601, UTC
+    finished: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two rungs on the same test rows; `difference` is first minus second, in the primary metric."""
+
+    first: str
+    second: str
+    difference: Measure
+    p_value: float | None = None
+    test: str = ""  # "exact McNemar" or "paired bootstrap"
+    distinguishable: bool = False
+    rows_needed: int | None = None  # rough number of test rows that would tell them apart
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The recommendation, drawn from results alone."""
+
+    recommended: str | None  # a rung, or None where nothing can be said
+    sentence: str
+    reasons: tuple[str, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    best: str | None = None
+    best_prompting: str | None = None
+    conclusive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a report needs besides the results: run.json."""
+
+    name: str
+    task: Task
+    base: str
+    data: Mapping[str, Any] = field(default_factory=dict)  # file names, counts, drops, samples
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    applied: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    started: str = ""
+    finished: str = ""
+    seconds: float | None = None
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def to_json(record: Any) -> Any:
+    """A record as plain JSON values."""
+    return _adapter(type(record)).dump_python(record, mode="json")  # type: ignore[arg-type]
+
+
+def from_json(kind: type[T], value: Any, where: str = "") -> T:
+    """A record of `kind` from JSON values. Raises `DataError` where they do not fit."""
+    try:
+        return _adapter(kind).validate_python(value)  # type: ignore[no-any-return, arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        field_name = ".".join(str(part) for part in first["loc"])
+        raise DataError(
+            f"{kind.__name__} field {field_name!r}: {first['msg']}",
+            where=where,
+            fix="The file was written by another version of rung or changed by hand; delete it and run again",
+        ) from error

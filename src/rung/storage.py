@@ -1,0 +1,339 @@
+"""The only writer of files of a run: a file or a folder is there whole, or not at all.
+
+A file is written beside its place, synced and renamed over it.  A folder gets a ``manifest.json`` with the
+size and sha256 of every file, and is renamed into place as the last step, so a power cut leaves either
+nothing or a folder that `verify_folder` accepts.  Tests set `fault` to fail or stop at any single operation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rung.errors import DataError, ResourceError, ResumeError
+
+MANIFEST = "manifest.json"
+LOCK = "lock.json"
+fault: Callable[[str, Path], None] | None = None  # called before each operation: (name, path)
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hex sha256 of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """16 hex digits that stand for a JSON value, whatever the order of its keys."""
+    return sha256_bytes(json.dumps(value, sort_keys=True, default=str).encode())[:16]
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in a file. Raises `DataError` where it is not one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"not a JSON file: {error}", where=path.name, fix="Delete the file and run the same command again"
+        ) from error
+
+
+def read_jsonl(path: Path) -> list[Any]:
+    """The JSON values of a file with one on each line. Raises `DataError` where a line is not one."""
+    values = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        try:
+            values += [json.loads(line)] if line.strip() else []
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"line {number} is not JSON: {error}", where=path.name) from error
+    return values
+
+
+def write_file(path: Path, data: bytes | str) -> None:
+    """Write a file whole or not at all. Raises `ResourceError` where the disk refuses."""
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        _make_folder(path.parent)
+        try:
+            _write_synced(temporary, raw)
+            _step("rename", path)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def as_json(value: Any) -> bytes:
+    """A JSON value, indented for people."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n").encode()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON value to a file."""
+    write_file(path, as_json(value))
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    """Write one JSON value a line."""
+    write_file(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def write_folder(path: Path, files: Mapping[str, bytes | Callable[[Path], None]]) -> None:
+    """Write a folder with a manifest, whole or not at all; a folder that is there is replaced.
+
+    A callable is given the path it has to write. Raises `ResourceError` where the disk refuses.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        _make_folder(path.parent)
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            _fill_folder(temporary, files)
+            _replace_folder(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def verify_folder(path: Path) -> None:
+    """Check a folder against its manifest. Raises `ResumeError` that names the file that differs."""
+    try:
+        files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
+        listed = [(name, facts["bytes"], facts["sha256"]) for name, facts in files.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResumeError("the folder has no readable manifest", where=path.name) from error
+    for name, size, digest in listed:
+        file = path / name
+        if not file.is_file() or file.stat().st_size != size or sha256_file(file) != digest:
+            raise ResumeError(f"{name} is missing or was changed after it was written", where=path.name)
+
+
+def newest_folder(parent: Path, prefix: str) -> tuple[Path | None, list[str]]:
+    """The folder ``<prefix><number>`` with the highest number that verifies, and notes on those skipped."""
+    skipped: list[str] = []
+    numbered = sorted(
+        (int(folder.name[len(prefix) :]), folder)
+        for folder in parent.glob(f"{prefix}*")
+        if folder.name[len(prefix) :].isdigit()
+    )
+    for _, folder in reversed(numbered):
+        try:
+            verify_folder(folder)
+        except ResumeError as error:
+            skipped.append(str(error))
+        else:
+            return folder, skipped
+    return None, skipped
+
+
+class RunFolder:
+    """The folder of one run: claimed by a fingerprint of what was asked, used by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def file(self, *parts: str) -> Path:
+        """A path inside the run folder."""
+        return self.path.joinpath(*parts)
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Append one line to events.jsonl."""
+        line = json.dumps({"time": now(), "event": kind, **fields}, ensure_ascii=False, default=str)
+        path = self.file("events.jsonl")
+        with _explained(path):
+            _step("append", path)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    @contextmanager
+    def claimed(self, mark: str, asked: Mapping[str, Any]) -> Iterator[bool]:
+        """Hold the folder for a run with fingerprint `mark`; yields whether the run had begun before.
+
+        A run that fails before it has written anything leaves no folder behind.
+        Raises `ResumeError` if the folder belongs to another run, holds other files, or is in use.
+        """
+        begun = self._check_owner(mark, asked)
+        if not begun:
+            write_json(self.file("claim.json"), {"fingerprint": mark, "asked": dict(asked)})
+        lock = self.file(LOCK)
+        with _explained(lock):
+            _take_lock(lock)
+        try:
+            yield begun
+        except BaseException:
+            if not begun and {file.name for file in self.path.iterdir()} <= {"claim.json", LOCK}:
+                self.file("claim.json").unlink()
+                lock.unlink(missing_ok=True)
+                with suppress(OSError):
+                    self.path.rmdir()
+            raise
+        finally:
+            lock.unlink(missing_ok=True)
+
+    def _check_owner(self, mark: str, asked: Mapping[str, Any]) -> bool:
+        claim = self.file("claim.json")
+        if not claim.exists():
+            if self.path.exists() and (not self.path.is_dir() or any(map(_is_content, self.path.iterdir()))):
+                raise ResumeError(
+                    "the output folder holds other files", where=str(self.path), fix="Give another --output"
+                )
+            return False
+        was = read_json(claim)
+        if was["fingerprint"] == mark:
+            return True
+        before, after = was["asked"], json.loads(json.dumps(dict(asked), default=str))
+        changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+        raise ResumeError(
+            "the output folder belongs to another run",
+            where=str(self.path),
+            why=f"It was started with other values of: {', '.join(changed) or 'rung itself'}",
+            fix="Give another --output, or delete the folder",
+        )
+
+
+def _is_content(path: Path) -> bool:
+    """Whether a file is more than what a stopped write left behind."""
+    return not (path.name.startswith(".") and path.name.endswith(".tmp"))
+
+
+def free_bytes(path: Path) -> int:
+    """Free disk space where `path` is or will be."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _take_lock(lock: Path) -> None:
+    mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+    for _ in range(2):
+        try:
+            _step("lock", lock)
+            with lock.open("x", encoding="utf-8") as file:
+                json.dump(mine, file)
+            return
+        except FileExistsError:
+            if _is_held(lock):
+                raise ResumeError(
+                    "another process is using the run folder",
+                    where=str(lock.parent),
+                    fix=f"Wait for it, or stop it; if it is gone for sure, delete {LOCK} there",
+                ) from None
+            lock.unlink(missing_ok=True)
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        held = json.loads(lock.read_text(encoding="utf-8"))
+        if held["host"] != socket.gethostname():
+            return True
+        if held["pid"] == os.getpid():
+            return False
+        os.kill(held["pid"], 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return False
+    return True
+
+
+def _fill_folder(folder: Path, files: Mapping[str, bytes | Callable[[Path], None]]) -> None:
+    _make_folder(folder)
+    listed = {}
+    for name, content in files.items():
+        target = folder / name
+        _make_folder(target.parent)
+        if callable(content):
+            _step("write", target)
+            content(target)
+            _sync(target)
+        else:
+            _write_synced(target, content)
+        listed[name] = {"bytes": target.stat().st_size, "sha256": sha256_file(target)}
+    manifest = {"schema": 1, "written": now(), "files": listed}
+    _write_synced(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
+    _sync_folder(folder)
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        _step("rename", old)
+        path.replace(old)
+    try:
+        _step("rename", path)
+        temporary.replace(path)
+    except BaseException:
+        if old.exists():
+            old.replace(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    _step("open", path)
+    with path.open("wb") as file:
+        _step("write", path)
+        file.write(data)
+        file.flush()
+        _step("fsync", path)
+        os.fsync(file.fileno())
+
+
+def _sync(path: Path) -> None:
+    _step("fsync", path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _make_folder(path: Path) -> None:
+    if not path.is_dir():
+        _step("mkdir", path)
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def _step(name: str, path: Path) -> None:
+    if fault is not None:
+        fault(name, path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            fix="Make room or choose another --output, then run the same command again; finished work stays",
+        ) from error

@@ -1,0 +1,58 @@
+"""Fixtures for every room."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import letters
+from rung.bases import catalog
+
+if TYPE_CHECKING:
+    from rung.ladder.climb import Climbed
+
+
+@pytest.fixture(scope="session")
+def default_base_folder() -> Path:
+    """The converted default base; tests that use it carry ``@pytest.mark.base``."""
+    if os.environ.get("RUNG_TEST_NO_BASE"):
+        pytest.skip("RUNG_TEST_NO_BASE is set")
+    folder = catalog.folder_of(catalog.DEFAULT)
+    if folder is None:
+        pytest.skip(f"the default base is not in the cache; get it with: rung bases get {catalog.DEFAULT}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def test_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the tests' own, filled by the first climb."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def own_cache(test_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keeps the user's cache out of a test."""
+    monkeypatch.setenv("RUNG_CACHE", str(test_cache))
+    return test_cache
+
+
+@pytest.fixture(scope="session")
+def letters_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 rows of the task of `letters`."""
+    return letters.write_csv(tmp_path_factory.mktemp("data") / "letters.csv")
+
+
+@pytest.fixture(scope="session")
+def climbed(
+    letters_csv: Path, test_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Climbed]:
+    """One climb of all four rungs on `letters_csv`, for everyone to look at and nobody to change."""
+    from rung.ladder.climb import climb
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNG_CACHE", str(test_cache))
+        yield climb(letters_csv, output=tmp_path_factory.mktemp("runs") / "letters", **letters.FAST)

@@ -1,0 +1,142 @@
+"""Settings: one field is one YAML key and one flag; what cannot be used is named, with the nearest name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rung.config import RUNGS, Settings, load_settings, make_settings, parse_duration
+from rung.errors import UsageError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "rung.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90.0), ("90s", 90.0), ("15m", 900.0), ("1h30m", 5400.0), ("1.5h", 5400.0), (" 2H ", 7200.0)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+    assert make_settings({"budget": text}).budget == seconds
+
+
+@pytest.mark.parametrize("text", ["none", "unlimited", None])
+def test_no_budget_means_no_limit(text: str | None) -> None:
+    assert make_settings({"budget": text}).budget is None
+
+
+@pytest.mark.parametrize("text", ["", "soon", "15 m", "-5", "5d", "1h30", "nan", "inf"])
+def test_a_time_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="setting 'budget' cannot be"):
+        make_settings({"budget": text})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("budget", 0),
+        ("epochs", 0),
+        ("epochs", float("nan")),
+        ("learning_rate", float("inf")),
+        ("learning_rate", 2),
+        ("rank", 0),
+        ("rank", 1.5),
+        ("seed", -1),
+        ("warmup", 1.1),
+        ("dev_fraction", 0.5),
+        ("precision", "fp8"),
+        ("long_rows", "cut"),
+        ("max_dev", 3),
+        ("shots", "2,x"),
+        ("shots", "0,-1"),
+        ("rungs", ""),
+        ("threads", 0),
+        ("task", "guess"),
+    ],
+)
+def test_values_out_of_range_are_refused_with_the_help_line(key: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"setting '{key}' cannot be") as caught:
+        make_settings({key: value})
+    assert (Settings.model_fields[key].description or "") in str(caught.value)
+
+
+def test_every_setting_has_a_help_line_and_a_usable_default() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+    assert make_settings(make_settings({}).model_dump(mode="json")) == make_settings({})
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        make_settings({}).rank = 2
+
+
+def test_names_and_counts_from_text_or_lists() -> None:
+    assert make_settings({"rungs": "lora, full"}).rungs == ("lora", "full")
+    assert make_settings({"rungs": ["lora"]}).rungs == ("lora",)
+    assert make_settings({"shots": "2,4"}).shots == (2, 4)
+    assert make_settings({"shots": 4}).shots == (4,)
+    assert make_settings({}).rungs == RUNGS
+
+
+def test_unknown_rung_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"unknown rung 'loar'\. Did you mean 'lora'\?"):
+        make_settings({"rungs": "loar"})
+
+
+def test_unknown_key_names_the_nearest_and_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "learnig-rate: 0.1\n")
+    with pytest.raises(UsageError, match=r"learnig_rate'\. Did you mean 'learning_rate'\?") as caught:
+        load_settings(path, {})
+    assert str(path) in str(caught.value)
+
+
+def test_flags_win_over_the_file_and_absent_flags_do_not(tmp_path: Path) -> None:
+    path = write(tmp_path, "rank: 4\nlearning-rate: 1e-4\nseed: 3\n")
+    settings, asked = load_settings(path, {"rank": 8, "seed": None})
+    assert (settings.rank, settings.learning_rate, settings.seed) == (8, 1e-4, 3)
+    assert asked == {"rank": 8, "learning_rate": 1e-4, "seed": 3}
+
+
+def test_asked_holds_plain_values_and_no_defaults(tmp_path: Path) -> None:
+    _, asked = load_settings(None, {"output": tmp_path, "rungs": "lora", "budget": "1m"})
+    assert json.loads(json.dumps(asked)) == {"output": str(tmp_path), "rungs": ["lora"], "budget": 60.0}
+
+
+@pytest.mark.parametrize("text", ["", "# only a remark\n"])
+def test_an_empty_file_asks_for_nothing(tmp_path: Path, text: str) -> None:
+    assert load_settings(write(tmp_path, text), {}) == (make_settings({}), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("- rank\n", "key: value"),
+        ("rank: [1\n", "not YAML"),
+        ("rank: !!python/object:os.system x\n", "not YAML"),
+        ("a: &x [1]\nb: *x\n", "anchors"),
+        ("a: &1 [1]\nb: [*1,*1]\n", "anchors"),
+        ("rank: " + "[" * 900 + "\n", "not YAML"),
+        ("x: " + "y" * 200_000, "too large"),
+    ],
+    ids=["list", "open", "object", "anchor", "numbered-anchor", "deep", "large"],
+)
+def test_files_that_cannot_be_used(tmp_path: Path, text: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        load_settings(write(tmp_path, text), {})
+
+
+def test_a_missing_file_and_one_that_is_not_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read the config: No such file"):
+        load_settings(tmp_path / "no.yaml", {})
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        load_settings(tmp_path / "b.yaml", {})

@@ -1,0 +1,88 @@
+"""The choice of device and number format follows the probe and says why."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from rung import device
+from rung.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def _cpu_with_its_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    yield
+    torch.set_num_threads(before)
+
+
+def rates(monkeypatch: pytest.MonkeyPatch, bf16: float, fp32: float) -> None:
+    monkeypatch.setattr(device, "_rate", lambda dtype: bf16 if dtype is torch.bfloat16 else fp32)
+
+
+def test_the_faster_format_is_taken_and_both_rates_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates(monkeypatch, 300, 100)
+    chosen = device.choose()
+    assert (chosen.dtype, chosen.precision) == (torch.bfloat16, "bf16")
+    assert "300 GFLOP/s" in chosen.why
+    assert "100" in chosen.why
+
+
+@pytest.mark.parametrize("bf16", [20.0, 110.0])
+def test_fp32_is_kept_where_bf16_is_slow_or_hardly_faster(
+    monkeypatch: pytest.MonkeyPatch, bf16: float
+) -> None:
+    rates(monkeypatch, bf16, 100)
+    chosen = device.choose()
+    assert (chosen.dtype, chosen.precision) == (torch.float32, "fp32")
+
+
+@pytest.mark.parametrize(("asked", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_what_is_asked_is_used_without_a_probe(
+    monkeypatch: pytest.MonkeyPatch, asked: device.Precision, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(device, "_rate", lambda dtype: pytest.fail("probed"))
+    chosen = device.choose(asked)
+    assert chosen.dtype is dtype
+    assert chosen.device.type == "cpu"
+    assert "as asked" in chosen.why
+
+
+def test_threads_are_set_and_counted() -> None:
+    assert device.choose("fp32", threads=1).threads == 1
+    assert torch.get_num_threads() == 1
+
+
+def test_far_too_many_threads_are_refused() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(UsageError, match="threads on"):
+        device.choose("fp32", threads=4 * (os.cpu_count() or 1) + 1)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("asked", "dtype"), [("auto", torch.bfloat16), ("fp32", torch.float32)])
+def test_a_gpu_is_taken_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, asked: device.Precision, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+    chosen = device.choose(asked)
+    assert (chosen.device.type, chosen.dtype) == ("cuda", dtype)
+    assert "Some GPU" in chosen.why
+
+
+def test_the_probe_measures_both_formats() -> None:
+    assert device._rate(torch.float32) > 0
+    assert device._rate(torch.bfloat16) > 0
+
+
+def test_the_machine_is_described_without_its_name() -> None:
+    facts = device.describe()
+    assert {"system", "processor", "cores", "threads", "memory_bytes"} <= facts.keys()
+    assert int(facts["memory_bytes"]) > 2**20
+    assert platform.node() not in facts.values()

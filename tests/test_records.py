@@ -1,0 +1,127 @@
+"""Records survive the way to disk and back, and refuse what does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from rung import records
+from rung.errors import DataError
+from rung.records import (
+    Answer,
+    Choice,
+    Comparison,
+    Completion,
+    Cost,
+    CurvePoint,
+    Example,
+    Measure,
+    Message,
+    Quote,
+    Rendered,
+    Result,
+    RunInfo,
+    Score,
+    Task,
+    Verdict,
+    from_json,
+    to_json,
+)
+
+MESSAGES = (Message("user", "2 + 2?"), Message("assistant", "4 \u2713\u2028"))
+TASK = Task("classification", "few targets", ("accuracy", "f1"), labels=("yes", "no"))
+MEASURE = Measure("accuracy", 0.1 + 0.2, 0.25, 0.35, n=40, unit="", note="x")
+FULL = [
+    Example("ab12", MESSAGES, 3, "a.jsonl"),
+    TASK,
+    Rendered("ab12", (1, 2, 3), (False, True, True)),
+    Completion("ab12", "4", 2, truncated=True),
+    Score("ab12", "ok", {"accuracy": 1.0}, "4", "note"),
+    MEASURE,
+    Measure("kl", None),
+    Cost(seconds=1.5, train_tokens=7, currency="USD"),
+    Quote("lora", fits=False, seconds=3.5, why="too long"),
+    CurvePoint(4, 100, 1.25, 0.1, 0.2, 1e-4),
+    Choice("k", "8", {"4": 0.5, "8": None}),
+    Answer("ab12", "4", "unparsed", None, {"accuracy": 0.0}, 3),
+    Result(
+        "lora",
+        "lora",
+        "ok",
+        2,
+        "tiny",
+        "f00d",
+        primary=MEASURE,
+        metrics=(MEASURE,),
+        counts={"ok": 3},
+        cost=Cost(money=0.5),
+        quote=Quote("lora", fits=True),
+        choices=(Choice("k", "4"),),
+        forgetting=(Measure("kl", 0.01, unit="nats/token", higher_is_better=False),),
+        curve=(CurvePoint(0, 0, 0.0),),
+        asked={"rank": 8},
+        applied={"rank": 8, "targets": ["q_proj"]},
+        notes=("one",),
+    ),
+    Verdict("lora", "Use LoRA.", comparisons=(Comparison("lora", "full", MEASURE, 0.5, "exact McNemar"),)),
+    RunInfo("run", TASK, "tiny", data={"rows": 10}, versions={"torch": "2"}, seconds=3.0),
+]
+
+
+@pytest.mark.parametrize("record", FULL, ids=lambda record: type(record).__name__)
+def test_round_trip_through_json_text(record: Any) -> None:
+    text = json.dumps(to_json(record), allow_nan=False)
+    assert from_json(type(record), json.loads(text)) == record
+
+
+def test_every_record_is_covered_and_frozen() -> None:
+    classes = {
+        item
+        for item in vars(records).values()
+        if isinstance(item, type) and dataclasses.is_dataclass(item) and item.__module__ == records.__name__
+    }
+    assert classes == {type(record) for record in FULL} | {Message, Comparison}
+    assert all(vars(item)["__dataclass_params__"].frozen for item in classes)
+
+
+def test_prompt_and_target_of_an_example() -> None:
+    example = Example("x", MESSAGES, 1)
+    assert example.prompt == MESSAGES[:1]
+    assert example.target == MESSAGES[1].content
+
+
+def test_lengths_of_a_rendered_row() -> None:
+    row = Rendered("x", (5, 6, 7, 8), (False, False, True, True))
+    assert (row.prompt_length, row.targets) == (2, 2)
+
+
+def test_primary_metric_is_the_first() -> None:
+    assert TASK.primary == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"rank": "x"}, "order"), ({"order": "second"}, "order"), ({"status": "great"}, "status")],
+)
+def test_a_value_that_does_not_fit_is_named(change: dict[str, Any], field: str) -> None:
+    value = to_json(FULL[12]) | change
+    if "rank" in change:
+        del value["order"]
+    with pytest.raises(DataError, match=rf"results/lora.json: Result field '{field}'.*delete it"):
+        from_json(Result, value, "results/lora.json")
+
+
+def test_a_nested_value_is_named_by_its_path() -> None:
+    value = to_json(FULL[12])
+    value["curve"][0]["step"] = "zero"
+    with pytest.raises(DataError, match=r"curve\.0\.step"):
+        from_json(Result, value)
+
+
+def test_absent_is_none_and_stays_none() -> None:
+    value = to_json(Measure("kl", None))
+    assert value["value"] is None
+    assert from_json(Measure, value).value is None

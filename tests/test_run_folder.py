@@ -1,0 +1,158 @@
+"""A run folder belongs to one run and is used by one process at a time (`rung.storage.RunFolder`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faults import Stop, count_operations, fail_at, no_space
+from rung import storage
+from rung.errors import ResourceError, ResumeError
+from rung.storage import RunFolder
+
+
+@pytest.fixture(autouse=True)
+def _no_fault() -> Iterator[None]:
+    yield
+    storage.fault = None
+
+
+def test_claim_tells_a_new_run_from_a_run_that_goes_on(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with run.claimed("f00d", {"seed": 1}) as begun:
+        assert begun is False
+        assert run.file(storage.LOCK).exists()
+    assert not run.file(storage.LOCK).exists()
+    with run.claimed("f00d", {"seed": 1}) as begun:
+        assert begun is True
+
+
+def test_lock_is_let_go_when_the_run_fails(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+
+    def write_and_stop() -> None:
+        storage.write_json(run.file("plan.json"), {})
+        raise Stop
+
+    with pytest.raises(Stop), run.claimed("f00d", {}):
+        write_and_stop()
+    with run.claimed("f00d", {}) as begun:
+        assert begun
+
+
+def test_a_run_that_fails_before_it_wrote_anything_leaves_no_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(Stop), run.claimed("f00d", {"budget": 1}):
+        raise Stop
+    assert not run.path.exists()
+    with run.claimed("beef", {"budget": 60}) as begun:
+        assert not begun
+
+
+def test_another_runs_folder_is_refused_and_the_changed_keys_are_named(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with run.claimed("f00d", {"seed": 1, "rank": 8, "epochs": 2.0}):
+        pass
+    before = sorted(run.path.iterdir())
+    with (
+        pytest.raises(ResumeError, match=r"another run.*other values of: epochs, rank, shots\.") as caught,
+        run.claimed("beef", {"seed": 1, "rank": 16, "shots": [2]}),
+    ):
+        pass
+    assert str(run.path) in str(caught.value)
+    assert sorted(run.path.iterdir()) == before
+
+
+def test_other_files_are_never_mixed_with_a_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(ResumeError, match="holds other files"), RunFolder(tmp_path).claimed("f00d", {}):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(ResumeError), RunFolder(tmp_path / "run").claimed("f00d", {}):
+        pass
+
+
+def test_what_a_kill_during_the_claim_left_is_no_hindrance(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    (run.path / ".claim.json.4711.tmp").write_text("{")
+    with run.claimed("f00d", {}) as begun:
+        assert begun is False
+
+
+def lock_of(run: RunFolder, **held: object) -> None:
+    run.file(storage.LOCK).write_text(json.dumps({"host": socket.gethostname(), **held}))
+
+
+@pytest.fixture
+def claimed_before(tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path / "run")
+    with run.claimed("f00d", {}):
+        pass
+    return run
+
+
+def test_a_live_process_keeps_its_lock_and_a_dead_one_loses_it(claimed_before: RunFolder) -> None:
+    run = claimed_before
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        lock_of(run, pid=other.pid)
+        with (
+            pytest.raises(ResumeError, match="another process is using"),
+            run.claimed("f00d", {}),
+        ):
+            pass
+        assert run.file(storage.LOCK).exists()
+        other.kill()
+    with run.claimed("f00d", {}) as begun:
+        assert begun
+        assert json.loads(run.file(storage.LOCK).read_text())["pid"] == os.getpid()
+
+
+def test_another_machine_keeps_its_lock_and_the_way_out_is_said(claimed_before: RunFolder) -> None:
+    lock_of(claimed_before, host="elsewhere", pid=1)
+    with pytest.raises(ResumeError, match=r"delete lock\.json"), claimed_before.claimed("f00d", {}):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"host": "%s", "pid": "x"}'])
+def test_a_lock_cut_short_is_taken_over(claimed_before: RunFolder, text: str) -> None:
+    claimed_before.file(storage.LOCK).write_text(text.replace("%s", socket.gethostname()))
+    with claimed_before.claimed("f00d", {}) as begun:
+        assert begun
+
+
+def test_full_disk_while_claiming_is_explained(tmp_path: Path) -> None:
+    total = count_operations(lambda: _claim(tmp_path / "probe"))
+    for number in range(1, total + 1):
+        fail_at(number, no_space())
+        with pytest.raises(ResourceError, match="No space left"):
+            _claim(tmp_path / str(number))
+        storage.fault = None
+        _claim(tmp_path / str(number))
+
+
+def _claim(path: Path) -> None:
+    run = RunFolder(path)
+    with run.claimed("f00d", {}):
+        run.event("started")
+
+
+def test_events_are_appended_in_order(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.event("started", rung="lora", path=Path("a/b"))
+    run.event("finished")
+    first, second = storage.read_jsonl(run.file("events.jsonl"))
+    assert (first["event"], first["rung"], first["path"]) == ("started", "lora", "a/b")
+    assert second["event"] == "finished"
+    assert first["time"].endswith("Z")
