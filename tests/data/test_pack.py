@@ -1,0 +1,101 @@
+"""Packs and steps: every row once an epoch, nothing over the limit, the same plan for the same arguments."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from rung.data.pack import order, pack, plan
+
+
+def some_lengths(count: int, seed: int = 0, longest: int = 100) -> list[int]:
+    draw = random.Random(seed)
+    return [draw.randint(1, longest) for _ in range(count)]
+
+
+@pytest.mark.parametrize("limit", [50, 100, 1000])
+def test_every_row_is_in_one_pack_and_no_pack_is_too_long(limit: int) -> None:
+    lengths = some_lengths(200)
+    packs = pack(lengths, range(200), limit)
+    assert sorted(row for one in packs for row in one) == list(range(200))
+    for one in packs:
+        assert sum(lengths[row] for row in one) <= limit or len(one) == 1
+        assert list(one) == sorted(one)
+
+
+def test_a_row_over_the_limit_is_alone_and_whole() -> None:
+    assert sorted(pack([5, 30, 4], range(3), 10)) == [(0, 2), (1,)]
+
+
+def test_packs_are_nearly_full() -> None:
+    lengths = some_lengths(500)
+    packs = pack(lengths, range(500), 400)
+    assert len(packs) <= 1.05 * sum(lengths) / 400 + 1
+
+
+def test_only_the_asked_rows_are_packed() -> None:
+    assert pack([5, 5, 5], [2, 0], 100) == [(0, 2)]
+    assert pack([5], [], 10) == []
+
+
+def test_order_is_a_pure_function_of_its_arguments() -> None:
+    assert order(50, 1, 0) == order(50, 1, 0)
+    assert sorted(order(50, 1, 0)) == list(range(50))
+    assert order(50, 1, 0) != order(50, 1, 1)
+    assert order(50, 1, 0) != order(50, 2, 0)
+    random.seed(5)
+    first = random.random()
+    random.seed(5)
+    order(50, 1, 0)
+    assert random.random() == first  # the global generator is left alone
+
+
+def test_whole_epochs_see_every_row_equally_often() -> None:
+    steps = plan(some_lengths(57), seed=3, epochs=3, step_tokens=256, pack_tokens=128)
+    for epoch in range(3):
+        seen = [row for step in steps if step.epoch == epoch for row in step.rows]
+        assert sorted(seen) == list(range(57))
+    assert [step.epoch for step in steps] == sorted(step.epoch for step in steps)
+
+
+@pytest.mark.parametrize(("epochs", "rows"), [(0.5, 20), (1.25, 50), (2.0, 80)])
+def test_a_fraction_of_an_epoch_is_a_fraction_of_the_rows(epochs: float, rows: int) -> None:
+    steps = plan([10] * 40, seed=0, epochs=epochs, step_tokens=50, pack_tokens=20)
+    seen = Counter(row for step in steps for row in step.rows)
+    assert sum(seen.values()) == rows
+    assert max(seen.values()) - min(seen.values()) <= 1
+
+
+def test_a_longer_run_begins_with_the_whole_epochs_of_a_shorter_one() -> None:
+    lengths = some_lengths(40)
+    one = plan(lengths, seed=0, epochs=1, step_tokens=300, pack_tokens=100)
+    two = plan(lengths, seed=0, epochs=2, step_tokens=300, pack_tokens=100)
+    assert two[: len(one)] == one
+
+
+def test_steps_are_of_nearly_one_size() -> None:
+    lengths = some_lengths(500)
+    steps = plan(lengths, seed=0, epochs=1, step_tokens=1000, pack_tokens=500)
+    sizes = [sum(lengths[row] for row in step.rows) for step in steps]
+    assert len(steps) == round(sum(lengths) / 1000)
+    assert min(sizes) > 750
+    assert max(sizes) < 1250
+
+
+def test_rows_of_a_step_do_not_depend_on_the_size_of_packs() -> None:
+    lengths = some_lengths(100)
+    small = plan(lengths, seed=0, epochs=1, step_tokens=500, pack_tokens=100)
+    large = plan(lengths, seed=0, epochs=1, step_tokens=500, pack_tokens=10_000)
+    assert [sorted(step.rows) for step in small] == [sorted(step.rows) for step in large]
+    assert all(len(step.packs) == 1 for step in large)
+    assert any(len(step.packs) > 1 for step in small)
+
+
+def test_a_step_larger_than_the_data_is_one_step_an_epoch() -> None:
+    assert len(plan([10] * 5, seed=0, epochs=2, step_tokens=10**6, pack_tokens=100)) == 2
+
+
+def test_no_rows_is_no_steps() -> None:
+    assert plan([], seed=0, epochs=3, step_tokens=10, pack_tokens=10) == []
