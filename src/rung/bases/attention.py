@@ -1,0 +1,176 @@
+"""Attention over packs: segments that lie side by side in one row and do not see each other.
+
+A pass over a pack is ``model.base_model(input_ids, position_ids, layout=layout)``. Every attention layer
+hands its rotated queries, keys and values to ``layout.attend``, so what may see what is decided in one
+place and no T x T mask is ever made. Two partial attentions over disjoint keys are joined exactly by their
+log-sum-exps l1, l2:   out = out1 * exp(l1 - l) + out2 * exp(l2 - l),   l = log(exp(l1) + exp(l2)).
+
+Importing this module registers the attention "rung" with transformers (`AttentionInterface`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+
+NAME = "rung"
+Part = tuple[Tensor, Tensor]  # out (B, heads, T, D) and its log-sum-exp (B, heads, T) in fp32
+
+
+class Layout(Protocol):
+    """Decides what each position of a pass may see."""
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
+        """q (B, heads, T, D), k and v (B, kv_heads, T, D), rotated -> out (B, heads, T, D)."""
+        ...
+
+
+@dataclass
+class Prefix:
+    """Keys and values of tokens that come before every segment: per layer (1, kv_heads, P, D)."""
+
+    keys: list[Tensor]
+    values: list[Tensor]
+
+    @property
+    def length(self) -> int:
+        return int(self.keys[0].shape[2])
+
+
+def positions(lengths: Sequence[int], start: int = 0, device: torch.device | str = "cpu") -> Tensor:
+    """Position ids (1, sum of lengths) that begin anew at `start` in every segment."""
+    return torch.cat([torch.arange(start, start + n, device=device) for n in lengths])[None]
+
+
+class Packed:
+    """Segments side by side in one row, causal inside each, after an optional common prefix.
+
+    The prefix gets no gradient. With ``keep`` the pass leaves its keys and values, per layer
+    (1, kv_heads, T, D), in `keys` and `values`.
+    """
+
+    def __init__(self, lengths: Sequence[int], prefix: Prefix | None = None, keep: bool = False) -> None:
+        self.lengths = list(lengths)
+        self.prefix = prefix
+        self.keep = keep
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
+        if self.keep:
+            self.keys.append(k)
+            self.values.append(v)
+        past = self.prefix.length if self.prefix else 0
+        if window is not None and past + max(self.lengths) > window:
+            return self._windowed(layer, q, k, v, scale, window)
+        if self.prefix is None:
+            return self._own(q, k, v, scale)
+        parts = [flash(a, b, c, scale, causal=True) for a, b, c in self._segments(q, k, v)]
+        own = torch.cat([out for out, _ in parts], 2), torch.cat([lse for _, lse in parts], 2)
+        return merge(flash(q, self.prefix.keys[layer], self.prefix.values[layer], scale), own)[0]
+
+    def _own(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        outs = [
+            scaled_dot_product_attention(a, b, c, is_causal=True, scale=scale, enable_gqa=True)
+            for a, b, c in self._segments(q, k, v)
+        ]
+        return torch.cat(outs, 2)
+
+    def _windowed(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tensor:
+        """Each position sees at most `window` positions, itself among them."""
+        past = self.prefix.length if self.prefix else 0
+        outs = []
+        for a, b, c in self._segments(q, k, v):
+            if self.prefix:
+                b = torch.cat([self.prefix.keys[layer], b], 2)
+                c = torch.cat([self.prefix.values[layer], c], 2)
+            mask = causal_mask(a.shape[2], past, window, a.device)
+            outs.append(scaled_dot_product_attention(a, b, c, attn_mask=mask, scale=scale, enable_gqa=True))
+        return torch.cat(outs, 2)
+
+    def _segments(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        return zip(*(torch.split(tensor, self.lengths, 2) for tensor in tensors), strict=True)
+
+
+def causal_mask(length: int, past: int, window: int | None, device: torch.device | str) -> Tensor:
+    """Boolean (length, past + length): true where position ``past + i`` may see position ``j``."""
+    at = torch.arange(past, past + length, device=device)[:, None]
+    to = torch.arange(past + length, device=device)[None]
+    seen = to <= at
+    return seen if window is None else seen & (at - to < window)
+
+
+def flash(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool = False, mask: Tensor | None = None
+) -> Part:
+    """Attention and its log-sum-exp, without gradient.
+
+    q (B, heads, T, D); k, v (B, kv_heads, S, D); `mask` is additive, broadcastable to (B, heads, T, S).
+    Rows that see nothing must not occur.
+    """
+    if q.device.type == "cpu" and not torch.is_grad_enabled():
+        # The op reads q, k, v by their strides but wants the last dimension dense.
+        result: Part = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            q, k, v, 0.0, causal, attn_mask=mask, scale=scale
+        )
+        return result
+    return reference(q, k, v, scale, causal=causal, mask=mask)
+
+
+def reference(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool = False, mask: Tensor | None = None
+) -> Part:
+    """The same as `flash`, spelled out in fp32: softmax(q k^T scale + mask) v."""
+    groups = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+    scores = (q.float() @ k.float().transpose(-1, -2)) * scale
+    if mask is not None:
+        scores = scores + mask
+    if causal:
+        seen = causal_mask(q.shape[2], k.shape[2] - q.shape[2], None, q.device)
+        scores = scores.masked_fill(~seen, -math.inf)
+    lse = torch.logsumexp(scores, -1)
+    return ((scores - lse[..., None]).exp() @ v.float()).to(q.dtype), lse
+
+
+def merge(first: Part, second: Part) -> Part:
+    """Join attentions of the same queries over disjoint keys; exact."""
+    (out1, lse1), (out2, lse2) = first, second
+    lse = torch.logaddexp(lse1, lse2)
+    out = out1 * (lse1 - lse).exp()[..., None].to(out1.dtype)
+    return out + out2 * (lse2 - lse).exp()[..., None].to(out2.dtype), lse
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """What transformers calls in every attention layer. Raises ValueError where rung would be inexact."""
+    for extra in ("softcap", "s_aux"):
+        if kwargs.get(extra) is not None:
+            raise ValueError(f"this model's attention uses {extra!r}, which rung does not compute yet")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    layout: Layout = kwargs.get("layout") or Packed([query.shape[2]])
+    layer: int = getattr(module, "layer_idx", 0)
+    out = layout.attend(layer, query, key, value, scale, kwargs.get("sliding_window"))
+    return out.transpose(1, 2), None
+
+
+def _no_mask(*args: Any, **kwargs: Any) -> None:
+    """The layout says what may be seen; transformers makes no mask."""
+
+
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, _no_mask)

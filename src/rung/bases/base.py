@@ -1,0 +1,73 @@
+"""A base: a pretrained model, frozen, with its tokenizer and what the rest of rung must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from rung.bases.attention import NAME as ATTENTION
+
+__all__ = ["ATTENTION", "Base", "context_of", "first_line", "freeze", "quiet"]
+
+UNSTATED_CONTEXT = 2048  # tokens, for the few architectures that state no limit
+
+
+@dataclass
+class Base:
+    """A pretrained model ready to be prompted or tuned; its own weights take no gradient."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    context: int  # tokens
+    dtype: torch.dtype
+    device: torch.device
+    fingerprint: str  # sha256 over configuration, weights, tokenizer and chat template
+    path: Path | None = None  # its folder; None where it was built in code
+    license: str = ""  # as its source states it; "" where it does not
+
+
+def context_of(config: PretrainedConfig) -> int:
+    """The most tokens a model was made for, from its (text) configuration."""
+    text = config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        value = getattr(text, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return UNSTATED_CONTEXT
+
+
+def freeze(model: PreTrainedModel) -> PreTrainedModel:
+    """Evaluation mode, and no parameter takes a gradient."""
+    model.eval()
+    model.requires_grad_(False)
+    return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and log lines off the screen; errors still show."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def first_line(error: BaseException, limit: int = 200) -> str:
+    """The first line of an error's text (and what follows a colon), shortened; its class where it is bare."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
+    if isinstance(error, KeyError) or not text:
+        text = f"{type(error).__name__}: {text}".removesuffix(": ")
+    return text if len(text) <= limit else text[: limit - 1] + "…"

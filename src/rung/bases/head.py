@@ -1,0 +1,107 @@
+"""From hidden states to a loss, for the target rows alone.
+
+    loss = sum over target rows t of  logsumexp(W h_t) - (W h_t)[y_t]          (nats, summed)
+
+The head costs as much as the whole body on a CPU when every row goes through it, so only target rows do,
+in chunks, and the gradient dh = (softmax(W h) - onehot(y)) W is formed in the forward pass: no logits are
+kept. Models that scale or cap their logits take the plain path through their own head.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+CHUNK = 256  # rows; a bf16 chunk of logits for 49,152 words is 25 MB
+_EXTRAS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+
+
+def is_plain(model: PreTrainedModel) -> bool:
+    """Whether the model's logits are just W h."""
+    head: Any = model.get_output_embeddings()
+    config = model.config.get_text_config()
+    odd = any(getattr(config, name, None) not in (None, 1, 1.0) for name in _EXTRAS)
+    return type(head) is nn.Linear and getattr(head, "bias", None) is None and not odd
+
+
+def target_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """Logits (N, vocabulary) of hidden rows (N, d), through the model's own head and what follows it."""
+    head: Any = model.get_output_embeddings()
+    logits: Tensor = head(hidden)
+    if is_plain(model):
+        return logits
+    config = model.config.get_text_config()
+    if getattr(config, "logit_scale", None):
+        logits = logits * config.logit_scale
+    if getattr(config, "logits_scaling", None):
+        logits = logits / config.logits_scaling
+    if getattr(config, "lm_head_multiplier", None):
+        logits = logits * config.lm_head_multiplier
+    cap = getattr(config, "final_logit_softcapping", None)
+    return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def loss_sum(
+    model: PreTrainedModel, hidden: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy in nats, summed over rows: hidden (N, d), targets (N,) -> fp32 scalar.
+
+    `weights` (N,) counts a row more than once.
+    """
+    if is_plain(model):
+        head: Any = model.get_output_embeddings()
+        # What needs no gradient must not ask for one: the forward pass would form it.
+        weight = head.weight if torch.is_grad_enabled() else head.weight.detach()
+        loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, weights)  # type: ignore[no-untyped-call]
+        return loss
+    logits = target_logits(model, hidden).float()
+    losses = cross_entropy(logits, targets, reduction="none")
+    return losses.sum() if weights is None else (losses * weights).sum()
+
+
+class _LinearCrossEntropy(Function):
+    """Fused linear + cross-entropy; the formula stands at the top of the file."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        total = torch.zeros((), dtype=_accumulator(hidden.dtype), device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        grad_weight = torch.zeros_like(weight, dtype=total.dtype) if ctx.needs_input_grad[1] else None
+        for start in range(0, len(hidden), CHUNK):
+            rows = slice(start, start + CHUNK)
+            h, y = hidden[rows], targets[rows, None]
+            logits = (h @ weight.T).to(total.dtype)
+            lse = torch.logsumexp(logits, -1, keepdim=True)
+            losses = (lse - logits.gather(1, y))[:, 0]
+            share = None if weights is None else weights[rows].to(total.dtype)
+            total += losses.sum() if share is None else (losses * share).sum()
+            if grad_hidden is None and grad_weight is None:
+                continue
+            p = logits.sub_(lse).exp_()
+            p.scatter_add_(1, y, torch.full_like(p[:, :1], -1.0))
+            if share is not None:
+                p *= share[:, None]
+            p = p.to(hidden.dtype)
+            if grad_hidden is not None:
+                grad_hidden[rows] = p @ weight
+            if grad_weight is not None:
+                grad_weight += p.T @ h
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        ctx.weight_dtype = weight.dtype
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        (scale,) = grads
+        hidden, weight = ctx.saved_tensors
+        grad_weight = None if weight is None else (weight * scale).to(ctx.weight_dtype)
+        return None if hidden is None else hidden * scale.to(hidden.dtype), grad_weight, None, None
+
+
+def _accumulator(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32

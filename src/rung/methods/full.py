@@ -1,0 +1,103 @@
+"""Full fine-tuning: every weight is trained.
+
+The optimizer works on fp32 copies; the forward pass reads weights in the base's dtype. The base's own
+tensors are kept aside, so the plain base is one pointer swap away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from rung.methods.method import Method, MethodSettings, require_fit
+
+
+class Full:
+    """Full fine-tuning on a model; see `rung.methods.method.Attached`."""
+
+    def __init__(self, model: nn.Module, settings: MethodSettings) -> None:
+        self.model = model
+        self.weights = dict(model.named_parameters())  # tied weights appear once
+        self._originals = {name: weight.data for name, weight in self.weights.items()}
+        self._masters: dict[str, nn.Parameter] = {}
+        self._hooks = []
+        for name, weight in self.weights.items():
+            weight.data = weight.data.clone()
+            weight.requires_grad_(True)
+            wide = torch.promote_types(weight.dtype, torch.float32)
+            if weight.dtype == wide:
+                self._masters[name] = weight
+            else:
+                master = nn.Parameter(weight.detach().to(wide))
+                self._masters[name] = master
+                hook = weight.register_post_accumulate_grad_hook(_hand_over(master))  # type: ignore[no-untyped-call]
+                self._hooks.append(hook)
+
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self._masters.values())
+
+    def updated(self) -> None:
+        with torch.no_grad():
+            for name, master in self._masters.items():
+                if master is not self.weights[name]:
+                    self.weights[name].copy_(master)
+
+    def state(self) -> dict[str, Tensor]:
+        return {name: weight.detach().clone() for name, weight in self.weights.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        require_fit(self.weights, state)
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(state[name])
+                if self._masters[name] is not weight:
+                    self._masters[name].copy_(state[name])
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        trained = {name: weight.data for name, weight in self.weights.items()}
+        self._point_to(self._originals)
+        try:
+            yield
+        finally:
+            self._point_to(trained)
+
+    def merge(self) -> None:
+        """The weights are the change: only the way back is dropped."""
+        self._originals = {name: weight.data for name, weight in self.weights.items()}
+        self.detach()
+
+    def detach(self) -> None:
+        self._point_to(self._originals)
+        for hook in self._hooks:
+            hook.remove()
+        for weight in self.weights.values():
+            weight.requires_grad_(False)
+            weight.grad = None
+        self._masters = {}
+
+    def _point_to(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, weight in self.weights.items():
+            weight.data = tensors[name]
+
+
+def _hand_over(master: nn.Parameter) -> Callable[[Tensor], None]:
+    """Adds a weight's gradient to that of its fp32 copy and frees it."""
+
+    def move(weight: Tensor) -> None:
+        gradient = weight.grad
+        if gradient is None:
+            return
+        if master.grad is None:
+            master.grad = gradient.to(master.dtype)
+        else:
+            master.grad += gradient
+        weight.grad = None
+
+    return move
+
+
+FULL = Method(name="full", title="full fine-tuning", learning_rate=1e-4, attach=Full)

@@ -1,0 +1,214 @@
+"""LoRA adapters on disk, in PEFT's format, and the strict gate in front of those that come from elsewhere.
+
+Only the subset that every reader scales alike is written: plain LoRA, alpha / r (rsLoRA is folded into
+alpha).  What rung needs beyond it goes into ``rung.json`` beside it.  Reading refuses whatever rung would
+not reproduce exactly, where PEFT would warn and answer differently.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from rung.errors import AdapterError, UsageError
+from rung.methods.lora import Lora
+from rung.methods.method import MethodSettings
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+OURS = "rung.json"
+_PREFIX = "base_model.model."
+_READ = {"peft_type", "r", "lora_alpha", "use_rslora", "bias", "init_lora_weights", "target_modules"}
+_WITHOUT_EFFECT = {  # on what a finished adapter computes; any other key must be off
+    "auto_mapping",
+    "base_model_name_or_path",
+    "inference_mode",
+    "layers_pattern",
+    "lora_dropout",
+    "megatron_core",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "runtime_config",
+    "task_type",
+}
+
+
+def adapter_files(
+    lora: Lora, base_name: str, about: Mapping[str, Any]
+) -> dict[str, bytes | Callable[[Path], None]]:
+    """The files of an adapter folder: name -> content. `about` goes into rung.json."""
+    s = lora.settings
+    alpha = s.alpha * math.sqrt(s.rank) if s.rslora else s.alpha
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_name,
+        "revision": None,
+        "r": s.rank,
+        "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
+        "lora_dropout": 0.0,
+        "use_rslora": False,
+        "bias": "none",
+        "target_modules": sorted({name.rsplit(".", 1)[-1] for name in lora.layers}),
+        "init_lora_weights": True,
+        "inference_mode": True,
+    }
+    tensors = {_PREFIX + name: tensor.cpu().contiguous() for name, tensor in lora.state().items()}
+    return {
+        CONFIG: json.dumps(config, indent=2).encode(),
+        WEIGHTS: save(tensors, metadata={"format": "pt"}),
+        OURS: json.dumps(dict(about), indent=2, default=str).encode(),
+    }
+
+
+def load_adapter(
+    folder: Path, model: nn.Module, base_fingerprint: str, template_fingerprint: str | None = None
+) -> Lora:
+    """Attach the LoRA adapter in `folder` to `model`; the fingerprints are those of the base at hand.
+
+    Raises `AdapterError`; the model is then untouched.
+    """
+    config = _read_config(folder)
+    _check_origin(folder, base_fingerprint, template_fingerprint)
+    state = _read_tensors(folder)
+    settings = MethodSettings(
+        rank=config["r"],
+        alpha=float(config["lora_alpha"]),
+        rslora=bool(config.get("use_rslora")),
+        targets=tuple(config["target_modules"]),
+    )
+    try:
+        lora = Lora(model, settings)
+    except UsageError as error:
+        raise AdapterError(str(error), where=str(folder), fix="Is it an adapter for this base?") from error
+    try:
+        lora.load(state)
+    except AdapterError as error:
+        lora.detach()
+        raise AdapterError(error.what, where=str(folder), fix="Is it an adapter for this base?") from error
+    return lora
+
+
+def _check_origin(folder: Path, base_fingerprint: str, template_fingerprint: str | None) -> None:
+    """An adapter answers as it learned only on its own base, behind the chat template it was trained with."""
+    ours = _read_json(folder, OURS) if (folder / OURS).is_file() else {}
+    if ours.get("base_fingerprint") not in (None, base_fingerprint):
+        raise AdapterError(
+            f"the adapter was made for another base: {ours.get('base', 'unknown')}",
+            where=str(folder),
+            fix="Give that base with --base",
+        )
+    template = ours.get("template_fingerprint")
+    if None not in (template, template_fingerprint) and template != template_fingerprint:
+        raise AdapterError(
+            "the adapter was trained with another chat template than this base has",
+            where=str(folder),
+            fix="Give the base it was trained on with --base",
+        )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise AdapterError("there is no such adapter folder", where=str(folder))
+    if not (folder / CONFIG).is_file():
+        whole = (folder / "config.json").is_file()
+        raise AdapterError(
+            f"the folder holds no {CONFIG}",
+            where=str(folder),
+            why="It holds a whole model" if whole else "",
+            fix="Give it with --base" if whole else "Give an adapter in PEFT's format",
+        )
+    config = _read_json(folder, CONFIG)
+    _require(
+        folder,
+        config.get("peft_type") == "LORA",
+        f"peft_type is {config.get('peft_type')!r}, rung reads LORA",
+    )
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    _require(folder, type(rank) is int and 1 <= rank <= 4096, f"r cannot be {rank!r}")
+    _require(folder, _is_positive(alpha), f"lora_alpha cannot be {alpha!r}")
+    scaling = config.get("use_rslora")
+    _require(folder, scaling in (None, True, False), f"use_rslora cannot be {scaling!r}")
+    _require(folder, config.get("bias", "none") == "none", "it trains biases, which rung does not read")
+    for name, value in config.items():
+        if name not in _READ and name not in _WITHOUT_EFFECT:
+            _require(folder, not value, f"{name} is set, which rung does not compute")
+    _require(
+        folder,
+        config.get("init_lora_weights", True) in (True, False, "gaussian"),
+        f"init_lora_weights {config.get('init_lora_weights')!r} changes the base's weights",
+    )
+    targets = config.get("target_modules")
+    _require(
+        folder,
+        isinstance(targets, list)
+        and bool(targets)
+        and all(isinstance(name, str) and re.fullmatch(r"\w{1,64}", name) for name in targets),
+        "target_modules must be a list of plain layer names",
+    )
+    return config
+
+
+def _is_positive(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value > 0
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    path = folder / WEIGHTS
+    if not path.is_file():
+        pickled = sorted(file.name for file in folder.glob("*.bin"))
+        why = f"{pickled[0]} is a pickle, which can run code, and is not read" if pickled else ""
+        raise AdapterError(f"the folder holds no {WEIGHTS}", where=str(folder), why=why)
+    _require_inside(folder, path)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise AdapterError(f"{WEIGHTS} cannot be read: {error}", where=str(folder)) from error
+    state = {}
+    for name, tensor in tensors.items():
+        if not name.startswith(_PREFIX):
+            raise AdapterError(f"tensor {name!r} does not begin with {_PREFIX!r}", where=str(folder))
+        if not tensor.is_floating_point():
+            raise AdapterError(f"tensor {name!r} holds {tensor.dtype}, not numbers to add", where=str(folder))
+        if not torch.isfinite(tensor).all():
+            raise AdapterError(f"tensor {name!r} holds values that are not finite", where=str(folder))
+        state[name.removeprefix(_PREFIX)] = tensor
+    return state
+
+
+def _require_inside(folder: Path, path: Path) -> None:
+    if path.is_symlink() and folder.resolve() not in path.resolve().parents:
+        raise AdapterError(f"{path.name} is a link that leaves the folder", where=str(folder))
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            raise ValueError("a key occurs twice")
+        return dict(pairs)
+
+    path = folder / name
+    _require_inside(folder, path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
+    except (OSError, ValueError, RecursionError) as error:
+        raise AdapterError(f"{name} cannot be read: {error}", where=str(folder)) from error
+    if not isinstance(value, dict):
+        raise AdapterError(f"{name} is not a JSON object", where=str(folder))
+    return value
+
+
+def _require(folder: Path, fine: bool, otherwise: str) -> None:
+    if not fine:
+        raise AdapterError(otherwise, where=str(folder))

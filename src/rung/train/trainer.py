@@ -1,0 +1,242 @@
+"""The only training loop. What is trained, how long and how fast are values it is given.
+
+for step in plan:   loss = sum over packs of cross-entropy / target tokens of the step
+                    stop if anything is not finite; clip; AdamW; now and then look at dev and save
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rung import storage
+from rung.data.pack import Step, plan
+from rung.methods.method import Attached
+from rung.records import CurvePoint, Rendered
+from rung.train import optim
+from rung.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from rung.train.loss import count_targets, mean_loss, pack_loss
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """The values of a training run."""
+
+    learning_rate: float
+    epochs: float
+    step_tokens: int  # tokens per optimizer step, prompt tokens included
+    pack_tokens: int = 1024  # tokens per forward pass
+    warmup: float = 0.06
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    seed: int = 0
+    evaluations: int = 5  # looks at dev, spread evenly
+    checkpoint_seconds: float = 60.0
+    limit_seconds: float | None = None  # training stops here, with the best state so far
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a training run did."""
+
+    steps: int
+    planned_steps: int
+    best_step: int
+    best_loss: float  # dev, nats per target token
+    tokens: int
+    targets: int
+    seconds: float
+    curve: tuple[CurvePoint, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Listener(Protocol):
+    """Hears of every step."""
+
+    def step(
+        self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float
+    ) -> None: ...
+
+
+class Trainer:
+    """Trains what is attached to a model on rendered rows and leaves it in its best state on dev."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        attached: Attached,
+        rows: Sequence[Rendered],
+        dev: Sequence[Rendered],
+        settings: TrainSettings,
+        folder: Path | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        """`folder` keeps the checkpoints; none are written without it."""
+        self.model = model
+        self.attached = attached
+        self.rows = rows
+        self.dev = dev
+        self.settings = settings
+        self.folder = folder
+        self.listener = listener
+        lengths = [len(row.ids) for row in rows]
+        self.plan = plan(
+            lengths,
+            seed=settings.seed,
+            epochs=settings.epochs,
+            step_tokens=settings.step_tokens,
+            pack_tokens=settings.pack_tokens,
+        )
+        self.parameters = attached.parameters()
+        self.optimizer = optim.adamw(self.parameters, settings.weight_decay)
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        self.notes: list[str] = []
+        self._last_loss = 0.0
+        self._look_at = _spread(len(self.plan), settings.evaluations)
+
+    def run(self) -> Outcome:
+        """Train to the end of the plan, or to the time limit. Raises `UsageError` on a non-finite step."""
+        self._resume()
+        if not self.progress.curve:
+            self._look()  # the base itself: if training only hurts, it stays the best
+        start, before = time.monotonic(), self.progress.seconds
+        saved = start
+        pause = self.settings.checkpoint_seconds
+        for step in self.plan[self.progress.step :]:
+            self._take(step)
+            self.progress.seconds = before + time.monotonic() - start
+            late = self._is_late()
+            if self.progress.step in self._look_at or late:
+                self._look()
+                self.progress.seconds = before + time.monotonic() - start
+            if time.monotonic() - saved >= pause:
+                begun = time.monotonic()
+                self._save()
+                saved = time.monotonic()
+                pause = max(self.settings.checkpoint_seconds, 20 * (saved - begun))
+            try:
+                self._tell()
+            except BaseException:  # whoever watches wants to stop: nothing that was learned is lost
+                self._save()
+                raise
+            if late:
+                self.notes.append(
+                    f"training was stopped by the time limit at step {self.progress.step} of {len(self.plan)}"
+                )
+                break
+        self.attached.load(self.best)
+        return self._outcome()
+
+    def _take(self, step: Step) -> None:
+        """One optimizer step."""
+        progress, settings = self.progress, self.settings
+        targets = count_targets([self.rows[row] for row in step.rows])
+        total = 0.0
+        for indices in step.packs:
+            loss = pack_loss(self.model, [self.rows[index] for index in indices])
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        optim.scale_gradients(self.parameters, targets)
+        norm = optim.clip(self.parameters, settings.max_grad_norm)
+        optim.require_finite(total, norm, self.parameters, progress.step + 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(progress.step)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.attached.updated()
+        progress.step += 1
+        progress.tokens += sum(len(self.rows[row].ids) for row in step.rows)
+        progress.targets += targets
+        progress.loss_since += total
+        progress.targets_since += targets
+        self._last_loss = total / targets
+
+    def _look(self) -> None:
+        """Measure dev loss, keep the state if it is the best so far."""
+        progress = self.progress
+        dev_loss = mean_loss(self.model, self.dev)
+        optim.require_finite_dev(dev_loss, progress.step)
+        loss, targets = progress.loss_since, progress.targets_since
+        progress.loss_since, progress.targets_since = 0.0, 0
+        progress.curve.append(
+            CurvePoint(
+                step=progress.step,
+                tokens=progress.tokens,
+                seconds=round(progress.seconds, 2),
+                train_loss=loss / targets if targets else None,
+                dev_loss=dev_loss,
+                learning_rate=self._learning_rate(progress.step - 1) if progress.step else None,
+            )
+        )
+        if progress.best_loss is None or dev_loss < progress.best_loss:
+            progress.best_loss, progress.best_step = dev_loss, progress.step
+            self.best = self.attached.state()
+
+    def _learning_rate(self, step: int) -> float:
+        return optim.learning_rate(step, len(self.plan), self.settings.learning_rate, self.settings.warmup)
+
+    def _is_late(self) -> bool:
+        limit = self.settings.limit_seconds
+        return limit is not None and self.progress.seconds > limit and self.progress.step < len(self.plan)
+
+    @cached_property
+    def _mark(self) -> str:
+        """Stands for everything that decides the weights: rows, order and settings."""
+        settings = asdict(self.settings) | {"checkpoint_seconds": None, "limit_seconds": None}
+        rows = [
+            [storage.sha256_bytes(array("q", row.ids).tobytes() + bytes(row.mask)) for row in part]
+            for part in (self.rows, self.dev)
+        ]
+        return storage.fingerprint([settings, rows, [tuple(p.shape) for p in self.parameters]])
+
+    def _save(self) -> None:
+        if self.folder is not None:
+            save_checkpoint(self.folder, self._mark, self.progress, self.optimizer, self.best)
+
+    def _resume(self) -> None:
+        if self.folder is None or not self.folder.is_dir():
+            return
+        found = load_checkpoint(self.folder, self._mark, self.optimizer)
+        if found is None:
+            return
+        self.progress, self.best, skipped = found
+        self.attached.updated()
+        self.notes += [f"skipped a damaged checkpoint: {note}" for note in skipped]
+        self.notes.append(f"went on from the checkpoint at step {self.progress.step} of {len(self.plan)}")
+
+    def _tell(self) -> None:
+        if self.listener is not None:
+            done, total = self.progress.step, len(self.plan)
+            rate = self.progress.tokens / max(self.progress.seconds, 1e-9)
+            left = self.progress.seconds / done * (total - done)
+            self.listener.step(done, total, self._last_loss, rate, left)
+
+    def _outcome(self) -> Outcome:
+        progress = self.progress
+        assert progress.best_step is not None
+        assert progress.best_loss is not None
+        return Outcome(
+            steps=progress.step,
+            planned_steps=len(self.plan),
+            best_step=progress.best_step,
+            best_loss=progress.best_loss,
+            tokens=progress.tokens,
+            targets=progress.targets,
+            seconds=progress.seconds,
+            curve=tuple(progress.curve),
+            notes=tuple(self.notes),
+        )
+
+
+def _spread(steps: int, looks: int) -> frozenset[int]:
+    """`looks` step numbers, evenly spread, the last step among them."""
+    return frozenset(max(1, round(steps * (i + 1) / looks)) for i in range(looks))

@@ -1,0 +1,205 @@
+"""Attention over packs equals plain attention over each segment: outputs, gradients, windows, prefixes."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rung.bases.attention import Packed, Prefix, causal_mask, flash, merge, positions, reference
+from tiny_model import VOCABULARY, distance, gradients, tiny_model
+
+LENGTHS = [5, 1, 12, 7]
+WINDOWS = [None, 4, 11, 12, 64]  # the longest segment has 12 positions
+
+
+def tokens(length: int, seed: int = 0) -> Tensor:
+    return torch.randint(3, VOCABULARY, (1, length), generator=torch.Generator().manual_seed(seed))
+
+
+def heads(length: int, count: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(1, count, length, 8, generator=draw, dtype=dtype)
+
+
+def packed_states(model: PreTrainedModel, ids: Tensor, layout: Packed, start: int = 0) -> Tensor:
+    out = model.base_model(
+        input_ids=ids, position_ids=positions(layout.lengths, start), use_cache=False, layout=layout
+    )
+    hidden: Tensor = out.last_hidden_state
+    return hidden
+
+
+def plain_states(model: PreTrainedModel, ids: Tensor) -> Tensor:
+    hidden: Tensor = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    return hidden
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_packed_states_equal_those_of_each_segment_alone(window: int | None) -> None:
+    ours = tiny_model(dtype=torch.float64, window=window)
+    theirs = tiny_model(dtype=torch.float64, window=window, attention="sdpa")
+    ids = tokens(sum(LENGTHS))
+    packed = packed_states(ours, ids, Packed(LENGTHS))
+    alone = torch.cat([plain_states(theirs, part) for part in torch.split(ids, LENGTHS, 1)], 1)
+    assert distance(packed, alone) < 1e-12
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_packed_gradients_equal_those_of_each_segment_alone(window: int | None) -> None:
+    ours = tiny_model(dtype=torch.float64, window=window).requires_grad_(True)
+    theirs = tiny_model(dtype=torch.float64, window=window, attention="sdpa").requires_grad_(True)
+    ids = tokens(sum(LENGTHS))
+    cotangent = torch.randn(
+        1, sum(LENGTHS), 32, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
+    packed_states(ours, ids, Packed(LENGTHS)).backward(cotangent)  # type: ignore[no-untyped-call]
+    for part, grad in zip(torch.split(ids, LENGTHS, 1), torch.split(cotangent, LENGTHS, 1), strict=True):
+        plain_states(theirs, part).backward(grad)  # type: ignore[no-untyped-call]
+    for mine, other in zip(
+        gradients(list(ours.parameters())), gradients(list(theirs.parameters())), strict=True
+    ):
+        assert distance(mine, other) < 1e-10
+
+
+def test_the_window_matters() -> None:
+    """Otherwise the tests with windows would prove nothing."""
+    ids = tokens(12)
+    narrow, wide = (plain_states(tiny_model(window=w, attention="sdpa"), ids) for w in (4, 64))
+    assert distance(narrow, wide) > 0.01
+
+
+def test_segments_do_not_see_each_other() -> None:
+    model = tiny_model()
+    ids = tokens(sum(LENGTHS))
+    other = ids.clone()
+    other[0, :5] = tokens(5, seed=9)[0]
+    first = packed_states(model, ids, Packed(LENGTHS))
+    second = packed_states(model, other, Packed(LENGTHS))
+    assert torch.equal(first[:, 5:], second[:, 5:])
+    assert not torch.equal(first[:, :5], second[:, :5])
+
+
+def test_without_a_layout_the_whole_row_is_one_segment() -> None:
+    ids = tokens(12)
+    batch = torch.cat([ids, tokens(12, seed=3)])
+    ours, theirs = tiny_model(dtype=torch.float64), tiny_model(dtype=torch.float64, attention="sdpa")
+    assert distance(plain_states(ours, batch), plain_states(theirs, batch)) < 1e-12
+
+
+def read(model: PreTrainedModel, ids: Tensor) -> Prefix:
+    layout = Packed([ids.shape[1]], keep=True)
+    packed_states(model, ids, layout)
+    return Prefix(layout.keys, layout.values)
+
+
+@pytest.mark.parametrize("grad", [True, False], ids=["grad", "no-grad"])
+@pytest.mark.parametrize("window", [None, 4, 10, 20, 21, 64])
+def test_a_shared_prefix_equals_reading_it_in_every_segment(window: int | None, grad: bool) -> None:
+    ours, theirs = tiny_model(window=window), tiny_model(window=window, attention="sdpa")
+    shared, tails = tokens(9, seed=2), tokens(sum(LENGTHS))
+    with torch.no_grad():
+        prefix = read(ours, shared)
+    assert prefix.length == 9
+    with torch.set_grad_enabled(grad):
+        packed = packed_states(ours, tails, Packed(LENGTHS, prefix), start=9)
+        alone = torch.cat(
+            [
+                plain_states(theirs, torch.cat([shared, part], 1))[:, 9:]
+                for part in torch.split(tails, LENGTHS, 1)
+            ],
+            1,
+        )
+    assert distance(packed, alone) < 2e-6
+
+
+def test_what_is_kept_is_what_a_later_pass_needs() -> None:
+    """Reading in two pieces, the first kept, equals reading in one."""
+    model = tiny_model()
+    ids = tokens(20)
+    with torch.no_grad():
+        whole = packed_states(model, ids, Packed([20]))
+        prefix = read(model, ids[:, :13])
+        rest = packed_states(model, ids[:, 13:], Packed([7], prefix, keep=True), start=13)
+    assert len(prefix.keys) == len(prefix.values) == 2
+    assert prefix.keys[0].shape == (1, 2, 13, 8)
+    assert distance(rest, whole[:, 13:]) < 2e-6
+
+
+def test_positions_begin_anew_in_every_segment() -> None:
+    assert positions([3, 1, 2], start=4).tolist() == [[4, 5, 6, 4, 4, 5]]
+
+
+@pytest.mark.parametrize(("past", "window"), [(0, None), (3, None), (0, 2), (3, 4)])
+def test_causal_mask_by_its_definition(past: int, window: int | None) -> None:
+    mask = causal_mask(4, past, window, "cpu")
+    for i in range(4):
+        for j in range(past + 4):
+            seen = j <= past + i and (window is None or past + i - j < window)
+            assert bool(mask[i, j]) is seen
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_fast_kernel_equals_the_formula(causal: bool, masked: bool) -> None:
+    q, k, v = heads(6, 4, 1), heads(6, 2, 2), heads(6, 2, 3)
+    mask = None
+    if masked:
+        mask = torch.zeros(1, 1, 6, 6)
+        mask[..., 3:, 1] = -math.inf
+    with torch.no_grad():
+        fast = flash(q, k, v, 0.3, causal=causal, mask=mask)
+    slow = reference(q, k, v, 0.3, causal=causal, mask=mask)
+    assert distance(fast[0], slow[0]) < 1e-6
+    assert distance(fast[1], slow[1]) < 1e-6
+
+
+def test_the_formula_is_softmax_attention() -> None:
+    q, k, v = heads(5, 4, 1), heads(5, 2, 2), heads(5, 2, 3)
+    out, lse = reference(q, k, v, 0.3)
+    for head in range(4):
+        scores = q[0, head] @ k[0, head // 2].T * 0.3
+        assert torch.allclose(out[0, head], scores.softmax(-1) @ v[0, head // 2], atol=1e-6)
+        assert torch.allclose(lse[0, head], scores.exp().sum(-1).log(), atol=1e-6)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 8])
+def test_merged_parts_equal_the_whole(cut: int) -> None:
+    q, k, v = heads(3, 4, 1), 5 * heads(9, 2, 2), heads(9, 2, 3)
+    whole = reference(q, k, v, 1.0)
+    first = reference(q, k[:, :, :cut], v[:, :, :cut], 1.0)
+    second = reference(q, k[:, :, cut:], v[:, :, cut:], 1.0)
+    for parts in ((first, second), (second, first)):
+        out, lse = merge(*parts)
+        assert distance(out, whole[0]) < 1e-6
+        assert distance(lse, whole[1]) < 1e-6
+
+
+def test_extreme_scores_stay_finite_when_merged() -> None:
+    q, k, v = heads(2, 2, 1), heads(4, 2, 2), heads(4, 2, 3)
+    first, second = reference(q, 100 * k, v, 10.0), reference(q, -100 * k, v, 10.0)
+    out, lse = merge(first, second)
+    assert torch.isfinite(out).all()
+    assert torch.isfinite(lse).all()
+
+
+@pytest.mark.parametrize("extra", ["softcap", "s_aux"])
+def test_what_would_be_inexact_is_refused(extra: str) -> None:
+    model = tiny_model()
+    with pytest.raises(ValueError, match=extra):
+        model.base_model(input_ids=tokens(3), use_cache=False, **{extra: torch.ones(1)})
+
+
+def test_steps_of_a_pack_keep_their_order() -> None:
+    """Swapping segments swaps their states and nothing else."""
+    model = tiny_model()
+    ids = tokens(12)
+    first = packed_states(model, ids, Packed([5, 7]))
+    swapped = packed_states(model, torch.cat([ids[:, 5:], ids[:, :5]], 1), Packed([7, 5]))
+    bounds = [0, 7, 12]
+    late, early = (swapped[:, a:b] for a, b in pairwise(bounds))
+    assert distance(torch.cat([early, late], 1), first) < 1e-6

@@ -1,0 +1,181 @@
+"""Every method through one suite: what it declares and what all of them promise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rung.errors import AdapterError
+from rung.methods import METHODS, Attached, Method, MethodSettings
+from rung.train.loss import pack_loss
+from tiny_model import copy_of, distance, random_rows, same_bytes, shake, tiny_model
+
+IDS = torch.tensor([[5, 7, 9, 11, 13, 5, 17]])
+SETTINGS = MethodSettings(rank=4, alpha=8.0)
+DTYPES = [torch.float32, torch.bfloat16]
+
+
+@pytest.fixture(params=[name for name, _ in METHODS.items()])
+def method(request: pytest.FixtureRequest) -> Method:
+    return METHODS[request.param]
+
+
+@pytest.fixture(params=DTYPES, ids=["fp32", "bf16"])
+def model(request: pytest.FixtureRequest) -> PreTrainedModel:
+    return tiny_model(dtype=request.param)
+
+
+@torch.no_grad()
+def logits(model: PreTrainedModel) -> Tensor:
+    answer: Tensor = model(input_ids=IDS, use_cache=False).logits
+    return answer
+
+
+def trained(method: Method, model: PreTrainedModel, seed: int = 1) -> Attached:
+    """The method on the model, moved away from its start as training would."""
+    attached = method.attach(model, SETTINGS)
+    shake(attached.parameters(), seed)
+    attached.updated()
+    return attached
+
+
+def test_identity_at_start_is_as_declared(method: Method, model: PreTrainedModel) -> None:
+    before = logits(model)
+    method.attach(model, SETTINGS)
+    assert torch.equal(logits(model), before) is method.identity_at_start
+
+
+def test_only_its_own_parameters_get_gradients(method: Method, model: PreTrainedModel) -> None:
+    model.requires_grad_(True)  # whoever made the model may not have frozen it
+    attached = trained(method, model)
+    own = attached.parameters()
+    pack_loss(model, random_rows(4)).backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and bool(p.grad.any()) for p in own)
+    others = [name for name, p in model.named_parameters() if p.grad is not None and not _among(p, own)]
+    assert others == []
+
+
+def _among(parameter: Tensor, own: list[torch.nn.Parameter]) -> bool:
+    return any(parameter is one for one in own)
+
+
+def test_parameters_are_wide_and_in_a_fixed_order(method: Method, model: PreTrainedModel) -> None:
+    attached = method.attach(model, SETTINGS)
+    first, again = attached.parameters(), attached.parameters()
+    assert first
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    assert {p.dtype for p in first} == {torch.float32}
+    assert len({id(p) for p in first}) == len(first)
+
+
+def test_training_changes_the_answers(method: Method, model: PreTrainedModel) -> None:
+    before = logits(model)
+    trained(method, model)
+    assert distance(logits(model), before) > 0.01
+
+
+def test_a_state_is_a_copy(method: Method, model: PreTrainedModel) -> None:
+    attached = trained(method, model)
+    state = attached.state()
+    kept = {name: value.clone() for name, value in state.items()}
+    shake(attached.parameters(), seed=2)
+    attached.updated()
+    assert same_bytes(state, kept)
+    assert not same_bytes(attached.state(), kept)
+
+
+def test_state_and_back_is_bit_equal(method: Method, model: PreTrainedModel) -> None:
+    attached = trained(method, model)
+    state, answers = attached.state(), logits(model)
+    other = tiny_model(dtype=model.dtype)
+    fresh = trained(method, other, seed=3)
+    fresh.load(state)
+    assert same_bytes(fresh.state(), state)
+    assert torch.equal(logits(other), answers)
+
+
+def test_a_state_without_one_tensor_is_refused_untouched(method: Method, model: PreTrainedModel) -> None:
+    attached = trained(method, model)
+    state = attached.state()
+    wrong = {name: value + 1 for name, value in list(state.items())[:-1]}
+    with pytest.raises(AdapterError):
+        attached.load(wrong)
+    assert same_bytes(attached.state(), state)
+
+
+def test_a_state_with_a_tensor_too_many_is_refused_untouched(method: Method, model: PreTrainedModel) -> None:
+    attached = trained(method, model)
+    state = attached.state()
+    with pytest.raises(AdapterError, match="such as stranger"):
+        attached.load({**{name: value + 1 for name, value in state.items()}, "stranger": torch.zeros(1)})
+    assert same_bytes(attached.state(), state)
+
+
+def test_a_state_of_another_shape_is_refused_untouched(method: Method, model: PreTrainedModel) -> None:
+    """The last tensor is wrong: those before it must not have been copied."""
+    attached = trained(method, model)
+    state = attached.state()
+    last = list(state)[-1]
+    wrong = {name: value + 1 for name, value in state.items()} | {last: state[last].new_zeros(3, 3, 3)}
+    with pytest.raises(AdapterError, match="shape"):
+        attached.load(wrong)
+    assert same_bytes(attached.state(), state)
+
+
+def test_disabled_is_the_plain_base_and_ends(method: Method, model: PreTrainedModel) -> None:
+    before = logits(model)
+    attached = trained(method, model)
+    after = logits(model)
+    with attached.disabled():
+        assert torch.equal(logits(model), before)
+    assert torch.equal(logits(model), after)
+    with pytest.raises(ZeroDivisionError), attached.disabled():
+        raise ZeroDivisionError
+    assert torch.equal(logits(model), after)
+
+
+def test_training_goes_on_after_disabled(method: Method) -> None:
+    model, other = tiny_model(), tiny_model()
+    attached, plain = trained(method, model), trained(method, other)
+    with attached.disabled():
+        logits(model)
+    for one, its in ((model, attached), (other, plain)):
+        pack_loss(one, random_rows(3)).backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for parameter in its.parameters():
+                assert parameter.grad is not None
+                parameter.sub_(0.01 * parameter.grad)
+        its.updated()
+    assert torch.equal(logits(model), logits(other))
+
+
+def test_detach_restores_the_base_bit_for_bit(method: Method, model: PreTrainedModel) -> None:
+    before, modules = copy_of(model), [type(m) for m in model.modules()]
+    trained(method, model).detach()
+    assert same_bytes(copy_of(model), before)
+    assert [type(m) for m in model.modules()] == modules
+
+
+def test_another_can_be_attached_after_detach(method: Method, model: PreTrainedModel) -> None:
+    first = trained(method, model)
+    answers = logits(model)
+    first.detach()
+    trained(method, model)
+    assert torch.equal(logits(model), answers)
+
+
+def test_merged_answers_as_unmerged(method: Method, model: PreTrainedModel) -> None:
+    if not method.mergeable:
+        pytest.skip(f"{method.name} declares that it cannot be merged")
+    modules = [type(m) for m in model.modules()]
+    attached = trained(method, model)
+    answers = logits(model)
+    attached.merge()
+    assert [type(m) for m in model.modules()] == modules
+    assert distance(logits(model), answers) < (1e-5 if model.dtype == torch.float32 else 0.05)
+    merged = copy_of(model)
+    attached.detach()
+    assert same_bytes(copy_of(model), merged)
+    assert not any(p.requires_grad for p in model.parameters())

@@ -1,0 +1,156 @@
+"""LoRA's own: the formula and its gradients, how it begins, its scale and its number formats."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from rung.errors import UsageError
+from rung.methods.lora import Lora, LoraLinear
+from rung.methods.method import MethodSettings
+from rung.train.loss import pack_loss
+from tiny_model import distance, gradients, random_rows, shake, tiny_model
+
+
+def a_layer(
+    dtype: torch.dtype = torch.float64, bias: bool = True, rank: int = 3, scale: float = 0.7
+) -> LoraLinear:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        base = nn.Linear(6, 5, bias=bias).to(dtype).requires_grad_(False)
+    layer = LoraLinear(base, rank, scale, torch.Generator().manual_seed(0))
+    shake([layer.b], size=0.5)
+    return layer
+
+
+def an_input(dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = (2, 4, 6)) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
+
+
+def spelled_out(layer: LoraLinear, x: Tensor) -> Tensor:
+    base = layer.base
+    update = linear(linear(x, layer.a.to(x.dtype)), layer.b.to(x.dtype))
+    return linear(x, base.weight, base.bias) + layer.scale * update
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(6,), (4, 6), (2, 4, 6), (0, 6)])
+def test_output_and_gradients_equal_the_formula_under_autograd(shape: tuple[int, ...], bias: bool) -> None:
+    ours, theirs = a_layer(bias=bias), a_layer(bias=bias)
+    x, z = (an_input(shape=shape).requires_grad_() for _ in range(2))
+    out, wanted = ours(x), spelled_out(theirs, z)
+    assert torch.allclose(out, wanted, rtol=1e-12, atol=1e-12)
+    cotangent = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    out.backward(cotangent)
+    wanted.backward(cotangent)  # type: ignore[no-untyped-call]
+    for mine, other in zip([x, ours.a, ours.b], [z, theirs.a, theirs.b], strict=True):
+        assert mine.grad is not None
+        assert other.grad is not None
+        assert torch.allclose(mine.grad, other.grad, rtol=1e-12, atol=1e-12)
+    assert ours.base.weight.grad is None
+
+
+def test_an_input_that_needs_no_gradient_gets_none() -> None:
+    layer, x = a_layer(), an_input()
+    layer(x).sum().backward()
+    assert x.grad is None
+    assert layer.a.grad is not None
+
+
+def test_an_input_that_is_not_dense_gives_the_same() -> None:
+    layer = a_layer()
+    x = an_input(shape=(4, 2, 6)).transpose(0, 1)
+    assert torch.allclose(layer(x), layer(x.contiguous()), rtol=1e-12)
+
+
+def test_parameters_and_gradients_are_fp32_over_a_bf16_base() -> None:
+    layer = a_layer(torch.bfloat16)
+    x = an_input(torch.bfloat16).requires_grad_()
+    out = layer(x)
+    out.sum().backward()
+    assert out.dtype == torch.bfloat16
+    assert x.grad is not None
+    assert x.grad.dtype == torch.bfloat16
+    for parameter in (layer.a, layer.b):
+        assert parameter.dtype == torch.float32
+        assert parameter.grad is not None
+        assert parameter.grad.dtype == torch.float32
+    wide = a_layer(torch.float32)
+    with torch.no_grad():
+        wide.base.weight.copy_(layer.base.weight)
+        wide.a.copy_(layer.a)
+        wide.b.copy_(layer.b)
+        assert distance(out.float(), wide(x.float())) < 0.02
+
+
+def test_delta_is_the_update_that_merging_adds() -> None:
+    layer, x = a_layer(bias=False), an_input()
+    merged = linear(x, layer.base.weight + layer.delta())
+    assert torch.allclose(layer(x), merged, rtol=1e-12)
+
+
+def test_a_begins_uniform_and_b_at_zero() -> None:
+    layer = LoraLinear(nn.Linear(400, 5), 64, 1.0, torch.Generator().manual_seed(0))
+    bound = 1 / math.sqrt(400)
+    assert not layer.b.any()
+    assert float(layer.a.detach().abs().max()) <= bound
+    assert float(layer.a.detach().std()) == pytest.approx(bound / math.sqrt(3), rel=0.02)
+
+
+def test_the_same_seed_begins_the_same_and_layers_differ() -> None:
+    def begin(seed: int) -> list[Tensor]:
+        return [p.detach() for p in Lora(tiny_model(), MethodSettings(seed=seed)).parameters()]
+
+    torch.manual_seed(1)
+    first = begin(0)
+    torch.manual_seed(2)
+    assert all(torch.equal(a, b) for a, b in zip(first, begin(0), strict=True))
+    assert not torch.equal(first[0], begin(1)[0])
+    assert not torch.equal(first[0], first[8])
+
+
+def test_the_global_generator_is_left_alone() -> None:
+    torch.manual_seed(3)
+    wanted = torch.rand(1)
+    torch.manual_seed(3)
+    Lora(tiny_model(), MethodSettings())
+    assert torch.equal(torch.rand(1), wanted)
+
+
+@pytest.mark.parametrize(("rslora", "scale"), [(False, 0.5), (True, 2.0)])
+def test_scale(rslora: bool, scale: float) -> None:
+    lora = Lora(tiny_model(), MethodSettings(rank=16, alpha=8.0, rslora=rslora))
+    assert {layer.scale for layer in lora.layers.values()} == {scale}
+
+
+def test_rank_and_number_of_parameters() -> None:
+    lora = Lora(tiny_model(), MethodSettings(rank=4, targets=("q_proj", "down_proj")))
+    shapes = [tuple(p.shape) for p in lora.parameters()]
+    assert shapes == [(4, 32), (32, 4), (4, 64), (32, 4)] * 2
+
+
+def test_an_unknown_target_is_refused_before_the_model_changes() -> None:
+    model = tiny_model()
+    with pytest.raises(UsageError, match="no linear layer"):
+        Lora(model, MethodSettings(targets=("q_proj", "nope")))
+    assert not any(isinstance(module, LoraLinear) for module in model.modules())
+
+
+def test_names_of_the_state_are_those_of_the_layers() -> None:
+    state = Lora(tiny_model(), MethodSettings(targets=("q_proj",))).state()
+    assert sorted(state) == [
+        f"model.layers.{layer}.self_attn.q_proj.lora_{half}.weight" for layer in (0, 1) for half in "AB"
+    ]
+
+
+def test_the_first_layer_also_learns() -> None:
+    """Its input needs no gradient; its A and B do."""
+    model = tiny_model()
+    lora = Lora(model, MethodSettings())
+    shake(lora.parameters())
+    pack_loss(model, random_rows(3)).backward()  # type: ignore[no-untyped-call]
+    assert all(bool(grad.any()) for grad in gradients(lora.parameters()))

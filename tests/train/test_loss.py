@@ -1,0 +1,163 @@
+"""The loss of a pack and its gradients equal the plain computation, and that of transformers and PEFT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rung.methods import METHODS, Attached, MethodSettings
+from rung.records import Rendered
+from rung.train.loss import count_targets, hidden_states, mean_loss, pack_loss, target_places
+from tiny_model import VOCABULARY, distance, gradients, plain_loss, random_rows, shake, tiny_model
+
+SETTINGS = MethodSettings(rank=4, alpha=8.0)
+METHOD_NAMES = [name for name, _ in METHODS.items()]
+
+
+def with_method(name: str, **kind: object) -> tuple[PreTrainedModel, Attached]:
+    """A tiny model with a method on it that has moved; the same for the same arguments."""
+    model = tiny_model(**kind)  # type: ignore[arg-type]
+    attached = METHODS[name].attach(model, SETTINGS)
+    shake(attached.parameters())
+    attached.updated()
+    return model, attached
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+@pytest.mark.parametrize("window", [None, 6])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_packed_equals_unpacked_in_fp64(name: str, window: int | None, seed: int) -> None:
+    rows = random_rows(9, seed)
+    ours, attached = with_method(name, dtype=torch.float64, window=window)
+    theirs, plain = with_method(name, dtype=torch.float64, window=window, attention="sdpa")
+    loss, wanted = pack_loss(ours, rows), plain_loss(theirs, rows)
+    loss.backward()  # type: ignore[no-untyped-call]
+    wanted.backward()  # type: ignore[no-untyped-call]
+    assert distance(loss.detach(), wanted.detach()) < 1e-10
+    pairs = zip(gradients(attached.parameters()), gradients(plain.parameters()), strict=True)
+    assert all(bool(other.any()) for other in gradients(plain.parameters()))
+    assert max(distance(mine, other) for mine, other in pairs) < 1e-10
+
+
+def test_the_window_of_that_test_matters() -> None:
+    rows = random_rows(9)
+    narrow, wide = (plain_loss(tiny_model(window=w, attention="sdpa"), rows) for w in (6, None))
+    assert distance(narrow, wide) > 1e-3
+
+
+def padded(rows: Sequence[Rendered]) -> dict[str, Tensor]:
+    """A batch the usual way: padded at the right, labels -100 where nothing is to be learned."""
+    width = max(len(row.ids) for row in rows)
+    shape = (len(rows), width)
+    ids, seen = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    labels = torch.full(shape, -100)
+    for number, row in enumerate(rows):
+        length = len(row.ids)
+        ids[number, :length] = torch.tensor(row.ids)
+        seen[number, :length] = 1
+        for place, learned in enumerate(row.mask):
+            if learned:
+                labels[number, place] = row.ids[place]
+    return {"input_ids": ids, "attention_mask": seen, "labels": labels}
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # by PEFT
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("rslora", [False, True])
+def test_loss_and_lora_gradients_equal_transformers_with_peft(attention: str, rslora: bool) -> None:
+    rows = random_rows(8, seed=2)
+    model = tiny_model()
+    settings = MethodSettings(rank=4, alpha=8.0, rslora=rslora)
+    lora = METHODS["lora"].attach(model, settings)
+    shake(lora.parameters())
+    state = lora.state()
+
+    config = LoraConfig(
+        r=4, lora_alpha=8, use_rslora=rslora, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    peft = get_peft_model(tiny_model(attention=attention), config)
+    named = {_our_name(name): p for name, p in peft.named_parameters() if p.requires_grad}
+    assert named.keys() == state.keys()
+    with torch.no_grad():
+        for name, parameter in named.items():
+            parameter.copy_(state[name])
+
+    wanted = peft(**padded(rows)).loss  # the mean over all target tokens of the batch
+    wanted.backward()
+    loss = pack_loss(model, rows) / count_targets(rows)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert float(loss.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+    ours = dict(zip(state, gradients(lora.parameters()), strict=True))
+    theirs = dict(zip(named, gradients(list(named.values())), strict=True))
+    assert max(distance(ours[name], theirs[name]) for name in state) < 1e-5
+
+
+def _our_name(name: str) -> str:
+    return re.sub(r"^base_model\.model\.", "", name).replace(".default.", ".")
+
+
+def test_targets_are_predicted_from_the_token_before() -> None:
+    rows = [
+        Rendered("a", (10, 11, 12), (False, True, True)),
+        Rendered("b", (20, 21, 22, 23), (False, False, True, False)),
+    ]
+    assert target_places(rows) == ([0, 1, 4], [11, 12, 22])
+    assert count_targets(rows) == 3
+
+
+def test_a_first_token_is_never_a_target() -> None:
+    rows = [Rendered("a", (10, 11), (True, True)), Rendered("b", (20, 21), (True, True))]
+    assert target_places(rows) == ([0, 2], [11, 21])
+    assert count_targets(rows) == 2
+
+
+def test_the_order_of_rows_in_a_pack_does_not_matter() -> None:
+    rows = random_rows(7)
+    model = tiny_model(dtype=torch.float64)
+    assert float(pack_loss(model, rows)) == pytest.approx(float(pack_loss(model, rows[::-1])), rel=1e-12)
+
+
+def test_only_target_tokens_count() -> None:
+    model = tiny_model(dtype=torch.float64)
+    row = Rendered("a", (10, 11, 12, 13), (False, False, True, True))
+    longer = Rendered("a", (10, 11, 12, 13, 14), (False, False, True, True, False))
+    assert float(pack_loss(model, [longer])) == pytest.approx(float(pack_loss(model, [row])), rel=1e-12)
+
+
+def test_hidden_states_lie_side_by_side() -> None:
+    rows = random_rows(4)
+    assert hidden_states(tiny_model(), rows).shape == (sum(len(row.ids) for row in rows), 32)
+
+
+@pytest.mark.parametrize("pack_tokens", [1, 40, 10_000])
+def test_mean_loss_weighs_every_token_the_same_whatever_the_packs(pack_tokens: int) -> None:
+    rows = random_rows(20)
+    model = tiny_model(dtype=torch.float64)
+    wanted = float(plain_loss(tiny_model(dtype=torch.float64, attention="sdpa"), rows)) / count_targets(rows)
+    assert mean_loss(model, rows, pack_tokens) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_mean_loss_of_a_model_that_knows_nothing_is_log_of_the_vocabulary() -> None:
+    model = tiny_model(tied=False)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.zero_()
+    assert mean_loss(model, random_rows(5)) == pytest.approx(torch.tensor(VOCABULARY).log().item(), rel=1e-6)
+
+
+def test_mean_loss_leaves_no_gradient_and_later_training_works() -> None:
+    model, attached = with_method("lora")
+    rows = random_rows(4)
+    mean_loss(model, rows)
+    assert all(p.grad is None for p in attached.parameters())
+    pack_loss(model, rows).backward()  # type: ignore[no-untyped-call]
+    assert len(gradients(attached.parameters())) == len(attached.parameters())
+
+
+def test_a_pack_with_nothing_to_learn_loses_nothing() -> None:
+    assert float(pack_loss(tiny_model(), [Rendered("a", (5, 6), (False, False))])) == 0.0

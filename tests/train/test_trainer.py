@@ -1,0 +1,219 @@
+"""The loop: its steps are the textbook's, the best state is left, and nothing bad is stepped over."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rung.errors import UsageError
+from rung.methods import METHODS, MethodSettings
+from rung.train import optim
+from rung.train.loss import count_targets, mean_loss
+from rung.train.trainer import Trainer
+from tiny_model import distance, plain_loss, random_rows, same_bytes, shake, tiny_model
+from training import KINDS, ROWS, SETTINGS, Run, make
+
+pytestmark = pytest.mark.usefixtures("clock")
+each_kind = pytest.mark.parametrize(("name", "dtype"), KINDS, ids=["lora", "full", "lora-bf16", "full-bf16"])
+
+
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_steps_are_those_of_a_plain_loop(name: str) -> None:
+    run = make(name=name, dtype=torch.float64, epochs=1, weight_decay=0.1, max_grad_norm=0.5, evaluations=1)
+    plain = tiny_model(dtype=torch.float64, attention="sdpa")
+    attached = METHODS[name].attach(plain, MethodSettings(rank=4, alpha=8.0))
+    parameters = attached.parameters()
+    for its in (parameters, run.attached.parameters()):
+        shake(its)  # LoRA's first gradients of A are zero
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.1)
+    steps = run.trainer.plan
+    assert len(steps) > 3
+    for number, step in enumerate(steps):
+        rows = [ROWS[row] for row in step.rows]
+        optimizer.zero_grad()
+        (plain_loss(plain, rows) / count_targets(rows)).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, 0.5)
+        rate = run.trainer.settings.learning_rate
+        optimizer.param_groups[0]["lr"] = optim.learning_rate(number, len(steps), rate, 0.06)
+        optimizer.step()
+    outcome = run.go()
+    assert outcome.best_step == outcome.steps == len(steps)
+    ours, theirs = run.attached.state(), attached.state()
+    assert max(distance(ours[key], theirs[key]) for key in theirs) < 1e-7
+
+
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_gradients_are_the_same_whatever_the_packs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[Tensor]] = []
+    clip = optim.clip
+
+    def spy(parameters: Any, most: float) -> float:
+        seen[-1] += [p.grad.clone() for p in parameters]
+        return clip(parameters, most)
+
+    monkeypatch.setattr(optim, "clip", spy)
+    packs = []
+    for size in (1, 40, 10_000):
+        seen.append([])
+        run = make(name=name, dtype=torch.float64, epochs=0.5, step_tokens=10_000, pack_tokens=size)
+        shake(run.attached.parameters())  # LoRA's first gradients of A are zero
+        run.go()
+        packs.append(len(run.trainer.plan[0].packs))
+    assert packs[0] == 8
+    assert packs[0] > packs[1] > packs[2] == 1
+    for other in seen[1:]:
+        assert max(distance(a, b) for a, b in zip(seen[0], other, strict=True)) < 1e-10
+
+
+def test_everything_that_was_seen_is_counted() -> None:
+    outcome = make(epochs=2).go()
+    assert outcome.steps == outcome.planned_steps
+    assert outcome.tokens == 2 * sum(len(row.ids) for row in ROWS)
+    assert outcome.targets == 2 * count_targets(ROWS)
+    assert outcome.seconds == 10 * outcome.steps
+
+
+def test_the_curve_begins_at_the_base_and_ends_at_the_last_step() -> None:
+    outcome = make().go()
+    points = outcome.curve
+    assert len(points) == 1 + SETTINGS.evaluations
+    assert points[0].step == 0
+    assert points[0].train_loss is None
+    assert points[0].dev_loss == pytest.approx(mean_loss(tiny_model(), ROWS[:6]))
+    assert points[-1].step == outcome.steps
+    assert [p.step for p in points] == sorted({p.step for p in points})
+    assert all(p.train_loss is not None and p.learning_rate is not None for p in points[1:])
+    assert points[-1].dev_loss is not None
+    assert points[-1].dev_loss < 0.9 * points[0].dev_loss  # type: ignore[operator]
+
+
+def test_train_loss_is_the_mean_over_the_tokens_since_the_last_look() -> None:
+    """With a rate of almost nothing it is the base's own loss on the rows of those steps."""
+    run = make(learning_rate=1e-12, epochs=1, evaluations=2)
+    points = run.go().curve
+    assert len(points) == 3
+    for before, point in pairwise(points):
+        seen = [ROWS[row] for step in run.trainer.plan[before.step : point.step] for row in step.rows]
+        assert point.train_loss == pytest.approx(mean_loss(tiny_model(), seen), rel=1e-5)
+
+
+def test_listeners_hear_of_every_step() -> None:
+    heard: list[Any] = []
+
+    class Ear:
+        def step(
+            self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float
+        ) -> None:
+            heard.append((done, total, seconds_left))
+            assert math.isfinite(loss)
+            assert tokens_per_second > 0
+
+    outcome = make(listener=Ear()).go()
+    total = outcome.planned_steps
+    assert heard == [(done, total, pytest.approx(10.0 * (total - done))) for done in range(1, total + 1)]
+
+
+def test_no_rows_take_no_steps() -> None:
+    outcome = make(rows=[]).go()
+    assert (outcome.steps, outcome.best_step, outcome.tokens) == (0, 0, 0)
+
+
+def test_the_best_state_on_dev_is_what_is_left() -> None:
+    strange = random_rows(6, seed=77)  # learning the train rows hurts here, after a while
+    run = make(dev=strange, epochs=12, learning_rate=2e-2, evaluations=12)
+    outcome = run.go()
+    losses = {point.step: point.dev_loss for point in outcome.curve}
+    assert outcome.best_step < outcome.steps
+    assert outcome.best_loss == losses[outcome.best_step] == min(x for x in losses.values() if x is not None)
+    assert mean_loss(run.model, strange) == outcome.best_loss
+    assert losses[outcome.steps] != outcome.best_loss
+
+
+@pytest.mark.parametrize(("name", "rate"), [("lora", 3.0), ("full", 0.5)])
+def test_if_training_only_hurts_the_base_stays(name: str, rate: float) -> None:
+    run = make(name=name, dev=random_rows(6, seed=77), learning_rate=rate, max_grad_norm=1e6)
+    start = run.attached.state()
+    outcome = run.go()
+    assert outcome.best_step == 0
+    assert outcome.steps > 0
+    assert same_bytes(run.attached.state(), start)
+
+
+def spoil(run: Run, step: int, value: float, index: int) -> dict[str, Tensor]:
+    """Before `step` one parameter becomes `value`; returns the state as the failed step found it."""
+    kept: dict[str, Tensor] = {}
+    scale = optim.scale_gradients
+    taken = [0]
+
+    def spoiling(*args: Any) -> None:
+        taken[0] += 1
+        if taken[0] == step:
+            kept.update(run.attached.state())
+        scale(*args)
+
+    class Hand:
+        def step(self, done: int, *_: Any) -> None:
+            if done == step - 1:
+                with torch.no_grad():
+                    run.attached.parameters()[index].view(-1)[0] = value
+                run.attached.updated()
+
+    run.trainer.listener = Hand()
+    vars(optim)["scale_gradients"] = spoiling  # the fixture puts the real one back
+    return kept
+
+
+@each_kind
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_raises_before_the_step(
+    name: str, dtype: torch.dtype, value: float
+) -> None:
+    run = make(name=name, dtype=dtype, evaluations=1)
+    before = spoil(run, 4, value, index=1)
+    with pytest.raises(UsageError, match=r"stopped being finite at step 4.*The step was not taken"):
+        run.go()
+    assert before
+    after = run.attached.state()
+    assert all(torch.equal(before[key].nan_to_num(), after[key].nan_to_num()) for key in after)
+    assert run.trainer.progress.step == 3
+
+
+def test_parameters_that_are_not_finite_raise_though_the_loss_is() -> None:
+    """The embedding of a word that no row holds: neither loss nor gradient sees it."""
+    model = tiny_model(tied=False)
+    attached = METHODS["full"].attach(model, MethodSettings())
+    run = Run(model, attached, Trainer(model, attached, ROWS, ROWS[:6], SETTINGS))
+    before = spoil(run, 4, math.nan, index=0)  # row 0; rows hold tokens from 3 on
+    with pytest.raises(UsageError, match="the parameters stopped being finite at step 4"):
+        run.go()
+    after = attached.state()
+    assert all(torch.equal(before[key].nan_to_num(), after[key].nan_to_num()) for key in after)
+
+
+def test_a_base_that_is_not_finite_on_dev_is_refused() -> None:
+    run = make()
+    with torch.no_grad():
+        run.model.get_input_embeddings().weight[0, 0] = math.inf  # tied: the head sees it in every row
+    with pytest.raises(UsageError, match="the loss on dev is not finite after step 0"):
+        run.go()
+
+
+def test_the_time_limit_stops_with_a_note_and_the_best_state() -> None:
+    run = make(limit_seconds=35)
+    outcome = run.go()
+    assert outcome.steps == 4 < outcome.planned_steps
+    assert outcome.notes == (f"training was stopped by the time limit at step 4 of {outcome.planned_steps}",)
+    assert outcome.curve[-1].step == 4
+    assert outcome.best_step == 4
+    assert mean_loss(run.model, ROWS[:6]) == outcome.best_loss
+
+
+def test_a_run_in_time_has_no_note() -> None:
+    outcome = make(limit_seconds=10_000).go()
+    assert outcome.steps == outcome.planned_steps
+    assert outcome.notes == ()
