@@ -1,0 +1,175 @@
+"""What tuning changed that nobody asked for: how far general behaviour drifted from the base.
+
+The plain base answers a fixed set of general prompts once, greedily. On those texts base and tuned model are
+compared token by token, over the whole vocabulary:
+
+    KL(base || tuned) = sum over words w of  p_base(w) (log p_base(w) - log p_tuned(w))     (nats per token)
+
+Zero means nothing moved. The divergence on what the base itself would say tracks forgetting of earlier
+abilities (Shenfeld et al. 2025, "RL's Razor", measure it on the new task's inputs).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from rung import storage
+from rung.bases.attention import Packed, positions
+from rung.bases.base import Base
+from rung.bases.head import target_logits
+from rung.errors import DataError, RungError
+from rung.evaluate.stats import interval, mean_of, mean_rows
+from rung.generate.cache import hidden
+from rung.generate.engine import Engine, evaluating
+from rung.records import Measure, Message
+
+NEW_TOKENS = 64
+BATCH_TEXTS = 8
+BATCH_LOGITS = 2**25  # logits of one model held at a time: 128 MiB in fp32
+HEAD_ROWS = 64
+
+
+class Writer(Protocol):
+    """What is needed of a renderer."""
+
+    @property
+    def stop_ids(self) -> frozenset[int]: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def prompt_ids(self, messages: Sequence[Message], /) -> list[int]: ...
+
+
+class Reversible(Protocol):
+    """What is needed of an attached method."""
+
+    def disabled(self) -> AbstractContextManager[Any]:
+        """The plain base, for as long as the block runs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A prompt and what the base wrote after it."""
+
+    prompt: tuple[int, ...]
+    written: tuple[int, ...]
+
+
+def general_prompts() -> tuple[str, ...]:
+    """The fixed general prompts, in order."""
+    lines = (files("rung.evaluate") / "general_prompts.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def reference(engine: Engine, writer: Writer, folder: Path) -> tuple[Text, ...]:
+    """What the plain base writes after the general prompts, at most 64 new tokens each.
+
+    Kept in `folder`, one JSON file for each base, chat template and set of prompts, and read back from there.
+    Call it before anything is attached to the base. Prompts that leave no room in the base's context, or
+    after which it writes nothing, are left out. Raises `DataError` where nothing is left.
+    """
+    prompts = general_prompts()
+    key = storage.fingerprint([engine.base.fingerprint, writer.fingerprint, NEW_TOKENS, *prompts])
+    path = folder / f"reference-{key}.json"
+    if path.exists() and (kept := _parse(path)):
+        return kept
+    ids = [writer.prompt_ids([Message("user", prompt)]) for prompt in prompts]
+    ids = [one for one in ids if len(one) + NEW_TOKENS <= engine.base.context]
+    answers = engine.generate(ids, max_new_tokens=NEW_TOKENS, stop_ids=writer.stop_ids)
+    texts = tuple(Text(tuple(p), a.ids) for p, a in zip(ids, answers, strict=True) if a.ids)
+    if not texts:
+        raise DataError(
+            "the base wrote nothing after any of the general prompts, so drift cannot be measured",
+            where=engine.base.name,
+            fix="Check its chat template, or turn the forgetting measure off",
+        )
+    storage.write_json(path, {"texts": [[text.prompt, text.written] for text in texts]})
+    return texts
+
+
+def _parse(path: Path) -> tuple[Text, ...]:
+    """The texts of a file; none where it is damaged, so that they are written anew."""
+    try:
+        pairs = storage.read_json(path)["texts"]
+        return tuple(Text(tuple(map(int, prompt)), tuple(map(int, written))) for prompt, written in pairs)
+    except (DataError, LookupError, TypeError, ValueError):
+        return ()
+
+
+def drift(base: Base, attached: Reversible, texts: Sequence[Text], seed: int = 0) -> tuple[Measure, Measure]:
+    """KL(base || tuned) in nats per token, and the share of tokens where both would say the same word.
+
+    Both are means over texts of the mean over a text's written tokens, with a 95% interval over texts.
+    Computed in fp32 over the whole vocabulary. A model equal to its base gives exactly 0 and 1.
+    """
+    kls: list[float] = []
+    agreements: list[float] = []
+    with torch.no_grad(), evaluating(base.model):
+        for batch in _batches(texts, int(base.model.config.get_text_config().vocab_size)):
+            with attached.disabled():
+                plain = torch.cat(list(_log_probabilities(base, batch)))
+            kl, same, at = [], [], 0
+            for tuned in _log_probabilities(base, batch):
+                p = plain[at : at + len(tuned)]
+                at += len(tuned)
+                kl.append((p.exp() * (p - tuned)).sum(-1).clamp_min(0.0))
+                same.append((p.argmax(-1) == tuned.argmax(-1)).float())
+            sizes = [len(text.written) for text in batch]
+            kls += [float(part.double().mean()) for part in torch.split(torch.cat(kl), sizes)]
+            agreements += [float(part.double().mean()) for part in torch.split(torch.cat(same), sizes)]
+    return (
+        _measure("kl", kls, seed, higher_is_better=False, unit="nats/token"),
+        _measure("top1_agreement", agreements, seed, higher_is_better=True, unit=""),
+    )
+
+
+def _batches(texts: Sequence[Text], vocabulary: int) -> Iterator[list[Text]]:
+    rows = max(1, BATCH_LOGITS // vocabulary)
+    batch: list[Text] = []
+    for text in texts:
+        if not text.written:
+            continue
+        size = sum(len(other.written) for other in batch) + len(text.written)
+        if batch and (len(batch) == BATCH_TEXTS or size > rows):
+            yield batch
+            batch = []
+        batch.append(text)
+    if batch:
+        yield batch
+
+
+def _log_probabilities(base: Base, batch: Sequence[Text]) -> Iterator[Tensor]:
+    """Log-probabilities (rows, vocabulary) in fp32 at every written token, some rows at a time."""
+    ids = [text.prompt + text.written[:-1] for text in batch]
+    lengths = [len(one) for one in ids]
+    tokens = torch.tensor([[token for one in ids for token in one]], device=base.device)
+    states = hidden(base, tokens, positions(lengths, 0, base.device), Packed(lengths))[0]
+    tails = [
+        part[-len(text.written) :] for part, text in zip(torch.split(states, lengths), batch, strict=True)
+    ]
+    for rows in torch.split(torch.cat(tails), HEAD_ROWS):
+        yield target_logits(base.model, rows).float().log_softmax(-1)
+
+
+def _measure(name: str, values: Sequence[float], seed: int, *, higher_is_better: bool, unit: str) -> Measure:
+    if not values:
+        return Measure(
+            name, None, higher_is_better=higher_is_better, unit=unit, note="no texts to compare on"
+        )
+    if not all(math.isfinite(value) for value in values):
+        raise RungError(
+            "the tuned model or its base gives probabilities that are not finite: no drift can be told",
+            fix="Train again with a lower learning rate, or in float32",
+        )
+    value, low, high = interval(mean_rows(values), mean_of, seed)
+    note = "mean over texts the base wrote after general prompts"
+    return Measure(name, value, low, high, len(values), higher_is_better, unit, note)

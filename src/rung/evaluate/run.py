@@ -1,0 +1,125 @@
+"""Ask a model, grade the answers, measure: one path for every rung and for `rung evaluate`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rung.bases.base import Base
+from rung.data.prompts import content_free
+from rung.data.templates import Renderer
+from rung.evaluate.metrics import grade, measures
+from rung.generate.choose import log_likelihoods
+from rung.generate.engine import Engine
+from rung.records import Answer, Completion, Example, Measure, Message, Task
+
+Watch = Callable[[int, int], None]  # rows done, rows in all
+Prompt = tuple[Message, ...]
+
+
+@dataclass
+class Speaker:
+    """A base that can be asked: model, the one writer of tokens, and the decoding engine."""
+
+    base: Base
+    renderer: Renderer
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = Engine(self.base)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Graded answers and what they add up to."""
+
+    answers: tuple[Answer, ...]
+    metrics: tuple[Measure, ...]  # the primary one first
+    counts: Mapping[str, int]
+
+    @property
+    def primary(self) -> Measure:
+        return self.metrics[0]
+
+
+def complete(
+    speaker: Speaker,
+    examples: Sequence[Example],
+    prompts: Sequence[Prompt],
+    max_new_tokens: int,
+    watch: Watch | None = None,
+) -> list[Completion]:
+    """Greedy answers to `prompts`, one for each example."""
+    renderer = speaker.renderer
+    generated = speaker.engine.generate(
+        [renderer.prompt_ids(prompt) for prompt in prompts],
+        max_new_tokens=max_new_tokens,
+        stop_ids=renderer.stop_ids,
+        on_progress=watch,
+    )
+    return [
+        Completion(
+            example.id, renderer.decode(one.ids), len(one.ids) + (not one.truncated), truncated=one.truncated
+        )
+        for example, one in zip(examples, generated, strict=True)
+    ]
+
+
+def pick_labels(
+    speaker: Speaker,
+    task: Task,
+    examples: Sequence[Example],
+    prompts: Sequence[Prompt],
+    watch: Watch | None = None,
+) -> dict[str, list[Completion]]:
+    """The label with the highest likelihood for each prompt: plain, and with contextual calibration.
+
+    Calibration subtracts what the model gives each label when the text is empty of content, averaged over
+    a few such texts (Zhao et al. 2021, arXiv 2102.09690, in log space).
+    """
+    renderer = speaker.renderer
+    choices = [renderer.completion_ids(label) for label in task.labels]
+    empty = [renderer.prompt_ids(prompt) for prompt in content_free(task, prompts[0])]
+    asked = [renderer.prompt_ids(prompt) for prompt in prompts]
+    scores = log_likelihoods(speaker.base, asked, choices, on_progress=watch)
+    prior = log_likelihoods(speaker.base, empty, choices)
+    prior = prior - np.logaddexp.reduce(prior, axis=1, keepdims=True)
+    answers = {
+        "likelihood": scores.argmax(1),
+        "calibrated likelihood": (scores - prior.mean(0)).argmax(1),
+    }
+    return {
+        name: [
+            Completion(example.id, task.labels[int(best)], tokens=0)
+            for example, best in zip(examples, picks, strict=True)
+        ]
+        for name, picks in answers.items()
+    }
+
+
+def judge(
+    task: Task, examples: Sequence[Example], completions: Sequence[Completion], seed: int = 0
+) -> Evaluation:
+    """Grade completions and measure; rows our grader could not judge are left out and counted as `error`."""
+    scores = [grade(task, example, one) for example, one in zip(examples, completions, strict=True)]
+    answers = tuple(
+        Answer(
+            example_id=score.example_id,
+            text=one.text,
+            status=score.status,
+            answer=score.answer,
+            values=score.values,
+            tokens=one.tokens,
+            note=score.note,
+        )
+        for score, one in zip(scores, completions, strict=True)
+    )
+    counts = Counter(score.status for score in scores)
+    return Evaluation(
+        answers=answers,
+        metrics=measures(task, examples, scores, [one.text for one in completions], seed),
+        counts={name: counts[name] for name in ("ok", "unparsed", "truncated", "error")},
+    )

@@ -1,0 +1,197 @@
+"""Intervals, paired tests and sample sizes: how far a number measured on a few hundred rows can be trusted.
+
+Every metric is a function of totals: each row adds a vector of `k` statistics (a mean: its value and 1;
+micro F1: tp, fp, fn; chrF: n-gram counts), and the metric is computed from their sum.  So one bootstrap
+serves all of them: a resample is a vector of row counts, and all resamples are one matrix product.
+
+Confidence is 95 % throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+Value = Callable[[Floats], Floats]  # totals (..., k) -> the metric (...)
+
+ALPHA = 0.05
+RESAMPLES = 2000
+_CELLS = 4_000_000  # row counts held at once: 32 MB
+
+
+class Interval(NamedTuple):
+    """A number and its 95% interval; ``None`` where there is nothing to say."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """First minus second on the same rows."""
+
+    value: float
+    low: float | None  # None where one row, or none, is all there is
+    high: float | None
+    p_value: float
+    spread: float  # standard deviation of one row's contribution, for `rows_needed`
+    n: int
+
+
+def mean_of(totals: Floats) -> Floats:
+    """The mean, from totals of (value, 1)."""
+    return np.asarray(totals[..., 0] / totals[..., 1], dtype=np.float64)
+
+
+def mean_rows(values: ArrayLike) -> Floats:
+    """Statistics (n, 2) of a mean over `values` (n)."""
+    column = np.asarray(values, dtype=np.float64)
+    return np.stack([column, np.ones_like(column)], axis=-1)
+
+
+def mean_interval(values: ArrayLike, seed: int = 0) -> Interval:
+    """Mean of `values` with its interval: `wilson` if all are 0 or 1, else `interval`."""
+    column = np.asarray(values, dtype=np.float64)
+    if column.size and bool(np.isin(column, (0.0, 1.0)).all()):
+        low, high = wilson(int(column.sum()), column.size)
+        return Interval(float(column.mean()), low, high)
+    return interval(mean_rows(column), mean_of, seed)
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Score interval of a share (Wilson 1927).
+
+    Covers close to 95 % at every n and share, where the bootstrap and the textbook interval collapse
+    near 0 and 1 (Brown, Cai & DasGupta 2001, Statistical Science 16(2)).
+    """
+    found = stats.binomtest(successes, n).proportion_ci(1 - ALPHA, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def interval(rows: Floats, value: Value, seed: int = 0) -> Interval:
+    """A metric with its bootstrap interval over rows. `rows` is (n, k).
+
+    BCa, corrected for bias and skew (Efron 1987, JASA 82, 171-185) and expanded for small n as Student's t is
+    (Hesterberg 2015, The American Statistician 69(4)).  One row has no interval.
+    """
+    n = len(rows)
+    if n == 0:
+        return Interval(None, None, None)
+    found = float(value(rows.sum(axis=0)))
+    if n == 1:
+        return Interval(found, None, None)
+    values = value(resampled(rows, seed))
+    without = value(rows.sum(axis=0) - rows)  # the jackknife: every row left out once
+    skew = without.mean() - without
+    cubed, squared = float((skew**3).sum()), float((skew**2).sum())
+    pull = cubed / (6 * squared**1.5) if squared > 0 else 0.0
+    below = float((values < found).mean() + (values == found).mean() / 2)
+    bias = float(stats.norm.ppf(min(max(below, 1 / RESAMPLES), 1 - 1 / RESAMPLES)))
+    reach = np.array([1.0, -1.0]) * _reach(n) + bias
+    low, high = np.quantile(values, stats.norm.cdf(bias + reach / (1 - pull * reach)))
+    return Interval(found, float(low), float(high))
+
+
+def resampled(rows: Floats, seed: int, resamples: int = RESAMPLES) -> Floats:
+    """Totals (resamples, k) of `rows` (n, k) drawn n at a time with replacement (Efron 1979)."""
+    n = len(rows)
+    rng = np.random.default_rng(seed)
+    totals = np.empty((resamples, rows.shape[1]))
+    step = max(1, _CELLS // n)
+    for start in range(0, resamples, step):
+        some = min(step, resamples - start)
+        drawn = rng.integers(0, n, (some, n)) + np.arange(some)[:, None] * n
+        counts = np.bincount(drawn.ravel(), minlength=some * n).reshape(some, n)
+        totals[start : start + some] = counts.astype(np.float64) @ rows
+    return totals
+
+
+def _reach(n: int) -> float:
+    """Where the lower tail begins, as a normal deviate: -1.96 for many rows, further out for few."""
+    return float(stats.t.ppf(ALPHA / 2, n - 1)) * math.sqrt(n / (n - 1))
+
+
+def paired_difference(first: Floats, second: Floats, value: Value, seed: int = 0) -> Difference:
+    """How two rungs differ on the same rows, by the paired bootstrap (Koehn 2004, EMNLP).
+
+    `first` and `second` are (n, k): the same resampled rows count for both.  The interval is the percentile
+    one, expanded for small n (Hesterberg 2015); the p-value inverts it, so that it is below 0.05 just where
+    the interval leaves 0 out.  The smallest p-value is near 2 / `RESAMPLES`.
+    """
+    n, k = first.shape
+    if n == 0:
+        raise ValueError("no rows in common")
+    found = float(value(first.sum(axis=0)) - value(second.sum(axis=0)))
+    if n == 1:
+        return Difference(found, None, None, 1.0, 0.0, n)
+    totals = resampled(np.concatenate([first, second], axis=1), seed)
+    differences = value(totals[:, :k]) - value(totals[:, k:])
+    tail = float(stats.norm.cdf(_reach(n)))
+    low, high = (float(bound) for bound in np.quantile(differences, [tail, 1 - tail]))
+    side = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    quantile = stats.norm.ppf((side + 1) / (len(differences) + 1))
+    p_value = 2 * float(stats.t.cdf(quantile * math.sqrt((n - 1) / n), n - 1))
+    spread = float(differences.std()) * math.sqrt(n)
+    return Difference(found, low, high, min(1.0, p_value), spread, n)
+
+
+def paired_shares(first: ArrayLike, second: ArrayLike) -> Difference:
+    """How two rungs differ where every row is 0 or 1: `mcnemar`'s p-value and a Wald interval with half a
+    row added to each cell of the 2x2 table (Agresti & Min 2005, Statistics in Medicine 24, 729-740).
+
+    The interval stays honest where the rungs never disagree, which the bootstrap would call certain.
+    """
+    one, two = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    n = one.size
+    if n == 0:
+        raise ValueError("no rows in common")
+    only_one, only_two = int((one & ~two).sum()), int((~one & two).sum())
+    more, disagree = only_one - only_two, only_one + only_two + 1
+    reach = -float(stats.norm.ppf(ALPHA / 2)) * math.sqrt(disagree - more**2 / (n + 2)) / (n + 2)
+    centre = more / (n + 2)
+    return Difference(
+        value=more / n,
+        low=max(-1.0, centre - reach),
+        high=min(1.0, centre + reach),
+        p_value=mcnemar(only_one, only_two),
+        spread=math.sqrt(disagree / (n + 2)),
+        n=n,
+    )
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided p-value from the rows that only one of two rungs got right (McNemar 1947)."""
+    if only_first + only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number, in the order given (Holm 1979)."""
+    adjusted = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def rows_needed(difference: float, spread: float, power: float = 0.8, alpha: float = ALPHA) -> int | None:
+    """Rough number of rows on which a paired test would see `difference`; None for no difference.
+
+    ``((z(1 - alpha/2) + z(power)) * spread / difference) ** 2``, with `spread` the standard deviation of a
+    row's paired difference; for rows of 0 and 1 the root of the share of rows that differ (Connor 1987,
+    Biometrics 43, 207-211, its simpler and larger form).
+    """
+    if difference == 0:
+        return None
+    reach = float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
+    return max(2, math.ceil((reach * spread / difference) ** 2))
