@@ -1,0 +1,31 @@
+"""The verbs, in the order people meet them."""
+
+from __future__ import annotations
+
+import typer
+
+from rung.cli import bases, chat, check, climb, evaluate, report, tune
+
+app = typer.Typer(
+    name="rung",
+    help="Should you prompt or fine-tune? Climb the ladder on your own data and get a measured answer.",
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for verb in (climb, check, tune, evaluate, chat, report, bases):
+    verb.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def _front(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+) -> None:
+    if version:
+        from rung import __version__
+
+        typer.echo(f"rung {__version__}")
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

@@ -1,0 +1,81 @@
+"""`rung chat`: talk to a base or an adapter, one line at a time."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rung.cli.options import takes_settings
+
+EPILOG = "Examples:  rung chat   |   echo 'Where is my parcel?' | rung chat --adapter runs/x/adapters/lora"
+Adapter = Annotated[
+    Path | None, typer.Option("--adapter", help="Folder of an adapter in PEFT's format.", show_default=False)
+]
+System = Annotated[str, typer.Option("--system", help="System message.", show_default=False)]
+Temperature = Annotated[float, typer.Option("--temperature", min=0.0, max=2.0, help="0 answers greedily.")]
+MaxTokens = Annotated[
+    int, typer.Option("--max-new-tokens", min=1, max=8192, help="Longest answer in tokens.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("chat", epilog=EPILOG)(chat)
+
+
+@takes_settings(
+    "Options",
+    "Machine and money",
+    leave_out=("task", "test", "rungs", "method", "budget", "output", "epochs", "price_per_hour", "currency"),
+)
+def chat(
+    settings: dict[str, Any],
+    adapter: Adapter = None,
+    system: System = "",
+    temperature: Temperature = 0.0,
+    max_new_tokens: MaxTokens = 256,
+) -> None:
+    """Talk to the base, or to an adapter on top of it. An empty line or Ctrl-D ends the talk."""
+    from rung import device as devices
+    from rung.bases.load import load
+    from rung.cli.base import ensure_base
+    from rung.cli.progress import Screen
+    from rung.config import load_settings
+    from rung.data.templates import Renderer
+    from rung.evaluate.run import Speaker
+    from rung.generate.sample import Sampler
+    from rung.methods.peft_bridge import load_adapter
+    from rung.records import Message
+
+    ensure_base(None, settings, Screen())
+    s, _ = load_settings(None, settings)
+    device = devices.choose(s.precision, s.threads)
+    base = load(s.base, dtype=device.dtype, device=str(device.device))
+    speaker = Speaker(base, Renderer(base.tokenizer))
+    if adapter is not None:
+        load_adapter(adapter, base.model, base.fingerprint, speaker.renderer.fingerprint)
+    sampler = Sampler(temperature=temperature, seed=s.seed) if temperature > 0 else None
+    turns = [Message("system", system)] if system else []
+    while line := _read():
+        turns.append(Message("user", line))
+        (answer,) = speaker.engine.generate(
+            [speaker.renderer.prompt_ids(turns)],
+            max_new_tokens=max_new_tokens,
+            stop_ids=speaker.renderer.stop_ids,
+            sampler=sampler,
+        )
+        text = speaker.renderer.decode(answer.ids)
+        typer.echo("".join(c for c in text if c.isprintable() or c in "\n\t"))
+        turns.append(Message("assistant", text))
+
+
+def _read() -> str:
+    if sys.stdin.isatty():
+        try:
+            return input("> ").strip()
+        except EOFError:
+            return ""
+    return sys.stdin.readline().strip()

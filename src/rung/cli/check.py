@@ -1,0 +1,155 @@
+"""`rung check`: what rung sees in a file, before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from rung.cli.options import Config, File, Json, takes_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rung.data.check import Findings
+    from rung.data.templates import Renderer
+    from rung.records import Task
+
+EPILOG = "Examples:  rung check messages.csv   |   rung check train.jsonl --test test.jsonl"
+_SHOWN = 8  # row numbers listed before "and n more"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("check", epilog=EPILOG)(check)
+
+
+@takes_settings(
+    "Options",
+    "Data",
+    leave_out=(
+        *("rungs", "method", "budget", "output", "epochs", "seed"),
+        *("dev_fraction", "test_fraction", "max_dev", "max_test"),
+    ),
+)
+def check(file: File, settings: dict[str, Any], config: Config = None, json: Json = False) -> None:
+    """Show what rung sees in FILE: rows, task, lengths, one rendered example, and what is wrong."""
+    from rich.console import Console
+
+    from rung.bases.load import load
+    from rung.cli.base import ensure_base
+    from rung.cli.progress import Screen
+    from rung.config import load_settings
+    from rung.data.check import check as check_
+    from rung.data.check import require_trainable
+    from rung.data.formats import read_examples
+    from rung.data.templates import Renderer
+    from rung.evaluate.task import infer, make_task
+
+    s, _ = load_settings(config, settings)
+    loaded = read_examples(file, s.format)
+    test = read_examples(s.test, s.format) if s.test else None
+    require_trainable(loaded.examples)
+    ensure_base(config, settings, Screen(quiet=json))
+    base = load(s.base)
+    renderer = Renderer(base.tokenizer)
+    found = check_(loaded, renderer, min(s.max_length or base.context, base.context), test)
+    task = make_task(s.task, loaded.examples) if s.task else infer(loaded.examples)
+    if json:
+        _print_json(found, task)
+        return
+    console = Console(highlight=False)
+    _print_summary(console, found, task)
+    _print_sample(console, found, renderer)
+    _print_problems(console, found, s.long_rows)
+
+
+def _print_json(found: Findings, task: Task) -> None:
+    import json
+
+    from rung.records import to_json
+
+    typer.echo(json.dumps({"task": to_json(task), "findings": to_json(found)}, ensure_ascii=False))
+
+
+def _print_summary(console: Console, found: Findings, task: Task) -> None:
+    turns = ", ".join(f"{rows} rows of {n} turns" for n, rows in found.turns.items())
+    roles = ", ".join(f"{n} {role}" for role, n in found.roles.items())
+    console.print(f"{found.name}: {found.format}, {found.rows} rows ({turns}; {roles})", markup=False)
+    console.print(f"Task: {task.why}", markup=False)
+    for name, lengths in (("prompt", found.prompt_tokens), ("target", found.target_tokens)):
+        console.print(
+            f"Tokens per {name}: half up to {lengths.p50}, 90% up to {lengths.p90}, "
+            f"99% up to {lengths.p99}, longest {lengths.max}"
+        )
+    if found.classes:
+        shown = ", ".join(f"{label} {rows}" for label, rows in found.classes[:12])
+        more = f", and {len(found.classes) - 12} more" if len(found.classes) > 12 else ""
+        console.print(f"Labels: {shown}{more}", markup=False)
+
+
+def _print_sample(console: Console, found: Findings, renderer: Renderer) -> None:
+    """One row as the model sees it, the tokens that are learned in green."""
+    from rich.text import Text
+
+    tokens = found.sample_tokens
+    start = tokens.prompt_length
+    asked, learned_text = (_plain(renderer, part) for part in (tokens.ids[:start], tokens.ids[start:]))
+    text = Text(asked, style="dim")
+    text.append(learned_text, style="bold green")
+    learned = f"{tokens.targets} of its {len(tokens.ids)} tokens are learned"
+    console.print(f"\nRow {found.sample.row} as the model sees it ({learned}, shown in green):")
+    console.print(text)
+    if not console.is_terminal:
+        console.print(f"learned: {learned_text!r}", markup=False)
+
+
+def _plain(renderer: Renderer, ids: Sequence[int]) -> str:
+    """Tokens as text, special ones included, without characters that would steer the terminal."""
+    text = str(renderer.tokenizer.decode(ids))
+    return "".join(c for c in text if c.isprintable() or c == "\n")
+
+
+def _print_problems(console: Console, found: Findings, long_rows: str) -> None:
+    fate = "dropped" if long_rows == "drop" else "refused (leave them out with --long-rows drop)"
+    lines = [
+        _rows("rows the same as an earlier one, kept once", [row for _, row in found.duplicates]),
+        _rows(
+            "rows that nearly repeat an earlier prompt, kept on one side of the split",
+            [row for _, row in found.near_duplicates],
+        ),
+        _pairs("pairs of rows with the same prompt and different targets", found.contradictions),
+        _rows("rows with an empty target, dropped", found.empty_targets),
+        _rows(f"rows longer than {found.max_length} tokens, {fate}", [row for row, _ in found.too_long]),
+        _rows(
+            "rows whose text spells control tokens (read as plain text)",
+            [row for row, _ in found.control_tokens],
+        ),
+        _rows("rows with invisible characters in the target", found.unseen_characters),
+        _pairs("rows that are also in the test file, left out of train", found.overlap),
+        _pairs("rows whose prompt is nearly in the test file, left out of train", found.near_overlap),
+        *(f"label {label!r} occurs in test only ({len(rows)} rows)" for label, rows in found.unseen_labels),
+    ]
+    if found.imbalance is not None and found.imbalance >= 20:
+        lines.append(f"the largest class has {found.imbalance:.0f} times the rows of the smallest")
+    lines += list(found.warnings)
+    problems = [line for line in lines if line]
+    console.print("\nFound nothing wrong." if not problems else "\nFound:")
+    for line in problems:
+        console.print(f"- {line}", markup=False)
+
+
+def _rows(what: str, rows: Sequence[int]) -> str:
+    if not rows:
+        return ""
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    return f"{len(rows)} {what}: row {', '.join(map(str, rows[:_SHOWN]))}{more}"
+
+
+def _pairs(what: str, pairs: Sequence[tuple[int, int]]) -> str:
+    if not pairs:
+        return ""
+    shown = ", ".join(f"{a} and {b}" for a, b in pairs[:_SHOWN])
+    more = f", and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
+    return f"{len(pairs)} {what}: {shown}{more}"

@@ -1,0 +1,65 @@
+"""`rung climb`: try every rung on a file and say which one to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from rung.cli.options import Config, File, Json, takes_settings
+
+if TYPE_CHECKING:
+    from rung.ladder.climb import Climbed
+
+EPILOG = "Examples:  rung climb messages.csv   |   rung climb train.jsonl --test test.jsonl --budget 15m"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("climb", epilog=EPILOG)(climb)
+
+
+@takes_settings("Options", "Data", "Prompting", "Training", "Machine and money", leave_out=("method",))
+def climb(file: File, settings: dict[str, Any], config: Config = None, json: Json = False) -> None:
+    """Climb the ladder on FILE: prompting, LoRA, full fine-tuning, and a verdict."""
+    from rung.cli.base import ensure_base
+    from rung.cli.progress import Screen
+
+    screen = Screen(quiet=json)
+    with screen.shown():
+        ensure_base(config, settings, screen)
+        from rung.ladder.climb import climb as climb_
+
+        climbed = climb_(file, config, screen, **settings)
+    show(climbed, json)
+
+
+def show(climbed: Climbed, json: bool) -> None:
+    """Write the report; print the table and the verdict, or everything as JSON."""
+    from rung.records import to_json
+    from rung.report.html import write_report
+
+    report = write_report(climbed.folder)
+    if json:
+        import json as encoder
+
+        value = {
+            "folder": str(climbed.folder),
+            "report": str(report),
+            "verdict": to_json(climbed.verdict),
+            "results": [to_json(result) for result in climbed.results],
+        }
+        typer.echo(encoder.dumps(value, ensure_ascii=False))
+        return
+    print_run(climbed.folder, report)
+
+
+def print_run(folder: Path, report: Path) -> None:
+    """The table and the verdict of a run folder."""
+    from rich.console import Console
+
+    from rung.report.text import print_view
+    from rung.report.view import load_view
+
+    print_view(load_view(folder), Console(highlight=False), report)

@@ -1,0 +1,163 @@
+"""What the screen shows while rung works: a bar on a terminal, now and then a line elsewhere."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from rung.records import Result
+
+if TYPE_CHECKING:
+    from rung.ladder.plan import Plan
+    from rung.ladder.prepare import Prepared
+
+_EVERY = 15.0  # seconds between lines where there is no terminal
+
+
+class Screen:
+    """Draws a climb on stderr; see `rung.ladder.watch.Watcher`."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, markup=False, soft_wrap=True)
+        self.bar = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[facts]}"),
+            console=self.console,
+            transient=True,
+            disable=quiet or not self.console.is_terminal,
+        )
+        self.task: TaskID | None = None
+        self.stop = 0  # the signal that asked to stop
+        self._where = ""
+        self._said = 0.0
+        self._from = time.monotonic()
+
+    @contextmanager
+    def shown(self) -> Iterator[Screen]:
+        """Show the bar, and turn Ctrl-C and SIGTERM into a clean stop at the next step."""
+        old = {number: signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with self.bar:
+                yield self
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    def say(self, text: str) -> None:
+        self.console.print(text)
+
+    def prepared(self, prepared: Prepared) -> None:
+        parts, task = prepared.split, prepared.task
+        self.say(
+            f"{prepared.loaded.name}: {prepared.loaded.format}, {len(parts.train)} rows to learn from, "
+            f"{len(parts.dev)} to choose on, {len(parts.test)} held out"
+        )
+        left_out = len(parts.leaked) + parts.duplicates + len(prepared.dropped)
+        if left_out:
+            self.say(
+                f"  left out: {parts.duplicates} duplicates, {len(parts.leaked)} that are also in test, "
+                f"{len(prepared.dropped)} too long or empty"
+            )
+        for warning in (
+            *prepared.loaded.warnings,
+            *(prepared.loaded_test.warnings if prepared.loaded_test else ()),
+        ):
+            self.say(f"  note: {warning}")
+        self.say(f"Task: {task.why}")
+        self.say(f"Base: {prepared.base.name} on {prepared.device.why}")
+
+    def planned(self, plan: Plan) -> None:
+        limit = f", the budget is {_clock(plan.budget)}" if plan.budget else ""
+        self.say(f"Plan, about {_clock(plan.seconds)} in all{limit}:")
+        for quote in plan.quotes:
+            if not quote.fits:
+                self.say(f"  {quote.rung:<10} left out: {quote.why}")
+                continue
+            training = f", {quote.train_rows} rows x {quote.epochs:g} epochs" if quote.train_rows else ""
+            forecast = f"about {_clock(quote.seconds or 0)}{training}"
+            self.say(f"  {quote.rung:<10} {forecast}, {quote.test_rows} test rows")
+        for note in plan.notes:
+            self.say(f"  {note}")
+
+    def begin(self, rung: str, phase: str) -> None:
+        self._check()
+        self._where = f"{rung}: {phase}" if rung else phase
+        self._from = time.monotonic()
+        self._draw(0, None, "")
+
+    def rows(self, done: int, total: int) -> None:
+        self._check()
+        left = (time.monotonic() - self._from) / max(done, 1) * (total - done)
+        self._draw(done, total, f"{done}/{total} rows, {_clock(left)} left")
+
+    def step(self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float) -> None:
+        self._check()
+        facts = (
+            f"{done}/{total} loss {loss:.3f}, {tokens_per_second:.0f} tokens/s, {_clock(seconds_left)} left"
+        )
+        self._draw(done, total, facts)
+
+    def finished(self, result: Result, before: bool) -> None:
+        self._hide()
+        if result.status != "ok":
+            self.say(f"- {result.rung}: {result.status}: {result.reason}")
+            return
+        value = result.primary.value if result.primary else None
+        shown = "-" if value is None or result.primary is None else _score(value, result.primary.unit)
+        name = result.primary.name if result.primary else ""
+        when = "done before" if before else _clock(result.cost.seconds or 0)
+        self.say(f"- {result.rung}: {name} {shown} ({when})")
+
+    def _draw(self, done: int, total: int | None, facts: str) -> None:
+        if self.bar.disable:
+            now = time.monotonic()
+            if now - self._said >= _EVERY:
+                self._said = now
+                self.say(f"  {self._where} {facts}".rstrip())
+            return
+        if self.task is None:
+            self.task = self.bar.add_task(self._where, total=total, facts=facts)
+        self.bar.update(self.task, description=self._where, completed=done, total=total, facts=facts)
+
+    def _hide(self) -> None:
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+            self.task = None
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if self.stop:
+            self._leave(number)
+        self.stop = number
+        self.console.print("stopping after this step; once more to stop at once")
+
+    def _check(self) -> None:
+        if self.stop:
+            self._leave(self.stop)
+
+    @staticmethod
+    def _leave(number: int) -> None:
+        if number == signal.SIGTERM:
+            sys.exit(143)
+        raise KeyboardInterrupt
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _score(value: float, unit: str) -> str:
+    return f"{value:.1f}" if unit else f"{100 * value:.1f}%"

@@ -1,0 +1,288 @@
+"""The verdict in plain words: one sentence for the screen, and the reasons behind it.
+
+Only words are made here; what is recommended was decided before, in `rung.ladder.verdict`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rung.ladder.rungs import RUNGS
+from rung.records import Comparison, Measure, Result, Task
+
+FORGETS = 0.1  # nats/token from which drift is said to cost general ability
+MISSES = 0.1  # share of answers out of format that is worth a word
+_METRICS = {
+    "macro_f1": "macro F1",
+    "field_f1": "field F1",
+    "chrf": "chrF",
+    "bleu": "BLEU",
+    "rouge_l": "ROUGE-L",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What was decided, and what it was decided from."""
+
+    task: Task
+    results: Mapping[str, Result]  # by rung, cheapest first
+    recommended: str | None
+    best: str | None
+    rival: str | None
+    comparisons: tuple[Comparison, ...]
+    conclusive: bool
+    uncompared: tuple[str, ...] = ()  # rungs without test rows in common with the best
+
+    def between(self, first: str, second: str) -> Comparison | None:
+        """The comparison of two rungs, in whichever order it was made."""
+        return next((pair for pair in self.comparisons if {pair.first, pair.second} == {first, second}), None)
+
+
+def is_prompting(result: Result) -> bool:
+    """Whether a rung only asks; prompt tuning, which shares the method's name, has parameters."""
+    return result.method == "prompt" and not result.cost.trainable_parameters
+
+
+def title(result: Result) -> str:
+    """A rung's name on the screen, ``8-shot prompting`` with the k it chose."""
+    if result.rung == "few-shot":
+        k = next((choice.chosen for choice in result.choices if choice.name == "k"), "few")
+        return f"{k}-shot prompting"
+    return RUNGS[result.rung].title if result.rung in RUNGS else result.rung
+
+
+def verdict_of(case: Case) -> str:
+    """The recommendation with its numbers, where two rungs or more were measured."""
+    assert case.recommended is not None
+    assert case.best is not None
+    result = case.results[case.recommended]
+    if not case.comparisons:
+        told = f"{_capital(title(result))} scored highest{_level(case.task, result)}"
+        return f"{told}, on test rows that no other rung answered. Use {title(result)} for now."
+    parts = []
+    if case.rival is not None and (case.conclusive or case.rival != case.best):
+        parts.append(_against_rival(case, result, case.results[case.rival]))
+    parts += _alternatives(case, result) if case.conclusive else [_open_question(case, result)]
+    if forgot := _forgot(result):
+        parts.append(forgot)
+    tuned = any(
+        one.status == "ok" and rung not in case.uncompared and not is_prompting(one)
+        for rung, one in case.results.items()
+    )
+    head = "Do not tune: " if is_prompting(result) and tuned and case.conclusive else ""
+    told = _capital(head + "; ".join(part for part in parts if part))
+    return f"{told}. Use {title(result)}{'' if case.conclusive else ' for now'}."
+
+
+def lone(case: Case) -> str:
+    """What can be said with one rung or none."""
+    if case.recommended is None:
+        gone = [f"{title(one)}: {one.reason or one.status}" for one in case.results.values()]
+        return f"No rung was measured, so nothing can be recommended{_because(gone)}."
+    result = case.results[case.recommended]
+    measured = f"{_capital(title(result))} is the only rung that was measured{_level(case.task, result)}"
+    return f"{measured}; there is nothing to compare it with."
+
+
+def reasons_of(case: Case) -> tuple[str, ...]:
+    """The evidence, a sentence each."""
+    found = []
+    if case.comparisons:
+        found.append(
+            f"The rule: the cheapest rung that is not significantly worse than the best "
+            f"({_metric(case.task)} on the same test rows, p < 0.05 after Holm's correction)."
+        )
+    found += [_evidence(pair, case.results) for pair in case.comparisons]
+    for rung in case.uncompared:
+        found.append(f"{_capital(title(case.results[rung]))} has no test rows in common with the best rung.")
+    for result in case.results.values():
+        found += _remarks(result)
+    return tuple(found)
+
+
+# --- parts of the sentence --------------------------------------------------------------------------
+
+
+def _against_rival(case: Case, result: Result, rival: Result) -> str:
+    pair = case.between(result.rung, rival.rung)
+    if pair is None:
+        return ""
+    name, other = title(result), title(rival)
+    value, reach = _seen_from(pair, result.rung)
+    if not pair.distinguishable:
+        end = _and_costs(rival, result)
+        return (
+            f"{other} is not distinguishable from {name} ({_signed(-value)} points{_reach(reach, -1)}){end}"
+        )
+    if value < 0:
+        return f"{other} beats {name} by {-value:.1f} points{_bracketed(reach, -1)}"
+    took = result.cost.seconds
+    time = "" if took is None or is_prompting(result) else f" in {_seconds(took)}"
+    return f"{name} beats {other} by {value:.1f} points{_bracketed(reach)}{time}"
+
+
+def _alternatives(case: Case, result: Result) -> list[str]:
+    """Dearer rungs, beside the rival, that do no better."""
+    parts = []
+    for other in case.results.values():
+        pair = case.between(result.rung, other.rung)
+        if pair is None or other.rung == case.rival or other.order < result.order or pair.distinguishable:
+            continue
+        parts.append(f"{title(other)} is not distinguishable{_and_costs(other, result)}")
+    return parts[:2]
+
+
+def _open_question(case: Case, result: Result) -> str:
+    assert case.best is not None
+    best = case.results[case.best]
+    pair = case.between(best.rung, result.rung)
+    assert pair is not None
+    value, reach = _seen_from(pair, best.rung)
+    enough = f"about {_roughly(pair.rows_needed)} would do, " if pair.rows_needed else ""
+    return (
+        f"there are not enough test rows to tell {title(best)} and {title(result)} apart "
+        f"({enough}there are {pair.difference.n:,}): "
+        f"{title(best)} scores {_signed(value)} points{_reach(reach)}{_and_costs(best, result)}"
+    )
+
+
+def _forgot(result: Result) -> str:
+    kl = next((one.value for one in result.forgetting if one.name == "kl"), None)
+    if kl is None or is_prompting(result):
+        return ""
+    what = "the tuned model" if result.method == "full" else "the adapter"
+    amount = f"{kl:.2f}" if kl >= 0.005 else "less than 0.01"
+    cost = ", which costs general ability" if kl > FORGETS else ""
+    return f"{what} forgot {amount} nats/token{cost}"
+
+
+def _and_costs(other: Result, result: Result) -> str:
+    """How much dearer `other` is: by money where both have it, else by time."""
+    one, two = other.cost, result.cost
+    if one.money and two.money and one.currency == two.currency:
+        ratio = one.money / two.money
+    elif one.seconds and two.seconds:
+        ratio = one.seconds / two.seconds
+    else:
+        return ""
+    return f" and costs {ratio:.0f}x" if ratio >= 9.95 else f" and costs {ratio:.1f}x"
+
+
+# --- reasons ----------------------------------------------------------------------------------------
+
+
+def _evidence(pair: Comparison, results: Mapping[str, Result]) -> str:
+    value, reach = _seen_from(pair, pair.first)
+    p_value = pair.p_value if pair.p_value is not None else math.nan
+    p_text = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+    adjusted = ", Holm-adjusted" if pair.difference.note else ""
+    told = "distinguishable" if pair.distinguishable else "not distinguishable"
+    names = f"{_capital(title(results[pair.first]))} against {title(results[pair.second])}"
+    return (
+        f"{names}: {_signed(value)} points"
+        f"{_reach(reach)} on {pair.difference.n:,} rows, {told} ({pair.test}, {p_text}{adjusted})."
+    )
+
+
+def _remarks(result: Result) -> list[str]:
+    name = _capital(title(result))
+    if result.status != "ok":
+        why = result.reason.strip().rstrip(".")
+        return [
+            f"{name} {'was skipped' if result.status == 'skipped' else 'failed'}{': ' + why if why else ''}."
+        ]
+    found = []
+    rows = sum(result.counts.values())
+    faults = result.counts.get("error", 0)
+    missed = result.counts.get("unparsed", 0) + result.counts.get("truncated", 0)
+    if missed > MISSES * rows:
+        found.append(
+            f"{name}: {missed:,} of {rows:,} answers missed the format or were cut off. "
+            "Those that could not be read count as wrong."
+        )
+    if faults:
+        found.append(f"{name}: {faults:,} of {rows:,} rows could not be graded and are left out.")
+    return found
+
+
+# --- numbers as words -------------------------------------------------------------------------------
+
+
+def _points(measure: Measure) -> float:
+    """Factor to points: shares of 1 are shown times 100."""
+    return 1.0 if measure.unit else 100.0
+
+
+def _seen_from(pair: Comparison, rung: str) -> tuple[float, tuple[float, float] | None]:
+    """Difference and interval in points, positive where `rung` is ahead."""
+    measure = pair.difference
+    factor = _points(measure) * (1 if pair.first == rung else -1)
+    value = (measure.value or 0.0) * factor
+    if measure.low is None or measure.high is None:
+        return value, None
+    low, high = sorted((measure.low * factor, measure.high * factor))
+    return value, (low, high)
+
+
+def _reach(reach: tuple[float, float] | None, sign: int = 1) -> str:
+    if reach is None:
+        return ""
+    low, high = sorted((sign * reach[0], sign * reach[1]))
+    return f", 95% interval {_tenth(low)} to {_tenth(high)}"
+
+
+def _bracketed(reach: tuple[float, float] | None, sign: int = 1) -> str:
+    text = _reach(reach, sign).removeprefix(", ")
+    return f" ({text})" if text else ""
+
+
+def _tenth(value: float) -> str:
+    return f"{value:.1f}".replace("-0.0", "0.0")
+
+
+def _signed(value: float) -> str:
+    text = _tenth(value)
+    return text if text.startswith("-") or text == "0.0" else f"+{text}"
+
+
+def _level(task: Task, result: Result) -> str:
+    measure = result.primary
+    if measure is None or measure.value is None:
+        return ""
+    factor, mark = _points(measure), "" if measure.unit else "%"
+    text = f" ({_metric(task)} {measure.value * factor:.1f}{mark}"
+    if measure.low is not None and measure.high is not None:
+        text += f", 95% interval {_tenth(measure.low * factor)} to {_tenth(measure.high * factor)}"
+    return text + ")"
+
+
+def _metric(task: Task) -> str:
+    return _METRICS.get(task.primary, task.primary.replace("_", " "))
+
+
+def _seconds(value: float) -> str:
+    if value < 9.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _roughly(rows: int) -> str:
+    """A row count, rounded up to two digits."""
+    unit = 10 ** max(0, len(str(rows)) - 2)
+    return f"{math.ceil(rows / unit) * unit:,}"
+
+
+def _because(reasons: list[str]) -> str:
+    return f" ({'; '.join(reason.strip().rstrip('.') for reason in reasons)})" if reasons else ""
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

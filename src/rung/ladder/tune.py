@@ -1,0 +1,35 @@
+"""Tune with one method: a climb of a single rung, which leaves its adapter and its measured score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rung.config import load_settings
+from rung.errors import UsageError, nearest
+from rung.ladder.climb import Climbed, climb
+from rung.ladder.rungs import RUNGS
+from rung.ladder.watch import Watcher
+
+
+def tune(
+    file: str | Path, config: str | Path | None = None, watcher: Watcher | None = None, **settings: Any
+) -> Climbed:
+    """Train ``settings["method"]`` (LoRA if not given) on `file`; see `climb` for the settings.
+
+    The adapter is in ``Climbed.folder / "adapters"``, in PEFT's format (a whole model for full fine-tuning).
+    """
+    checked, asked = load_settings(Path(config) if config else None, settings)
+    if "rungs" in asked:
+        raise UsageError(
+            "`rung tune` climbs one rung, so the setting 'rungs' has no place here",
+            where=str(config or ""),
+            fix="Choose the rung with `method`, or use `rung climb`",
+        )
+    method = checked.method
+    known = {rung.method: rung for _, rung in RUNGS.items() if rung.tunes}
+    if method not in known:
+        raise UsageError(
+            f"unknown method {method!r}.{nearest(method, known)}", fix=f"Known: {', '.join(known)}"
+        )
+    return climb(file, config, watcher, **settings | {"method": method, "rungs": known[method].name})

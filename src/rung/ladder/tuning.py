@@ -1,0 +1,137 @@
+"""Train one method on prepared rows and keep what it leaves behind; used by a climb and by `rung tune`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from rung import __version__, storage
+from rung.data.split import sample
+from rung.ladder.plan import DEV_LOSS_ROWS, LOOKS, Plan
+from rung.ladder.prepare import Prepared
+from rung.ladder.quote import method_settings
+from rung.ladder.watch import Watcher
+from rung.methods import METHODS, Attached
+from rung.methods.lora import Lora
+from rung.methods.peft_bridge import OURS, adapter_files
+from rung.train.trainer import Outcome, Trainer, TrainSettings
+
+_SLACK = 1.3  # training may take this much longer than quoted before the time limit ends it
+_SLACK_SECONDS = 20.0
+
+
+@dataclass
+class Tuned:
+    """A method that has been trained and still sits on the model."""
+
+    attached: Attached
+    outcome: Outcome
+    applied: dict[str, Any]  # settings as used
+    trainable: int
+
+
+def train_settings(prepared: Prepared, plan: Plan, method: str, quoted: float | None) -> TrainSettings:
+    """The values of one training run: the user's where given, else the method's own."""
+    s = prepared.settings
+    return TrainSettings(
+        learning_rate=s.learning_rate or METHODS[method].learning_rate,
+        epochs=plan.epochs,
+        step_tokens=plan.step_tokens,
+        pack_tokens=plan.pack_tokens,
+        warmup=s.warmup,
+        weight_decay=s.weight_decay,
+        max_grad_norm=s.max_grad_norm,
+        seed=s.seed,
+        evaluations=LOOKS,
+        checkpoint_seconds=s.checkpoint_seconds,
+        limit_seconds=None if quoted is None or plan.budget is None else _SLACK * quoted + _SLACK_SECONDS,
+    )
+
+
+def train(
+    prepared: Prepared,
+    plan: Plan,
+    method: str,
+    checkpoints: Path,
+    watcher: Watcher,
+    quoted: float | None = None,
+) -> Tuned:
+    """Attach `method`, train it, leave it in its best state on dev. On any error it is detached again."""
+    settings = train_settings(prepared, plan, method, quoted)
+    rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
+    dev = sample(prepared.split.dev, DEV_LOSS_ROWS, prepared.settings.seed)
+    asked = method_settings(prepared)
+    attached = METHODS[method].attach(prepared.base.model, asked)
+    try:
+        outcome = Trainer(
+            prepared.base.model,
+            attached,
+            [prepared.rendered[example.id] for example in rows],
+            [prepared.rendered[example.id] for example in dev],
+            settings,
+            folder=checkpoints,
+            listener=watcher,
+        ).run()
+    except BaseException:
+        attached.detach()
+        raise
+    applied: dict[str, Any] = {
+        "method": method,
+        "rows": len(rows),
+        "dev_loss_rows": len(dev),
+        **asdict(settings),
+    }
+    if isinstance(attached, Lora):
+        layers = sorted({name.rsplit(".", 1)[-1] for name in attached.layers})
+        applied |= {"rank": asked.rank, "alpha": asked.alpha, "rslora": asked.rslora, "targets": layers}
+    return Tuned(attached, outcome, applied, sum(p.numel() for p in attached.parameters()))
+
+
+def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
+    """Write the adapter (PEFT's format) or, for full fine-tuning, the model; returns its weights' bytes."""
+    base = prepared.base
+    about = {
+        "rung_version": __version__,
+        "method": tuned.applied["method"],
+        "base": base.name,
+        "base_fingerprint": base.fingerprint,
+        "template_fingerprint": prepared.speaker.renderer.fingerprint,
+        "applied": tuned.applied,
+    }
+    files: dict[str, bytes | Callable[[Path], None]]
+    if isinstance(tuned.attached, Lora):
+        files = adapter_files(tuned.attached, base.name, about)
+    else:
+        files = _model_files(prepared, tuned, about)
+    storage.write_folder(folder, files)
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def _model_files(
+    prepared: Prepared, tuned: Tuned, about: dict[str, Any]
+) -> dict[str, bytes | Callable[[Path], None]]:
+    base = prepared.base
+    state = {name: tensor.cpu().contiguous() for name, tensor in tuned.attached.state().items()}
+    config = base.model.config.to_dict()
+    for name in ("_name_or_path", "_attn_implementation", "_attn_implementation_internal"):
+        config.pop(name, None)
+    config["architectures"] = [type(base.model).__name__]
+    files: dict[str, bytes | Callable[[Path], None]] = {
+        "model.safetensors": lambda path: save_file(state, path, metadata={"format": "pt"}),
+        "config.json": storage.as_json(config),
+        OURS: storage.as_json(about),
+    }
+    return files | tokenizer_files(prepared)
+
+
+def tokenizer_files(prepared: Prepared) -> dict[str, bytes | Callable[[Path], None]]:
+    """The tokenizer's own files, as transformers writes them."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        prepared.base.tokenizer.save_pretrained(folder)
+        return {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir()) if file.is_file()}

@@ -1,0 +1,55 @@
+"""What a climb tells whoever watches it; the command line draws it, and the default watcher is silent."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rung.ladder.plan import Plan
+from rung.ladder.prepare import Prepared
+from rung.records import Result
+
+
+class Watcher(Protocol):
+    """Hears how a climb goes. Raising KeyboardInterrupt from `step` or `rows` stops it cleanly."""
+
+    def say(self, text: str) -> None:
+        """One line for the log."""
+        ...
+
+    def prepared(self, prepared: Prepared) -> None: ...
+
+    def planned(self, plan: Plan) -> None: ...
+
+    def begin(self, rung: str, phase: str) -> None:
+        """A rung enters a phase, such as "answering test rows" or "training"."""
+        ...
+
+    def rows(self, done: int, total: int) -> None: ...
+
+    def step(
+        self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float
+    ) -> None: ...
+
+    def finished(self, result: Result, before: bool) -> None:
+        """A rung is done; `before` says it was done in an earlier run of the same command."""
+        ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def say(self, text: str) -> None: ...
+
+    def prepared(self, prepared: Prepared) -> None: ...
+
+    def planned(self, plan: Plan) -> None: ...
+
+    def begin(self, rung: str, phase: str) -> None: ...
+
+    def rows(self, done: int, total: int) -> None: ...
+
+    def step(
+        self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float
+    ) -> None: ...
+
+    def finished(self, result: Result, before: bool) -> None: ...

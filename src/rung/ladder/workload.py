@@ -1,0 +1,76 @@
+"""How much there is to compute: mean numbers of tokens, from the rendered rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from rung.data.prompts import few_shot, pick_shots, zero_shot
+from rung.ladder.prepare import Prepared
+from rung.records import Example
+
+_SAMPLE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Tokens per row, unless said otherwise."""
+
+    row_tokens: float  # prompt and target of a train row
+    target_tokens: float
+    tail_tokens: float  # of a prompt, after what all prompts share
+    prefix_tokens: int  # what all zero-shot prompts share
+    longest_answer: int  # limit on new tokens
+    label_tokens: int  # all labels together; 0 if the task has none
+    shots: dict[int, int]  # k -> tokens that all k-shot prompts share; only those that fit the context
+    general_tokens: int  # in all texts on which forgetting is measured
+
+
+def shots_that_fit(prepared: Prepared) -> dict[int, tuple[Example, ...]]:
+    """k -> the examples shown, for every k asked for that leaves room for the longest row and its answer."""
+    renderer = prepared.speaker.renderer
+    some = prepared.split.train[:_SAMPLE]
+    longest = max(row.prompt_length for row in prepared.rendered.values())
+    fitting: dict[int, tuple[Example, ...]] = {}
+    for k in sorted(set(prepared.settings.shots)):
+        if not 1 <= k <= len(prepared.split.train):
+            continue
+        shots = pick_shots(prepared.task, prepared.split.train, k, prepared.settings.seed)
+        tokens = _shared([renderer.prompt_ids(few_shot(prepared.task, shots, example)) for example in some])
+        if tokens + longest + prepared.max_new_tokens <= prepared.max_length:
+            fitting[k] = shots
+    return fitting
+
+
+def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
+    """Count tokens on the rendered train rows and a few prompts."""
+    renderer, task = prepared.speaker.renderer, prepared.task
+    train = prepared.split.train
+    rows = [prepared.rendered[example.id] for example in train]
+    prompts = [renderer.prompt_ids(zero_shot(task, example)) for example in train[:_SAMPLE]]
+    prefix = _shared(prompts)
+    some = train[:_SAMPLE]
+    shots = {
+        k: _shared([renderer.prompt_ids(few_shot(task, shown, example)) for example in some])
+        for k, shown in shots_that_fit(prepared).items()
+    }
+    return Workload(
+        row_tokens=fmean(len(row.ids) for row in rows),
+        target_tokens=fmean(row.targets for row in rows),
+        tail_tokens=fmean(len(prompt) for prompt in prompts) - prefix,
+        prefix_tokens=prefix,
+        longest_answer=prepared.max_new_tokens,
+        label_tokens=sum(len(renderer.completion_ids(label)) for label in task.labels),
+        shots=shots,
+        general_tokens=general_tokens,
+    )
+
+
+def _shared(prompts: Sequence[Sequence[int]]) -> int:
+    """Length of the longest common prefix."""
+    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))
+    for at, (a, b) in enumerate(zip(first, last, strict=False)):
+        if a != b:
+            return at
+    return min(len(first), len(last))

@@ -1,0 +1,175 @@
+"""report.html: one file that needs nothing else, opens from disk, and runs no text that a model wrote.
+
+Everything foreign goes through Jinja's autoescape or, for the rows, through JSON into ``textContent``; the
+content security policy allows the page's own script by its hash and no request at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from rung.records import Example
+from rung.report import charts, mistakes, numbers, tables
+from rung.report.view import View, load_view
+from rung.storage import write_file
+
+NAME = "report.html"
+_JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write ``report.html`` into a run folder and return its path.
+
+    Raises `DataError` where the folder cannot be read and `ResourceError` where it cannot be written to.
+    """
+    path = run_folder / NAME
+    write_file(path, render(load_view(run_folder)).encode("utf-8", "replace"))
+    return path
+
+
+def render(view: View) -> str:
+    """The page as text; the same view gives the same bytes."""
+    script = _asset("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    template = environment.from_string(_asset("page.html.j2"))
+    return template.render(
+        view=view,
+        info=view.info,
+        verdict=view.verdict,
+        numbers=numbers,
+        tables=tables,
+        colours={rung.result.rung: charts.colour_of(i) for i, rung in enumerate(view.rungs)},
+        style=Markup(_asset("page.css")),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        quality_charts=_quality_charts(view),
+        curve_charts=_curve_charts(view),
+        confusions=_confusions(view),
+        field_tables=_field_tables(view),
+        function_tables=_function_tables(view),
+        rows_json=_rows_json(view),
+        opening=mistakes.shared_opening(view.examples),
+        left_out=max(0, len(view.examples) - mistakes.ROW_CAP),
+    )
+
+
+def safe_json(value: Any) -> str:
+    """JSON that can stand inside a script element: ``<``, ``>``, ``&`` and line separators are escaped."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_JSON_ESCAPES)
+
+
+def _asset(name: str) -> str:
+    return files("rung.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _quality_charts(view: View) -> tuple[Markup, Markup] | None:
+    dots = []
+    for place, rung in enumerate(view.rungs):
+        measure, seconds = rung.result.primary, rung.result.cost.seconds
+        if not rung.ok or measure is None or seconds is None:
+            continue
+        value, low, high = numbers.scaled(measure)
+        if value is not None:
+            colour = charts.colour_of(place)
+            dots.append(
+                charts.Dot(rung.name, seconds, value, low, high, colour, rung.tuned, rung.recommended)
+            )
+    axis = f"{view.metric}, {view.metric_unit}"
+    return _pair(
+        charts.quality_against_time(dots, axis), charts.quality_against_time(dots, axis, narrow=True)
+    )
+
+
+def _curve_charts(view: View) -> tuple[Markup, Markup] | None:
+    curves = [
+        charts.Curve(rung.name, rung.result.curve, charts.colour_of(place))
+        for place, rung in enumerate(view.rungs)
+        if rung.result.curve
+    ]
+    return _pair(charts.learning_curves(curves), charts.learning_curves(curves, narrow=True))
+
+
+def _pair(wide: str, narrow: str) -> tuple[Markup, Markup] | None:
+    return (Markup(wide), Markup(narrow)) if wide else None
+
+
+def _examples(view: View) -> dict[str, Example]:
+    return {example.id: example for example in view.examples}
+
+
+def _shown_rungs(view: View) -> list[str]:
+    """Rungs with predictions: the best prompting one and its tuned rival first, then the others."""
+    first = [rung for rung in (view.before, view.after) if rung is not None and rung in view.answers]
+    return [*first, *(rung for rung in view.answers if rung not in first)]
+
+
+def _confusions(view: View) -> list[mistakes.Confusion]:
+    if view.info.task.kind != "classification":
+        return []
+    examples = _examples(view)
+    found = (mistakes.confusion(rung, view.answers[rung], examples) for rung in _shown_rungs(view))
+    return [matrix for matrix in found if matrix is not None]
+
+
+def _field_tables(view: View) -> list[tuple[str, tables.Table, int]]:
+    """(rung, fields by errors, rows without a JSON object) for an extraction task."""
+    if view.info.task.kind != "extraction":
+        return []
+    examples, found = _examples(view), []
+    for rung in _shown_rungs(view):
+        errors, unread = mistakes.field_errors(view.answers[rung], examples)
+        head = ("field", "in targets", "right", "wrong", "missing", "extra")
+        rows = tuple(
+            (f.name, *(numbers.count(n) for n in (f.expected, f.right, f.wrong, f.missing, f.extra)))
+            for f in errors[: mistakes.MOST_ERRORS]
+        )
+        found.append((rung, tables.Table(head, rows, frozenset(range(1, 6))), unread))
+    return found
+
+
+def _function_tables(view: View) -> list[tuple[str, tables.Table]]:
+    """(rung, commonest wrong functions) for a task of calls."""
+    if view.info.task.kind != "api_call":
+        return []
+    examples = _examples(view)
+    return [
+        (
+            rung,
+            tables.Table(
+                ("expected", "called", "rows"),
+                tuple(
+                    (expected, called, numbers.count(n))
+                    for expected, called, n in mistakes.function_errors(
+                        view.answers[rung], examples, view.info.task.functions
+                    )
+                ),
+                frozenset({2}),
+            ),
+        )
+        for rung in _shown_rungs(view)
+    ]
+
+
+def _rows_json(view: View) -> Markup:
+    rows = mistakes.side_by_side(view.examples, view.answers, view.judge, view.before, view.after)
+    value = {
+        "rungs": [numbers.one_line(rung) for rung in view.answers],
+        "binary": view.judge.binary if view.judge else False,
+        "rows": rows,
+    }
+    return Markup(safe_json(value))

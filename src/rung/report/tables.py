@@ -1,0 +1,192 @@
+"""The tables of the page, every cell as text: ladder, metrics, pairs, drift, quotes, choices, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rung.records import Cost, Measure, Quote, Result
+from rung.report import numbers
+from rung.report.numbers import ABSENT
+from rung.report.view import Rung, View
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under a head; the first cell of a row names it."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: frozenset[int] = frozenset()  # columns of numbers
+    marked: int | None = None  # the row to mark
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+
+def ladder(view: View) -> Table:
+    """One row a rung: quality, time, memory, money, size, drift and rows not answered in form.
+
+    A column that no rung has a number for is left out.
+    """
+    unit = f", {view.metric_unit}" if view.metric_unit else ""
+    lower = ", lower is better" if not view.higher_is_better else ""
+    columns: tuple[tuple[str, Callable[[Rung], str]], ...] = (
+        (f"{view.metric}{unit} (95% interval){lower}", lambda r: r.quality),
+        ("train", lambda r: r.train),
+        ("total", lambda r: r.total),
+        ("peak memory", lambda r: r.memory),
+        ("money", lambda r: r.money),
+        ("trained parameters", lambda r: r.parameters),
+        ("adapter", lambda r: r.adapter),
+        ("forgot, nats/token", lambda r: r.forgot),
+        ("format misses", lambda r: r.missed),
+    )
+    kept = [(name, cell) for name, cell in columns if any(cell(r) != ABSENT for r in view.rungs)]
+    marked = next((i for i, rung in enumerate(view.rungs) if rung.recommended), None)
+    rows = tuple((rung.name, *(cell(rung) for _, cell in kept)) for rung in view.rungs)
+    head = ("rung", *(name for name, _ in kept))
+    return Table(head, rows, frozenset(range(1, len(head))), marked)
+
+
+def highlights(view: View) -> tuple[tuple[str, str, str], ...]:
+    """(label, figure, detail) of the recommended rung, for the head of the page."""
+    rung = view.recommended
+    if rung is None or view.verdict is None or not rung.ok:
+        return ()
+    head, _, interval = rung.quality.partition(" (")
+    figure = f"{head} {view.metric_unit}".replace(" %", "%")
+    found = [
+        (f"{view.metric}, {rung.name}", figure, f"95% interval {interval.rstrip(')')}" if interval else "")
+    ]
+    for pair in view.verdict.comparisons:
+        if (pair.first, pair.second) == (rung.result.rung, view.before):
+            gain, _, spread = numbers.quality(pair.difference, difference=True).partition(" (")
+            unit = numbers.unit(pair.difference, difference=True)
+            found.append((f"over {numbers.one_line(pair.second)}", f"{gain} {unit}", spread.rstrip(")")))
+    found.append(("time", rung.total, f"training {rung.train}" if rung.train != ABSENT else ""))
+    if rung.money != ABSENT:
+        found.append(("money", rung.money, "measured seconds at your price"))
+    if rung.forgot != ABSENT:
+        found.append(("forgot", rung.forgot, "nats/token, lower is better"))
+    return tuple(found)
+
+
+def metrics(view: View) -> Table:
+    """Every metric of every rung; empty where the primary one is all there is."""
+    measured = {r.name: r.result.metrics for r in view.rungs if r.ok}
+    table = _measures(measured)
+    return table if len(table.head) > 2 else Table((), ())
+
+
+def metric_notes(view: View) -> tuple[str, ...]:
+    """Notes on metrics, such as the signature that makes a BLEU score repeatable, each once."""
+    found = [
+        f"{numbers.metric_name(m.name)}: {numbers.one_line(m.note)}"
+        for rung in view.rungs
+        for m in rung.result.metrics
+        if m.note
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def forgetting(view: View) -> Table:
+    """What tuning did to general behaviour, for every tuned rung that measured it."""
+    return _measures({r.name: r.result.forgetting for r in view.rungs if r.result.forgetting})
+
+
+def _measures(measured: Mapping[str, tuple[Measure, ...]]) -> Table:
+    columns = dict.fromkeys((m.name, numbers.unit(m)) for measures in measured.values() for m in measures)
+    rows = []
+    for rung, measures in measured.items():
+        mine = {(m.name, numbers.unit(m)): numbers.quality(m) for m in measures}
+        rows.append((rung, *(mine.get(column, ABSENT) for column in columns)))
+    head = ("rung", *(f"{numbers.metric_name(name)}, {unit}" for name, unit in columns))
+    return Table(head, tuple(rows), frozenset(range(1, len(head))))
+
+
+def comparisons(view: View) -> Table:
+    """Pairs of rungs on the same test rows."""
+    head = ("pair", "difference, points", "test", "p", "told apart", "test rows to tell apart")
+    rows = []
+    for pair in view.verdict.comparisons if view.verdict else ():
+        unit = numbers.unit(pair.difference, difference=True)
+        difference = numbers.quality(pair.difference, difference=True)
+        rows.append(
+            (
+                f"{numbers.one_line(pair.first)} minus {numbers.one_line(pair.second)}",
+                difference if unit == "points" else f"{difference} {unit}",
+                numbers.one_line(pair.test) or ABSENT,
+                numbers.p_value(pair.p_value),
+                "yes" if pair.distinguishable else "no",
+                f"about {numbers.count(pair.rows_needed)}" if pair.rows_needed else ABSENT,
+            )
+        )
+    return Table(head, tuple(rows), frozenset({1, 3, 5}))
+
+
+def quotes(view: View) -> Table:
+    """The forecast of every rung beside what it took."""
+    currency = next((r.result.cost.currency for r in view.rungs if r.result.cost.currency), "")
+    facts: tuple[tuple[str, Callable[[Quote], str], Callable[[Cost], str]], ...] = (
+        ("time", lambda q: numbers.seconds(q.seconds), lambda c: numbers.seconds(c.seconds)),
+        ("memory", lambda q: numbers.size(q.memory_bytes), lambda c: numbers.size(c.peak_memory_bytes)),
+        (
+            "train tokens",
+            lambda q: numbers.count(q.train_tokens or None),
+            lambda c: numbers.count(c.train_tokens),
+        ),
+        ("money", lambda q: numbers.money(q.money, currency), lambda c: numbers.money(c.money, c.currency)),
+    )
+    quoted = [(rung, rung.result.quote) for rung in view.rungs if rung.result.quote is not None]
+    kept = [fact for fact in facts if any(fact[1](quote) != ABSENT for _, quote in quoted if quote)]
+    head = ["rung"]
+    for name, _, _ in kept:
+        head += [f"{name}, quoted", "actual"]
+    rows = []
+    for rung, quote in quoted:
+        assert quote is not None
+        row = [rung.name]
+        for _, forecast, actual in kept:
+            row += [forecast(quote), actual(rung.result.cost)]
+        rows.append((*row, numbers.one_line(quote.why) or ABSENT))
+    head.append("what was reduced, or why it did not fit")
+    return _without_empty(Table(tuple(head), tuple(rows), frozenset(range(1, len(head) - 1))))
+
+
+def choices(view: View) -> Table:
+    """What was chosen on dev rows, and what each candidate scored there."""
+    rows = []
+    for rung in view.rungs:
+        for choice in rung.result.choices:
+            tried = "; ".join(
+                f"{numbers.one_line(name)}: {numbers.significant(score)}"
+                for name, score in choice.tried.items()
+            )
+            rows.append(
+                (rung.name, numbers.one_line(choice.name), numbers.one_line(choice.chosen), tried or ABSENT)
+            )
+    return Table(("rung", "choice", "chosen", "scores on dev"), tuple(rows))
+
+
+def settings(asked: Mapping[str, Any], applied: Mapping[str, Any]) -> Table:
+    """Every setting as asked and as applied; what was not asked for is absent."""
+    names: Iterable[str] = sorted({*asked, *applied})
+    rows = tuple(
+        (numbers.one_line(name), numbers.plain(asked.get(name)), numbers.plain(applied.get(name)))
+        for name in names
+    )
+    return Table(("setting", "asked", "applied"), rows)
+
+
+def rung_settings(result: Result) -> Table:
+    """The settings of one rung."""
+    return settings(result.asked, result.applied)
+
+
+def _without_empty(table: Table) -> Table:
+    """The table without a last column that says nothing."""
+    if any(row[-1] != ABSENT for row in table.rows):
+        return table
+    return Table(table.head[:-1], tuple(row[:-1] for row in table.rows), table.right, table.marked)

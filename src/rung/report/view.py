@@ -1,0 +1,206 @@
+"""A run folder as one value, read and checked once, with the text of every number in it.
+
+The terminal and the page show the same `View`.  A rung that failed or was skipped is a row with its reason,
+and a run that is not finished is a view without a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from rung.errors import DataError
+from rung.records import Answer, Example, Measure, Result, RunInfo, Verdict, from_json
+from rung.report import numbers
+from rung.report.mistakes import Decider, decider
+from rung.storage import read_json, read_jsonl
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One row of the table, every cell as text; `result` keeps the numbers for the charts."""
+
+    result: Result
+    recommended: bool
+    quality: str  # "63.1 (58.0 to 68.2)", "failed" or "skipped"
+    train: str
+    total: str
+    forgot: str  # nats/token
+    memory: str
+    parameters: str
+    adapter: str
+    money: str
+    missed: str  # test rows that were not answered in the right form
+    notes: tuple[str, ...]  # the reason first, where there is one
+
+    @property
+    def name(self) -> str:
+        return numbers.one_line(self.result.rung)
+
+    @property
+    def ok(self) -> bool:
+        return self.result.status == "ok"
+
+    @property
+    def tuned(self) -> bool:
+        return is_tuned(self.result)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything a report shows."""
+
+    info: RunInfo
+    rungs: tuple[Rung, ...]  # in ladder order
+    verdict: Verdict | None
+    sentence: str
+    examples: tuple[Example, ...]
+    answers: Mapping[str, tuple[Answer, ...]]  # by rung, in ladder order
+    judge: Decider | None
+    before: str | None  # the best prompting rung
+    after: str | None  # the tuned rung it is held against
+
+    @property
+    def metric(self) -> str:
+        """Name of the primary metric."""
+        return numbers.metric_name(self.info.task.primary)
+
+    @property
+    def metric_unit(self) -> str:
+        """Unit of the primary metric, ``%`` for shares; empty before the first result."""
+        measure = self._primary()
+        return numbers.unit(measure) if measure else ""
+
+    @property
+    def higher_is_better(self) -> bool:
+        measure = self._primary()
+        return measure.higher_is_better if measure else True
+
+    @property
+    def finished(self) -> bool:
+        return self.verdict is not None
+
+    @property
+    def recommended(self) -> Rung | None:
+        return next((rung for rung in self.rungs if rung.recommended), None)
+
+    def find(self, name: str | None) -> Rung | None:
+        """The row of a rung, or ``None``."""
+        return next((rung for rung in self.rungs if rung.result.rung == name), None)
+
+    def _primary(self) -> Measure | None:
+        return next((r.result.primary for r in self.rungs if r.result.primary is not None), None)
+
+
+def load_view(run_folder: Path) -> View:
+    """The view of a run folder. Raises `DataError` where it is none or a file in it cannot be used."""
+    if not (run_folder / "run.json").is_file():
+        raise DataError(
+            "this is not a run folder: it has no run.json",
+            where=str(run_folder),
+            fix="Give the folder that `rung climb` printed, such as runs/<name>",
+        )
+    info = _one(RunInfo, run_folder / "run.json")
+    verdict = None
+    if (run_folder / "verdict.json").is_file():
+        verdict = _one(Verdict, run_folder / "verdict.json")
+    stored = [(_one(Result, path), path.stem) for path in sorted((run_folder / "results").glob("*.json"))]
+    stored.sort(key=lambda pair: (pair[0].order, pair[0].rung))
+    results = [result for result, _ in stored]
+    examples = _many(Example, run_folder / "test.jsonl")
+    answers = {
+        result.rung: rows
+        for result, stem in stored
+        if (rows := _many(Answer, run_folder / "predictions" / f"{stem}.jsonl"))
+    }
+    before, after = _rivals(results, verdict)
+    return View(
+        info=info,
+        rungs=tuple(_row(result, verdict) for result in results),
+        verdict=verdict,
+        sentence=_sentence(results, verdict),
+        examples=examples,
+        answers=answers,
+        judge=decider(info.task, answers),
+        before=before,
+        after=after,
+    )
+
+
+def is_tuned(result: Result) -> bool:
+    """Whether a rung changed weights, rather than the prompt."""
+    return result.method != "prompt"
+
+
+def _one(kind: type[T], path: Path) -> T:
+    return from_json(kind, read_json(path), where=path.name)
+
+
+def _many(kind: type[T], path: Path) -> tuple[T, ...]:
+    if not path.is_file():
+        return ()
+    rows = enumerate(read_jsonl(path), 1)
+    return tuple(from_json(kind, row, where=f"{path.name}, line {n}") for n, row in rows)
+
+
+def _row(result: Result, verdict: Verdict | None) -> Rung:
+    cost = result.cost
+    reason = (numbers.one_line(result.reason),) if result.reason else ()
+    drift = next((m for m in result.forgetting if m.unit == "nats/token"), None)
+    return Rung(
+        result=result,
+        recommended=verdict is not None and verdict.recommended == result.rung,
+        quality=numbers.quality(result.primary) if result.status == "ok" else result.status,
+        train=numbers.seconds(cost.train_seconds),
+        total=numbers.seconds(cost.seconds),
+        forgot=numbers.significant(drift.value) if drift else numbers.ABSENT,
+        memory=numbers.size(cost.peak_memory_bytes),
+        parameters=numbers.short(cost.trainable_parameters),
+        adapter=numbers.size(cost.adapter_bytes),
+        money=numbers.money(cost.money, cost.currency),
+        missed=_missed(result.counts),
+        notes=reason + tuple(numbers.one_line(note) for note in result.notes),
+    )
+
+
+def _missed(counts: Mapping[str, int]) -> str:
+    shown = [f"{numbers.count(n)} {numbers.one_line(key)}" for key, n in counts.items() if n and key != "ok"]
+    return ", ".join(shown) or ("0" if counts else numbers.ABSENT)
+
+
+def _sentence(results: list[Result], verdict: Verdict | None) -> str:
+    if verdict is not None:
+        return numbers.one_line(verdict.sentence)
+    if not results:
+        return "No rung has finished yet."
+    done = sum(result.status == "ok" for result in results)
+    rungs = "1 rung has" if done == 1 else f"{done} rungs have"
+    return f"This run is not finished: {rungs} a result, and there is no verdict yet."
+
+
+def _rivals(results: list[Result], verdict: Verdict | None) -> tuple[str | None, str | None]:
+    """The best prompting rung, and the recommended rung if it is tuned, else the best tuned one."""
+    scored = [
+        r for r in results if r.status == "ok" and r.primary is not None and r.primary.value is not None
+    ]
+    prompting = _best([r for r in scored if not is_tuned(r)])
+    tuned = _best([r for r in scored if is_tuned(r)])
+    if verdict is not None:
+        known = {r.rung: r for r in scored}
+        prompting = verdict.best_prompting if verdict.best_prompting in known else prompting
+        if verdict.recommended in known and is_tuned(known[verdict.recommended]):
+            tuned = verdict.recommended
+    return prompting, tuned
+
+
+def _best(results: list[Result]) -> str | None:
+    def worth(result: Result) -> float:
+        assert result.primary is not None
+        assert result.primary.value is not None
+        return result.primary.value if result.primary.higher_is_better else -result.primary.value
+
+    return max(results, key=worth).rung if results else None

@@ -1,0 +1,365 @@
+"""The verdict on made-up results: what is recommended, whether it is settled, and how it is said."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rung.evaluate import stats
+from rung.evaluate.metrics import grade, measures
+from rung.ladder.verdict import MARGIN, verdict
+from rung.records import Answer, Choice, Completion, Cost, Example, Measure, Message, Result, Task, Verdict
+
+MOOD = Task("classification", "", ("accuracy",), labels=("good", "bad"))
+SLOTS = Task("extraction", "", ("field_f1",))
+FRENCH = Task("translation", "", ("chrf",))
+ORDER = {"zero-shot": 0, "few-shot": 1, "lora": 2, "full": 3}
+SECONDS = {"zero-shot": 20.0, "few-shot": 60.0, "lora": 250.0, "full": 775.0}
+
+
+def examples(targets: Sequence[str]) -> list[Example]:
+    return [
+        Example(f"{i:016x}", (Message("user", str(i)), Message("assistant", target)), i + 1)
+        for i, target in enumerate(targets)
+    ]
+
+
+def answered(task: Task, rows: Sequence[Example], texts: Sequence[str]) -> list[Answer]:
+    scores = [grade(task, row, Completion(row.id, text, 1)) for row, text in zip(rows, texts, strict=True)]
+    return [
+        Answer(score.example_id, text, score.status, score.answer, score.values)
+        for score, text in zip(scores, texts, strict=True)
+    ]
+
+
+def result(rung: str, primary: Measure | None = None, kl: float = 0.012, **fields: object) -> Result:
+    tuned = rung not in ("zero-shot", "few-shot")
+    made = Result(
+        rung=rung,
+        method=rung if tuned else "prompt",
+        status="ok",
+        order=ORDER[rung],
+        base="tiny",
+        fingerprint="f",
+        primary=primary,
+        cost=Cost(seconds=SECONDS[rung], trainable_parameters=1000 if tuned else None),
+        choices=(Choice("k", "8"),) if rung == "few-shot" else (),
+        forgetting=(Measure("kl", kl, unit="nats/token"),) if tuned else (),
+    )
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def judged(right: dict[str, Sequence[bool]], **changed: Result) -> Verdict:
+    """The verdict where each rung is right on the rows given."""
+    rows = examples(["good"] * len(next(iter(right.values()))))
+    answers = {
+        rung: answered(MOOD, rows, ["good" if one else "bad" for one in hits]) for rung, hits in right.items()
+    }
+    named = {name.replace("_", "-"): one for name, one in changed.items()}
+    results = [named.pop(rung, None) or result(rung) for rung in right]
+    return verdict([*results, *named.values()], answers, rows, MOOD)
+
+
+def hits(right: int, of: int, start: int = 0) -> list[bool]:
+    """`right` rows of `of`, from row `start` on, round the end."""
+    return [(i - start) % of < right for i in range(of)]
+
+
+def test_the_promised_sentence() -> None:
+    rng = np.random.default_rng(0)
+    few = rng.random(600) < 0.6
+    lora = few | (rng.random(600) < 0.45)
+    full = lora ^ (rng.random(600) < 0.02)
+    full[lora.argmin()] = False
+    drawn = judged({"zero-shot": rng.random(600) < 0.4, "few-shot": few, "lora": lora, "full": full & lora})
+    gain = 100 * (lora.mean() - few.mean())
+    pair = stats.paired_shares(lora, few)
+    assert pair.low is not None
+    assert pair.high is not None
+    assert (drawn.best, drawn.recommended) == ("lora", "lora")
+    assert drawn.best_prompting == "few-shot"
+    assert drawn.conclusive
+    assert drawn.sentence.startswith(
+        f"LoRA beats 8-shot prompting by {gain:.1f} points "
+        f"(95% interval {100 * pair.low:.1f} to {100 * pair.high:.1f}) in 4 min 10 s; "
+    )
+    assert drawn.sentence.endswith("the adapter forgot 0.01 nats/token. Use LoRA.")
+
+
+def test_the_cheaper_of_two_equals_is_recommended() -> None:
+    drawn = judged({"few-shot": hits(200, 400), "lora": hits(320, 400), "full": hits(322, 400)})
+    assert (drawn.best, drawn.recommended, drawn.conclusive) == ("full", "lora", True)
+    assert "full fine-tuning is not distinguishable and costs 3.1x" in drawn.sentence
+    assert "LoRA beats 8-shot prompting by 30.0 points" in drawn.sentence
+    assert [(one.first, one.second, one.distinguishable) for one in drawn.comparisons] == [
+        ("full", "few-shot", True),
+        ("full", "lora", False),
+        ("lora", "few-shot", True),
+    ]
+    assert all(one.rows_needed is None for one in drawn.comparisons)
+
+
+def test_the_dearer_rung_is_recommended_where_it_is_better() -> None:
+    drawn = judged({"zero-shot": hits(100, 400), "lora": hits(200, 400), "full": hits(300, 400)})
+    assert (drawn.recommended, drawn.conclusive) == ("full", True)
+    assert drawn.sentence == (
+        "Full fine-tuning beats zero-shot prompting by 50.0 points (95% interval 44.8 to 54.7) "
+        "in 12 min 55 s; the tuned model forgot 0.01 nats/token. Use full fine-tuning."
+    )
+
+
+def test_money_is_the_cost_where_both_have_it() -> None:
+    cheap = result("lora", cost=Cost(seconds=250, money=0.5, currency="EUR", trainable_parameters=9))
+    dear = result("full", cost=Cost(seconds=775, money=6.0, currency="EUR", trainable_parameters=9))
+    right = {"few-shot": hits(100, 200), "lora": hits(190, 200), "full": hits(190, 200)}
+    assert "and costs 12x" in judged(right, lora=cheap, full=dear).sentence
+    other = replace(dear, cost=replace(dear.cost, currency="USD"))
+    assert "and costs 3.1x" in judged(right, lora=cheap, full=other).sentence
+    unknown = replace(dear, cost=Cost())
+    assert "full fine-tuning is not distinguishable; the" in judged(right, lora=cheap, full=unknown).sentence
+
+
+def test_prompting_wins() -> None:
+    drawn = judged({"zero-shot": hits(150, 400), "few-shot": hits(360, 400), "lora": hits(300, 400)})
+    assert (drawn.recommended, drawn.conclusive) == ("few-shot", True)
+    assert drawn.sentence.startswith("Do not tune: 8-shot prompting beats LoRA by 15.0 points (95% interval ")
+    assert drawn.sentence.endswith("). Use 8-shot prompting.")
+    assert "forgot" not in drawn.sentence
+
+
+def test_prompting_is_as_good() -> None:
+    drawn = judged(
+        {"zero-shot": hits(200, 600), "few-shot": hits(500, 600), "lora": hits(503, 600, start=598)}
+    )
+    assert (drawn.best, drawn.recommended, drawn.conclusive) == ("lora", "few-shot", True)
+    pair = stats.paired_shares(hits(503, 600, start=598), hits(500, 600))
+    assert pair.low is not None
+    assert pair.high is not None
+    assert drawn.sentence == (
+        "Do not tune: LoRA is not distinguishable from 8-shot prompting "
+        f"(+0.5 points, 95% interval {100 * pair.low:.1f} to {100 * pair.high:.1f}) and costs 4.2x. "
+        "Use 8-shot prompting."
+    )
+
+
+def test_too_few_rows() -> None:
+    drawn = judged({"few-shot": hits(18, 30), "lora": hits(22, 30, start=28)})
+    pair = drawn.comparisons[0]
+    assert (drawn.best, drawn.recommended, drawn.conclusive) == ("lora", "few-shot", False)
+    assert not pair.distinguishable
+    assert pair.rows_needed is not None
+    assert pair.rows_needed > 60
+    assert "there are not enough test rows" in drawn.sentence.lower()
+    assert " would do, there are 30): LoRA scores +13.3 points, 95% interval " in drawn.sentence
+    assert drawn.sentence.endswith("Use 8-shot prompting for now.")
+    assert "Do not tune" not in drawn.sentence
+
+
+def test_what_is_settled_is_said_beside_what_is_not() -> None:
+    drawn = judged({"few-shot": hits(5, 40), "lora": hits(32, 40), "full": hits(35, 40, start=38)})
+    assert (drawn.recommended, drawn.conclusive) == ("lora", False)
+    assert drawn.sentence.startswith("LoRA beats 8-shot prompting by 67.5 points")
+    assert (
+        "; there are not enough test rows to tell full fine-tuning and LoRA apart (about " in drawn.sentence
+    )
+    assert drawn.sentence.endswith("the adapter forgot 0.01 nats/token. Use LoRA for now.")
+
+
+@pytest.mark.parametrize("rows", [12, 50, 200])
+def test_rows_asked_for_are_more_than_there_are(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    for _ in range(20):
+        drawn = judged({"few-shot": rng.random(rows) < 0.6, "lora": rng.random(rows) < 0.63})
+        pair = drawn.comparisons[0]
+        if not drawn.conclusive:
+            assert pair.rows_needed is not None
+            assert pair.rows_needed > rows
+            assert pair.difference.high is not None
+            assert pair.difference.high * 100 > MARGIN
+
+
+def test_one_row_settles_nothing() -> None:
+    drawn = judged({"few-shot": [False], "lora": [True]})
+    assert (drawn.recommended, drawn.conclusive) == ("few-shot", False)
+    rows = examples(['{"a": 1}'])
+    answers = {
+        "few-shot": answered(SLOTS, rows, ['{"a": 2}']),
+        "lora": answered(SLOTS, rows, ['{"a": 1}']),
+    }
+    drawn = verdict([result("few-shot"), result("lora")], answers, rows, SLOTS)
+    assert (drawn.recommended, drawn.conclusive) == ("few-shot", False)
+    assert "(there are 1): LoRA scores +100.0 points and costs" in drawn.sentence
+
+
+def test_holm_makes_many_comparisons_stricter() -> None:
+    best, near = hits(60, 100), hits(52, 100)  # 8 rows against 0: p = 0.008
+    assert judged({"zero-shot": near, "lora": best}).comparisons[0].p_value == pytest.approx(0.0078125)
+    drawn = judged(
+        {"zero-shot": hits(55, 100), "few-shot": hits(54, 100), "lora": hits(53, 100), "full": best}
+    )
+    raw = [stats.mcnemar(gap, 0) for gap in (5, 6, 7)]
+    assert [one.p_value for one in drawn.comparisons[:3]] == pytest.approx(stats.holm(raw))
+    assert raw[1] < 0.05
+    assert not any(one.distinguishable for one in drawn.comparisons[:3] if one.second != "lora")
+    assert "Holm-adjusted" in drawn.reasons[1]
+    assert "Holm" in drawn.comparisons[0].difference.note
+
+
+def test_micro_f1_and_chrf_use_the_paired_bootstrap() -> None:
+    rows = examples(['{"a": 1, "b": 2}'] * 80)
+    worse = ['{"a": 1, "b": 3}'] * 40 + ['{"a": 1, "b": 2}'] * 40
+    better = ['{"a": 1, "b": 2}'] * 76 + ["?"] * 4
+    answers = {"few-shot": answered(SLOTS, rows, worse), "lora": answered(SLOTS, rows, better)}
+    drawn = verdict([result("few-shot"), result("lora")], answers, rows, SLOTS)
+    pair = drawn.comparisons[0]
+    assert (pair.test, pair.distinguishable, drawn.recommended) == ("paired bootstrap", True, "lora")
+    assert pair.difference.value == pytest.approx(2 * 152 / (2 * 152 + 8) - 0.75)
+    french = examples(["le chat dort bien ici"] * 60)
+    answers = {
+        "few-shot": answered(FRENCH, french, ["le chien"] * 60),
+        "lora": answered(FRENCH, french, ["le chat dort"] * 59 + [""]),
+    }
+    drawn = verdict([result("few-shot"), result("lora")], answers, french, FRENCH)
+    shown = [
+        measures(FRENCH, french, answers[rung], [a.text for a in answers[rung]])[0].value  # type: ignore[arg-type]
+        for rung in ("lora", "few-shot")
+    ]
+    assert shown[0] is not None
+    assert shown[1] is not None
+    assert drawn.comparisons[0].difference.unit == "points"
+    assert drawn.comparisons[0].difference.value == pytest.approx(shown[0] - shown[1])
+    assert f"LoRA beats 8-shot prompting by {shown[0] - shown[1]:.1f} points" in drawn.sentence
+
+
+def test_the_seed_and_nothing_else_moves_the_bootstrap() -> None:
+    rng = np.random.default_rng(0)
+    line = "le chat noir dort bien ici toute la longue nuit"
+    rows = examples([line] * 40)
+    answers = {
+        rung: answered(FRENCH, rows, [line[: rng.integers(5, end)] for _ in rows])
+        for rung, end in (("few-shot", 40), ("lora", 47))
+    }
+    shuffled = {rung: some[::-1] for rung, some in answers.items()}
+    results = [result("few-shot"), result("lora")]
+    first = verdict(results, answers, rows, FRENCH, seed=3)
+    assert first == verdict(results[::-1], shuffled, rows, FRENCH, seed=3)
+    assert first.comparisons != verdict(results, answers, rows, FRENCH, seed=4).comparisons
+
+
+def test_rows_with_a_fault_are_left_out_of_the_pair() -> None:
+    rows = examples(["good"] * 50)
+    few, lora = answered(MOOD, rows, ["bad"] * 50), answered(MOOD, rows, ["good"] * 50)
+    few[:3] = [replace(one, status="error", values={}) for one in few[:3]]
+    lora[-2:] = [replace(one, status="error", values={}) for one in lora[-2:]]
+    counts = {"ok": 47, "error": 3}
+    drawn = verdict(
+        [result("few-shot", counts=counts), result("lora")], {"few-shot": few, "lora": lora[::-1]}, rows, MOOD
+    )
+    assert drawn.comparisons[0].difference.n == 45
+    assert "8-shot prompting: 3 of 50 rows could not be graded and are left out." in drawn.reasons
+
+
+def test_failed_and_skipped_rungs_are_reasons() -> None:
+    failed = result("full", status="failed", reason="ran out of memory.", primary=None)
+    skipped = result("zero-shot", status="skipped", reason="the budget is spent")
+    drawn = judged({"few-shot": hits(10, 50), "lora": hits(45, 50)}, full=failed, zero_shot=skipped)
+    assert drawn.recommended == "lora"
+    assert "Full fine-tuning failed: ran out of memory." in drawn.reasons
+    assert "Zero-shot prompting was skipped: the budget is spent." in drawn.reasons
+
+
+def test_a_missed_format_is_a_reason() -> None:
+    counts = {"ok": 30, "unparsed": 15, "truncated": 5}
+    drawn = judged(
+        {"zero-shot": hits(10, 50), "lora": hits(45, 50)}, zero_shot=result("zero-shot", counts=counts)
+    )
+    assert any(
+        one.startswith("Zero-shot prompting: 20 of 50 answers missed the format") for one in drawn.reasons
+    )
+
+
+def test_forgetting_is_told_by_its_size() -> None:
+    right = {"few-shot": hits(10, 50), "lora": hits(45, 50)}
+    assert (
+        "forgot 0.31 nats/token, which costs general ability"
+        in judged(right, lora=result("lora", kl=0.31)).sentence
+    )
+    assert "forgot less than 0.01 nats/token. Use" in judged(right, lora=result("lora", kl=0.001)).sentence
+    assert "forgot" not in judged(right, lora=result("lora", forgetting=())).sentence
+
+
+def test_only_one_rung() -> None:
+    primary = Measure("accuracy", 0.8, 0.66, 0.89, 50)
+    failed = result("few-shot", status="failed", reason="no shots fit")
+    drawn = judged({"lora": hits(40, 50)}, lora=result("lora", primary), few_shot=failed)
+    assert (drawn.recommended, drawn.best, drawn.best_prompting) == ("lora", "lora", None)
+    assert not drawn.conclusive
+    assert drawn.sentence == (
+        "LoRA is the only rung that was measured (accuracy 80.0%, 95% interval 66.0 to 89.0); "
+        "there is nothing to compare it with."
+    )
+    assert drawn.reasons == ("8-shot prompting failed: no shots fit.",)
+
+
+def test_no_rung() -> None:
+    failed = result("lora", status="failed", reason="the loss was not a number")
+    drawn = verdict([failed], {}, examples(["good"]), MOOD)
+    assert (drawn.recommended, drawn.best, drawn.conclusive) == (None, None, False)
+    assert drawn.sentence == (
+        "No rung was measured, so nothing can be recommended (LoRA: the loss was not a number)."
+    )
+    assert verdict([], {}, [], MOOD).sentence == "No rung was measured, so nothing can be recommended."
+
+
+def test_only_prompting_or_only_tuning() -> None:
+    drawn = judged({"zero-shot": hits(10, 90), "few-shot": hits(80, 90)})
+    assert drawn.sentence.startswith(
+        "8-shot prompting beats zero-shot prompting by 77.8 points (95% interval "
+    )
+    drawn = judged({"lora": hits(80, 90), "full": hits(80, 90, start=1)})
+    assert (drawn.recommended, drawn.best_prompting) == ("lora", None)
+    assert drawn.sentence.startswith("Full fine-tuning is not distinguishable from LoRA (0.0 points, 95%")
+
+
+def test_rungs_without_rows_in_common() -> None:
+    rows = examples(["good"] * 40)
+    answers = {
+        "few-shot": answered(MOOD, rows[:20], ["bad"] * 20),
+        "lora": answered(MOOD, rows[20:], ["good"] * 20),
+    }
+    low, high = Measure("accuracy", 0.0, n=20), Measure("accuracy", 1.0, n=20)
+    drawn = verdict([result("few-shot", low), result("lora", high)], answers, rows, MOOD)
+    assert (drawn.best, drawn.recommended, drawn.comparisons) == ("lora", "lora", ())
+    assert "8-shot prompting has no test rows in common with the best rung." in drawn.reasons
+    assert not drawn.conclusive
+    assert drawn.sentence == (
+        "LoRA scored highest (accuracy 100.0%), on test rows that no other rung answered. Use LoRA for now."
+    )
+
+
+def test_k_of_few_shot_and_names_not_on_the_ladder() -> None:
+    unnamed = result("few-shot", choices=())
+    other = replace(result("lora"), rung="ia3", method="ia3")
+    rows = examples(["good"] * 50)
+    answers = {
+        "few-shot": answered(MOOD, rows, ["bad"] * 50),
+        "ia3": answered(MOOD, rows, ["good"] * 50),
+    }
+    drawn = verdict([unnamed, other], answers, rows, MOOD)
+    assert drawn.sentence.startswith("Ia3 beats few-shot prompting by 100.0 points")
+
+
+def test_prompt_tuning_is_tuning() -> None:
+    tuned = replace(result("lora"), method="prompt")
+    drawn = judged({"few-shot": hits(10, 50), "lora": hits(45, 50)}, lora=tuned)
+    assert drawn.best_prompting == "few-shot"
+
+
+def test_no_torch_is_needed() -> None:
+    code = "import sys, rung.ladder.verdict, rung.ladder.sentence; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

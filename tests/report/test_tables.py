@@ -1,0 +1,58 @@
+"""The page's tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rung.report import tables
+from rung.report.view import load_view
+
+
+def test_ladder_leaves_out_columns_without_a_number(tickets: Path) -> None:
+    full = tables.ladder(load_view(tickets))
+    assert "money" in full.head
+    assert full.marked == 2
+    assert all(len(row) == len(full.head) for row in full.rows)
+    for path in (tickets / "results").iterdir():
+        path.write_text(path.read_text().replace('"money": ', '"money": null, "was": '))
+    assert "money" not in tables.ladder(load_view(tickets)).head
+
+
+def test_highlights_are_of_the_recommended_rung(tickets: Path) -> None:
+    found = {label: figure for label, figure, _ in tables.highlights(load_view(tickets))}
+    assert found["over few-shot"] == "+23.3 points"
+    assert found["time"] == "6 min 2 s"
+    assert found["forgot"] == "0.012"
+    (tickets / "verdict.json").unlink()
+    assert tables.highlights(load_view(tickets)) == ()
+
+
+def test_comparisons_quotes_choices_and_drift(tickets: Path) -> None:
+    view = load_view(tickets)
+    assert tables.comparisons(view).rows[0] == (
+        "lora minus few-shot",
+        "+23.3 (11.7 to 35.0)",
+        "exact McNemar",
+        "<0.001",
+        "yes",
+        "-",
+    )
+    quotes = tables.quotes(view)
+    assert quotes.rows[2][:3] == ("lora", "5 min 26 s", "6 min 2 s")
+    assert all(len(row) == len(quotes.head) for row in quotes.rows)
+    assert tables.choices(view).rows[0] == ("few-shot", "k", "8", "2: 0.552; 4: 0.583; 8: 0.642; 16: -")
+    drift = tables.forgetting(view)
+    assert drift.head == ("rung", "drift (KL), nats/token", "same next token, %")
+    assert [row[0] for row in drift.rows] == ["lora", "full"]
+
+
+def test_settings_as_asked_and_as_applied() -> None:
+    table = tables.settings({"epochs": None, "rank": 8}, {"epochs": 3.0, "rank": 8, "seed": 0})
+    assert table.rows == (("epochs", "-", "3"), ("rank", "8", "8"), ("seed", "-", "0"))
+
+
+def test_one_metric_needs_no_table(tickets: Path) -> None:
+    assert tables.metrics(load_view(tickets)).head == ("rung", "accuracy, %", "macro F1, %")
+    for path in (tickets / "results").iterdir():
+        path.write_text(path.read_text().replace('"macro_f1"', '"accuracy"'))
+    assert not tables.metrics(load_view(tickets))

@@ -1,0 +1,81 @@
+"""The terminal table, at several widths and without colour."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rung.report.text import print_view
+from rung.report.view import load_view
+
+
+def _printed(folder: Path, width: int, colour: bool = False) -> str:
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=colour, color_system="truecolor" if colour else None
+    )
+    print_view(load_view(folder), console, Path("runs/tickets/report.html"))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_line_is_wider_than_the_terminal_and_no_figure_is_cut(tickets: Path, width: int) -> None:
+    text = _printed(tickets, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    for rung in load_view(tickets).rungs:
+        for figure in (rung.name, *rung.quality.split(" (", 1)[1:], rung.total, rung.forgot):
+            assert figure in text
+    assert "…" not in text
+
+
+def test_rung_is_one_line_at_80_columns_and_the_recommended_one_is_marked(tickets: Path) -> None:
+    lines = _printed(tickets, 80).splitlines()
+    marked = [line for line in lines if line.startswith("> ")]
+    assert len(marked) == 1
+    assert marked[0].split()[:2] == [">", "lora"]
+    assert "4 min 50 s" in marked[0]
+    assert "6 min 2 s" in marked[0]
+    assert marked[0].rstrip().endswith("0.012")
+
+
+def test_verdict_notes_and_path_stand_under_the_table(tickets: Path) -> None:
+    text = _printed(tickets, 80)
+    table, note, verdict, path = (
+        text.index("> lora"),
+        text.index("lora: 2 of 820 train rows"),
+        text.index("LoRA beats 8-shot"),
+        text.index("Report: runs/tickets/report.html"),
+    )
+    assert table < note < verdict < path
+
+
+def test_failed_rung_says_why(receipts: Path) -> None:
+    text = _printed(receipts, 80)
+    assert "full: full fine-tuning needs 3.2 GB and 1.9 GB are free" in text
+    assert "failed" in text
+
+
+def test_unfinished_run(tickets: Path) -> None:
+    (tickets / "verdict.json").unlink()
+    text = _printed(tickets, 80)
+    assert "not finished" in text
+    assert "\n> " not in text
+
+
+def test_colour_only_where_the_console_has_it(tickets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b" not in _printed(tickets, 80)
+    assert "\x1b[" in _printed(tickets, 80, colour=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[1;32m" not in _printed(tickets, 80, colour=True)
+
+
+def test_foreign_text_cannot_drive_the_terminal(hostile: Path) -> None:
+    path = hostile / "verdict.json"
+    path.write_text(path.read_text().replace("LoRA beats", "\\u001b]0;owned\\u0007[bold]LoRA[/bold] beats"))
+    text = _printed(hostile, 80)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "[bold]LoRA[/bold]" in text

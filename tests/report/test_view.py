@@ -1,0 +1,103 @@
+"""The view of a run folder: read once, checked, in ladder order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rung.errors import DataError
+from rung.records import Result
+from rung.report.view import load_view
+
+
+def test_rows_are_in_ladder_order_with_text_for_every_number(tickets: Path) -> None:
+    view = load_view(tickets)
+    assert [rung.name for rung in view.rungs] == ["zero-shot", "few-shot", "lora", "full"]
+    lora = view.rungs[2]
+    assert lora.recommended
+    assert (lora.train, lora.total, lora.forgot) == ("4 min 50 s", "6 min 2 s", "0.012")
+    assert (lora.memory, lora.parameters, lora.adapter, lora.money) == (
+        "2.3 GB",
+        "4.9 M",
+        "19.6 MB",
+        "0.04 USD",
+    )
+    assert lora.quality.count(" to ") == 1
+    assert view.rungs[0].train == view.rungs[0].forgot == view.rungs[0].adapter == "-"
+    assert view.rungs[0].missed.endswith(" unparsed")
+    assert lora.missed == "0"
+    assert (view.metric, view.metric_unit) == ("accuracy", "%")
+    assert (view.before, view.after) == ("few-shot", "lora")
+    assert len(view.examples) == 60
+    assert all(len(rows) == 60 for rows in view.answers.values())
+
+
+def test_failed_rung_is_a_row_with_its_reason(receipts: Path) -> None:
+    full = load_view(receipts).rungs[-1]
+    assert (full.name, full.ok, full.quality, full.total) == ("full", False, "failed", "-")
+    assert full.notes == ("full fine-tuning needs 3.2 GB and 1.9 GB are free",)
+    assert "full" not in load_view(receipts).answers
+
+
+def test_run_without_a_verdict(tickets: Path) -> None:
+    (tickets / "verdict.json").unlink()
+    (tickets / "results" / "full.json").unlink()
+    view = load_view(tickets)
+    assert not view.finished
+    assert view.recommended is None
+    assert "3 rungs have a result" in view.sentence
+    assert view.after == "lora"
+
+
+def test_run_that_has_only_begun(tickets: Path) -> None:
+    for path in [*(tickets / "results").iterdir(), *(tickets / "predictions").iterdir()]:
+        path.unlink()
+    (tickets / "verdict.json").unlink()
+    (tickets / "test.jsonl").unlink()
+    view = load_view(tickets)
+    assert view.rungs == ()
+    assert view.sentence == "No rung has finished yet."
+    assert view.judge is None
+
+
+def test_not_a_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a run folder"):
+        load_view(tmp_path)
+
+
+def test_bad_records_name_the_file_and_line(tickets: Path) -> None:
+    path = tickets / "predictions" / "lora.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], json.dumps({"example_id": 3})]))
+    with pytest.raises(DataError, match=r"lora\.jsonl, line 3"):
+        load_view(tickets)
+    path.write_text("{")
+    with pytest.raises(DataError, match=r"lora\.jsonl: line 1 is not JSON"):
+        load_view(tickets)
+    (tickets / "results" / "lora.json").write_text("[]")
+    with pytest.raises(DataError, match=r"lora\.json: Result"):
+        load_view(tickets)
+
+
+def test_predictions_are_found_by_the_name_of_the_file(fake: ModuleType, tickets: Path) -> None:
+    """A rung name with a path in it reads nothing outside the folder."""
+    fake.write(
+        tickets / "results" / "evil.json",
+        Result("../../secret", "lora", "failed", 9, "base", "0", reason="no"),
+    )
+    (tickets.parent / "secret.jsonl").write_text("{}")
+    assert "../../secret" not in load_view(tickets).answers
+
+
+def test_lower_is_better_picks_the_lowest(fake: ModuleType, tickets: Path) -> None:
+    (tickets / "verdict.json").unlink()
+    for path in (tickets / "results").iterdir():
+        value = json.loads(path.read_text())
+        value["primary"]["higher_is_better"] = False
+        path.write_text(json.dumps(value))
+    view = load_view(tickets)
+    assert view.before == "zero-shot"
+    assert not view.higher_is_better
