@@ -168,8 +168,10 @@ def _attention(
     return out.transpose(1, 2), None
 
 
-def _no_mask(*args: Any, **kwargs: Any) -> None:
-    """The layout says what may be seen; transformers makes no mask."""
+def _no_mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> None:
+    """The layout says what may be seen; transformers makes no mask. Padding would be seen: it is refused."""
+    if attention_mask is not None and not attention_mask.all():
+        raise ValueError("rung's attention takes no padding: pass segments with a layout")
 
 
 AttentionInterface.register(NAME, _attention)
