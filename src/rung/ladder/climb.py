@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shutil
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -248,7 +249,8 @@ class _Climb:
         self, rung: Rung, started: str, watch: cost.Stopwatch, memory: cost.PeakMemory
     ) -> tuple[Result, Sequence[Answer]]:
         found = prompt(self.prepared, rung, self.dev, self.test, self.watcher)
-        spent = self._cost(watch.seconds, memory, eval_seconds=watch.seconds)
+        seconds = watch.seconds
+        spent = self._cost(seconds, memory, eval_seconds=seconds)
         result = self._result(
             rung, "ok", started, evaluation=found.evaluation, cost=spent, choices=found.choices
         )

@@ -214,11 +214,13 @@ def _notes(prepared: Prepared, size: _Size) -> tuple[str, ...]:
 
 def _too_small(prepared: Prepared, work: Workload, rates: Rates, setup: float) -> ResourceError:
     cheapest = asked_for(prepared.settings)[0]
-    least = setup + answer_seconds(work, rates, cheapest, FEWEST_ROWS, FEWEST_ROWS)
+    least = answering = answer_seconds(work, rates, cheapest, FEWEST_ROWS, FEWEST_ROWS)
     if cheapest.tunes:
-        least += train_seconds(prepared, work, rates, cheapest, FEWEST_ROWS, prepared.settings.epochs or 1.0)
+        epochs = prepared.settings.epochs or 1.0
+        least += train_seconds(prepared, work, rates, cheapest, FEWEST_ROWS, epochs)
+        least = max(least, answering / ANSWER_SHARE)
     return ResourceError(
         f"the budget of {prepared.settings.budget:g} s is too small for any rung",
-        why=f"The cheapest one asked for, {cheapest.title}, needs about {least / SAFETY:.0f} s here",
+        why=f"The cheapest one asked for, {cheapest.title}, needs about {(setup + least) / SAFETY:.0f} s here",
         fix="Give a larger --budget",
     )

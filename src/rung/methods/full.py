@@ -100,4 +100,4 @@ def _hand_over(master: nn.Parameter) -> Callable[[Tensor], None]:
     return move
 
 
-FULL = Method(name="full", title="full fine-tuning", learning_rate=1e-4, attach=Full)
+FULL = Method(name="full", title="full fine-tuning", learning_rate=2e-4, attach=Full)

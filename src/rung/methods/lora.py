@@ -141,4 +141,4 @@ class Lora:
             yield f"{name}.lora_B.weight", layer.b
 
 
-LORA = Method(name="lora", title="LoRA", learning_rate=1e-3, attach=Lora)
+LORA = Method(name="lora", title="LoRA", learning_rate=2e-3, attach=Lora)
