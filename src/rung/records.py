@@ -144,6 +144,7 @@ class Quote:
     rung: str
     fits: bool
     seconds: float | None = None
+    train_seconds: float | None = None  # the part of `seconds` that is training
     train_rows: int = 0
     epochs: float = 0.0
     train_tokens: int = 0

@@ -24,5 +24,9 @@ def report(run: Run) -> None:
     from rung.report.html import write_report
 
     if not (run / "run.json").is_file():
-        raise UsageError("this is not a run folder: it holds no run.json", where=str(run))
+        raise UsageError(
+            "this is not a run folder: it holds no run.json",
+            where=str(run),
+            fix="Give the folder in which `rung climb` wrote its report",
+        )
     print_run(run, write_report(run))

@@ -221,6 +221,8 @@ class _Climb:
             self.folder.file("predictions", f"{rung.name}.jsonl"), [to_json(answer) for answer in answers]
         )
         storage.write_json(path, to_json(result))
+        if result.status == "ok":
+            shutil.rmtree(self.folder.file("checkpoints", rung.name), ignore_errors=True)
         self._write_info()
         self.folder.event("rung ends", rung=rung.name, status=result.status, reason=result.reason)
         self.watcher.finished(result, False)
@@ -268,7 +270,7 @@ class _Climb:
             rung.method,
             self.folder.file("checkpoints", rung.name),
             self.watcher,
-            self.plan.quote(rung.name).seconds,
+            self.plan.train_limit(rung.name, self.clock.seconds),
         )
         earlier = max(0.0, tuned.outcome.seconds - watch.seconds)  # trained before this process began
         try:

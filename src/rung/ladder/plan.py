@@ -1,8 +1,8 @@
 """Fit the ladder into a budget: how many rows, how many epochs, and which rungs there is time for.
 
-Test and dev rows shrink first until answering takes at most `ANSWER_SHARE` of the time; what is left is
-training, the same tokens for every tuned rung. A rung that cannot get a useful number of rows is left out,
-the dearest first, and says so.
+Test and dev rows shrink first (dev, on which choices are made, more slowly) until answering takes at most
+`ANSWER_SHARE` of the time; what is left is training, the same tokens for every tuned rung. A rung that cannot
+get a useful number of rows is left out, the dearest first, and says so.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ ROWS_PER_STEP = 16
 LOOKS = 5
 DEV_LOSS_ROWS = 64
 FEWEST_ROWS = 20
+LEAST, MOST = 0.5, 1.5  # of the time quoted for training: what a rung gets at least, and at most
 _SHRINK = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05)
 
 
@@ -46,6 +47,16 @@ class Plan:
 
     def quote(self, rung: str) -> Quote:
         return next(quote for quote in self.quotes if quote.rung == rung)
+
+    def train_limit(self, rung: str, elapsed: float) -> float | None:
+        """Seconds after which training stops: what the budget leaves once all else has had its quote."""
+        quote = self.quote(rung)
+        if self.budget is None or quote.train_seconds is None or quote.seconds is None:
+            return None
+        names = [one.rung for one in self.quotes]
+        later = sum(one.seconds or 0.0 for one in self.quotes[names.index(rung) + 1 :])
+        left = self.budget - elapsed - later - (quote.seconds - quote.train_seconds)
+        return max(LEAST * quote.train_seconds, min(MOST * quote.train_seconds, left))
 
     @property
     def seconds(self) -> float:
@@ -113,7 +124,7 @@ def _fit(
     for shrink in _SHRINK:
         size = replace(
             most,
-            dev=max(min(most.dev, FEWEST_ROWS), round(most.dev * shrink)),
+            dev=max(min(most.dev, FEWEST_ROWS), round(most.dev * shrink**0.5)),
             test=max(min(most.test, FEWEST_ROWS), round(most.test * shrink)),
         )
         answering = sum(answer_seconds(work, rates, rung, size.dev, size.test) for rung in rungs)
@@ -166,7 +177,8 @@ def answer_seconds(work: Workload, rates: Rates, rung: Rung, dev: int, test: int
     tries = len(work.shots) if rung.shots else 1
     prefix = max(work.shots.values(), default=0) if rung.shots else work.prefix_tokens
     slower = 1 + prefix / 3000  # every new token also looks at the prefix
-    generate = work.tail_tokens / rates.prefill + slower * work.longest_answer / rates.decode
+    written = min(work.longest_answer, 2 * work.target_tokens + 2)
+    generate = work.tail_tokens / rates.prefill + slower * written / rates.decode
     score = (work.tail_tokens + work.label_tokens) / rates.prefill * slower if work.label_tokens else 0.0
     dev_row = generate + score
     test_row = max(generate, score)
@@ -178,16 +190,18 @@ def _quote(
     prepared: Prepared, work: Workload, rates: Rates, rung: Rung, size: _Size, pack_tokens: int
 ) -> Quote:
     seconds = answer_seconds(work, rates, rung, size.dev, size.test)
-    memory = None
+    training = memory = None
     tokens = 0
     if rung.tunes:
-        seconds += train_seconds(prepared, work, rates, rung, size.train, size.epochs)
+        training = round(train_seconds(prepared, work, rates, rung, size.train, size.epochs), 1)
+        seconds += training
         memory = training_memory(prepared, rates.train[rung.method].parameters, pack_tokens)
         tokens = round(size.train * work.row_tokens * size.epochs)
     return Quote(
         rung=rung.name,
         fits=True,
         seconds=round(seconds, 1),
+        train_seconds=training,
         train_rows=size.train if rung.tunes else 0,
         epochs=round(size.epochs, 3) if rung.tunes else 0.0,
         train_tokens=tokens,
@@ -219,8 +233,9 @@ def _too_small(prepared: Prepared, work: Workload, rates: Rates, setup: float) -
         epochs = prepared.settings.epochs or 1.0
         least += train_seconds(prepared, work, rates, cheapest, FEWEST_ROWS, epochs)
         least = max(least, answering / ANSWER_SHARE)
+    needed = (setup + least) / SAFETY
     return ResourceError(
         f"the budget of {prepared.settings.budget:g} s is too small for any rung",
-        why=f"The cheapest one asked for, {cheapest.title}, needs about {(setup + least) / SAFETY:.0f} s here",
+        why=f"The cheapest one asked for, {cheapest.title}, needs about {needed:.0f} s here",
         fix="Give a larger --budget",
     )

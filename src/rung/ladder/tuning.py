@@ -20,9 +20,6 @@ from rung.methods.lora import Lora
 from rung.methods.peft_bridge import OURS, adapter_files
 from rung.train.trainer import Outcome, Trainer, TrainSettings
 
-_SLACK = 1.3  # training may take this much longer than quoted before the time limit ends it
-_SLACK_SECONDS = 20.0
-
 
 @dataclass
 class Tuned:
@@ -34,7 +31,7 @@ class Tuned:
     trainable: int
 
 
-def train_settings(prepared: Prepared, plan: Plan, method: str, quoted: float | None) -> TrainSettings:
+def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: float | None) -> TrainSettings:
     """The values of one training run: the user's where given, else the method's own."""
     s = prepared.settings
     return TrainSettings(
@@ -48,7 +45,7 @@ def train_settings(prepared: Prepared, plan: Plan, method: str, quoted: float | 
         seed=s.seed,
         evaluations=LOOKS,
         checkpoint_seconds=s.checkpoint_seconds,
-        limit_seconds=None if quoted is None or plan.budget is None else _SLACK * quoted + _SLACK_SECONDS,
+        limit_seconds=limit_seconds,
     )
 
 
@@ -58,10 +55,10 @@ def train(
     method: str,
     checkpoints: Path,
     watcher: Watcher,
-    quoted: float | None = None,
+    limit_seconds: float | None = None,
 ) -> Tuned:
     """Attach `method`, train it, leave it in its best state on dev. On any error it is detached again."""
-    settings = train_settings(prepared, plan, method, quoted)
+    settings = train_settings(prepared, plan, method, limit_seconds)
     rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
     dev = sample(prepared.split.dev, DEV_LOSS_ROWS, prepared.settings.seed)
     asked = method_settings(prepared)

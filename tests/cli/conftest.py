@@ -1,0 +1,21 @@
+"""What the tests of the command line share: a prepared file, and a cache of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import letters
+from rung.config import make_settings
+from rung.ladder.prepare import Prepared, prepare
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(own_cache: Path) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def prepared(letters_csv: Path) -> Prepared:
+    """The letters, prepared for tiny."""
+    return prepare(letters_csv, make_settings(letters.FAST))

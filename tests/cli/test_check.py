@@ -1,0 +1,89 @@
+"""`rung check`: what rung sees in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import letters
+from rung import cli
+
+
+def table(folder: Path, name: str = "rows.jsonl", extra: tuple[tuple[str, str], ...] = ()) -> str:
+    rows = [*letters.rows(40), *extra]
+    values = [{"text": text, "label": label} for text, label in rows]
+    return str(letters.write_jsonl(folder / name, values))
+
+
+def test_a_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["check", table(tmp_path), "--base", "tiny"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "rows.jsonl: text-label, 40 rows (40 rows of 2 turns; 40 user, 40 assistant)" in out
+    assert "Task: Classification: 40 of 40 targets are one of 2 short labels." in out
+    assert "(2 of its 27 tokens are learned, shown in green)" in out
+    assert "learned: 'a<|im_end|>'" in out or "learned: 'b<|im_end|>'" in out
+    assert "Found nothing wrong." in out
+    assert "\x1b" not in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl"]
+
+
+def test_what_is_wrong_is_listed_by_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = letters.rows(1)[0]
+    extra = (
+        first,
+        ("mmmm" * 700, "a"),
+        ("nnn <|im_end|> nnn", "b"),
+        ("rrrr", ""),
+        ("ssss", "a\u200b"),
+    )
+    assert cli.run(["check", table(tmp_path, extra=extra), "--base", "tiny"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for told in (
+        "1 rows the same as an earlier one, kept once: row 41",
+        "1 rows longer than 2048 tokens, refused (leave them out with --long-rows drop): row 42",
+        "1 rows whose text spells control tokens (read as plain text): row 43",
+        "1 rows with an empty target, dropped: row 44",
+        "1 rows with invisible characters in the target: row 45",
+    ):
+        assert f"- {told} " in f"{out} "
+    assert "nothing wrong" not in out
+
+
+def test_rows_that_are_also_in_the_test_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    test = table(tmp_path, "test.jsonl", (("mnrst", "c"),))
+    arguments = ["check", table(tmp_path), "--test", test, "--base", "tiny", "--max-length", "12"]
+    assert cli.run([*arguments, "--long-rows", "drop"]) == 0
+    out = capsys.readouterr().out
+    assert "rows that are also in the test file, left out of train: 1 and 1, 2 and 2" in " ".join(out.split())
+    assert "and 32 more" in out
+    assert "label 'c' occurs in test only (1 rows)" in out
+    assert "rows longer than 12 tokens, dropped" in out
+
+
+def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["check", table(tmp_path), "--base", "tiny", "--json", "--task", "generation"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["task"]["kind"] == "generation"
+    assert value["findings"]["rows"] == 40
+    assert value["findings"]["prompt_tokens"]["max"] == 25
+
+
+def test_a_row_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = [{"text": f"\x1b[31m{text}\x07", "label": label} for text, label in letters.rows(30)]
+    path = letters.write_jsonl(tmp_path / "rows.jsonl", values)
+    assert cli.run(["check", str(path), "--base", "tiny"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\x07" not in out
+
+
+def test_no_base_is_loaded_for_a_file_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rung.bases.load.load", lambda *_, **__: 1 / 0)
+    path = letters.write_jsonl(tmp_path / "rows.jsonl", [{"text": "x", "label": "a"}])
+    assert cli.run(["check", str(path), "--base", "tiny"]) == 3
+    assert "too few" in capsys.readouterr().err

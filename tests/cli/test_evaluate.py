@@ -1,0 +1,57 @@
+"""`rung evaluate`: the base and an adapter side by side."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import letters
+from rung import cli
+from rung.ladder.climb import Climbed
+
+ASKED = letters.flags(base="tiny", precision="fp32", threads=1)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(letters.write_csv(tmp_path_factory.mktemp("fresh") / "fresh.csv", 60, seed=9))
+
+
+def test_a_table_and_the_difference(fresh: str, climbed: Climbed, capsys: pytest.CaptureFixture[str]) -> None:
+    adapter = str(climbed.folder / "adapters" / "lora")
+    assert cli.run(["evaluate", fresh, "--adapter", adapter, *ASKED]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[0].startswith("classification, 60 rows")
+    assert lines[1].split() == ["metric", "base", "adapter"]
+    assert lines[2].split()[0] == "accuracy"
+    (last,) = [line for line in lines if line.startswith("adapter minus base: ")]
+    assert "100.0" in last
+    assert "cannot be told apart" not in last
+
+
+def test_two_that_are_the_same_are_said_to_be(
+    fresh: str, capsys: pytest.CaptureFixture[str], climbed: Climbed
+) -> None:
+    assert cli.run(["evaluate", fresh, *ASKED, "--base", str(climbed.folder / "adapters" / "full")]) == 0
+    out = capsys.readouterr().out
+    assert "adapter" not in out
+
+
+def test_json(fresh: str, climbed: Climbed, capsys: pytest.CaptureFixture[str]) -> None:
+    adapter = str(climbed.folder / "adapters" / "lora")
+    assert cli.run(["evaluate", fresh, "--adapter", adapter, "--json", "--max-test", "20", *ASKED]) == 0
+    out, err = capsys.readouterr()
+    value = json.loads(out)
+    assert err == ""
+    assert value["rows"] == 20
+    assert (value["base"][0]["value"], value["adapter"][0]["value"]) == (0.0, 1.0)
+    assert value["difference"]["difference"]["value"] == 1.0
+    assert cli.run(["evaluate", fresh, "--json", *ASKED]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert (value["adapter"], value["difference"]) == (None, None)
+
+
+def test_no_such_adapter(fresh: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["evaluate", fresh, "--adapter", "nowhere", *ASKED]) == 4
+    assert capsys.readouterr().err.endswith("rung: nowhere: there is no such adapter folder.\n")

@@ -1,0 +1,192 @@
+"""What the screen shows while rung works."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from rung.cli import progress
+from rung.cli.progress import Screen, _clock, _score
+from rung.ladder.prepare import Prepared
+from rung.ladder.watch import Silent
+from rung.records import Cost, Measure, Result
+
+
+def result(status: str = "ok", value: float | None = 0.5, unit: str = "", reason: str = "") -> Result:
+    primary = Measure("accuracy", value, unit=unit) if status == "ok" else None
+    return Result(
+        "lora",
+        "lora",
+        status,  # type: ignore[arg-type]
+        2,
+        "tiny",
+        "f00d",
+        reason=reason,
+        primary=primary,
+        cost=Cost(seconds=65.0),
+    )
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        after = {number: signal.getsignal(number) for number in before}
+        assert after == before
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (61, "1 min 01 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h 00 min"),
+        (7325, "2 h 02 min"),
+    ],
+)
+def test_clocks(seconds: float, text: str) -> None:
+    assert _clock(seconds) == text
+
+
+def test_shares_are_shown_in_percent_and_points_as_they_are() -> None:
+    assert (_score(0.5, ""), _score(41.25, "points")) == ("50.0%", "41.2")
+
+
+def test_it_hears_all_that_a_climb_tells() -> None:
+    told = {name for name in vars(Silent) if not name.startswith("_")}
+    assert told <= {name for name in dir(Screen) if not name.startswith("_")}
+
+
+def test_results_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen()
+    screen.finished(result(), before=False)
+    screen.finished(result(), before=True)
+    screen.finished(result(value=None), before=False)
+    screen.finished(result("failed", reason="it broke: [red]{x}"), before=False)
+    screen.finished(result("skipped", reason="does not fit in the budget"), before=False)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.split("\n") == [
+        "- lora: accuracy 50.0% (1 min 05 s)",
+        "- lora: accuracy 50.0% (done before)",
+        "- lora: accuracy - (1 min 05 s)",
+        "- lora: failed: it broke: [red]{x}",
+        "- lora: skipped: does not fit in the budget",
+        "",
+    ]
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(quiet=True)
+    with screen.shown():
+        screen.say("x")
+        screen.begin("lora", "training")
+        screen.step(1, 2, 3.0, 4.0, 5.0)
+        screen.finished(result(), before=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_terminal_there_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    screen = Screen()
+    screen.begin("lora", "training")
+    for done in range(1, 41):
+        clock[0] += 1.0
+        screen.step(done, 40, 1.25, 1000.0, 40.0 - done)
+    lines = capsys.readouterr().err.strip("\n").split("\n")
+    assert lines[0] == "  lora: training"
+    assert lines[1] == "  lora: training 15/40 loss 1.250, 1000 tokens/s, 25 s left"
+    assert len(lines) == 3
+
+
+def test_rows_are_shown_with_the_time_that_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    screen = Screen()
+    screen.begin("", "answering")
+    clock[0] += 30.0
+    screen.rows(10, 40)
+    assert capsys.readouterr().err.split("\n")[1] == "  answering 10/40 rows, 1 min 30 s left"
+
+
+def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Screen()
+    assert not screen.bar.disable
+    with screen.shown():
+        screen.begin("lora", "training")
+        screen.step(3, 10, 1.25, 1000.0, 7.0)
+        screen.bar.refresh()
+        screen.rows(10, 10)
+        screen.finished(result(), before=False)
+    err = capsys.readouterr().err
+    assert "lora: training" in err
+    assert "3/10 loss 1.250, 1000 tokens/s, 7 s left" in err
+    assert "- lora: accuracy 50.0% (1 min 05 s)" in err
+
+
+def test_what_was_left_out_is_said(prepared: Prepared, capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().prepared(prepared)
+    lines = capsys.readouterr().err.split("\n")
+    parts = prepared.split
+    assert lines[0] == (
+        f"letters.csv: text-label, {len(parts.train)} rows to learn from, {len(parts.dev)} to choose on, "
+        f"{len(parts.test)} held out"
+    )
+    assert "Base: tiny on CPU, 1 threads, fp32 as asked" in lines
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+@pytest.mark.parametrize("hear", ["begin", "rows", "step"])
+def test_a_signal_stops_at_the_next_word(
+    number: signal.Signals, error: type[BaseException], hear: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = {"begin": ("lora", "training"), "rows": (1, 2), "step": (1, 2, 0.5, 10.0, 1.0)}
+    went_on = []
+
+    def work() -> None:
+        screen = Screen()
+        with signals_kept(), screen.shown():
+            os.kill(os.getpid(), number)
+            went_on.append(screen.stop)
+            getattr(screen, hear)(*words[hear])
+            went_on.append(0)
+
+    with pytest.raises(error) as stopped:
+        work()
+    assert went_on == [number]
+    if isinstance(stopped.value, SystemExit):
+        assert stopped.value.code == 143
+    assert "stopping after this step; once more to stop at once" in capsys.readouterr().err
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    went_on = []
+
+    def work() -> None:
+        with signals_kept(), Screen().shown():
+            os.kill(os.getpid(), signal.SIGINT)
+            went_on.append("once")
+            os.kill(os.getpid(), signal.SIGINT)
+            went_on.append("twice")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert went_on == ["once"]

@@ -1,0 +1,305 @@
+"""One climb: what it writes, what it does again and what it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import letters
+from faults import fail_at, no_space
+from rung import device as devices
+from rung import storage
+from rung.errors import ResourceError, ResumeError
+from rung.ladder import climb as climbing
+from rung.ladder.climb import Climbed, climb, default_folder
+from rung.ladder.watch import Silent
+from rung.records import Answer, Quote, Result, RunInfo, Verdict, from_json
+
+QUICK = letters.FAST | {"epochs": 1, "rungs": "zero-shot,lora"}
+
+
+@pytest.fixture(autouse=True)
+def _no_fault() -> Iterator[None]:
+    yield
+    storage.fault = None
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_same_file_and_settings_give_the_same_folder(letters_csv: Path, tmp_path: Path) -> None:
+    asked = {"base": "tiny", "seed": 1}
+    folder = default_folder(letters_csv, asked)
+    assert folder.parent == Path("runs")
+    assert folder.name.startswith("letters-")
+    assert default_folder(letters_csv, asked | {"output": "elsewhere"}) == folder
+    assert default_folder(letters_csv, asked | {"seed": 2}) != folder
+    other = letters.write_csv(tmp_path / "letters.csv", 100)
+    assert default_folder(other, asked) != folder
+    named = letters.write_csv(tmp_path / ("x;$(rm)é " + "y" * 100 + ".csv"), 30)
+    assert set("; $()") & set(default_folder(named, asked).name) == set()
+    assert len(default_folder(named, asked).name) <= 50
+
+
+def test_without_an_output_it_goes_to_runs(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    climbed = climb(letters_csv, **letters.FAST | {"rungs": "zero-shot"})
+    assert climbed.folder.parent == Path("runs")
+    assert (tmp_path / climbed.folder / "verdict.json").is_file()
+
+
+def test_the_run_folder_can_be_read_back(climbed: Climbed) -> None:
+    folder = climbed.folder
+    assert from_json(RunInfo, storage.read_json(folder / "run.json")) == climbed.info
+    assert from_json(Verdict, storage.read_json(folder / "verdict.json")) == climbed.verdict
+    test = storage.read_jsonl(folder / "test.jsonl")
+    for result in climbed.results:
+        assert from_json(Result, storage.read_json(folder / "results" / f"{result.rung}.json")) == result
+        rows = storage.read_jsonl(folder / "predictions" / f"{result.rung}.jsonl")
+        answers = [from_json(Answer, row) for row in rows]
+        assert [answer.example_id for answer in answers] == [row["id"] for row in test]
+        assert sum(result.counts.values()) == len(test)
+    events = storage.read_jsonl(folder / "events.jsonl")
+    assert [event["event"] for event in events] == ["rung begins", "rung ends"] * 4
+    assert not list(folder.rglob("*.tmp"))
+    assert not list(folder.glob("checkpoints/*"))  # of no use once a rung is done
+    assert not (folder / storage.LOCK).exists()
+
+
+def test_what_was_asked_and_what_was_applied_are_both_kept(climbed: Climbed) -> None:
+    written = yaml.safe_load((climbed.folder / "config.yaml").read_text())
+    assert written["asked"].keys() == letters.FAST.keys() | {"output"}
+    assert (written["asked"]["budget"], written["applied"]["budget"]) == (None, None)
+    assert (written["applied"]["seed"], written["applied"]["rank"]) == (0, 8)
+    info = climbed.info
+    assert info.applied["precision"] == "fp32"
+    assert info.applied["step_tokens"] == 200
+    assert info.data["test_rows_used"] == len(storage.read_jsonl(climbed.folder / "test.jsonl"))
+    assert info.machine["threads"] == 1
+    assert {"rung", "python", "torch", "transformers"} <= info.versions.keys()
+    assert info.finished >= info.started
+
+
+def test_costs_add_up(climbed: Climbed) -> None:
+    named = {result.rung: result for result in climbed.results}
+    for result in climbed.results:
+        cost = result.cost
+        assert cost.seconds is not None
+        assert cost.eval_seconds is not None
+        assert cost.seconds + 1e-6 >= cost.eval_seconds + (cost.train_seconds or 0)
+        assert cost.peak_memory_bytes
+        assert (cost.money, cost.currency) == (None, "")
+    assert named["zero-shot"].cost.train_seconds is None
+    lora, full = named["lora"].cost, named["full"].cost
+    assert lora.train_tokens == full.train_tokens == named["lora"].quote.train_tokens  # type: ignore[union-attr]
+    assert lora.trainable_parameters < full.trainable_parameters  # type: ignore[operator]
+    weights = climbed.folder / "adapters" / "lora" / "adapter_model.safetensors"
+    assert lora.adapter_bytes == weights.stat().st_size
+    assert climbed.info.seconds is not None
+    assert climbed.info.seconds > sum(result.cost.seconds or 0 for result in climbed.results)
+
+
+def test_money_is_measured_seconds_times_the_price(letters_csv: Path, tmp_path: Path) -> None:
+    settings = letters.FAST | {"rungs": "zero-shot", "price_per_hour": 3600, "currency": "EUR"}
+    (result,) = climb(letters_csv, output=tmp_path / "run", **settings).results
+    assert result.cost.money == result.cost.seconds
+    assert result.cost.currency == "EUR"
+
+
+def test_prompting_forgets_nothing_and_tuning_is_measured(climbed: Climbed) -> None:
+    for result in climbed.results:
+        if result.method == "prompt":
+            assert (result.forgetting, result.curve) == ((), ())
+            continue
+        kl, agreement = result.forgetting
+        assert (kl.name, agreement.name) == ("kl", "top1_agreement")
+        assert kl.value is not None
+        assert kl.value > 0
+        looks = [point.step for point in result.curve]
+        assert looks[0] == 0
+        assert looks == sorted(set(looks))
+        assert result.choices[0].chosen == f"step {looks[-1]} of {looks[-1]}"
+
+
+def test_after_a_climb_the_base_is_the_plain_base_for_the_next_rung(
+    letters_csv: Path, tmp_path: Path, climbed: Climbed
+) -> None:
+    """Full fine-tuning after LoRA ends where full fine-tuning alone ends."""
+    alone = climb(letters_csv, output=tmp_path / "run", **letters.FAST | {"rungs": "full"})
+    here, there = (c.folder / "adapters" / "full" / "model.safetensors" for c in (alone, climbed))
+    assert letters.digest(here) == letters.digest(there)
+
+
+def test_the_same_command_again_runs_nothing_and_changes_nothing(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = climb(letters_csv, output=tmp_path / "run", **QUICK)
+    before = tree(first.folder)
+
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise AssertionError("this was done before")
+
+    for name in ("prompt", "complete", "measure", "make_plan"):
+        monkeypatch.setattr(climbing, name, forbidden)
+    monkeypatch.setattr(climbing.tuning, "train", forbidden)
+    again = climb(letters_csv, output=tmp_path / "run", **QUICK)
+    assert (again.results, again.verdict, again.info) == (first.results, first.verdict, first.info)
+    assert tree(first.folder) == before
+
+
+def test_settings_that_decide_nothing_may_change(letters_csv: Path, tmp_path: Path) -> None:
+    settings = letters.FAST | {"rungs": "zero-shot"}
+    first = climb(letters_csv, output=tmp_path / "run", **settings)
+    again = climb(letters_csv, output=tmp_path / "run", **settings | {"checkpoint_seconds": 5})
+    assert again.results == first.results
+    with pytest.raises(ResumeError, match="other values of: seed"):
+        climb(letters_csv, output=tmp_path / "run", **settings | {"seed": 1})
+    other = letters.write_csv(tmp_path / "letters.csv", 100)
+    with pytest.raises(ResumeError, match="other values of: data"):
+        climb(other, output=tmp_path / "run", **settings)
+
+
+def test_a_failed_rung_is_a_row_with_its_reason_and_is_tried_again(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(climbing, "complete", lambda *_: 1 / 0)
+        broken = climb(letters_csv, output=tmp_path / "run", **QUICK)
+    zero, lora = broken.results
+    assert (zero.status, lora.status) == ("ok", "failed")
+    assert lora.reason == "ZeroDivisionError: division by zero"
+    assert lora.primary is None
+    assert lora.cost.seconds is None
+    assert broken.verdict.recommended == "zero-shot"
+    assert storage.read_jsonl(broken.folder / "predictions" / "lora.jsonl") == []
+    failed = [e for e in storage.read_jsonl(broken.folder / "events.jsonl") if e["event"] == "rung failed"]
+    assert "in _tune" in failed[0]["trace"]
+
+    mended = climb(letters_csv, output=tmp_path / "run", **QUICK)
+    assert [result.status for result in mended.results] == ["ok", "ok"]
+    assert mended.results[0] == zero
+    assert mended.info.started == broken.info.started
+    assert (mended.info.seconds or 0) > (broken.info.seconds or 0)
+
+
+def test_a_users_error_is_the_reason_in_its_own_words(letters_csv: Path, tmp_path: Path) -> None:
+    settings = letters.FAST | {"rungs": "zero-shot,few-shot", "shots": "500"}
+    zero, few = climb(letters_csv, output=tmp_path / "run", **settings).results
+    assert (zero.status, few.status) == ("ok", "failed")
+    assert few.reason.startswith("no number of shots asked for (500) can be shown.")
+
+
+def test_a_skipped_rung_says_why_and_costs_nothing(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = climbing.make_plan
+
+    def without_lora(*given: Any) -> Any:
+        plan = real(*given)
+        return replace(plan, quotes=(plan.quotes[0], Quote("lora", fits=False, why="no time")))
+
+    monkeypatch.setattr(climbing, "make_plan", without_lora)
+    zero, lora = climb(letters_csv, output=tmp_path / "run", **QUICK).results
+    assert (zero.status, lora.status, lora.reason) == ("ok", "skipped", "no time")
+    assert lora.cost.seconds is None
+    assert not (tmp_path / "run" / "adapters").exists()
+
+
+def test_a_full_disk_stops_the_climb_and_the_same_command_goes_on(letters_csv: Path, tmp_path: Path) -> None:
+    def fault(name: str, path: Path) -> None:
+        if path.name == "adapter_model.safetensors" or path.parent.name == "adapters":
+            raise no_space()
+
+    storage.fault = fault
+    with pytest.raises(ResourceError, match="No space left"):
+        climb(letters_csv, output=tmp_path / "run", **QUICK)
+    assert (tmp_path / "run" / "results" / "zero-shot.json").is_file()
+    assert not (tmp_path / "run" / "results" / "lora.json").exists()
+    assert not (tmp_path / "run" / storage.LOCK).exists()
+    storage.fault = None
+    climbed = climb(letters_csv, output=tmp_path / "run", **QUICK)
+    assert [result.status for result in climbed.results] == ["ok", "ok"]
+
+
+def test_every_write_may_fail_once(letters_csv: Path, tmp_path: Path) -> None:
+    """Whatever write fails, the error says so and the same command brings the climb to its end."""
+    settings = letters.FAST | {"rungs": "zero-shot"}
+    seen = fail_at(-1, no_space())
+    whole = climb(letters_csv, output=tmp_path / "whole", **settings)
+    total = len(seen)
+    assert total > 20
+    for number in range(1, total + 1, 5):
+        fail_at(number, no_space())
+        folder = tmp_path / str(number)
+        with pytest.raises(ResourceError, match="No space left"):
+            climb(letters_csv, output=folder, **settings)
+        storage.fault = None
+        for path in folder.rglob("*.json"):
+            json.loads(path.read_text())
+        climbed = climb(letters_csv, output=folder, **settings)
+        assert climbed.results[0].metrics == whole.results[0].metrics
+
+
+def test_a_disk_too_small_is_told_before_anything_runs(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "free_bytes", lambda _: 1000)
+    with pytest.raises(ResourceError, match=r"GB of disk"):
+        climb(letters_csv, output=tmp_path / "run", **QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_budget_too_small_leaves_no_folder_so_that_a_larger_one_can_be_given(
+    letters_csv: Path, tmp_path: Path
+) -> None:
+    settings = letters.FAST | {"rungs": "zero-shot"}
+    with pytest.raises(ResourceError, match="too small for any rung"):
+        climb(letters_csv, output=tmp_path / "run", **settings | {"budget": "0.001s"})
+    assert not (tmp_path / "run").exists()
+    assert climb(letters_csv, output=tmp_path / "run", **settings | {"budget": "1h"}).results
+
+
+def test_a_run_goes_on_in_the_number_format_it_began_with(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = letters.FAST | {"rungs": "zero-shot", "precision": "auto"}
+    rates = {torch.bfloat16: 1.0, torch.float32: 9.0}
+    monkeypatch.setattr(devices, "_rate", rates.__getitem__)
+    first = climb(letters_csv, output=tmp_path / "run", **settings)
+    assert first.info.applied["precision"] == "fp32"
+    (tmp_path / "run" / "results" / "zero-shot.json").unlink()
+    rates[torch.bfloat16] = 99.0
+    told: list[str] = []
+
+    class Ear(Silent):
+        def finished(self, result: Result, before: bool) -> None:
+            told.append(f"{result.rung} {before}")
+
+    again = climb(letters_csv, output=tmp_path / "run", watcher=Ear(), **settings)
+    assert again.info.applied["precision"] == "fp32"
+    assert again.results[0].metrics == first.results[0].metrics
+    assert told == ["zero-shot False"]
+
+
+def test_a_config_file_and_keyword_settings_meet(letters_csv: Path, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("base: tiny\nbudget: none\nrungs: [zero-shot]\nthreads: 1\nseed: 5\nmax-test: 10\n")
+    climbed = climb(letters_csv, config, output=tmp_path / "run", seed=6)
+    assert climbed.info.asked["seed"] == 6
+    assert climbed.info.data["test_rows_used"] == 10
+    assert os.fspath(tmp_path) not in json.dumps(climbed.info.applied)

@@ -1,0 +1,131 @@
+"""Training one method on prepared rows, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rung.bases.load import load
+from rung.config import make_settings
+from rung.ladder import tuning
+from rung.ladder.plan import Plan
+from rung.ladder.prepare import Prepared
+from rung.ladder.watch import Silent
+from rung.methods import METHODS
+from rung.methods.peft_bridge import load_adapter
+from rung.storage import verify_folder
+from tiny_model import copy_of, same_bytes
+
+PLAN = Plan(
+    quotes=(),
+    dev_rows=30,
+    test_rows=40,
+    train_rows=40,
+    epochs=1.0,
+    step_tokens=200,
+    pack_tokens=256,
+    budget=None,
+    setup_seconds=0.0,
+    precision="fp32",
+)
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        result: torch.Tensor = model(input_ids=torch.arange(3, 60)[None]).logits
+    return result
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_what_is_saved_answers_as_what_was_trained(prepared: Prepared, method: str, tmp_path: Path) -> None:
+    model = prepared.base.model
+    before, plain = copy_of(model), logits(model)
+    tuned = tuning.train(prepared, PLAN, method, tmp_path / "checkpoints", Silent())
+    answers = logits(model)
+    size = tuning.save(prepared, tuned, tmp_path / method)
+    tuned.attached.detach()
+    assert same_bytes(before, copy_of(model))
+    assert (answers - plain).abs().max() > 0.1
+
+    verify_folder(tmp_path / method)
+    (weights,) = (tmp_path / method).glob("*.safetensors")
+    assert size == weights.stat().st_size
+    assert tuned.trainable * 4 <= size < tuned.trainable * 4 + 20_000
+    if method == "lora":
+        again = load("tiny")
+        load_adapter(tmp_path / method, again.model, again.fingerprint)
+    else:
+        again = load(str(tmp_path / method))
+    torch.testing.assert_close(logits(again.model), answers, atol=1e-5, rtol=1e-5)
+    assert again.tokenizer.chat_template == prepared.base.tokenizer.chat_template
+
+
+def test_what_was_used_is_written_beside_it(prepared: Prepared, tmp_path: Path) -> None:
+    asked = {"base": "tiny", "rank": 4, "alpha": 8, "targets": "q_proj,v_proj", "seed": 3, "warmup": 0.2}
+    other = replace(prepared, settings=make_settings(asked))
+    tuned = tuning.train(other, PLAN, "lora", tmp_path / "checkpoints", Silent())
+    tuning.save(other, tuned, tmp_path / "lora")
+    tuned.attached.detach()
+    applied = tuned.applied
+    assert applied["method"] == "lora"
+    assert (applied["rows"], applied["dev_loss_rows"]) == (40, len(prepared.split.dev))
+    assert (applied["rank"], applied["alpha"], applied["rslora"]) == (4, 8.0, False)
+    assert applied["targets"] == ["q_proj", "v_proj"]
+    assert (applied["seed"], applied["warmup"], applied["epochs"]) == (3, 0.2, 1.0)
+    about = json.loads((tmp_path / "lora" / "rung.json").read_text())
+    assert about["applied"] == applied
+    assert about["base_fingerprint"] == prepared.base.fingerprint
+    assert about["template_fingerprint"] == prepared.speaker.renderer.fingerprint
+    config = json.loads((tmp_path / "lora" / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["target_modules"]) == (4, 8, ["q_proj", "v_proj"])
+
+
+def test_a_model_folder_names_no_place_of_this_machine(prepared: Prepared, tmp_path: Path) -> None:
+    tuned = tuning.train(prepared, PLAN, "full", tmp_path / "checkpoints", Silent())
+    tuning.save(prepared, tuned, tmp_path / "full")
+    tuned.attached.detach()
+    config = json.loads((tmp_path / "full" / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"]
+    assert "_name_or_path" not in config
+    texts = [file.read_bytes() for file in (tmp_path / "full").glob("*.json")]
+    assert not any(str(tmp_path).encode() in text for text in texts)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_stop_takes_the_method_off(prepared: Prepared, method: str, tmp_path: Path) -> None:
+    class Stop(Silent):
+        def step(self, *_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+    before = copy_of(prepared.base.model)
+    with pytest.raises(KeyboardInterrupt):
+        tuning.train(prepared, PLAN, method, tmp_path / "checkpoints", Stop())
+    assert same_bytes(before, copy_of(prepared.base.model))
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["step-000001"]
+
+
+def test_rows_are_a_seeded_sample_and_more_rows_hold_the_fewer(prepared: Prepared, tmp_path: Path) -> None:
+    few = tuning.train(prepared, replace(PLAN, train_rows=10), "lora", tmp_path / "few", Silent())
+    few.attached.detach()
+    assert few.applied["rows"] == 10
+    assert few.outcome.tokens < sum(
+        len(prepared.rendered[example.id].ids) for example in prepared.split.train[:20]
+    )
+
+
+@pytest.mark.parametrize("limit", [None, 33.0])
+def test_the_time_limit_is_handed_on(prepared: Prepared, limit: float | None) -> None:
+    assert tuning.train_settings(prepared, PLAN, "lora", limit).limit_seconds == limit
+
+
+def test_the_users_values_win_over_the_methods_own(prepared: Prepared) -> None:
+    plain = replace(prepared, settings=make_settings({"base": "tiny"}))
+    assert tuning.train_settings(plain, PLAN, "full", None).learning_rate == METHODS["full"].learning_rate
+    asked = make_settings({"learning_rate": 0.5, "weight_decay": 0.1, "max_grad_norm": 2, "seed": 4})
+    settings = tuning.train_settings(replace(prepared, settings=asked), PLAN, "full", None)
+    assert (settings.learning_rate, settings.weight_decay) == (0.5, 0.1)
+    assert (settings.max_grad_norm, settings.seed, settings.step_tokens) == (2.0, 4, 200)

@@ -1,0 +1,85 @@
+"""What a climb tells its watcher."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import letters
+from rung.ladder.climb import climb
+from rung.ladder.watch import Silent, Watcher
+from rung.records import Result
+
+
+def methods_of(kind: type) -> dict[str, list[str]]:
+    return {
+        name: list(inspect.signature(member).parameters)
+        for name, member in vars(kind).items()
+        if inspect.isfunction(member) and not name.startswith("_")
+    }
+
+
+def test_the_silent_watcher_has_all_a_watcher_needs() -> None:
+    assert methods_of(Silent) == methods_of(Watcher)
+    assert {"say", "prepared", "planned", "begin", "rows", "step", "finished"} == set(methods_of(Watcher))
+
+
+class Diary(Silent):
+    """Writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.lines: list[Any] = []
+
+    def prepared(self, prepared: Any) -> None:
+        self.lines.append("prepared")
+
+    def planned(self, plan: Any) -> None:
+        self.lines.append("planned")
+
+    def begin(self, rung: str, phase: str) -> None:
+        self.lines.append((rung, phase))
+
+    def rows(self, done: int, total: int) -> None:
+        self.lines.append(("rows", done, total))
+
+    def step(self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float) -> None:
+        assert loss > 0
+        assert tokens_per_second > 0
+        assert seconds_left >= 0
+        self.lines.append(("step", done, total))
+
+    def finished(self, result: Result, before: bool) -> None:
+        self.lines.append(("finished", result.rung, before))
+
+
+def test_everything_is_told_in_order(letters_csv: Path, tmp_path: Path) -> None:
+    diary = Diary()
+    settings = letters.FAST | {"rungs": "zero-shot,lora", "epochs": 1}
+    climb(letters_csv, output=tmp_path / "run", watcher=diary, **settings)
+    told = diary.lines
+    phases = [line for line in told if isinstance(line, str) or line[0] not in ("rows", "step")]
+    assert phases == [
+        "prepared",
+        "planned",
+        ("zero-shot", "choosing on dev"),
+        ("zero-shot", "answering test rows"),
+        ("finished", "zero-shot", False),
+        ("lora", "training"),
+        ("lora", "answering test rows"),
+        ("lora", "measuring what it forgot"),
+        ("finished", "lora", False),
+    ]
+    steps = [line for line in told if line[0] == "step"]
+    assert [done for _, done, _ in steps] == list(range(1, steps[0][2] + 1))
+    last_rows = [line for line in told if line[0] == "rows"][-1]
+    assert last_rows == ("rows", 40, 40)
+
+    again = Diary()
+    climb(letters_csv, output=tmp_path / "run", watcher=again, **settings)
+    assert again.lines == [
+        "prepared",
+        "planned",
+        ("finished", "zero-shot", True),
+        ("finished", "lora", True),
+    ]

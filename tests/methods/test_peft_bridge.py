@@ -1,0 +1,285 @@
+"""Adapters on disk: PEFT answers the same with ours, and what rung cannot reproduce is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rung import storage
+from rung.bases.base import Base
+from rung.bases.tiny import tiny
+from rung.errors import AdapterError
+from rung.methods.lora import Lora
+from rung.methods.method import MethodSettings
+from rung.methods.peft_bridge import CONFIG, OURS, WEIGHTS, adapter_files, load_adapter
+from tiny_model import copy_of, same_bytes, shake
+
+SETTINGS = {
+    "plain": MethodSettings(rank=8, alpha=16.0),
+    "rslora": MethodSettings(rank=8, alpha=5.0, rslora=True),
+    "some layers": MethodSettings(rank=3, alpha=7.5, targets=("q_proj", "down_proj")),
+}
+
+
+def save_adapter(base: Base, settings: MethodSettings, folder: Path) -> Tensor:
+    """Write an adapter with random weights; returns what the base answers with it."""
+    lora = Lora(base.model, settings)
+    shake(lora.parameters())
+    answers = logits(base.model)
+    about = {"base": base.name, "base_fingerprint": base.fingerprint, "template_fingerprint": "chatml"}
+    storage.write_folder(folder, adapter_files(lora, base.name, about))
+    lora.detach()
+    return answers
+
+
+def logits(model: Any) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = model(input_ids=torch.arange(3, 99)[None]).logits
+    return found
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapters") / "good"
+    save_adapter(tiny(), SETTINGS["plain"], folder)
+    return folder
+
+
+@pytest.fixture
+def damaged(good: Path, tmp_path: Path) -> Path:
+    """A copy to be damaged."""
+    return shutil.copytree(good, tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_peft_answers_the_same(name: str, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    answers = save_adapter(tiny(), SETTINGS[name], tmp_path / "adapter")
+    base = tiny()
+    plain = logits(base.model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's own, of other libraries
+        theirs = PeftModel.from_pretrained(base.model, str(tmp_path / "adapter"))
+    torch.testing.assert_close(logits(theirs), answers, atol=1e-4, rtol=1e-4)
+    assert (answers - plain).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_rung_answers_the_same_and_knows_the_settings(name: str, tmp_path: Path) -> None:
+    answers = save_adapter(tiny(), SETTINGS[name], tmp_path / "adapter")
+    base = tiny()
+    before = copy_of(base.model)
+    lora = load_adapter(tmp_path / "adapter", base.model, base.fingerprint, "chatml")
+    torch.testing.assert_close(logits(base.model), answers, atol=1e-6, rtol=1e-6)
+    assert lora.settings.rank == SETTINGS[name].rank
+    lora.detach()
+    assert same_bytes(before, copy_of(base.model))
+
+
+def test_an_adapter_that_peft_wrote_is_read(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    base = tiny()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = LoraConfig(
+            r=4, lora_alpha=6, use_rslora=True, target_modules=["v_proj", "up_proj"], task_type="CAUSAL_LM"
+        )
+        theirs = get_peft_model(base.model, config)
+        shake([p for name, p in theirs.named_parameters() if "lora_" in name])
+        theirs.save_pretrained(str(tmp_path / "peft"))
+    answers = logits(theirs)
+    ours = tiny()
+    load_adapter(tmp_path / "peft", ours.model, ours.fingerprint, "any")
+    torch.testing.assert_close(logits(ours.model), answers, atol=1e-4, rtol=1e-4)
+
+
+def test_the_files_are_the_subset_everyone_reads(good: Path) -> None:
+    config = json.loads((good / CONFIG).read_text())
+    assert (config["peft_type"], config["r"], config["lora_alpha"], config["bias"]) == ("LORA", 8, 16, "none")
+    assert config["use_rslora"] is False
+    tensors = load_file(good / WEIGHTS)
+    assert all(name.startswith("base_model.model.model.layers.") for name in tensors)
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    assert len(tensors) == 2 * 2 * 7
+
+
+def test_a_bf16_adapter_is_read(damaged: Path) -> None:
+    tensors = {name: tensor.bfloat16() for name, tensor in load_file(damaged / WEIGHTS).items()}
+    save_file(tensors, damaged / WEIGHTS)
+    base = tiny()
+    lora = load_adapter(damaged, base.model, base.fingerprint)
+    assert {parameter.dtype for parameter in lora.parameters()} == {torch.float32}
+
+
+def test_an_adapter_without_our_file_is_taken_on_trust(damaged: Path) -> None:
+    (damaged / OURS).unlink()
+    other = tiny(seed=1)
+    load_adapter(damaged, other.model, other.fingerprint, "anything").detach()
+
+
+# --- the gate ---------------------------------------------------------------------------------------
+
+Damage = Callable[[Path], None]
+
+
+def config(**changes: Any) -> Damage:
+    """Change keys of adapter_config.json."""
+
+    def act(folder: Path) -> None:
+        value = json.loads((folder / CONFIG).read_text()) | changes
+        (folder / CONFIG).write_text(json.dumps(value))
+
+    return act
+
+
+def tensors(change: Callable[[dict[str, Tensor]], Any]) -> Damage:
+    """Change the tensors in place."""
+
+    def act(folder: Path) -> None:
+        found = load_file(folder / WEIGHTS)
+        change(found)
+        save_file(found, folder / WEIGHTS)
+
+    return act
+
+
+def text(name: str, content: str) -> Damage:
+    """Write a file anew."""
+    return lambda folder: (folder / name).write_text(content) and None
+
+
+def first(found: dict[str, Tensor]) -> str:
+    return sorted(found)[0]
+
+
+def only_a_pickle(folder: Path) -> None:
+    (folder / WEIGHTS).rename(folder / "adapter_model.bin")
+
+
+def twice(folder: Path) -> None:
+    content = (folder / CONFIG).read_text()
+    (folder / CONFIG).write_text('{"r": 8,' + content[1:])
+
+
+def cut(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-100])
+
+
+def link_out(name: str) -> Damage:
+    def act(folder: Path) -> None:
+        (folder / name).rename(folder.parent / "elsewhere")
+        (folder / name).symlink_to(folder.parent / "elsewhere")
+
+    return act
+
+
+def rename_prefix(found: dict[str, Tensor]) -> None:
+    name = first(found)
+    found[name.removeprefix("base_model.")] = found.pop(name)
+
+
+GATE: dict[str, tuple[Damage, str]] = {
+    "no folder": (shutil.rmtree, "there is no such adapter folder"),
+    "no config": (lambda folder: (folder / CONFIG).unlink(), "holds no adapter_config.json. Give an adapter"),
+    "config not JSON": (text(CONFIG, "{"), "adapter_config.json cannot be read"),
+    "config a list": (text(CONFIG, "[]"), "adapter_config.json is not a JSON object"),
+    "config too deep": (text(CONFIG, "[" * 100_000), "adapter_config.json cannot be read"),
+    "config not text": (lambda f: (f / CONFIG).write_bytes(b"\xff\xfe") and None, "cannot be read"),
+    "a key twice": (twice, "a key occurs twice"),
+    "our file broken": (text(OURS, "{"), "rung.json cannot be read"),
+    "our file a list": (text(OURS, "[1]"), "rung.json is not a JSON object"),
+    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), f"holds no {WEIGHTS}"),
+    "only a pickle": (only_a_pickle, "adapter_model.bin is a pickle"),
+    "weights cut short": (cut, "cannot be read"),
+    "weights not safetensors": (text(WEIGHTS, "hello"), "cannot be read"),
+    "a tensor is missing": (tensors(lambda t: t.pop(first(t))), "1 tensors are missing or unknown, such as"),
+    "a tensor too many": (tensors(lambda t: t.update({first(t) + "x": torch.ones(1)})), "or unknown"),
+    "a wrong shape": (tensors(lambda t: t.update({first(t): torch.ones(8, 31)})), "has shape (8, 31), not"),
+    "NaN": (tensors(lambda t: t[first(t)].fill_(float("nan"))), "values that are not finite"),
+    "infinity": (tensors(lambda t: t[first(t)][0].fill_(float("inf"))), "values that are not finite"),
+    "whole numbers": (tensors(lambda t: t.update({first(t): t[first(t)].long()})), "holds torch.int64"),
+    "a wrong prefix": (tensors(rename_prefix), "does not begin with 'base_model.model.'"),
+    "weights are a link out": (link_out(WEIGHTS), f"{WEIGHTS} is a link that leaves the folder"),
+    "config is a link out": (link_out(CONFIG), f"{CONFIG} is a link that leaves the folder"),
+    "another method": (config(peft_type="IA3"), "peft_type is 'IA3', rung reads LORA"),
+    "no method": (config(peft_type=None), "peft_type is None"),
+    "DoRA": (config(use_dora=True), "use_dora is set"),
+    "biases of B": (config(lora_bias=True), "lora_bias is set"),
+    "biases": (config(bias="lora_only"), "it trains biases"),
+    "whole modules": (config(modules_to_save=["lm_head"]), "modules_to_save is set"),
+    "ranks by layer": (config(rank_pattern={"q_proj": 4}), "rank_pattern is set"),
+    "alphas by layer": (config(alpha_pattern={"q_proj": 4}), "alpha_pattern is set"),
+    "some layers": (config(layers_to_transform=[0]), "layers_to_transform is set"),
+    "layers twice": (config(layer_replication=[[0, 1]]), "layer_replication is set"),
+    "swapped weights": (config(fan_in_fan_out=True), "fan_in_fan_out is set"),
+    "layers left out": (config(exclude_modules=["q_proj"]), "exclude_modules is set"),
+    "what nobody knows yet": (
+        config(use_hyperlora=True),
+        "use_hyperlora is set, which rung does not compute",
+    ),
+    "PiSSA": (config(init_lora_weights="pissa"), "init_lora_weights 'pissa' changes the base's weights"),
+    "a pattern of names": (config(target_modules=r".*\.(q|v)_proj"), "must be a list of plain layer names"),
+    "a pattern in the list": (config(target_modules=["q_.*"]), "must be a list of plain layer names"),
+    "no names": (config(target_modules=[]), "must be a list of plain layer names"),
+    "names that are not text": (config(target_modules=[1]), "must be a list of plain layer names"),
+    "a layer the base lacks": (config(target_modules=["c_attn"]), "no linear layer is called 'c_attn'"),
+    "the head": (config(target_modules=["lm_head"]), "no linear layer is called 'lm_head'"),
+    "fewer layers": (config(target_modules=["q_proj"]), "missing or unknown"),
+    "alpha zero": (config(lora_alpha=0), "lora_alpha cannot be 0"),
+    "alpha below zero": (config(lora_alpha=-1.0), "lora_alpha cannot be -1.0"),
+    "alpha NaN": (config(lora_alpha=float("nan")), "lora_alpha cannot be nan"),
+    "alpha infinite": (config(lora_alpha=float("inf")), "lora_alpha cannot be inf"),
+    "alpha text": (config(lora_alpha="16"), "lora_alpha cannot be '16'"),
+    "alpha true": (config(lora_alpha=True), "lora_alpha cannot be True"),
+    "no alpha": (config(lora_alpha=None), "lora_alpha cannot be None"),
+    "another rank": (config(r=4), "has shape (8, 32), not (4, 32)"),
+    "rank zero": (config(r=0), "r cannot be 0"),
+    "rank huge": (config(r=10**9), "r cannot be 1000000000"),
+    "rank text": (config(r="8"), "r cannot be '8'"),
+    "rank true": (config(r=True), "r cannot be True"),
+    "rsLoRA in words": (config(use_rslora="false"), "use_rslora cannot be 'false'"),
+    "another base": (text(OURS, '{"base_fingerprint": "f00d", "base": "gpt"}'), "for another base: gpt"),
+    "another template": (text(OURS, '{"template_fingerprint": "x"}'), "with another chat template"),
+}
+
+
+@pytest.mark.parametrize("name", GATE)
+def test_the_gate(name: str, damaged: Path) -> None:
+    damage, told = GATE[name]
+    damage(damaged)
+    base = tiny()
+    before, modules = copy_of(base.model), [type(module) for module in base.model.modules()]
+    with pytest.raises(AdapterError) as caught:
+        load_adapter(damaged, base.model, base.fingerprint, "chatml")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 4
+    assert str(damaged) in str(caught.value)
+    assert same_bytes(before, copy_of(base.model))
+    assert modules == [type(module) for module in base.model.modules()]
+    assert not any(parameter.requires_grad for parameter in base.model.parameters())
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "adapter").write_text("x")
+    base = tiny()
+    with pytest.raises(AdapterError, match="no such adapter folder"):
+        load_adapter(tmp_path / "adapter", base.model, base.fingerprint)
+
+
+def test_a_link_inside_the_folder_is_fine(damaged: Path) -> None:
+    (damaged / WEIGHTS).rename(damaged / "weights")
+    (damaged / WEIGHTS).symlink_to("weights")
+    base = tiny()
+    load_adapter(damaged, base.model, base.fingerprint)
