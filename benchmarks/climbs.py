@@ -1,7 +1,7 @@
 """Climbs on public data: run them, and write docs/results.md from the committed result files.
 
-    python benchmarks/climbs.py run ../shared/data     # three climbs of 15 minutes; needs the data
-    python benchmarks/climbs.py render                 # docs/results.md from benchmarks/results/climbs
+python benchmarks/climbs.py run ../shared/data     # three climbs of 15 minutes; needs the data
+python benchmarks/climbs.py render                 # docs/results.md from benchmarks/results/climbs
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def render() -> None:
     """Write docs/results.md."""
     parts = [
         "# Results",
-        "Written by `python benchmarks/climbs.py render` from `benchmarks/results/climbs`. Each table is one climb "
-        f"with `--budget {BUDGET}`; intervals are 95%, on rows held out until the end. Times are wall clock on the "
-        "machine named; only their ratios mean something elsewhere.",
+        "Written by `python benchmarks/climbs.py render` from `benchmarks/results/climbs`. Each table is one "
+        f"climb with `--budget {BUDGET}`; intervals are 95%, on rows held out until the end. Times are wall "
+        "clock on the machine named; only their ratios mean something elsewhere.",
     ]
     parts += [_section(name, load_view(KEPT / name)) for name in CLIMBS if (KEPT / name).is_dir()]
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -68,7 +68,8 @@ def _section(name: str, view: View) -> str:
     plan = view.info.notes
     machine = f"{info.machine.get('processor', '')}, {info.machine.get('cores', '?')} cores"
     facts = f"{info.started[:10]} · {machine} · {info.applied.get('precision', '')} · base {info.base}"
-    head = f"| rung | {view.metric}, {view.metric_unit} (95% interval) | training | in all | forgot, nats/token |"
+    metric = f"{view.metric}, {view.metric_unit}"
+    head = f"| rung | {metric} (95% interval) | training | in all | forgot, nats/token |"
     return "\n".join(
         [
             f"## {name}",

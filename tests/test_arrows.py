@@ -30,12 +30,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(_ROOMS, _CORE),
     "train": _GENERATE,
     "generate": _GENERATE,
-    "evaluate": _EVALUATE,
-    "ladder": _EVALUATE | {"evaluate"},
+    "evaluation": _EVALUATE,
+    "ladder": _EVALUATE | {"evaluation"},
     "serve": _SERVE,
     "export": _SERVE,
     "report": {"errors", "records", "storage"},
-    "cli": _EVALUATE | {"evaluate", "ladder", "serve", "export", "report"},
+    "cli": _EVALUATE | {"evaluation", "ladder", "serve", "export", "report"},
 }
 BANNED_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
 BANNED_CALLS = {"torch.load", "torch.save", "eval", "exec"}
@@ -152,11 +152,11 @@ def test_no_cycles() -> None:
 @pytest.mark.parametrize(
     ("module", "code", "wrong"),
     [
-        ("rung.train.x", "from rung.evaluate import run", True),
-        ("rung.train.x", "def f():\n    import rung.evaluate.run", True),
+        ("rung.train.x", "from rung.evaluation import run", True),
+        ("rung.train.x", "def f():\n    import rung.evaluation.run", True),
         ("rung.train.x", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import rung.cli", True),
-        ("rung.train.x", "from rung import evaluate", True),
-        ("rung.train.x", "from importlib import import_module\nimport_module('rung.evaluate.run')", True),
+        ("rung.train.x", "from rung import evaluation", True),
+        ("rung.train.x", "from importlib import import_module\nimport_module('rung.evaluation.run')", True),
         ("rung.train.x", "import rung", True),
         ("rung.data.x", "from ..bases import load", True),
         ("rung.data.x", "from .pack import pack\nfrom ..records import Task", False),
@@ -169,7 +169,7 @@ def test_no_cycles() -> None:
     ],
 )
 def test_the_check_of_arrows_can_fail(module: str, code: str, wrong: bool) -> None:
-    known = [*MODULES, "rung.evaluate.run", "rung.evaluate", "rung.bases", "rung.data.pack"]
+    known = [*MODULES, "rung.evaluation.run", "rung.evaluation", "rung.bases", "rung.data.pack"]
     assert bool(forbidden(imports(module, ast.parse(code), known))) is wrong
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from rung.config import make_settings
 from rung.errors import UsageError
-from rung.evaluate.task import make_task
+from rung.evaluation.task import make_task
 from rung.ladder import prompting
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import prompt

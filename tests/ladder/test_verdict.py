@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rung.evaluate import stats
-from rung.evaluate.metrics import grade, measures
+from rung.evaluation import stats
+from rung.evaluation.metrics import grade, measures
 from rung.ladder.verdict import MARGIN, verdict
 from rung.records import Answer, Choice, Completion, Cost, Example, Measure, Message, Result, Task, Verdict
 

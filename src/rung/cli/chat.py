@@ -45,7 +45,7 @@ def chat(
     from rung.cli.progress import Screen
     from rung.config import load_settings
     from rung.data.templates import Renderer
-    from rung.evaluate.run import Speaker
+    from rung.evaluation.run import Speaker
     from rung.generate.sample import Sampler
     from rung.methods.peft_bridge import load_adapter
     from rung.records import Message

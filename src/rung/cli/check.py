@@ -45,7 +45,7 @@ def check(file: File, settings: dict[str, Any], config: Config = None, json: Jso
     from rung.data.check import require_trainable
     from rung.data.formats import read_examples
     from rung.data.templates import Renderer
-    from rung.evaluate.task import infer, make_task
+    from rung.evaluation.task import infer, make_task
 
     s, _ = load_settings(config, settings)
     loaded = read_examples(file, s.format)

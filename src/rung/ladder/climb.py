@@ -25,8 +25,8 @@ from rung.bases.catalog import cache_dir
 from rung.config import Settings, load_settings
 from rung.data.split import sample
 from rung.errors import ResourceError, RungError
-from rung.evaluate import forgetting
-from rung.evaluate.run import Evaluation, complete, judge
+from rung.evaluation import forgetting
+from rung.evaluation.run import Evaluation, complete, judge
 from rung.ladder import tuning
 from rung.ladder.plan import Plan, make_plan
 from rung.ladder.prepare import prepare

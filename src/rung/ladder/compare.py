@@ -13,8 +13,8 @@ from rung.data.formats import read_examples
 from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.errors import DataError
-from rung.evaluate.run import Speaker, complete, judge
-from rung.evaluate.task import infer, make_task
+from rung.evaluation.run import Speaker, complete, judge
+from rung.evaluation.task import infer, make_task
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent, Watcher
 from rung.methods.peft_bridge import load_adapter

@@ -16,8 +16,8 @@ from rung.data.formats import Loaded, read_examples
 from rung.data.split import Split, split
 from rung.data.templates import Renderer
 from rung.errors import DataError
-from rung.evaluate.run import Speaker
-from rung.evaluate.task import infer, make_task
+from rung.evaluation.run import Speaker
+from rung.evaluation.task import infer, make_task
 from rung.records import Example, Rendered, Task
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rung.data.prompts import few_shot, zero_shot
 from rung.errors import UsageError
-from rung.evaluate.run import Evaluation, Prompt, complete, judge, pick_labels
+from rung.evaluation.run import Evaluation, Prompt, complete, judge, pick_labels
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import Rung
 from rung.ladder.watch import Watcher

@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rung.evaluate import stats
-from rung.evaluate.metrics import METRICS, Metric, primary_rows
+from rung.evaluation import stats
+from rung.evaluation.metrics import METRICS, Metric, primary_rows
 from rung.ladder import sentence
 from rung.ladder.sentence import Case, is_prompting
 from rung.records import Answer, Comparison, Example, Measure, Result, Task, Verdict

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rung.evaluate.parse import parse, read_label, read_object
+from rung.evaluation.parse import parse, read_label, read_object
 from rung.records import Task
 
 MOODS = ("positive", "negative", "mixed")

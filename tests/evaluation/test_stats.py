@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from rung.evaluate import stats
+from rung.evaluation import stats
 
 
 def test_wilson_by_formula() -> None:

@@ -9,7 +9,7 @@ import pytest
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from rung.evaluate import overlap
+from rung.evaluation import overlap
 
 WORDS = ["the", "a", "cat", "sat", "on", "mat", "house", ",", ".", "and", "big", "très", "où", "3.5", "don't"]
 

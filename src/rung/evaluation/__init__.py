@@ -1,6 +1,6 @@
 """What a model answered, turned into numbers: task, parsing, metrics, intervals, forgetting.
 
-The names below are imported when first used, so ``import rung.evaluate`` stays cheap.
+The names below are imported when first used, so ``import rung.evaluation`` stays cheap.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rung.evaluate.calls import read_call, same_call
+from rung.evaluation.calls import read_call, same_call
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 

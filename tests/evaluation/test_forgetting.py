@@ -11,8 +11,8 @@ import torch
 from rung.bases.base import Base
 from rung.bases.tiny import tiny
 from rung.errors import DataError, RungError
-from rung.evaluate import forgetting
-from rung.evaluate.forgetting import Text, drift, general_prompts, reference
+from rung.evaluation import forgetting
+from rung.evaluation.forgetting import Text, drift, general_prompts, reference
 from rung.generate.engine import Engine
 from rung.records import Message
 

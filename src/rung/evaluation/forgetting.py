@@ -27,7 +27,7 @@ from rung.bases.attention import Packed, positions
 from rung.bases.base import Base
 from rung.bases.head import target_logits
 from rung.errors import DataError, RungError
-from rung.evaluate.stats import interval, mean_of, mean_rows
+from rung.evaluation.stats import interval, mean_of, mean_rows
 from rung.generate.cache import hidden
 from rung.generate.engine import Engine, evaluating
 from rung.records import Measure, Message
@@ -66,7 +66,7 @@ class Text:
 
 def general_prompts() -> tuple[str, ...]:
     """The fixed general prompts, in order."""
-    lines = (files("rung.evaluate") / "general_prompts.txt").read_text(encoding="utf-8").splitlines()
+    lines = (files("rung.evaluation") / "general_prompts.txt").read_text(encoding="utf-8").splitlines()
     return tuple(line.strip() for line in lines if line.strip())
 
 

@@ -1,7 +1,7 @@
 """Grades completions and turns grades into measures with intervals.
 
 `grade` looks at one row, `measures` at all rows of one rung.  A metric is a function of totals over rows
-(see `rung.evaluate.stats`), so its interval and the paired comparison of two rungs come from the same
+(see `rung.evaluation.stats`), so its interval and the paired comparison of two rungs come from the same
 few lines; `Metric.rows` works on Scores and on the Answers read back from disk alike.
 
     classification         accuracy, macro_f1
@@ -23,10 +23,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from rung.errors import DataError
-from rung.evaluate import overlap, stats
-from rung.evaluate.calls import read_call, same_call
-from rung.evaluate.parse import parse, read_label, read_object
-from rung.evaluate.stats import Floats, Value
+from rung.evaluation import overlap, stats
+from rung.evaluation.calls import read_call, same_call
+from rung.evaluation.parse import parse, read_label, read_object
+from rung.evaluation.stats import Floats, Value
 from rung.records import Completion, Example, Measure, Score, ScoreStatus, Task, TaskKind
 from rung.registry import Registry
 

@@ -13,7 +13,7 @@ from statistics import median
 from types import MappingProxyType
 
 from rung.errors import DataError, UsageError, nearest
-from rung.evaluate.calls import read_call
+from rung.evaluation.calls import read_call
 from rung.records import Example, Task, TaskKind
 
 METRIC_NAMES: Mapping[TaskKind, tuple[str, ...]] = MappingProxyType(

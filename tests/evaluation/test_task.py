@@ -11,7 +11,7 @@ import pytest
 from rung.data.formats import read_examples
 from rung.data.split import sample
 from rung.errors import DataError, UsageError
-from rung.evaluate.task import METRIC_NAMES, infer, languages, make_task
+from rung.evaluation.task import METRIC_NAMES, infer, languages, make_task
 from rung.records import Example, Message
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from rung.evaluate.calls import read_call
+from rung.evaluation.calls import read_call
 from rung.records import Task, TaskKind
 
 _WRAPPING = " \t\r\n\"'`“”‘’«».,;:!?*()[]{}<>"

@@ -11,7 +11,7 @@ import numpy as np
 from rung.bases.base import Base
 from rung.data.prompts import content_free
 from rung.data.templates import Renderer
-from rung.evaluate.metrics import grade, measures
+from rung.evaluation.metrics import grade, measures
 from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
 from rung.records import Answer, Completion, Example, Measure, Message, Task

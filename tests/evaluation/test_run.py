@@ -11,9 +11,9 @@ from rung.bases.tiny import tiny
 from rung.data.formats import example_of
 from rung.data.prompts import content_free, zero_shot
 from rung.data.templates import Renderer
-from rung.evaluate import run
-from rung.evaluate.run import Speaker, complete, judge, pick_labels
-from rung.evaluate.task import make_task
+from rung.evaluation import run
+from rung.evaluation.run import Speaker, complete, judge, pick_labels
+from rung.evaluation.task import make_task
 from rung.records import Completion, Example, Message, Score
 
 ROWS = tuple(

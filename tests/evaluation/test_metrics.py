@@ -12,8 +12,8 @@ from sacrebleu.metrics.chrf import CHRF
 from sklearn.metrics import f1_score
 
 from rung.errors import UsageError
-from rung.evaluate import stats
-from rung.evaluate.metrics import METRICS, fields_of, grade, measures, primary_rows
+from rung.evaluation import stats
+from rung.evaluation.metrics import METRICS, fields_of, grade, measures, primary_rows
 from rung.records import Completion, Example, Measure, Message, Score, Task
 
 MOOD = Task("classification", "", ("accuracy", "macro_f1"), labels=("good", "bad", "so-so"))

@@ -1,0 +1,52 @@
+"""The words of a verdict; what is decided is tested with `rung.ladder.verdict`."""
+
+from __future__ import annotations
+
+from rung.ladder.sentence import Case, is_prompting, lone, reasons_of, title, verdict_of
+from rung.records import Choice, Comparison, Cost, Measure, Result, Task
+
+TASK = Task("classification", "nine labels", ("accuracy",))
+
+
+def result(rung: str, method: str, value: float, order: int, **more: object) -> Result:
+    parts = {
+        "primary": Measure("accuracy", value, value - 0.05, value + 0.05, 200),
+        "cost": Cost(seconds=60.0 * (order + 1), trainable_parameters=10 if method != "prompt" else None),
+        "counts": {"ok": 200},
+    }
+    return Result(rung, method, "ok", order, "tiny", "x", **parts | more)  # type: ignore[arg-type]
+
+
+FEW = result("few-shot", "prompt", 0.6, 1, choices=(Choice("k", "8"),))
+LORA = result("lora", "lora", 0.8, 2, forgetting=(Measure("kl", 0.01, 0.0, 0.02, 100, False, "nats/token"),))
+
+
+def test_a_rung_is_called_by_what_it_did() -> None:
+    assert title(FEW) == "8-shot prompting"
+    assert title(LORA) == "LoRA"
+    assert is_prompting(FEW)
+    assert not is_prompting(LORA)
+
+
+def test_the_sentence_names_winner_rival_numbers_and_advice() -> None:
+    gain = Measure("accuracy", 0.2, 0.12, 0.28, 200)
+    pair = Comparison("lora", "few-shot", gain, p_value=0.001, test="exact McNemar", distinguishable=True)
+    case = Case(TASK, {"few-shot": FEW, "lora": LORA}, "lora", "lora", "few-shot", (pair,), conclusive=True)
+    said = verdict_of(case)
+    assert said.startswith("LoRA beats 8-shot prompting by 20.0 points (95% interval 12.0 to 28.0) in 3 min")
+    assert "forgot 0.01 nats/token" in said
+    assert said.endswith("Use LoRA.")
+    assert any("exact McNemar" in reason for reason in reasons_of(case))
+
+
+def test_one_rung_alone_is_said_to_be_alone() -> None:
+    case = Case(TASK, {"lora": LORA}, "lora", "lora", None, (), conclusive=False)
+    assert "LoRA" in lone(case)
+    assert "beats" not in lone(case)
+
+
+def test_no_rung_at_all_is_no_recommendation() -> None:
+    failed = Result("lora", "lora", "failed", 2, "tiny", "x", reason="it broke")
+    case = Case(TASK, {"lora": failed}, None, None, None, (), conclusive=False)
+    assert "Use" not in lone(case)
+    assert any("it broke" in reason for reason in reasons_of(case))
