@@ -19,7 +19,7 @@ demo: install  ## climb the ladder on examples/helpdesk
 
 test: install  ## the whole test suite
 	$(BIN)/rung bases get smollm2-135m-instruct
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: install  ## style and types
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from rung import storage
 from rung.errors import ResourceError, ResumeError
 from rung.ladder import climb as climbing
 from rung.ladder.climb import Climbed, climb, default_folder
-from rung.ladder.watch import Silent
+from rung.ladder.prepare import Prepared
 from rung.records import Answer, Quote, Result, RunInfo, Verdict, from_json
 
 QUICK = letters.FAST | {"epochs": 1, "rungs": "zero-shot,lora"}
@@ -284,16 +284,18 @@ def test_a_run_goes_on_in_the_number_format_it_began_with(
     assert first.info.applied["precision"] == "fp32"
     (tmp_path / "run" / "results" / "zero-shot.json").unlink()
     rates[torch.bfloat16] = 99.0
-    told: list[str] = []
+    asked: list[torch.dtype] = []
+    real = climbing.prompt
 
-    class Ear(Silent):
-        def finished(self, result: Result, before: bool) -> None:
-            told.append(f"{result.rung} {before}")
+    def prompt(prepared: Prepared, *more: Any) -> Any:
+        asked.append(prepared.base.dtype)
+        return real(prepared, *more)
 
-    again = climb(letters_csv, output=tmp_path / "run", watcher=Ear(), **settings)
+    monkeypatch.setattr(climbing, "prompt", prompt)
+    again = climb(letters_csv, output=tmp_path / "run", **settings)
+    assert asked == [torch.float32]
     assert again.info.applied["precision"] == "fp32"
     assert again.results[0].metrics == first.results[0].metrics
-    assert told == ["zero-shot False"]
 
 
 def test_a_config_file_and_keyword_settings_meet(letters_csv: Path, tmp_path: Path) -> None:
