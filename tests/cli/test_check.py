@@ -42,11 +42,11 @@ def test_what_is_wrong_is_listed_by_row(tmp_path: Path, capsys: pytest.CaptureFi
     assert cli.run(["check", table(tmp_path, extra=extra), "--base", "tiny"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     for told in (
-        "1 rows the same as an earlier one, kept once: row 41",
-        "1 rows longer than 2048 tokens, refused (leave them out with --long-rows drop): row 42",
-        "1 rows whose text spells control tokens (read as plain text): row 43",
-        "1 rows with an empty target, dropped: row 44",
-        "1 rows with invisible characters in the target: row 45",
+        "1 row the same as an earlier one, kept once: row 41",
+        "1 row longer than 2048 tokens, refused (leave them out with --long-rows drop): row 42",
+        "1 row whose text spells control tokens (read as plain text): row 43",
+        "1 row with an empty target, dropped: row 44",
+        "1 row with invisible characters in the target: row 45",
     ):
         assert f"- {told} " in f"{out} "
     assert "nothing wrong" not in out

@@ -38,7 +38,7 @@ def chat(
     temperature: Temperature = 0.0,
     max_new_tokens: MaxTokens = 256,
 ) -> None:
-    """Talk to the base, or to an adapter on top of it. An empty line or Ctrl-D ends the talk."""
+    """Talk to the base, or to an adapter on top of it. An empty line, Ctrl-C or Ctrl-D ends the talk."""
     from rung import device as devices
     from rung.bases.load import load
     from rung.cli.base import ensure_base
@@ -76,6 +76,6 @@ def _read() -> str:
     if sys.stdin.isatty():
         try:
             return input("> ").strip()
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             return ""
     return sys.stdin.readline().strip()

@@ -144,7 +144,8 @@ def _rows(what: str, rows: Sequence[int]) -> str:
     if not rows:
         return ""
     more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    return f"{len(rows)} {what}: row {', '.join(map(str, rows[:_SHOWN]))}{more}"
+    noun = what if len(rows) > 1 else what.replace("rows ", "row ", 1)
+    return f"{len(rows)} {noun}: row {', '.join(map(str, rows[:_SHOWN]))}{more}"
 
 
 def _pairs(what: str, pairs: Sequence[tuple[int, int]]) -> str:
