@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from rung.cli import progress
-from rung.cli.progress import Screen, _clock, _score
+from rung.cli.progress import Screen
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent
 from rung.records import Cost, Measure, Result
@@ -41,26 +41,6 @@ def signals_kept() -> Iterator[None]:
         assert after == before
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (61, "1 min 01 s"),
-        (3599, "59 min 59 s"),
-        (3600, "1 h 00 min"),
-        (7325, "2 h 02 min"),
-    ],
-)
-def test_clocks(seconds: float, text: str) -> None:
-    assert _clock(seconds) == text
-
-
-def test_shares_are_shown_in_percent_and_points_as_they_are() -> None:
-    assert (_score(0.5, ""), _score(41.25, "points")) == ("50.0%", "41.2")
-
-
 def test_it_hears_all_that_a_climb_tells() -> None:
     told = {name for name in vars(Silent) if not name.startswith("_")}
     assert told <= {name for name in dir(Screen) if not name.startswith("_")}
@@ -76,9 +56,9 @@ def test_results_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert out == ""
     assert err.split("\n") == [
-        "- lora: accuracy 50.0% (1 min 05 s)",
-        "- lora: accuracy 50.0% (done before)",
-        "- lora: accuracy - (1 min 05 s)",
+        "- lora: accuracy in % 50.0, 1 min 5 s",
+        "- lora: accuracy in % 50.0, done before",
+        "- lora: accuracy in % -, 1 min 5 s",
         "- lora: failed: it broke: [red]{x}",
         "- lora: skipped: does not fit in the budget",
         "",

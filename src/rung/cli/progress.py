@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from rung.records import Result
+from rung.report import numbers
 
 if TYPE_CHECKING:
     from rung.ladder.plan import Plan
@@ -76,14 +77,14 @@ class Screen:
         self.say(f"Base: {prepared.base.name} on {prepared.device.why}")
 
     def planned(self, plan: Plan) -> None:
-        limit = f", the budget is {_clock(plan.budget)}" if plan.budget else ""
-        self.say(f"Plan, about {_clock(plan.seconds)} in all{limit}:")
+        limit = f", the budget is {numbers.seconds(plan.budget)}" if plan.budget else ""
+        self.say(f"Plan, about {numbers.seconds(plan.seconds)} in all{limit}:")
         for quote in plan.quotes:
             if not quote.fits:
                 self.say(f"  {quote.rung:<10} left out: {quote.why}")
                 continue
             training = f", {quote.train_rows} rows x {quote.epochs:g} epochs" if quote.train_rows else ""
-            forecast = f"about {_clock(quote.seconds or 0)}{training}"
+            forecast = f"about {numbers.seconds(quote.seconds or 0)}{training}"
             self.say(f"  {quote.rung:<10} {forecast}, {quote.test_rows} test rows")
         for note in plan.notes:
             self.say(f"  {note}")
@@ -97,13 +98,11 @@ class Screen:
     def rows(self, done: int, total: int) -> None:
         self._check()
         left = (time.monotonic() - self._from) / max(done, 1) * (total - done)
-        self._draw(done, total, f"{done}/{total} rows, {_clock(left)} left")
+        self._draw(done, total, f"{done}/{total} rows, {numbers.seconds(left)} left")
 
     def step(self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float) -> None:
         self._check()
-        facts = (
-            f"{done}/{total} loss {loss:.3f}, {tokens_per_second:.0f} tokens/s, {_clock(seconds_left)} left"
-        )
+        facts = f"{done}/{total} loss {loss:.3f}, {tokens_per_second:.0f} tokens/s, {numbers.seconds(seconds_left)} left"
         self._draw(done, total, facts)
 
     def finished(self, result: Result, before: bool) -> None:
@@ -111,11 +110,10 @@ class Screen:
         if result.status != "ok":
             self.say(f"- {result.rung}: {result.status}: {result.reason}")
             return
-        value = result.primary.value if result.primary else None
-        shown = "-" if value is None or result.primary is None else _score(value, result.primary.unit)
-        name = result.primary.name if result.primary else ""
-        when = "done before" if before else _clock(result.cost.seconds or 0)
-        self.say(f"- {result.rung}: {name} {shown} ({when})")
+        when = "done before" if before else numbers.seconds(result.cost.seconds)
+        measure = result.primary
+        name = f"{numbers.metric_name(measure.name)} in {numbers.unit(measure)}" if measure else "no measure"
+        self.say(f"- {result.rung}: {name} {numbers.quality(measure)}, {when}")
 
     def _draw(self, done: int, total: int | None, facts: str) -> None:
         if self.bar.disable:
@@ -148,16 +146,3 @@ class Screen:
         if number == signal.SIGTERM:
             sys.exit(143)
         raise KeyboardInterrupt
-
-
-def _clock(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _score(value: float, unit: str) -> str:
-    return f"{value:.1f}" if unit else f"{100 * value:.1f}%"
