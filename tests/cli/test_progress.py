@@ -116,8 +116,8 @@ def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: 
         screen.finished(result(), before=False)
     err = capsys.readouterr().err
     assert "lora: training" in err
-    assert "3/10 loss 1.250, 1000 tokens/s, 7 s left" in err
-    assert "- lora: accuracy 50.0% (1 min 05 s)" in err
+    assert "3/10 loss 1.250, 1000 tokens/s, 7.0 s left" in err
+    assert "- lora: accuracy in % 50.0, 1 min 5 s" in err
 
 
 def test_what_was_left_out_is_said(prepared: Prepared, capsys: pytest.CaptureFixture[str]) -> None:

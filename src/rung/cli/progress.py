@@ -102,7 +102,8 @@ class Screen:
 
     def step(self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float) -> None:
         self._check()
-        facts = f"{done}/{total} loss {loss:.3f}, {tokens_per_second:.0f} tokens/s, {numbers.seconds(seconds_left)} left"
+        left = numbers.seconds(seconds_left)
+        facts = f"{done}/{total} loss {loss:.3f}, {tokens_per_second:.0f} tokens/s, {left} left"
         self._draw(done, total, facts)
 
     def finished(self, result: Result, before: bool) -> None:
