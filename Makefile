@@ -15,7 +15,7 @@ install: $(VENV)/.ready  ## the environment
 
 demo: install  ## climb the ladder on examples/helpdesk
 	$(BIN)/rung bases get smollm2-135m-instruct
-	$(BIN)/rung climb examples/helpdesk/messages.csv --budget 7m --output runs/helpdesk
+	$(BIN)/rung climb examples/helpdesk/messages.csv --budget 6m --output runs/helpdesk
 
 test: install  ## the whole test suite
 	$(BIN)/rung bases get smollm2-135m-instruct

@@ -8,7 +8,7 @@ import pytest
 
 from rung.config import make_settings
 from rung.errors import ResourceError
-from rung.ladder.plan import EPOCHS, FEWEST_ROWS, SAFETY, Plan, make_plan
+from rung.ladder.plan import EPOCHS, FEWEST_ROWS, SAFETY, Plan, make_plan, step_tokens
 from rung.ladder.prepare import Prepared
 from rung.ladder.quote import Rates, TrainRate
 from rung.ladder.workload import Workload, measure_workload
@@ -169,3 +169,11 @@ def test_training_stops_where_the_rest_of_the_budget_begins(prepared: Prepared, 
     assert plan.train_limit("full", late) == pytest.approx(1.2 * full.train_seconds)
     assert plan.train_limit("full", 600.0) == pytest.approx(0.5 * full.train_seconds)
     assert planned(prepared, work, budget="none").train_limit("lora", 0.0) is None
+
+
+def test_few_rows_are_learned_from_in_small_steps(prepared: Prepared, work: Workload) -> None:
+    free = replace(prepared, settings=make_settings({"base": "tiny"}))
+    rows = [step_tokens(free, work, n, 2.0) / work.row_tokens for n in (20, 300, 100_000)]
+    assert rows == pytest.approx([4, 600 / 64, 16], rel=0.01)
+    asked = replace(prepared, settings=make_settings({"base": "tiny", "batch_tokens": 7}))
+    assert step_tokens(asked, work, 300, 2.0) == 7

@@ -21,7 +21,8 @@ from rung.records import Quote
 EPOCHS = 3.0  # when nobody asks for another number and the budget allows it
 SAFETY = 0.85  # of the budget is planned; the rest is for noise and for what cannot be foreseen
 ANSWER_SHARE = 0.4
-ROWS_PER_STEP = 16
+STEPS = 64  # few rows are learned from in smaller steps, so that there are about this many
+FEWEST_STEP_ROWS, MOST_STEP_ROWS = 4, 16
 LOOKS = 5
 DEV_LOSS_ROWS = 64
 FEWEST_ROWS = 20
@@ -96,7 +97,7 @@ def make_plan(prepared: Prepared, work: Workload, rates: Rates, setup: float, pa
         test_rows=size.test,
         train_rows=size.train,
         epochs=round(size.epochs, 3),
-        step_tokens=prepared.settings.batch_tokens or round(ROWS_PER_STEP * work.row_tokens),
+        step_tokens=step_tokens(prepared, work, size.train, size.epochs),
         pack_tokens=pack_tokens,
         budget=prepared.settings.budget,
         setup_seconds=round(setup, 1),
@@ -158,13 +159,19 @@ def _fit_training(
     return None
 
 
+def step_tokens(prepared: Prepared, work: Workload, rows: int, epochs: float) -> int:
+    """Tokens of an optimizer step: as asked, or of 4 to 16 rows, the more rows the more there are to see."""
+    wanted = min(MOST_STEP_ROWS, max(FEWEST_STEP_ROWS, rows * epochs / STEPS))
+    return prepared.settings.batch_tokens or round(wanted * work.row_tokens)
+
+
 def train_seconds(
     prepared: Prepared, work: Workload, rates: Rates, rung: Rung, rows: int, epochs: float
 ) -> float:
     """Forecast of one method's training, looks at dev included."""
     rate = rates.train[rung.method]
     tokens = rows * work.row_tokens * epochs
-    steps = max(1.0, tokens / (prepared.settings.batch_tokens or ROWS_PER_STEP * work.row_tokens))
+    steps = max(1.0, tokens / step_tokens(prepared, work, rows, epochs))
     looks = (LOOKS + 1) * min(DEV_LOSS_ROWS, len(prepared.split.dev)) * work.row_tokens / rates.prefill
     return rate.attach_seconds + tokens / rate.tokens_per_second + steps * rate.step_seconds + looks
 
