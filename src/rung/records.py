@@ -144,7 +144,6 @@ class Quote:
     rung: str
     fits: bool
     seconds: float | None = None
-    train_seconds: float | None = None  # the part of `seconds` that is training
     train_rows: int = 0
     epochs: float = 0.0
     train_tokens: int = 0
@@ -153,6 +152,7 @@ class Quote:
     memory_bytes: int | None = None
     money: float | None = None
     why: str = ""  # why it does not fit, or what was reduced
+    train_seconds: float | None = None  # the part of `seconds` that is training
 
 
 @dataclass(frozen=True, slots=True)
