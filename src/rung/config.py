@@ -61,7 +61,9 @@ class Settings(BaseModel):
     )
     format: str | None = Field(None, description="Format of the rows; detected if not given.")
     rungs: Names = Field(RUNGS, min_length=1, description="Rungs to try, separated by commas.")
-    method: str = Field("lora", description="How to tune: lora or full.")
+    method: str | None = Field(
+        None, description="Tune in this one way only: lora or full. `climb` tries both, `tune` takes lora."
+    )
     budget: Annotated[Finite | None, BeforeValidator(parse_duration)] = Field(
         1800.0, gt=0, description="Time for the whole climb, such as 15m or 2h; none for no limit."
     )

@@ -31,3 +31,12 @@ def test_the_rungs_of_a_climb_are_each_run_once_and_cheapest_first() -> None:
 def test_an_unknown_rung_is_named_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="Did you mean 'lora'"):
         RUNGS["lorra"]
+
+
+def test_a_method_leaves_only_the_rung_that_tunes_with_it() -> None:
+    settings = config.make_settings({"method": "full"})
+    assert [rung.name for rung in asked_for(settings)] == ["zero-shot", "few-shot", "full"]
+    with pytest.raises(UsageError, match="no rung is left"):
+        asked_for(config.make_settings({"method": "full", "rungs": "lora"}))
+    with pytest.raises(UsageError, match="Did you mean 'lora'"):
+        asked_for(config.make_settings({"method": "lorra"}))

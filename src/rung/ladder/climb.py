@@ -62,6 +62,7 @@ def climb(
     """
     path = Path(file)
     checked, asked = load_settings(Path(config) if config else None, settings)
+    asked_for(checked)  # a rung or method that is not there is said before anything is read
     return _Climb(path, checked, asked, watcher or Silent()).run()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rung.config import Settings
+from rung.errors import UsageError, nearest
 from rung.registry import Registry
 
 
@@ -33,6 +34,26 @@ for _rung in (
     RUNGS.add(_rung.name, _rung)
 
 
+def rung_of(method: str) -> Rung:
+    """The rung that tunes with `method`. Raises `UsageError` that names the nearest known one."""
+    known = {rung.method: rung for _, rung in RUNGS.items() if rung.tunes}
+    if method not in known:
+        raise UsageError(
+            f"unknown method {method!r}.{nearest(method, known)}", fix=f"Known: {', '.join(known)}"
+        )
+    return known[method]
+
+
 def asked_for(settings: Settings) -> list[Rung]:
-    """The rungs of a climb, each once, cheapest first."""
-    return sorted((RUNGS[name] for name in dict.fromkeys(settings.rungs)), key=lambda rung: rung.order)
+    """The rungs of a climb, each once, cheapest first; with a method, only the tuned rung that uses it.
+
+    Raises `UsageError` for an unknown method, or where nothing is left.
+    """
+    only = rung_of(settings.method) if settings.method else None
+    named = [RUNGS[name] for name in dict.fromkeys(settings.rungs)]
+    rungs = [rung for rung in named if only is None or not rung.tunes or rung is only]
+    if not rungs:
+        raise UsageError(
+            f"no rung is left with the method {settings.method!r}", fix="Leave out --rungs or --method"
+        )
+    return sorted(rungs, key=lambda rung: rung.order)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rung.config import load_settings
-from rung.errors import UsageError, nearest
+from rung.errors import UsageError
 from rung.ladder.climb import Climbed, climb
-from rung.ladder.rungs import RUNGS
+from rung.ladder.rungs import rung_of
 from rung.ladder.watch import Watcher
 
 
@@ -26,10 +26,5 @@ def tune(
             where=str(config or ""),
             fix="Choose the rung with `method`, or use `rung climb`",
         )
-    method = checked.method
-    known = {rung.method: rung for _, rung in RUNGS.items() if rung.tunes}
-    if method not in known:
-        raise UsageError(
-            f"unknown method {method!r}.{nearest(method, known)}", fix=f"Known: {', '.join(known)}"
-        )
-    return climb(file, config, watcher, **settings | {"method": method, "rungs": known[method].name})
+    rung = rung_of(checked.method or "lora")
+    return climb(file, config, watcher, **settings | {"method": rung.method, "rungs": rung.name})
