@@ -15,26 +15,31 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from rung.bases import attention
 from rung.bases.attention import causal_mask, flash, merge, reference
 
 _SHORTEST = 8  # a shorter common beginning is not worth the second call
 
 
-def shared_length(rows: Sequence[Sequence[int]], limit: int) -> int:
-    """Tokens that all `rows` begin with, at most `limit`; 0 where sharing them is not worth it."""
+def common_length(rows: Sequence[Sequence[int]]) -> int:
+    """Tokens that all `rows` begin with."""
+    first, last = min(map(tuple, rows)), max(map(tuple, rows))  # in this order these two differ the earliest
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+
+
+def shared_length(rows: Sequence[Sequence[int]], limit: int, shortest: int = _SHORTEST) -> int:
+    """Tokens that all `rows` begin with, at most `limit`; 0 where fewer than `shortest`, or one row alone."""
     if len(rows) < 2:
         return 0
-    first, last = min(map(tuple, rows)), max(map(tuple, rows))
-    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    length = min(length, limit)
-    return length if length >= _SHORTEST else 0
+    length = min(common_length(rows), limit)
+    return length if length >= shortest else 0
 
 
 def positions(prefix: int, tails: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
     """Position ids (1, T): every tail goes on where the prefix ends."""
-    parts = [torch.arange(prefix, device=device)]
-    parts += [torch.arange(prefix, prefix + n, device=device) for n in tails]
-    return torch.cat(parts)[None]
+    return torch.cat(
+        [attention.positions([prefix], device=device), attention.positions(tails, prefix, device)], 1
+    )
 
 
 class Shared:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rung.bases.attention import Layout, Packed, Part, Prefix, flash, merge, positions
 from rung.bases.base import Base
+from rung.bases.shared import shared_length
 
 Ids = Sequence[int]
 MIN_PREFIX = 16  # tokens; a shorter common prefix costs more calls than it saves
@@ -35,13 +36,8 @@ def hidden(base: Base, ids: Tensor, position_ids: Tensor, layout: Layout) -> Ten
 
 def common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
     """Length of the prefix to share, 0 or at least `MIN_PREFIX`; each prompt keeps a token of its own."""
-    if len(prompts) < 2:
-        return 0
-    first, last = min(prompts), max(prompts)  # in the order of tuples these two differ the earliest
-    most = min(len(prompt) for prompt in prompts) - 1
-    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), most)
-    length = min(length, most)
-    return length if length >= MIN_PREFIX else 0
+    most = min((len(prompt) for prompt in prompts), default=0) - 1
+    return shared_length(prompts, most, MIN_PREFIX)
 
 
 def read_prefix(base: Base, ids: Ids) -> Prefix | None:

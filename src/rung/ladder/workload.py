@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from rung.bases.shared import common_length
 from rung.data.prompts import few_shot, pick_shots, zero_shot
 from rung.ladder.prepare import Prepared
 from rung.records import Example
@@ -37,7 +37,9 @@ def shots_that_fit(prepared: Prepared) -> dict[int, tuple[Example, ...]]:
         if not 1 <= k <= len(prepared.split.train):
             continue
         shots = pick_shots(prepared.task, prepared.split.train, k, prepared.settings.seed)
-        tokens = _shared([renderer.prompt_ids(few_shot(prepared.task, shots, example)) for example in some])
+        tokens = common_length(
+            [renderer.prompt_ids(few_shot(prepared.task, shots, example)) for example in some]
+        )
         if tokens + longest + prepared.max_new_tokens <= prepared.max_length:
             fitting[k] = shots
     return fitting
@@ -49,10 +51,10 @@ def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
     train = prepared.split.train
     rows = [prepared.rendered[example.id] for example in train]
     prompts = [renderer.prompt_ids(zero_shot(task, example)) for example in train[:_SAMPLE]]
-    prefix = _shared(prompts)
+    prefix = common_length(prompts)
     some = train[:_SAMPLE]
     shots = {
-        k: _shared([renderer.prompt_ids(few_shot(task, shown, example)) for example in some])
+        k: common_length([renderer.prompt_ids(few_shot(task, shown, example)) for example in some])
         for k, shown in shots_that_fit(prepared).items()
     }
     return Workload(
@@ -65,12 +67,3 @@ def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
         shots=shots,
         general_tokens=general_tokens,
     )
-
-
-def _shared(prompts: Sequence[Sequence[int]]) -> int:
-    """Length of the longest common prefix."""
-    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))
-    for at, (a, b) in enumerate(zip(first, last, strict=False)):
-        if a != b:
-            return at
-    return min(len(first), len(last))
