@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint bench install clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,24 @@ lint: install  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+benchmarks/.venv/.ready: benchmarks/requirements.txt
+	$(PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/python -m pip install -q -r $<
+	touch $@
+
+benchmarks/.venv-litgpt/.ready: benchmarks/requirements-litgpt.txt
+	$(PYTHON) -m venv benchmarks/.venv-litgpt
+	benchmarks/.venv-litgpt/bin/python -m pip install -q -r $<
+	touch $@
+
+bench: install benchmarks/.venv/.ready benchmarks/.venv-litgpt/.ready  ## every table against its peers, about an hour
+	$(BIN)/rung bases get smollm2-135m-instruct
+	@failed=; for table in benchmarks/table_*.py benchmarks/ablation.py; do \
+		echo "$$table"; $(BIN)/python $$table || failed="$$failed $$table"; \
+	done; \
+	$(BIN)/python benchmarks/render.py; \
+	test -z "$$failed" || { echo "not measured:$$failed"; exit 1; }
 
 clean:
 	rm -rf $(VENV) runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -86,3 +87,37 @@ def test_the_machine_is_described_without_its_name() -> None:
     assert {"system", "processor", "cores", "threads", "memory_bytes"} <= facts.keys()
     assert int(facts["memory_bytes"]) > 2**20
     assert platform.node() not in facts.values()
+
+
+def test_fp32_products_stay_exact_whatever_multiplies_them() -> None:
+    switch: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = switch.fp32_precision
+    try:
+        assert device.use_exact_fp32() == (switch.fp32_precision == "bf16")
+        x, w = (torch.randn(s, generator=torch.Generator().manual_seed(1)) for s in ((200, 500), (300, 500)))
+        exact = x.double() @ w.double().T
+        assert float(((x @ w.T).double() - exact).norm() / exact.norm()) < 1e-6
+    finally:
+        switch.fp32_precision = before
+
+
+def test_the_switch_goes_back_where_products_would_be_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    switch: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = switch.fp32_precision
+    errors = iter([3e-7, 2e-3])
+    monkeypatch.setattr(device, "_error", lambda: next(errors))
+    try:
+        assert device.use_exact_fp32() is False
+        assert switch.fp32_precision == "none"
+    finally:
+        switch.fp32_precision = before
+
+
+def test_freed_memory_is_kept_where_the_c_library_is_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert device.keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
+
+    def none(name: object) -> object:
+        raise OSError
+
+    monkeypatch.setattr(device.ctypes, "CDLL", none)
+    assert device.keep_freed_memory() is False

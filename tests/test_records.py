@@ -19,6 +19,7 @@ from rung.records import (
     CurvePoint,
     Example,
     Measure,
+    Mechanism,
     Message,
     Quote,
     Rendered,
@@ -65,9 +66,11 @@ FULL = [
         asked={"rank": 8},
         applied={"rank": 8, "targets": ["q_proj"]},
         notes=("one",),
+        mechanisms=(Mechanism("fused head", on=True, why="on the target tokens alone"),),
     ),
     Verdict("lora", "Use LoRA.", comparisons=(Comparison("lora", "full", MEASURE, 0.5, "exact McNemar"),)),
     RunInfo("run", TASK, "tiny", data={"rows": 10}, versions={"torch": "2"}, seconds=3.0),
+    Mechanism("cached trunk", on=False, why="the first layer is trained too"),
 ]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedModel
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 
 import rung.bases.attention  # noqa: F401  registers the attention "rung"
 from rung.records import Rendered
@@ -51,7 +54,17 @@ def tiny_model(
             model = LlamaForCausalLM(LlamaConfig(**shape))
         else:
             model = MistralForCausalLM(MistralConfig(**shape, sliding_window=window))
+    if dtype == torch.float64:
+        for module in model.modules():
+            if isinstance(module, LlamaRMSNorm | MistralRMSNorm):
+                module.forward = MethodType(_wide_norm, module)  # type: ignore[method-assign]
     return model.to(dtype=dtype).eval().requires_grad_(False)
+
+
+def _wide_norm(self: Any, h: Tensor) -> Tensor:
+    """RMSNorm in h's own format; transformers computes it in fp32, whatever the model's."""
+    wide: Tensor = self.weight * h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+    return wide
 
 
 def random_rows(count: int, seed: int = 0, shortest: int = 3, longest: int = 24) -> list[Rendered]:

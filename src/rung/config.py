@@ -78,6 +78,12 @@ class Settings(BaseModel):
     rank: int = Field(16, ge=1, le=1024, description="LoRA rank.")
     alpha: Finite = Field(32.0, gt=0, description="LoRA alpha: the update is scaled by alpha / rank.")
     rslora: bool = Field(False, description="Scale LoRA by alpha / sqrt(rank) instead.")
+    lora_plus: Finite = Field(
+        1.0, gt=0, le=1000, description="LoRA+: learning rate of LoRA's B over that of A."
+    )
+    top_layers: int | None = Field(
+        None, ge=1, description="Adapt only so many of the last layers; all if not given."
+    )
     targets: Names = Field(
         (), description="Names of the linear layers to adapt, separated by commas; all if not given."
     )

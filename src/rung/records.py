@@ -168,6 +168,15 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Mechanism:
+    """A way to compute the same faster, and whether it was used."""
+
+    name: str
+    on: bool
+    why: str  # what it saved, or why it was off
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One choice made on dev: what was tried and what each scored."""
 
@@ -211,6 +220,7 @@ class Result:
     asked: Mapping[str, Any] = field(default_factory=dict)  # settings as the user gave them
     applied: Mapping[str, Any] = field(default_factory=dict)  # settings as used
     notes: tuple[str, ...] = ()
+    mechanisms: tuple[Mechanism, ...] = ()  # of training
     started: str = ""  # ISO 8601, UTC
     finished: str = ""
 

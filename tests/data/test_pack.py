@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from rung.data.pack import order, pack, plan
+from rung.bases.tree import build
+from rung.data.pack import computed, group, order, pack, plan
 
 
 def some_lengths(count: int, seed: int = 0, longest: int = 100) -> list[int]:
@@ -99,3 +100,53 @@ def test_a_step_larger_than_the_data_is_one_step_an_epoch() -> None:
 
 def test_no_rows_is_no_steps() -> None:
     assert plan([], seed=0, epochs=3, step_tokens=10, pack_tokens=10) == []
+
+
+def families(count: int, begin: int, seed: int = 0) -> list[tuple[int, ...]]:
+    """Rows of `count` families; those of a family begin with the same `begin` tokens."""
+    draw = random.Random(seed)
+    starts = [tuple(draw.randrange(1000) for _ in range(begin)) for _ in range(count)]
+    return [
+        (*draw.choice(starts), *(draw.randrange(1000) for _ in range(draw.randint(10, 40))))
+        for _ in range(120)
+    ]
+
+
+@pytest.mark.parametrize("begin", [0, 12, 200])
+@pytest.mark.parametrize("seed", range(3))
+def test_computed_tokens_are_those_of_the_tree(begin: int, seed: int) -> None:
+    ids = families(4, begin, seed)
+    more = len(build(ids).ids) - computed(ids, range(len(ids)))
+    assert 0 <= more <= 0.01 * sum(map(len, ids))  # tails that begin alike by chance are too short to share
+
+
+def test_rows_that_begin_alike_share_a_pack() -> None:
+    ids = families(6, 200)
+    lengths = [len(one) for one in ids]
+    packs = group(lengths, ids, range(len(ids)), 1000)
+    assert sorted(row for one in packs for row in one) == list(range(len(ids)))
+    assert all(list(one) == sorted(one) for one in packs)
+    sizes = [computed(ids, one) for one in packs]
+    assert sum(sizes) < 0.5 * sum(lengths)
+    assert max(sizes) < 1.3 * 1000
+    assert min(sizes) > 0.5 * 1000
+
+
+def test_without_sharing_packs_are_as_before() -> None:
+    ids = families(4, 0)
+    lengths = [len(one) for one in ids]
+    sizes = {"seed": 1, "epochs": 2, "step_tokens": 900, "pack_tokens": 300}
+    assert plan(lengths, ids, **sizes) == plan(lengths, **sizes)
+
+
+def test_sharing_moves_no_row_to_another_step() -> None:
+    ids = families(4, 100)
+    lengths = [len(one) for one in ids]
+    sizes = {"seed": 1, "epochs": 2, "step_tokens": 3000, "pack_tokens": 500}
+    shared, plain = plan(lengths, ids, **sizes), plan(lengths, **sizes)
+    assert [sorted(step.rows) for step in shared] == [sorted(step.rows) for step in plain]
+    assert sum(len(step.packs) for step in shared) < sum(len(step.packs) for step in plain)
+
+
+def test_grouping_nothing_is_no_pack() -> None:
+    assert group([], [], [], 10) == []

@@ -76,6 +76,23 @@ def test_equals_plain_attention_as_rows_come_and_go(shared: int, window: int | N
         steps(layout, shadow, 8, window)
 
 
+@pytest.mark.parametrize("window", [None, 3, 22])
+@torch.no_grad()
+def test_a_prefix_that_is_not_shared_becomes_columns(window: int | None) -> None:
+    torch.manual_seed(0)
+    front = pack([20])
+    prefix = Prefix(front.keys, front.values)
+    layout, shadow = Decode(None), Shadow(prefix)
+    for keep, lengths, chosen in (([], [5, 9, 1], [0, 1, 2]), ([1], [40, 2], [0, 1])):
+        packed = pack(lengths)
+        packed.prefix = prefix
+        layout.change(keep, [(packed, chosen)], room=3)
+        shadow.change(keep, packed, chosen)
+        assert layout.start == 0
+        assert layout.width == layout.end
+        steps(layout, shadow, 5, window)
+
+
 @torch.no_grad()
 def test_no_mask_where_all_rows_are_as_long() -> None:
     layout = Decode()
@@ -101,7 +118,7 @@ def test_columns_left_of_all_rows_are_let_go() -> None:
     layout = Decode()
     layout.change([], [(pack([50, 3]), [0, 1])], room=2)
     layout.change([1], room=4)
-    assert layout.keys[0].shape == (1, KV, 7, SIZE)
+    assert layout.keys[0].shape == (1, KV, SIZE, 7)
     layout.change([])
     assert layout.keys == []
     assert layout.width == 0

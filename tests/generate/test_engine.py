@@ -67,7 +67,7 @@ def ragged(seed: int, shared: int, n: int = 13) -> list[list[int]]:
     return [start + [draw.randrange(40, 259) for _ in range(draw.randint(1, 30))] for _ in range(n)]
 
 
-@pytest.mark.parametrize("shared", [0, 25])
+@pytest.mark.parametrize("shared", [0, 25, 70])
 @pytest.mark.parametrize("rows", [1, 4, 64])
 def test_says_what_the_plain_model_says(shared: int, rows: int) -> None:
     base, prompts = tiny(), ragged(0, shared)
@@ -78,8 +78,12 @@ def test_says_what_the_plain_model_says(shared: int, rows: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mistral", "gemma3"])
+@pytest.mark.parametrize("copied", [0, 64])
 @pytest.mark.parametrize(("shared", "window"), [(0, 6), (20, 6), (20, 25), (20, 100)])
-def test_respects_sliding_windows(kind: str, shared: int, window: int) -> None:
+def test_respects_sliding_windows(
+    kind: str, shared: int, window: int, copied: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "COPIED", copied)
     base, prompts = windowed(kind, window), ragged(1, shared, n=7)
     got = Engine(base, 4).generate(prompts, max_new_tokens=10, stop_ids=STOPS)
     assert got == plain(base, prompts, 10)

@@ -15,7 +15,7 @@ from rung import storage
 from rung.errors import ResourceError, ResumeError
 from rung.records import CurvePoint
 from rung.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from rung.train.optim import adamw
+from rung.train.optim import adamw, set_learning_rate
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +28,8 @@ def an_optimizer(seed: int = 0, steps: int = 0) -> torch.optim.AdamW:
     """An optimizer of two parameters that took `steps` steps."""
     draw = torch.Generator().manual_seed(seed)
     parameters = [nn.Parameter(torch.randn(shape, generator=draw)) for shape in ((3, 2), (4,))]
-    optimizer = adamw(parameters, 0.0)
-    optimizer.param_groups[0]["lr"] = 0.1
+    optimizer = adamw(dict(zip((1.0, 2.0), parameters, strict=True)), 0.0)
+    set_learning_rate(optimizer, 0.1)
     for _ in range(steps):
         for parameter in parameters:
             parameter.grad = torch.randn(parameter.shape, generator=draw)

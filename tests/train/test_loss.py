@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
 
@@ -10,11 +11,28 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 
+from rung.bases.tree import build
 from rung.methods import METHODS, Attached, MethodSettings
 from rung.records import Rendered
-from rung.train.loss import count_targets, hidden_states, mean_loss, pack_loss, target_places
+from rung.train.loss import count_targets, hidden_states, mean_loss, pack_loss, targets
 from tiny_model import VOCABULARY, distance, gradients, plain_loss, random_rows, shake, tiny_model
+
+
+@pytest.fixture(autouse=True)
+def _norms_keep_the_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models' norms compute in fp32, which turns a difference of 1e-16 into one of 1e-7: not in fp64."""
+
+    def forward(self: LlamaRMSNorm | MistralRMSNorm, hidden: Tensor) -> Tensor:
+        wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        return self.weight * (wide * scale).to(hidden.dtype)
+
+    for norm in (LlamaRMSNorm, MistralRMSNorm):
+        monkeypatch.setattr(norm, "forward", forward)
+
 
 SETTINGS = MethodSettings(rank=4, alpha=8.0)
 METHOD_NAMES = [name for name, _ in METHODS.items()]
@@ -107,13 +125,13 @@ def test_targets_are_predicted_from_the_token_before() -> None:
         Rendered("a", (10, 11, 12), (False, True, True)),
         Rendered("b", (20, 21, 22, 23), (False, False, True, False)),
     ]
-    assert target_places(rows) == ([0, 1, 4], [11, 12, 22])
+    assert targets(build([row.ids for row in rows]), rows) == {(0, 11): 1, (1, 12): 1, (4, 22): 1}
     assert count_targets(rows) == 3
 
 
 def test_a_first_token_is_never_a_target() -> None:
     rows = [Rendered("a", (10, 11), (True, True)), Rendered("b", (20, 21), (True, True))]
-    assert target_places(rows) == ([0, 2], [11, 21])
+    assert targets(build([row.ids for row in rows]), rows) == {(0, 11): 1, (2, 21): 1}
     assert count_targets(rows) == 2
 
 
@@ -130,9 +148,84 @@ def test_only_target_tokens_count() -> None:
     assert float(pack_loss(model, [longer])) == pytest.approx(float(pack_loss(model, [row])), rel=1e-12)
 
 
-def test_hidden_states_lie_side_by_side() -> None:
-    rows = random_rows(4)
-    assert hidden_states(tiny_model(), rows).shape == (sum(len(row.ids) for row in rows), 32)
+def test_hidden_states_are_those_of_the_asked_places() -> None:
+    model = tiny_model()
+    tree = build([row.ids for row in random_rows(4)])
+    everywhere = hidden_states(model, tree, torch.arange(len(tree.ids)))
+    assert everywhere.shape == (len(tree.ids), 32)
+    assert distance(hidden_states(model, tree, torch.tensor([7, 2, 7])), everywhere[[7, 2, 7]]) < 1e-6
+
+
+def rows_that_share(seed: int) -> list[Rendered]:
+    """Rows that branch off each other or are the same, with targets anywhere, on shared tokens too."""
+    draw = random.Random(seed)
+    rows: list[Rendered] = []
+    for number in range(draw.randrange(2, 9)):
+        begin: tuple[int, ...] = ()
+        if rows and draw.random() < 0.8:
+            other = draw.choice(rows).ids
+            begin = other[: draw.choice([draw.randrange(2, len(other) + 1), len(other)])]
+        more = draw.choice([0, 2, 12] if begin else [2, 20, 150])
+        ids = (*begin, *(draw.randrange(3, VOCABULARY) for _ in range(more)))
+        mask = [draw.random() < 0.5 for _ in ids]
+        rows.append(Rendered(str(number), ids, (*mask[:-1], True)))
+    return rows
+
+
+def loss_and_gradient(
+    name: str, rows: list[Rendered], plain: bool, dtype: torch.dtype, like: Attached | None = None
+) -> tuple[Attached, Tensor, Tensor]:
+    """Loss and all gradients in one vector, ours or one row at a time; parameters as those of `like`."""
+    model, attached = with_method(name, dtype=dtype, attention="sdpa" if plain else "rung")
+    if like is not None:
+        with torch.no_grad():
+            for mine, other in zip(attached.parameters(), like.parameters(), strict=True):
+                mine.copy_(other)
+        attached.updated()
+    loss = plain_loss(model, rows) if plain else pack_loss(model, rows)
+    loss.backward()  # type: ignore[no-untyped-call]
+    vector = torch.cat([x.flatten().double() for x in gradients(attached.parameters())])
+    return attached, loss.detach().double(), vector
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("seed", range(4))
+def test_shared_beginnings_with_targets_change_nothing(
+    name: str, dtype: torch.dtype, most: float, seed: int
+) -> None:
+    rows = rows_that_share(seed)
+    _, loss, together = loss_and_gradient(name, rows, False, dtype)
+    _, wanted, alone = loss_and_gradient(name, rows, True, dtype)
+    assert distance(loss, wanted) < most
+    assert distance(together, alone) < most
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_in_bf16_sharing_is_on_average_no_further_from_fp32_than_plain_rows_are(name: str) -> None:
+    """The tiny model's wide weights make plain bf16 itself err by some 5%; one pack varies."""
+    ours, plains = [], []
+    for seed in range(8):
+        rows = rows_that_share(seed)
+        like, loss, together = loss_and_gradient(name, rows, False, torch.bfloat16)
+        _, _, alone = loss_and_gradient(name, rows, True, torch.bfloat16, like)
+        _, wanted, exact = loss_and_gradient(name, rows, True, torch.float32, like)
+        assert distance(loss, wanted) < 2e-2
+        ours.append(distance(together, exact))
+        plains.append(distance(alone, exact))
+    assert sum(ours) < 1.25 * sum(plains), (ours, plains)
+
+
+def test_a_target_that_rows_share_is_computed_once_and_weighs_each_row() -> None:
+    begin = tuple(range(10, 22))
+    rows = [
+        Rendered("a", (*begin, 30), (False,) * 11 + (True, True)),
+        Rendered("b", (*begin, 30), (False,) * 11 + (True, True)),
+        Rendered("c", (*begin, 31), (False,) * 11 + (True, True)),
+    ]
+    tree = build([row.ids for row in rows])
+    assert len(tree.ids) == 14
+    assert targets(tree, rows) == {(10, 21): 3, (11, 30): 2, (11, 31): 1}
 
 
 @pytest.mark.parametrize("pack_tokens", [1, 40, 10_000])

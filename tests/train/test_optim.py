@@ -24,17 +24,42 @@ def set_gradients(parameters: list[nn.Parameter], *values: float) -> None:
 def test_adamw_takes_the_textbook_step() -> None:
     """m = 0.1 g, v = 0.001 g^2, both corrected to g and g^2: the first step is the learning rate."""
     parameters = some_parameters(2.0)
-    optimizer = optim.adamw(parameters, weight_decay=0.1)
-    optimizer.param_groups[0]["lr"] = 0.01
+    optimizer = optim.adamw({1.0: parameters[0]}, weight_decay=0.1)
+    optim.set_learning_rate(optimizer, 0.01)
     set_gradients(parameters, 0.5)
     optimizer.step()
     wanted = 2.0 * (1 - 0.01 * 0.1) - 0.01
     assert torch.allclose(parameters[0], torch.full((3,), wanted), atol=1e-6)
 
 
+def test_every_vector_gets_its_share_of_the_learning_rate() -> None:
+    slow, fast = some_parameters(2.0, 2.0)
+    optimizer = optim.adamw({1.0: slow, 16.0: fast}, weight_decay=0.0)
+    optim.set_learning_rate(optimizer, 0.01)
+    set_gradients([slow, fast], 0.5, 0.5)
+    optimizer.step()
+    assert torch.allclose(slow, torch.full((3,), 1.99), atol=1e-6)
+    assert torch.allclose(fast, torch.full((3,), 1.84), atol=1e-6)
+
+
+def test_flattened_parameters_are_views_and_so_are_their_gradients() -> None:
+    parameters = [nn.Parameter(torch.full(shape, value)) for shape, value in (((2, 3), 1.0), ((4,), 2.0))]
+    other = nn.Parameter(torch.ones(2))
+    vectors = optim.flatten([parameters[0], other, parameters[1]], [1.0, 4.0, 1.0])
+    assert {rate: len(vector) for rate, vector in vectors.items()} == {1.0: 10, 4.0: 2}
+    assert vectors[1.0].tolist() == [1.0] * 6 + [2.0] * 4
+    for _ in range(2):
+        (3 * parameters[0].sum() + 5 * parameters[1].sum()).backward()
+    assert vectors[1.0].grad is not None
+    assert vectors[1.0].grad.tolist() == [6.0] * 6 + [10.0] * 4
+    with torch.no_grad():
+        vectors[1.0].mul_(2)
+    assert parameters[1].tolist() == [4.0] * 4
+
+
 def test_without_a_learning_rate_nothing_moves() -> None:
     parameters = some_parameters(2.0)
-    optimizer = optim.adamw(parameters, weight_decay=0.1)
+    optimizer = optim.adamw({1.0: parameters[0]}, weight_decay=0.1)
     set_gradients(parameters, 0.5)
     optimizer.step()
     assert torch.equal(parameters[0], torch.full((3,), 2.0))

@@ -41,6 +41,7 @@ def test_steps_are_those_of_a_plain_loop(name: str) -> None:
         rate = run.trainer.settings.learning_rate
         optimizer.param_groups[0]["lr"] = optim.learning_rate(number, len(steps), rate, 0.06)
         optimizer.step()
+        attached.updated()
     outcome = run.go()
     assert outcome.best_step == outcome.steps == len(steps)
     ours, theirs = run.attached.state(), attached.state()

@@ -11,7 +11,7 @@ Importing this module registers the attention "rung" with transformers (`Attenti
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
+
+from rung.bases.blocks import Blocks, pieces
 
 NAME = "rung"
 Part = tuple[Tensor, Tensor]  # out (B, heads, T, D) and its log-sum-exp (B, heads, T) in fp32
@@ -62,41 +64,46 @@ class Packed:
         self.keep = keep
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
+        self._plans: dict[int, Blocks] = {}  # by the number of rows of the pass
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         if self.keep:
             self.keys.append(k)
             self.values.append(v)
-        past = self.prefix.length if self.prefix else 0
-        if window is not None and past + max(self.lengths) > window:
-            return self._windowed(layer, q, k, v, scale, window)
-        if self.prefix is None:
-            return self._own(q, k, v, scale)
-        parts = [flash(a, b, c, scale, causal=True) for a, b, c in self._segments(q, k, v)]
-        own = torch.cat([out for out, _ in parts], 2), torch.cat([lse for _, lse in parts], 2)
-        return merge(flash(q, self.prefix.keys[layer], self.prefix.values[layer], scale), own)[0]
+        batch, _, tokens, _ = q.shape
+        if batch > 1:
+            q, k, v = (x.transpose(0, 1).flatten(1, 2)[None] for x in (q, k, v))
+        start = self.prefix.length if self.prefix else 0
+        if window is not None and start + max(self.lengths) > window:
+            out = self._windowed(layer, q, k, v, scale, window)
+        else:
+            past = (self.prefix.keys[layer], self.prefix.values[layer]) if self.prefix else None
+            out = self._plan(batch).attend(q, k, v, scale, past)
+        return out if batch == 1 else torch.stack(torch.split(out[0], tokens, 1))
 
-    def _own(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        outs = [
-            scaled_dot_product_attention(a, b, c, is_causal=True, scale=scale, enable_gqa=True)
-            for a, b, c in self._segments(q, k, v)
-        ]
-        return torch.cat(outs, 2)
+    def _plan(self, batch: int) -> Blocks:
+        if batch not in self._plans:
+            lengths: list[int] = []
+            parents: list[int] = []
+            for n in self.lengths * batch:
+                cuts = pieces(n)
+                parents += [-1, *range(len(lengths), len(lengths) + len(cuts) - 1)]
+                lengths += cuts
+            self._plans[batch] = Blocks(lengths, parents)
+        return self._plans[batch]
 
     def _windowed(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tensor:
         """Each position sees at most `window` positions, itself among them."""
         past = self.prefix.length if self.prefix else 0
         outs = []
-        for a, b, c in self._segments(q, k, v):
+        lengths = self.lengths * (q.shape[2] // sum(self.lengths))
+        for a, b, c in zip(*(torch.split(x, lengths, 2) for x in (q, k, v)), strict=True):
             if self.prefix:
                 b = torch.cat([self.prefix.keys[layer], b], 2)
                 c = torch.cat([self.prefix.values[layer], c], 2)
             mask = causal_mask(a.shape[2], past, window, a.device)
             outs.append(scaled_dot_product_attention(a, b, c, attn_mask=mask, scale=scale, enable_gqa=True))
         return torch.cat(outs, 2)
-
-    def _segments(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        return zip(*(torch.split(tensor, self.lengths, 2) for tensor in tensors), strict=True)
 
 
 def causal_mask(length: int, past: int, window: int | None, device: torch.device | str) -> Tensor:

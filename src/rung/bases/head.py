@@ -2,9 +2,14 @@
 
     loss = sum over target rows t of  logsumexp(W h_t) - (W h_t)[y_t]          (nats, summed)
 
-The head costs as much as the whole body on a CPU when every row goes through it, so only target rows do,
-in chunks, and the gradient dh = (softmax(W h) - onehot(y)) W is formed in the forward pass: no logits are
-kept. Models that scale or cap their logits take the plain path through their own head.
+With z = W h, m = max z, e = exp(z - m), s = sum e, and a row that counts c times:
+
+    loss = c (log s + m - z[y])     dh = c (e W / s - W[y])     dW = e^T (c h / s) - c h at row y
+
+The head costs as much as the whole body on a CPU when every row goes through it, so only target rows do, in
+chunks, with one exponential, and the gradients are formed in the forward pass: no logits are kept, and
+softmax itself is never written. dW is formed only where the head is trained. Models that scale or cap their
+logits take the plain path through their own head.
 """
 
 from __future__ import annotations
@@ -65,32 +70,30 @@ def loss_sum(
 
 
 class _LinearCrossEntropy(Function):
-    """Fused linear + cross-entropy; the formula stands at the top of the file."""
+    """Fused linear + cross-entropy; the formulas stand at the top of the file."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
-        total = torch.zeros((), dtype=_accumulator(hidden.dtype), device=hidden.device)
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        total = torch.zeros((), dtype=wide, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        grad_weight = torch.zeros_like(weight, dtype=total.dtype) if ctx.needs_input_grad[1] else None
+        grad_weight = torch.zeros_like(weight, dtype=wide) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
-            h, y = hidden[rows], targets[rows, None]
-            logits = (h @ weight.T).to(total.dtype)
-            lse = torch.logsumexp(logits, -1, keepdim=True)
-            losses = (lse - logits.gather(1, y))[:, 0]
-            share = None if weights is None else weights[rows].to(total.dtype)
-            total += losses.sum() if share is None else (losses * share).sum()
-            if grad_hidden is None and grad_weight is None:
-                continue
-            p = logits.sub_(lse).exp_()
-            p.scatter_add_(1, y, torch.full_like(p[:, :1], -1.0))
-            if share is not None:
-                p *= share[:, None]
-            p = p.to(hidden.dtype)
+            h, y = hidden[rows], targets[rows]
+            z = h @ weight.T
+            own = z.gather(1, y[:, None])
+            most = z.amax(1, keepdim=True)
+            e = z.sub_(most).exp_()
+            sums = e.sum(1, keepdim=True, dtype=wide)
+            count = torch.ones_like(sums) if weights is None else weights[rows, None].to(wide)
+            total += ((sums.log() + most - own) * count).sum()
             if grad_hidden is not None:
-                grad_hidden[rows] = p @ weight
+                grad = (e @ weight).mul_((count / sums).to(h.dtype))
+                grad_hidden[rows] = grad.sub_(weight[y] * count.to(h.dtype))
             if grad_weight is not None:
-                grad_weight += p.T @ h
+                grad_weight += e.T @ (h * (count / sums)).to(h.dtype)
+                grad_weight.index_add_(0, y, h * -count)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return total
@@ -101,7 +104,3 @@ class _LinearCrossEntropy(Function):
         hidden, weight = ctx.saved_tensors
         grad_weight = None if weight is None else (weight * scale).to(ctx.weight_dtype)
         return None if hidden is None else hidden * scale.to(hidden.dtype), grad_weight, None, None
-
-
-def _accumulator(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32

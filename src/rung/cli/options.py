@@ -21,6 +21,8 @@ TRAINING = (
     "rank",
     "alpha",
     "rslora",
+    "lora_plus",
+    "top_layers",
     "targets",
     "batch_tokens",
     "warmup",

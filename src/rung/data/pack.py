@@ -1,7 +1,8 @@
 """Which rows go into which forward pass, and which passes into which optimizer step: pure arithmetic.
 
-The plan of a whole training run is a function of (lengths, seed, epochs, sizes) alone, so a run that goes on
-after a stop sees the same rows in the same order.
+The plan of a whole training run is a function of (lengths, ids, seed, epochs, sizes) alone, so a run that
+goes on after a stop sees the same rows in the same order. Inside a step, rows that begin alike are put into
+the same pack: a pass computes what they share once (`rung.bases.tree`), and its size is what it computes.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 _ROOM = 1.1  # packs of a step may be this much fuller than the mean
+_SHORTEST = 8  # tokens; a shorter common beginning is not shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,72 @@ def pack(lengths: Sequence[int], rows: Sequence[int], limit: int) -> list[tuple[
     return [tuple(sorted(one)) for one in packs]
 
 
+def computed(ids: Sequence[tuple[int, ...]], rows: Sequence[int]) -> int:
+    """Tokens that one pass over `rows` computes, what rows begin with alike counted once.
+
+    A lower bound, within a few tokens a row: the pass shares no run that is too short to pay.
+    """
+    ordered = sorted(rows, key=ids.__getitem__)
+    return sum(len(ids[row]) for row in rows) - sum(_shared(ids, ordered))
+
+
+def group(
+    lengths: Sequence[int], ids: Sequence[tuple[int, ...]], rows: Sequence[int], pack_tokens: int
+) -> list[tuple[int, ...]]:
+    """Packs of nearly the same size of about `pack_tokens` computed tokens, from one step's `rows`.
+
+    Rows in the order of their tokens, cut where that makes the largest pack smallest; or first-fit-decreasing
+    by length where that computes no more. Packs keep row order inside.
+    """
+    if not rows:
+        return []
+    plain = _even(lengths, rows, pack_tokens)
+    ordered = sorted(rows, key=ids.__getitem__)
+    alike = _shared(ids, ordered)
+    if not any(alike):
+        return plain
+    sizes = [lengths[row] for row in ordered]
+    tokens = sum(sizes) - sum(alike)
+    count = max(1, round(tokens / pack_tokens))
+    low, high = max(max(sizes), tokens // count), sum(sizes)
+    while low < high:
+        middle = (low + high) // 2
+        if len(_cut(sizes, alike, middle)) <= count:
+            high = middle
+        else:
+            low = middle + 1
+    packs = [tuple(sorted(ordered[start:stop])) for start, stop in _cut(sizes, alike, low)]
+    together, apart = (sum(computed(ids, one) for one in way) for way in (packs, plain))
+    return packs if together < apart else plain
+
+
+def _even(lengths: Sequence[int], rows: Sequence[int], pack_tokens: int) -> list[tuple[int, ...]]:
+    tokens = sum(lengths[row] for row in rows)
+    return pack(lengths, rows, math.ceil(_ROOM * tokens / max(1, round(tokens / pack_tokens))))
+
+
+def _shared(ids: Sequence[tuple[int, ...]], ordered: Sequence[int]) -> list[int]:
+    """For each of the ordered rows, how many tokens it begins with that the row before it has too."""
+    shared = [0] if ordered else []
+    for before, row in pairwise(ordered):
+        one, two = ids[before], ids[row]
+        least = min(len(one), len(two))
+        same = next((i for i in range(least) if one[i] != two[i]), least)
+        shared.append(same if same >= _SHORTEST else 0)
+    return shared
+
+
+def _cut(lengths: Sequence[int], alike: Sequence[int], limit: int) -> list[tuple[int, int]]:
+    """Runs of rows, as full as `limit` computed tokens allow; the first row of each is computed whole."""
+    starts, size = [0], lengths[0]
+    for row in range(1, len(lengths)):
+        size += lengths[row] - alike[row]
+        if size > limit:
+            starts.append(row)
+            size = lengths[row]
+    return list(pairwise([*starts, len(lengths)]))
+
+
 def order(rows: int, seed: int, epoch: int) -> list[int]:
     """Row indices in the order of an epoch: a pure function of its arguments."""
     indices = list(range(rows))
@@ -53,12 +122,19 @@ def order(rows: int, seed: int, epoch: int) -> list[int]:
 
 
 def plan(
-    lengths: Sequence[int], *, seed: int, epochs: float, step_tokens: int, pack_tokens: int
+    lengths: Sequence[int],
+    ids: Sequence[tuple[int, ...]] | None = None,
+    *,
+    seed: int,
+    epochs: float,
+    step_tokens: int,
+    pack_tokens: int,
 ) -> list[Step]:
     """The steps of a training run. `epochs` may be fractional: the last one then stops early.
 
     A step holds about `step_tokens` tokens, in packs of nearly the same size of about `pack_tokens` (a small
-    pack costs nearly as much as a full one). Every row is seen once in each whole epoch.
+    pack costs nearly as much as a full one). Every row is seen once in each whole epoch. With the rows' `ids`
+    packs are made by `group`; which rows a step holds does not depend on them.
     """
     steps: list[Step] = []
     left = round(epochs * len(lengths))
@@ -67,9 +143,10 @@ def plan(
         indices = order(len(lengths), seed, epoch)[:left]
         left -= len(indices)
         for rows in _by_tokens(indices, lengths, step_tokens):
-            tokens = sum(lengths[row] for row in rows)
-            limit = math.ceil(_ROOM * tokens / max(1, round(tokens / pack_tokens)))
-            steps.append(Step(epoch, tuple(pack(lengths, rows, limit))))
+            packs = (
+                _even(lengths, rows, pack_tokens) if ids is None else group(lengths, ids, rows, pack_tokens)
+            )
+            steps.append(Step(epoch, tuple(packs)))
         epoch += 1
     return steps
 

@@ -3,8 +3,10 @@
 `prefill` reads prompts, packed side by side without padding. `Rows` then holds each row's own keys and
 values aligned at the right: row i fills the columns ``[end - length_i, end)``. So a new token of every row
 goes into one column, a sliding window is a slice of columns, and the mask is fixed until rows come or go.
-The shared prefix is attended as one sequence: the rows' queries become query positions of a single call,
-and both parts are joined exactly by their log-sum-exp.
+Keys are held transposed: q K^T is then a product of dense rows, the fastest batched one on CPUs.
+
+A long prefix is attended as one sequence: the rows' queries become query positions of a single call, and
+both parts are joined exactly by their log-sum-exp. A short one costs less as columns of every row.
 """
 
 from __future__ import annotations
@@ -17,21 +19,25 @@ from torch import Tensor
 
 from rung.bases.attention import Layout, Packed, Part, Prefix, flash, merge, positions
 from rung.bases.base import Base
-from rung.bases.shared import shared_length
+from rung.bases.body import hidden_states
+from rung.bases.tree import shared_length
 
 Ids = Sequence[int]
 MIN_PREFIX = 16  # tokens; a shorter common prefix costs more calls than it saves
 PASS_TOKENS = 2048  # tokens of prompts read in one pass
-BLOCK = 32  # columns that buffers grow by, at least
+COPIED = 64  # tokens; a prefix up to this is copied to every decoded row, which saves a call and a merge
+BLOCK = 128  # columns that buffers grow by, at most
 
 
-def hidden(base: Base, ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
-    """Last hidden states (B, T, d) of tokens (B, T) at their positions, attended as `layout` says."""
-    out = base.model.base_model(
-        input_ids=ids, position_ids=position_ids, use_cache=False, layout=layout
-    ).last_hidden_state
-    assert isinstance(out, Tensor)
-    return out
+def hidden(
+    base: Base, ids: Tensor, position_ids: Tensor, layout: Layout, rows: Tensor | None = None
+) -> Tensor:
+    """Last hidden states (B, T, d) of tokens (B, T) at their positions, attended as `layout` says.
+
+    With `rows` (N,), places in the one row of a pack: of those alone, (1, N, d).
+    """
+    out = hidden_states(base.model, ids, position_ids, layout, rows)
+    return out.view(*ids.shape, -1) if rows is None else out[None]
 
 
 def common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
@@ -60,8 +66,8 @@ def prefill(base: Base, tails: Sequence[Ids], prefix: Prefix | None) -> Iterator
         lengths = [len(tail) for tail in group]
         layout = Packed(lengths, prefix, keep=True)
         ids = torch.tensor([[token for tail in group for token in tail]], device=base.device)
-        states = hidden(base, ids, positions(lengths, start, base.device), layout)[0]
-        yield layout, states[torch.tensor(lengths, device=base.device).cumsum(0) - 1]
+        last = torch.tensor(lengths, device=base.device).cumsum(0) - 1
+        yield layout, hidden(base, ids, positions(lengths, start, base.device), layout, last)[0]
 
 
 def _passes(tails: Sequence[Ids]) -> Iterator[list[Ids]]:
@@ -78,15 +84,20 @@ def _passes(tails: Sequence[Ids]) -> Iterator[list[Ids]]:
 
 
 class Rows:
-    """Own keys and values of rows that may share a prefix; rows join and leave by `change`."""
+    """Own keys and values of rows that may share a prefix; rows join and leave by `change`.
+
+    Packs read after a prefix that is not shared here bring it along: it becomes columns of their rows.
+    """
 
     def __init__(self, prefix: Prefix | None = None) -> None:
         self.prefix = prefix
         self.lengths: list[int] = []  # own tokens of each row
         self.end = 0  # columns in use
-        self.keys: list[Tensor] = []  # per layer (B, kv_heads, capacity, D)
-        self.values: list[Tensor] = []
-        self._pad: Tensor | None = None  # (B, 1, 1, capacity), -inf left of each row; None if nothing is
+        self.keys: list[Tensor] = []  # per layer (B, kv_heads, D, capacity)
+        self.values: list[Tensor] = []  # per layer (B, kv_heads, capacity, D)
+        self._pad: Tensor | None = (
+            None  # (B, kv_heads, 1, capacity), -inf left of each row; None if nothing is
+        )
 
     @property
     def width(self) -> int:
@@ -107,28 +118,42 @@ class Rows:
     ) -> None:
         """Rows `keep` stay, in that order, and the chosen segments of each pack join after them.
 
-        Leaves free columns for `room` more tokens (default: `BLOCK` or a quarter of the width).
+        Leaves free columns for `room` more tokens (default: `BLOCK`).
         """
         packs = [(packed, chosen) for packed, chosen in packs if chosen]
-        fresh = [packed.lengths[j] for packed, chosen in packs for j in chosen]
+        leads = [self._lead(packed) for packed, _ in packs]
+        fresh = [
+            lead + packed.lengths[j]
+            for lead, (packed, chosen) in zip(leads, packs, strict=True)
+            for j in chosen
+        ]
         lengths = [self.lengths[i] for i in keep] + fresh
         if not lengths:
             self.keys, self.values, self.lengths, self.end, self._pad = [], [], [], 0, None
             return
         width = max(lengths)
-        capacity = width + (max(BLOCK, width // 4) if room is None else room)
-        gathers = [_columns(packed.lengths, chosen) for packed, chosen in packs]
+        capacity = width + (BLOCK if room is None else room)
+        gathers = [
+            _columns(packed.lengths, chosen, lead)
+            for lead, (packed, chosen) in zip(leads, packs, strict=True)
+        ]
         stay = slice(None) if list(keep) == list(range(len(self.lengths))) else list(keep)
-        for kind in ("keys", "values"):
-            old: list[Tensor] = getattr(self, kind)
-            news = [getattr(packed, kind) for packed, _ in packs]
-            for layer in range(max(len(old), *(len(new) for new in news), 0)):
-                parts = [old[layer][stay, :, self.end - min(width, self.end) : self.end]] if keep else []
-                parts += [new[layer][0][:, at].transpose(0, 1) for new, at in zip(news, gathers, strict=True)]
-                buffer = _right_aligned(parts, width, capacity)
-                old[layer : layer + 1] = [buffer]
+        seen = slice(self.end - min(width, self.end), self.end)
+        for layer in range(max(len(self.keys), *(len(packed.keys) for packed, _ in packs), 0)):
+            keys = [self.keys[layer][stay, :, :, seen].transpose(2, 3)] if keep else []
+            values = [self.values[layer][stay, :, seen]] if keep else []
+            for lead, (packed, _), at in zip(leads, packs, gathers, strict=True):
+                front = packed.prefix if lead else None
+                keys.append(_gather(front.keys[layer] if front else None, packed.keys[layer], at))
+                values.append(_gather(front.values[layer] if front else None, packed.values[layer], at))
+            self.keys[layer : layer + 1] = [_right_aligned(keys, width, capacity, transposed=True)]
+            self.values[layer : layer + 1] = [_right_aligned(values, width, capacity)]
         self.lengths, self.end = lengths, width
         self._pad = self._padding(capacity)
+
+    def _lead(self, packed: Packed) -> int:
+        """Tokens of the pack's prefix that its rows must hold themselves."""
+        return packed.prefix.length if packed.prefix and self.prefix is None else 0
 
     def _padding(self, capacity: int) -> Tensor | None:
         if len(set(self.lengths)) < 2:
@@ -137,20 +162,33 @@ class Rows:
         first = torch.tensor([self.end - n for n in self.lengths])
         hide = torch.arange(capacity)[None] < first[:, None]
         pad = torch.zeros(hide.shape, dtype=like.dtype).masked_fill_(hide, -math.inf)
-        return pad[:, None, None].to(like.device)
+        return pad[:, None, None].repeat(1, like.shape[1], 1, 1).to(like.device)
 
     def own(self, layer: int, q: Tensor, scale: float, first: int = 0, extra: Tensor | None = None) -> Part:
         """Attention of grouped queries (B, kv_heads, R, D) to own columns from `first` on.
 
         `extra` is an additive mask (R, columns from `first` on) for all rows.
         """
+        scores = self._scores(layer, q, scale, first, extra)
+        return self._mix(layer, scores, q), torch.logsumexp(scores.float(), -1).view(q.shape[:3])
+
+    def _scores(self, layer: int, q: Tensor, scale: float, first: int, extra: Tensor | None = None) -> Tensor:
+        """Masked scores (B * kv_heads, R, columns) of the columns `own` speaks of."""
         first = max(first, self.end - self.width)
-        columns = slice(first, self.end)
-        mask = None if self._pad is None else self._pad[..., columns]
+        keys = self.keys[layer][..., first : self.end].flatten(0, 1)
+        mask = None if self._pad is None else self._pad[..., first : self.end].flatten(0, 1)
         if extra is not None:
-            extra = extra[None, None, :, -(self.end - first) :]
+            extra = extra[None, :, -(self.end - first) :]
             mask = extra if mask is None else mask + extra
-        return flash(q, self.keys[layer][:, :, columns], self.values[layer][:, :, columns], scale, mask=mask)
+        queries = q.flatten(0, 1)
+        if mask is None:
+            return torch.bmm(queries * scale, keys)
+        return torch.baddbmm(mask.expand(len(keys), q.shape[2], -1), queries, keys, alpha=scale)
+
+    def _mix(self, layer: int, scores: Tensor, q: Tensor) -> Tensor:
+        """softmax(scores) V for the last columns, shaped like q."""
+        values = self.values[layer][:, :, self.end - scores.shape[2] : self.end]
+        return torch.bmm(scores.softmax(-1), values.flatten(0, 1)).view(q.shape)
 
     def shared(self, layer: int, q: Tensor, scale: float, window: int | None, after: Tensor) -> Part | None:
         """Attention of grouped queries (B, kv_heads, R, D) to the prefix; None where no query sees it.
@@ -198,7 +236,7 @@ class Decode(Rows):
 
     def open(self) -> Tensor:
         """Make a column for one more token of every row; returns the tokens' position ids (B, 1)."""
-        if self.end == self.keys[0].shape[2]:
+        if self.end == self.keys[0].shape[3]:
             self.change(range(len(self.lengths)))
         at = self._after
         self._after = at + 1
@@ -208,14 +246,16 @@ class Decode(Rows):
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         """q (B, heads, 1, D); k, v (B, kv_heads, 1, D) -> (B, heads, 1, D); see `Layout`."""
-        self.keys[layer][:, :, self.end - 1] = k[:, :, 0]
+        self.keys[layer][:, :, :, self.end - 1] = k[:, :, 0]
         self.values[layer][:, :, self.end - 1] = v[:, :, 0]
         grouped = group(q, k.shape[1])
-        own = self.own(layer, grouped, scale, 0 if window is None else self.end - window)
+        first = 0 if window is None else self.end - window
+        if self.prefix is None:
+            return self._mix(layer, self._scores(layer, grouped, scale, first), grouped).reshape(q.shape)
+        own = self.own(layer, grouped, scale, first)
         after = (self._after - 1)[:, None].expand(-1, grouped.shape[2])
         shared = self.shared(layer, grouped, scale, window, after)
-        out = own[0] if shared is None else merge(shared, own)[0]
-        return out.reshape(q.shape)
+        return (own if shared is None else merge(shared, own))[0].reshape(q.shape)
 
 
 def group(q: Tensor, kv_heads: int) -> Tensor:
@@ -224,23 +264,37 @@ def group(q: Tensor, kv_heads: int) -> Tensor:
     return q.reshape(b, kv_heads, -1, d)
 
 
-def _columns(lengths: Sequence[int], chosen: Sequence[int]) -> Tensor:
-    """Places (rows, width) in a pack of the chosen segments, aligned at the right; 0 left of them."""
+def _columns(lengths: Sequence[int], chosen: Sequence[int], lead: int = 0) -> Tensor:
+    """Places (rows, width) in a pack of the chosen segments, aligned at the right; 0 left of them.
+
+    The pack comes after `lead` tokens that stand before each segment.
+    """
     ends = torch.tensor(lengths).cumsum(0)
     sizes = torch.tensor([lengths[j] for j in chosen])
-    width = int(sizes.max()) if len(chosen) else 0
-    back = torch.arange(width, 0, -1)
-    at = ends[list(chosen)][:, None] - back
-    return at.masked_fill(back > sizes[:, None], 0)
+    back = torch.arange(int(sizes.max()) + lead, 0, -1)
+    own = lead + ends[list(chosen)][:, None] - back
+    return torch.where(back > sizes[:, None], lead + sizes[:, None] - back, own).clamp_(min=0)
 
 
-def _right_aligned(parts: Sequence[Tensor], width: int, capacity: int) -> Tensor:
-    """Parts (rows, heads, w, D) below each other in zeros (rows, heads, capacity, D), ending at `width`."""
+def _gather(front: Tensor | None, pack: Tensor, at: Tensor) -> Tensor:
+    """Rows (rows, heads, w, D) of the tokens at places `at` (rows, w) in (1, heads, T, D), after `front`."""
+    whole = pack if front is None else torch.cat([front, pack], 2)
+    return whole[0][:, at].transpose(0, 1)
+
+
+def _right_aligned(parts: Sequence[Tensor], width: int, capacity: int, transposed: bool = False) -> Tensor:
+    """Parts (rows, heads, w, D) below each other, ending at column `width`, zeros left of them.
+
+    Returns (rows, heads, capacity, D), or (rows, heads, D, capacity); columns from `width` on are not set.
+    """
     like = parts[0]
-    rows = sum(len(part) for part in parts)
-    buffer = like.new_zeros((rows, like.shape[1], capacity, like.shape[3]))
+    rows, (_, heads, _, size) = sum(len(part) for part in parts), like.shape
+    buffer = like.new_empty((rows, heads, size, capacity) if transposed else (rows, heads, capacity, size))
+    view = buffer.transpose(2, 3) if transposed else buffer
     at = 0
     for part in parts:
-        buffer[at : at + len(part), :, width - part.shape[2] : width] = part
+        place = view[at : at + len(part)]
+        place[:, :, : width - part.shape[2]] = 0
+        place[:, :, width - part.shape[2] : width] = part
         at += len(part)
     return buffer

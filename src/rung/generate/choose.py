@@ -26,6 +26,7 @@ from rung.generate.cache import PASS_TOKENS, Ids, Rows, common_prefix, group, hi
 from rung.generate.engine import Engine, check_prompts, evaluating, places_for
 
 HEAD_ROWS = 256  # rows of logits at a time
+MOST_ROWS = 256  # prompts whose choices are read in one pass
 
 
 def log_likelihoods(
@@ -49,7 +50,7 @@ def log_likelihoods(
     shared = common_prefix(ids)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     longest = len(ids[order[0]]) - shared
-    batch = min(64, max(1, PASS_TOKENS // (len(tree.tokens) + 1)), places_for(base, longest))
+    batch = min(MOST_ROWS, max(1, PASS_TOKENS // (len(tree.tokens) + 1)), places_for(base, longest))
     with torch.inference_mode(), evaluating(base.model):
         rows = Rows(read_prefix(base, ids[0][:shared] if shared else ()))
         for at in range(0, len(order), batch):

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from rung.bases.attention import Prefix
 from rung.bases.base import Base
 from rung.bases.head import target_logits
 from rung.errors import DataError, RungError, UsageError
-from rung.generate.cache import Decode, Ids, common_prefix, hidden, prefill, read_prefix
+from rung.generate.cache import BLOCK, COPIED, Decode, Ids, common_prefix, hidden, prefill, read_prefix
 
 Progress = Callable[[int, int], None]
 CACHE_BYTES = 2**30  # keys and values of the rows decoded together, about
@@ -65,9 +66,9 @@ class Engine:
             shared = common_prefix(ids)
             prefix = read_prefix(self.base, ids[0][:shared] if shared else ())
             tails = [prompt[shared:] for prompt in ids]
-            longest = max((len(tail) for tail in tails), default=0)
+            longest = max((len(prompt) for prompt in ids), default=0) - (shared if shared > COPIED else 0)
             places = min(self.rows, places_for(self.base, longest + max_new_tokens))
-            batch = _Batch(self.base, Decode(prefix), frozenset(stop_ids), sampler)
+            batch = _Batch(self.base, prefix, frozenset(stop_ids), sampler)
             queue = deque(sorted(rows, key=lambda row: -len(tails[row.index])))
             done = 0
             while queue or batch.active:
@@ -102,12 +103,13 @@ class _Batch:
     def __init__(
         self,
         base: Base,
-        layout: Decode,
+        prefix: Prefix | None,
         stop_ids: frozenset[int],
         sampler: Callable[[Tensor], Tensor] | None,
     ) -> None:
         self.base = base
-        self.layout = layout
+        self.prefix = prefix
+        self.layout = Decode(prefix if prefix and prefix.length > COPIED else None)
         self.stop_ids = stop_ids
         self.sampler = sampler
         self.rows: list[_Row] = []
@@ -121,7 +123,7 @@ class _Batch:
         stay = [self.rows[i] for i in keep]
         packs = []
         at = 0
-        for packed, states in prefill(self.base, tails, self.layout.prefix):
+        for packed, states in prefill(self.base, tails, self.prefix):
             group = rows[at : at + len(packed.lengths)]
             at += len(group)
             tokens = self._write(states, group)
@@ -129,7 +131,8 @@ class _Batch:
             packs.append((packed, chosen))
             last.append(tokens[chosen])
             stay += [group[j] for j in chosen]
-        self.layout.change(keep, packs)
+        left = max((row.limit - len(row.ids) for row in stay), default=0)
+        self.layout.change(keep, packs, room=min(left, BLOCK))
         self.rows = stay
         self.active = len(stay)
         self._last = torch.cat(last)

@@ -309,6 +309,7 @@ class _Climb:
             curve=outcome.curve,
             applied=tuned.applied,
             notes=outcome.notes,
+            mechanisms=outcome.mechanisms,
         )
         return result, evaluation.answers
 

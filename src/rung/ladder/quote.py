@@ -56,7 +56,15 @@ def measure(prepared: Prepared, methods: Sequence[str], pack_tokens: int) -> Rat
 def method_settings(prepared: Prepared) -> MethodSettings:
     """The user's settings, as a method reads them."""
     s = prepared.settings
-    return MethodSettings(rank=s.rank, alpha=s.alpha, rslora=s.rslora, targets=s.targets, seed=s.seed)
+    return MethodSettings(
+        rank=s.rank,
+        alpha=s.alpha,
+        rslora=s.rslora,
+        b_rate=s.lora_plus,
+        targets=s.targets,
+        top_layers=s.top_layers,
+        seed=s.seed,
+    )
 
 
 def training_memory(prepared: Prepared, parameters: int, pack_tokens: int) -> int:
@@ -94,8 +102,9 @@ def _train_rate(prepared: Prepared, name: str, rows: list[Rendered], tokens: int
     attached = METHODS[name].attach(model, method_settings(prepared))
     attach_seconds = time.perf_counter() - start
     try:
-        parameters = attached.parameters()
-        optimizer = optim.adamw(parameters, 0.0)
+        vectors = optim.flatten(attached.parameters(), attached.rates())
+        parameters = list(vectors.values())
+        optimizer = optim.adamw(vectors, 0.0)
 
         def passes() -> None:
             pack_loss(model, rows).backward()  # type: ignore[no-untyped-call]

@@ -83,8 +83,9 @@ def train(
         **asdict(settings),
     }
     if isinstance(attached, Lora):
-        layers = sorted({name.rsplit(".", 1)[-1] for name in attached.layers})
-        applied |= {"rank": asked.rank, "alpha": asked.alpha, "rslora": asked.rslora, "targets": layers}
+        names = sorted({name.rsplit(".", 1)[-1] for name in attached.layers})
+        applied |= {"rank": asked.rank, "alpha": asked.alpha, "rslora": asked.rslora, "targets": names}
+        applied |= {"lora_plus": asked.b_rate, "top_layers": asked.top_layers}
     return Tuned(attached, outcome, applied, sum(p.numel() for p in attached.parameters()))
 
 

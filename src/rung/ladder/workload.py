@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean
 
-from rung.bases.shared import common_length
+from rung.bases.tree import common_length
 from rung.data.prompts import few_shot, pick_shots, zero_shot
 from rung.ladder.prepare import Prepared
 from rung.records import Example

@@ -6,7 +6,7 @@ tensors are kept aside, so the plain base is one pointer swap away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -24,8 +24,8 @@ class Full:
         self._originals = {name: weight.data for name, weight in self.weights.items()}
         self._masters: dict[str, nn.Parameter] = {}
         self._hooks = []
+        _copy_into_one_piece(list(self.weights.values()))
         for name, weight in self.weights.items():
-            weight.data = weight.data.clone()
             weight.requires_grad_(True)
             wide = torch.promote_types(weight.dtype, torch.float32)
             if weight.dtype == wide:
@@ -38,6 +38,12 @@ class Full:
 
     def parameters(self) -> list[nn.Parameter]:
         return list(self._masters.values())
+
+    def rates(self) -> list[float]:
+        return [1.0] * len(self._masters)
+
+    def frozen_layers(self) -> int:
+        return 0
 
     def updated(self) -> None:
         with torch.no_grad():
@@ -82,6 +88,14 @@ class Full:
     def _point_to(self, tensors: Mapping[str, Tensor]) -> None:
         for name, weight in self.weights.items():
             weight.data = tensors[name]
+
+
+def _copy_into_one_piece(weights: Sequence[nn.Parameter]) -> None:
+    """Each weight points to its part of one new vector; layers that read the same input lie side by side."""
+    whole = torch.cat([weight.detach().flatten() for weight in weights])
+    parts = torch.split(whole, [weight.numel() for weight in weights])
+    for weight, part in zip(weights, parts, strict=True):
+        weight.data = part.view(weight.shape)
 
 
 def _hand_over(master: nn.Parameter) -> Callable[[Tensor], None]:

@@ -3,15 +3,17 @@
     y  = x W^T + s (x A^T) B^T          s = alpha / r, or alpha / sqrt(r) (rsLoRA, arXiv 2312.03732)
     dx = dy W + s (dy B) A     dA = s (dy B)^T x     dB = s dy^T (x A^T)
 
-Only x is kept for the backward pass; x A^T is computed again. W gets no gradient. A and B are fp32 and are
-cast to the base's dtype where they are used.
+Only x is kept for the backward pass; x A^T is computed again. W gets no gradient. Layers that read the same x
+(queries, keys, values; gate, up) are one product with their A stacked. A and B are fp32 and are cast to the
+base's dtype once after every change.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,54 +22,50 @@ from torch.autograd import Function
 from torch.nn.functional import linear
 
 from rung.methods.method import Method, MethodSettings, require_fit
-from rung.methods.targets import linear_layers, replace
+from rung.methods.targets import layer_of, linear_layers, replace
 
 
-class _LoraFunction(Function):
-    """The formula at the top of the file; x (..., in), A (r, in), B (out, r) -> (..., out)."""
+@dataclass
+class Clock:
+    """Counts the changes of A and B, so that they are cast to the base's dtype once after each."""
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, base: nn.Linear, a: Tensor, b: Tensor, scale: float) -> Tensor:
-        ctx.base, ctx.scale = base, scale
-        ctx.save_for_backward(x, a, b)
-        y = linear(x, base.weight, base.bias)
-        rows = x.reshape(-1, x.shape[-1])
-        y.view(-1, y.shape[-1]).addmm_(rows @ a.to(x.dtype).T, b.to(x.dtype).T, alpha=scale)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor, None]:
-        x, a32, b32 = ctx.saved_tensors
-        dy = grads[0].reshape(-1, grads[0].shape[-1])
-        rows, a, b = x.reshape(-1, x.shape[-1]), a32.to(x.dtype), b32.to(x.dtype)
-        dyb = dy @ b
-        da = (dyb.T @ rows).to(a32.dtype).mul_(ctx.scale)
-        db = (dy.T @ (rows @ a.T)).to(b32.dtype).mul_(ctx.scale)
-        dx = None
-        if ctx.needs_input_grad[0]:
-            dx = (dy @ ctx.base.weight).addmm_(dyb, a, alpha=ctx.scale).view(x.shape)
-        return dx, None, da, db, None
+    ticks: int = 0
 
 
 class LoraLinear(nn.Module):
     """A linear layer with a low-rank update beside it."""
 
-    def __init__(self, base: nn.Linear, rank: int, scale: float, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        base: nn.Linear,
+        rank: int,
+        scale: float,
+        generator: torch.Generator,
+        clock: Clock | None = None,
+    ) -> None:
         super().__init__()
         self.base = base
         self.scale = scale
         self.enabled = True
+        self.clock = clock or Clock()
         wide = torch.promote_types(base.weight.dtype, torch.float32)
         bound = 1 / math.sqrt(base.in_features)  # kaiming_uniform(a=sqrt(5)), as in the paper's code
         a = torch.empty(rank, base.in_features, dtype=wide).uniform_(-bound, bound, generator=generator)
         self.a = nn.Parameter(a.to(base.weight.device))
         self.b = nn.Parameter(torch.zeros(base.out_features, rank, dtype=wide, device=base.weight.device))
+        self._alone = LowRank([self])
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (..., in) -> (..., out)."""
         if not self.enabled:
             return linear(x, self.base.weight, self.base.bias)
-        y: Tensor = _LoraFunction.apply(x, self.base, self.a, self.b, self.scale)  # type: ignore[no-untyped-call]
+        y: Tensor = _LoraFunction.apply(x, self.base, self._alone, self.a, self.b)  # type: ignore[no-untyped-call]
         return y
+
+    @staticmethod
+    def beside(modules: Sequence[nn.Module]) -> LowRank:
+        """The update of several linear layers that read the same input; not all need an adapter."""
+        return LowRank(modules)
 
     @property
     def weight(self) -> Tensor:
@@ -79,6 +77,95 @@ class LoraLinear(nn.Module):
         return (self.b @ self.a) * self.scale
 
 
+class LowRank:
+    """The update of layers that read the same x, as one: A is [A1; A2; ...], B has blocks s B1, s B2, ...
+
+    It works on plain tensors; x (T, in), y (T, sum of out).
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self._layers: list[tuple[LoraLinear, int]] = []  # with the first column of its part of y
+        at = 0
+        for module in modules:
+            if isinstance(module, LoraLinear):
+                self._layers.append((module, at))
+                at += module.base.out_features
+            elif isinstance(module, nn.Linear):
+                at += module.out_features
+        self._out = at
+        self._cast: tuple[Tensor, Tensor] | None = None
+        self._cast_at: tuple[object, ...] = ()
+
+    @property
+    def leaves(self) -> tuple[nn.Parameter, ...]:
+        """A and B of every layer that is on."""
+        return tuple(parameter for layer, _ in self._on() for parameter in (layer.a, layer.b))
+
+    def forward(self, x: Tensor, y: Tensor) -> None:
+        """y += (x A^T) B^T."""
+        if self._on():
+            a, b = self._stacked(x.dtype)
+            y.addmm_(x @ a.T, b.T)
+
+    def backward(self, x: Tensor, dy: Tensor, dx: Tensor | None) -> tuple[Tensor, ...]:
+        """Gradients of the leaves; dx += (dy B) A where it is given."""
+        on = self._on()
+        if not on:
+            return ()
+        a, b = self._stacked(x.dtype)
+        dyb = dy @ b
+        da, db = dyb.T @ x, dy.T @ (x @ a.T)
+        if dx is not None:
+            dx.addmm_(dyb, a)
+        grads: list[Tensor] = []
+        row = 0
+        for layer, column in on:
+            r, out = layer.a.shape[0], layer.base.out_features
+            grads.append(da[row : row + r].to(layer.a.dtype))
+            grads.append(db[column : column + out, row : row + r].to(layer.b.dtype) * layer.scale)
+            row += r
+        return tuple(grads)
+
+    def _on(self) -> list[tuple[LoraLinear, int]]:
+        return [(layer, column) for layer, column in self._layers if layer.enabled]
+
+    def _stacked(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """A (sum of r, in) and the scaled blocks of B (sum of out, sum of r), in `dtype`."""
+        on = self._on()
+        now = (dtype, [layer.clock.ticks for layer, _ in on], [id(layer) for layer, _ in on])
+        if self._cast is None or self._cast_at != now:
+            with torch.no_grad():
+                a = torch.cat([layer.a for layer, _ in on]).to(dtype)
+                b = torch.zeros(self._out, len(a), dtype=dtype, device=a.device)
+                row = 0
+                for layer, column in on:
+                    r, out = layer.a.shape[0], layer.base.out_features
+                    b[column : column + out, row : row + r] = layer.b * layer.scale
+                    row += r
+            self._cast, self._cast_at = (a, b), now
+        return self._cast
+
+
+class _LoraFunction(Function):
+    """One layer on its own; x (..., in) -> (..., out)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, base: nn.Linear, update: LowRank, *leaves: Tensor) -> Tensor:
+        ctx.base, ctx.update = base, update
+        ctx.save_for_backward(x)
+        y = linear(x, base.weight, base.bias)
+        update.forward(x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1]))
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        dy = grads[0].reshape(-1, grads[0].shape[-1])
+        dx = dy @ ctx.base.weight if ctx.needs_input_grad[0] else None
+        leaves = ctx.update.backward(x.reshape(-1, x.shape[-1]), dy, dx)
+        return None if dx is None else dx.view(x.shape), None, None, *leaves
+
+
 class Lora:
     """LoRA on a model; see `rung.methods.method.Attached`."""
 
@@ -86,19 +173,27 @@ class Lora:
         self.model = model
         self.settings = settings
         self.layers: dict[str, LoraLinear] = {}
+        self._clock = Clock()
         generator = torch.Generator().manual_seed(settings.seed)
         model.requires_grad_(False)
         root = math.sqrt(settings.rank) if settings.rslora else settings.rank
-        for name, module in linear_layers(model, settings.targets).items():
-            layer = LoraLinear(module, settings.rank, settings.alpha / root, generator)
+        for name, module in linear_layers(model, settings.targets, settings.top_layers).items():
+            layer = LoraLinear(module, settings.rank, settings.alpha / root, generator, self._clock)
             self.layers[name] = layer
             replace(model, name, layer)
 
     def parameters(self) -> list[nn.Parameter]:
         return [parameter for layer in self.layers.values() for parameter in (layer.a, layer.b)]
 
+    def rates(self) -> list[float]:
+        """LoRA+ (Hayou et al. 2024, arXiv 2402.12354): B may learn faster than A."""
+        return [rate for _ in self.layers for rate in (1.0, self.settings.b_rate)]
+
+    def frozen_layers(self) -> int:
+        return min(layer_of(name) or 0 for name in self.layers)
+
     def updated(self) -> None:
-        """The forward pass reads A and B themselves."""
+        self._clock.ticks += 1
 
     def state(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self._named()}
@@ -109,6 +204,7 @@ class Lora:
         with torch.no_grad():
             for name, tensor in named.items():
                 tensor.copy_(state[name])
+        self.updated()
 
     @contextmanager
     def disabled(self) -> Iterator[None]:

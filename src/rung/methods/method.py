@@ -20,7 +20,9 @@ class MethodSettings:
     rank: int = 16
     alpha: float = 32.0
     rslora: bool = False
+    b_rate: float = 1.0  # LoRA+: learning rate of B over that of A
     targets: tuple[str, ...] = ()  # names of linear layers; all if empty
+    top_layers: int | None = None  # only so many of the last decoder layers; all if None
     seed: int = 0
 
 
@@ -29,6 +31,14 @@ class Attached(Protocol):
 
     def parameters(self) -> list[nn.Parameter]:
         """What the optimizer updates, in fp32 (or the model's dtype if wider), in a fixed order."""
+        ...
+
+    def rates(self) -> list[float]:
+        """For each of `parameters`, its share of the learning rate."""
+        ...
+
+    def frozen_layers(self) -> int:
+        """How many of the first decoder layers, with all below them, stay as the base's."""
         ...
 
     def updated(self) -> None:

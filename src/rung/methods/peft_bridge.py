@@ -22,12 +22,22 @@ from torch import Tensor, nn
 from rung.errors import AdapterError, UsageError
 from rung.methods.lora import Lora
 from rung.methods.method import MethodSettings
+from rung.methods.targets import layer_of, linear_layers
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 OURS = "rung.json"
 _PREFIX = "base_model.model."
-_READ = {"peft_type", "r", "lora_alpha", "use_rslora", "bias", "init_lora_weights", "target_modules"}
+_READ = {
+    "peft_type",
+    "r",
+    "lora_alpha",
+    "use_rslora",
+    "bias",
+    "init_lora_weights",
+    "target_modules",
+    "layers_to_transform",
+}
 _WITHOUT_EFFECT = {  # on what a finished adapter computes; any other key must be off
     "auto_mapping",
     "base_model_name_or_path",
@@ -49,7 +59,7 @@ def adapter_files(
     """The files of an adapter folder: name -> content. `about` goes into rung.json."""
     s = lora.settings
     alpha = s.alpha * math.sqrt(s.rank) if s.rslora else s.alpha
-    config = {
+    config: dict[str, Any] = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base_name,
@@ -63,6 +73,8 @@ def adapter_files(
         "init_lora_weights": True,
         "inference_mode": True,
     }
+    if s.top_layers is not None:
+        config["layers_to_transform"] = sorted({n for n in map(layer_of, lora.layers) if n is not None})
     tensors = {_PREFIX + name: tensor.cpu().contiguous() for name, tensor in lora.state().items()}
     return {
         CONFIG: json.dumps(config, indent=2).encode(),
@@ -86,6 +98,7 @@ def load_adapter(
         alpha=float(config["lora_alpha"]),
         rslora=bool(config.get("use_rslora")),
         targets=tuple(config["target_modules"]),
+        top_layers=_top_layers(folder, config.get("layers_to_transform"), model),
     )
     try:
         lora = Lora(model, settings)
@@ -97,6 +110,16 @@ def load_adapter(
         lora.detach()
         raise AdapterError(error.what, where=str(folder), fix="Is it an adapter for this base?") from error
     return lora
+
+
+def _top_layers(folder: Path, layers: object, model: nn.Module) -> int | None:
+    """How many of the last decoder layers an adapter is for; None for all."""
+    if not layers:
+        return None
+    last = max((n for n in map(layer_of, linear_layers(model)) if n is not None), default=-1)
+    wanted = isinstance(layers, list) and layers == list(range(last + 1 - len(layers), last + 1))
+    _require(folder, wanted, f"layers_to_transform {layers!r} are not the base's last layers")
+    return len(layers) if isinstance(layers, list) else None
 
 
 def _check_origin(folder: Path, base_fingerprint: str, template_fingerprint: str | None) -> None:

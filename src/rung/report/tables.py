@@ -170,6 +170,16 @@ def choices(view: View) -> Table:
     return Table(("rung", "choice", "chosen", "scores on dev"), tuple(rows))
 
 
+def mechanisms(view: View) -> Table:
+    """How each tuned rung was computed faster, or why a way was off."""
+    rows = [
+        (rung.name, numbers.one_line(one.name), "on" if one.on else "off", numbers.one_line(one.why))
+        for rung in view.rungs
+        for one in rung.result.mechanisms
+    ]
+    return Table(("rung", "mechanism", "was", "because"), tuple(rows))
+
+
 def settings(asked: Mapping[str, Any], applied: Mapping[str, Any]) -> Table:
     """Every setting as asked and as applied; what was not asked for is absent."""
     names: Iterable[str] = sorted({*asked, *applied})

@@ -1,64 +1,62 @@
-"""The loss of a pack: nats over its target tokens, summed. What all rows begin with is computed once."""
+"""The loss of a pack: nats over its target tokens, summed. What rows begin with alike is computed once.
+
+A pass runs over the prefix tree of the rows (`rung.bases.tree`). A target is a pair (place, token): the
+hidden state at the place predicts the token. A pair that n rows have is computed once with weight n; a place
+whose rows go on differently has a target for each way they go on.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rung.bases import attention, head, shared
-from rung.data.pack import pack
+from rung.bases import body, head
+from rung.bases.tree import Tree, build
+from rung.data.pack import group
 from rung.records import Rendered
+from rung.train.trunk import Trunk
 
 
-def shared_prefix(model: PreTrainedModel, rows: Sequence[Rendered]) -> int:
-    """Tokens all `rows` begin with and that are computed once; targets are never among them."""
-    window = getattr(model.config.get_text_config(), "sliding_window", None)
-    if window is not None and max(len(row.ids) for row in rows) > window:
-        return 0
-    first_places = [row.prompt_length - 1 if any(row.mask) else len(row.ids) - 1 for row in rows]
-    return shared.shared_length([row.ids for row in rows], min(first_places))
+def hidden_states(
+    model: PreTrainedModel, tree: Tree, places: Tensor, below: Tensor | None = None, first: int = 0
+) -> Tensor:
+    """Last hidden states (N, d) at `places` (N,) of the pass over `tree`; places may repeat.
+
+    `below` (1, T, d) is what decoder layer `first` reads, where that is known.
+    """
+    ids, positions = (torch.tensor([x], device=model.device) for x in (tree.ids, tree.positions))
+    inputs = ids if below is None else below
+    return body.hidden_states(model, inputs, positions, tree, places, first)
 
 
-def hidden_states(model: PreTrainedModel, rows: Sequence[Rendered], prefix: int = 0) -> Tensor:
-    """Last hidden states (T, d): of the first `prefix` tokens, once, then of the rest of every row."""
-    device = model.device
-    tails = [len(row.ids) - prefix for row in rows]
-    ids = [*rows[0].ids[:prefix], *chain.from_iterable(row.ids[prefix:] for row in rows)]
-    layout: attention.Layout
-    if prefix:
-        layout, places = shared.Shared(prefix, tails), shared.positions(prefix, tails, device)
-    else:
-        layout, places = attention.Packed(tails), attention.positions(tails, device=device)
-    out = model.base_model(
-        input_ids=torch.tensor([ids], device=device), position_ids=places, use_cache=False, layout=layout
-    )
-    hidden: Tensor = out.last_hidden_state[0]
-    return hidden
+def targets(tree: Tree, rows: Sequence[Rendered]) -> Counter[tuple[int, int]]:
+    """How many rows have each target: (place one before it, token) -> count. A first token is none."""
+    found: Counter[tuple[int, int]] = Counter()
+    for number, row in enumerate(rows):
+        places = tree.places(number)
+        found.update(
+            (places[at - 1], row.ids[at]) for at, learned in enumerate(row.mask) if learned and at > 0
+        )
+    return found
 
 
-def target_places(rows: Sequence[Rendered], prefix: int = 0) -> tuple[list[int], list[int]]:
-    """Where in `hidden_states` each target token is predicted (one position before it), and the token."""
-    places, tokens, start = [], [], 0
-    for row in rows:
-        for at, learned in enumerate(row.mask):
-            if learned and at > 0:
-                places.append(start + at - 1)
-                tokens.append(row.ids[at])
-        start += len(row.ids) - prefix
-    return places, tokens
+def pack_loss(model: PreTrainedModel, rows: Sequence[Rendered], trunk: Trunk | None = None) -> Tensor:
+    """Summed cross-entropy in nats over the target tokens of `rows`, with gradient: a scalar.
 
-
-def pack_loss(model: PreTrainedModel, rows: Sequence[Rendered]) -> Tensor:
-    """Summed cross-entropy in nats over the target tokens of `rows`, with gradient: a scalar."""
-    prefix = shared_prefix(model, rows)
-    places, tokens = target_places(rows, prefix)
-    hidden = hidden_states(model, rows, prefix)
-    at, targets = (torch.tensor(x, dtype=torch.long, device=hidden.device) for x in (places, tokens))
-    return head.loss_sum(model, hidden[at], targets)
+    `trunk` holds what frozen first layers put out for these rows.
+    """
+    ids = [row.ids for row in rows]
+    tree = build(ids)
+    found = targets(tree, rows)
+    pairs = torch.tensor(list(found), dtype=torch.long, device=model.device).view(-1, 2)
+    weights = torch.tensor(list(found.values()), dtype=torch.float32, device=model.device)
+    below = trunk.states(tree, ids) if trunk else None
+    hidden = hidden_states(model, tree, pairs[:, 0], below, trunk.layers if trunk else 0)
+    return head.loss_sum(model, hidden, pairs[:, 1], weights)
 
 
 def count_targets(rows: Sequence[Rendered]) -> int:
@@ -67,10 +65,12 @@ def count_targets(rows: Sequence[Rendered]) -> int:
 
 
 @torch.inference_mode()
-def mean_loss(model: PreTrainedModel, rows: Sequence[Rendered], pack_tokens: int = 2048) -> float:
+def mean_loss(
+    model: PreTrainedModel, rows: Sequence[Rendered], pack_tokens: int = 2048, trunk: Trunk | None = None
+) -> float:
     """Nats per target token over `rows`, each token weighing the same."""
-    lengths = [len(row.ids) for row in rows]
+    ids = [row.ids for row in rows]
     total = 0.0
-    for indices in pack(lengths, range(len(rows)), pack_tokens):
-        total += float(pack_loss(model, [rows[index] for index in indices]))
+    for indices in group([len(one) for one in ids], ids, range(len(rows)), pack_tokens):
+        total += float(pack_loss(model, [rows[index] for index in indices], trunk))
     return total / count_targets(rows)

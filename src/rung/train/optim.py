@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,36 @@ from rung.errors import UsageError
 _FIX = "Lower --learning-rate; if that does not help, try --precision fp32"
 
 
-def adamw(parameters: Sequence[nn.Parameter], weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019), fused; the learning rate is set anew before every step."""
-    return torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.999), weight_decay=weight_decay, fused=True)
+def flatten(parameters: Sequence[nn.Parameter], rates: Sequence[float]) -> dict[float, nn.Parameter]:
+    """Move parameters into one vector for each rate, and their gradients too: rate -> vector.
+
+    The parameters stay what they are, as views. A step then reads a few long vectors instead of hundreds of
+    small tensors. Gradients are to be zeroed, never dropped.
+    """
+    vectors = {}
+    for rate in dict.fromkeys(rates):
+        group = [p for p, its in zip(parameters, rates, strict=True) if its == rate]
+        vector = nn.Parameter(torch.cat([p.detach().flatten() for p in group]))
+        vector.grad = torch.zeros_like(vector)
+        at = 0
+        for p in group:
+            part = slice(at, at + p.numel())
+            p.data, p.grad = vector.detach()[part].view(p.shape), vector.grad[part].view(p.shape)
+            at += p.numel()
+        vectors[rate] = vector
+    return vectors
+
+
+def adamw(vectors: Mapping[float, nn.Parameter], weight_decay: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019), fused, on the vectors of `flatten`; see `set_learning_rate`."""
+    groups = [{"params": [vector], "rate": rate} for rate, vector in vectors.items()]
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.999), weight_decay=weight_decay, fused=True)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Give every group its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = value * group["rate"]
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:

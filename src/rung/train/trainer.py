@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from torch import Tensor
@@ -20,10 +22,12 @@ from transformers import PreTrainedModel
 from rung import storage
 from rung.data.pack import Step, plan
 from rung.methods.method import Attached
-from rung.records import CurvePoint, Rendered
-from rung.train import optim
+from rung.records import CurvePoint, Mechanism, Rendered
+from rung.train import optim, trunk
 from rung.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from rung.train.loss import count_targets, mean_loss, pack_loss
+from rung.train.mechanisms import mechanisms
+from rung.train.trunk import Trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Outcome:
     seconds: float
     curve: tuple[CurvePoint, ...]
     notes: tuple[str, ...] = ()
+    mechanisms: tuple[Mechanism, ...] = ()
 
 
 class Listener(Protocol):
@@ -87,28 +92,35 @@ class Trainer:
         self.settings = settings
         self.folder = folder
         self.listener = listener
-        lengths = [len(row.ids) for row in rows]
         self.plan = plan(
-            lengths,
+            [len(row.ids) for row in rows],
+            [row.ids for row in rows],
             seed=settings.seed,
             epochs=settings.epochs,
             step_tokens=settings.step_tokens,
             pack_tokens=settings.pack_tokens,
         )
-        self.parameters = attached.parameters()
-        self.optimizer = optim.adamw(self.parameters, settings.weight_decay)
+        vectors = optim.flatten(attached.parameters(), attached.rates())
+        self.parameters = list(vectors.values())
+        self.optimizer = optim.adamw(vectors, settings.weight_decay)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self.notes: list[str] = []
+        self.trunk: Trunk | None = None
+        self.mechanisms: tuple[Mechanism, ...] = ()
         self._last_loss = 0.0
         self._look_at = _spread(len(self.plan), settings.evaluations)
 
     def run(self) -> Outcome:
         """Train to the end of the plan, or to the time limit. Raises `UsageError` on a non-finite step."""
         self._resume()
+        start, before = time.monotonic(), self.progress.seconds
+        with self._cached_trunk():
+            return self._run(start, before)
+
+    def _run(self, start: float, before: float) -> Outcome:
         if not self.progress.curve:
             self._look()  # the base itself: if training only hurts, it stays the best
-        start, before = time.monotonic(), self.progress.seconds
         saved = start
         pause = self.settings.checkpoint_seconds
         for step in self.plan[self.progress.step :]:
@@ -142,16 +154,15 @@ class Trainer:
         targets = count_targets([self.rows[row] for row in step.rows])
         total = 0.0
         for indices in step.packs:
-            loss = pack_loss(self.model, [self.rows[index] for index in indices])
+            loss = pack_loss(self.model, [self.rows[index] for index in indices], self.trunk)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         optim.scale_gradients(self.parameters, targets)
         norm = optim.clip(self.parameters, settings.max_grad_norm)
         optim.require_finite(total, norm, self.parameters, progress.step + 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(progress.step)
+        optim.set_learning_rate(self.optimizer, self._learning_rate(progress.step))
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=False)
         self.attached.updated()
         progress.step += 1
         progress.tokens += sum(len(self.rows[row].ids) for row in step.rows)
@@ -163,7 +174,7 @@ class Trainer:
     def _look(self) -> None:
         """Measure dev loss, keep the state if it is the best so far."""
         progress = self.progress
-        dev_loss = mean_loss(self.model, self.dev)
+        dev_loss = mean_loss(self.model, self.dev, trunk=self.trunk)
         optim.require_finite_dev(dev_loss, progress.step)
         loss, targets = progress.loss_since, progress.targets_since
         progress.loss_since, progress.targets_since = 0.0, 0
@@ -180,6 +191,25 @@ class Trainer:
         if progress.best_loss is None or dev_loss < progress.best_loss:
             progress.best_loss, progress.best_step = dev_loss, progress.step
             self.best = self.attached.state()
+
+    @contextmanager
+    def _cached_trunk(self) -> Iterator[None]:
+        """Keeps what frozen first layers put out, where there are any; notes which mechanisms are on."""
+        layers = self.attached.frozen_layers()
+        used = {row for step in self.plan for row in step.rows}
+        rows = [self.rows[row].ids for row in sorted(used)] + [row.ids for row in self.dev]
+        with ExitStack() as stack:
+            folder = self.folder
+            if folder is None:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="rung-")))
+            why = trunk.why_not(self.model, layers, rows, folder)
+            if why is None:
+                self.trunk = Trunk(self.model, layers, rows, folder)
+                stack.callback(setattr, self, "trunk", None)
+            told = why or f"the first {layers} layers were computed once for every token"
+            about = Mechanism("cached trunk", why is None, told)
+            self.mechanisms = mechanisms(self.model, self.rows, self.plan, about)
+            yield
 
     def _learning_rate(self, step: int) -> float:
         return optim.learning_rate(step, len(self.plan), self.settings.learning_rate, self.settings.warmup)
@@ -234,6 +264,7 @@ class Trainer:
             seconds=progress.seconds,
             curve=tuple(progress.curve),
             notes=tuple(self.notes),
+            mechanisms=self.mechanisms,
         )
 
 

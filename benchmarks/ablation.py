@@ -1,0 +1,44 @@
+"""What each mechanism brings: our LoRA run of table 1 with one mechanism off at a time (`ours.MECHANISMS`).
+
+Shared prefixes are taken off on rows that share one, those of table 5.
+"""
+
+from __future__ import annotations
+
+import gates
+import work
+from common import alternate, machine, options, rung, summary, training, write
+from ours import MECHANISMS
+from table_05_prefix import SHARING
+
+
+def main() -> None:
+    o = options(rows=96)
+    model, data, shared = work.model_folder(), work.build("broad"), work.build("snips")
+    gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=6))
+    facts = machine()
+    s = training(model, data, o.rows)
+    runners = [rung("rung", s)]
+    runners += [rung(f"rung without {name}", s, without=[name]) for name in MECHANISMS if name != SHARING]
+    if SHARING in MECHANISMS:
+        few = training(model, shared, min(o.rows, 32))
+        runners += [
+            rung("rung, rows of table 5", few),
+            rung(f"rung without {SHARING}, rows of table 5", few, without=[SHARING]),
+        ]
+    runs = alternate(runners, o.repeats)
+    write(
+        "ablation",
+        "Our LoRA run with one mechanism off at a time, bf16",
+        "real tokens/s",
+        facts=facts,
+        gate=gate,
+        work=work.about(data, o.rows),
+        found=summary(runs),
+        runs=runs,
+        targets=[],
+    )
+
+
+if __name__ == "__main__":
+    main()

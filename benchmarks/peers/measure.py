@@ -1,0 +1,86 @@
+"""Time and memory of one run, alike for every runner; standard library and torch only.
+
+Every runner reads a settings file and prints one line of JSON, made by `report`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def settings() -> dict[str, Any]:
+    """The settings file named on the command line."""
+    loaded: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
+    return loaded
+
+
+def read_rows(path: str, first: int = 0, count: int | None = None) -> list[dict[str, Any]]:
+    """Rows of a workload, `count` of them from `first` on."""
+    lines = Path(path).read_text().splitlines()
+    return [json.loads(line) for line in lines[first : None if count is None else first + count]]
+
+
+def training_rows(s: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows that are measured, and the rows after them for the warm-up step."""
+    return read_rows(s["data"], 0, s["rows"]), read_rows(s["data"], s["rows"], s["warmup_rows"])
+
+
+def age() -> float:
+    """Seconds since this process began, imports included."""
+    began = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began / os.sysconf("SC_CLK_TCK")
+
+
+class Memory:
+    """Peak resident memory above what was resident when this was made (with the weights loaded), in bytes."""
+
+    def __init__(self, weights: Any = ()) -> None:
+        """`weights` are read once, so that memory-mapped ones are resident."""
+        for weight in weights:
+            weight.detach().view(-1)[::512].sum()
+        gc.collect()
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        _CLEAR.write_text("5")  # sets the peak back to what is resident now
+        self.start = _status("VmRSS")
+
+    def above(self) -> int:
+        return _status("VmHWM") - self.start
+
+
+def _status(name: str) -> int:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
+    return 1024 * int(line.split()[1])
+
+
+def report(
+    s: dict[str, Any],
+    *,
+    unit: str,
+    count: float,
+    seconds: float,
+    memory: Memory,
+    packages: tuple[str, ...],
+    **more: Any,
+) -> None:
+    """Print the result: `count` items of `unit` in `seconds`, and whatever else is to be kept."""
+    result = {
+        "unit": unit,
+        "count": count,
+        "seconds": seconds,
+        "peak_rss_above_weights": memory.above(),
+        "versions": {name: version(name) for name in packages},
+        "settings": {key: value for key, value in s.items() if key not in ("model", "data")},
+        **more,
+    }
+    sys.stdout.flush()
+    print("\n" + json.dumps(result), flush=True)

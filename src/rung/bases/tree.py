@@ -1,0 +1,140 @@
+"""Rows that begin alike as a prefix tree: what several rows share is computed once, forward and backward.
+
+A **node** is a run of tokens that stands once in the pass; the rows through it have the same tokens up to its
+end. Nodes lie in one row of T tokens in breadth-first order, so the children of a node are neighbours and
+their attention to what stands above them is one product (`rung.bases.blocks`). Sharing nests, whole rows may
+be the same, and a row may end where another goes on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from rung.bases.attention import causal_mask
+from rung.bases.blocks import Blocks, pieces
+
+SHORTEST = 8  # tokens; a shorter common run costs about as much as it saves
+
+
+def common_length(rows: Sequence[Sequence[int]]) -> int:
+    """Tokens that all `rows` begin with."""
+    first, last = min(map(tuple, rows)), max(map(tuple, rows))  # in this order these two differ the earliest
+    return _agree(first, last)
+
+
+def shared_length(rows: Sequence[Sequence[int]], limit: int, shortest: int = SHORTEST) -> int:
+    """Tokens that all `rows` begin with, at most `limit`; 0 where fewer than `shortest`, or one row alone."""
+    if len(rows) < 2:
+        return 0
+    length = min(common_length(rows), limit)
+    return length if length >= shortest else 0
+
+
+def _agree(first: Sequence[int], last: Sequence[int]) -> int:
+    shorter = min(len(first), len(last))
+    if first[:shorter] == last[:shorter]:
+        return shorter
+    return next(i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A run of tokens: it follows node `parent` (-1: none) and has `length` tokens from place `start` on."""
+
+    parent: int
+    start: int
+    length: int
+    depth: int  # position of its first token
+    rows: tuple[int, ...]  # those that pass through it
+
+
+class Tree:
+    """Layout of a pass over the prefix tree of `rows` of token ids; see `rung.bases.attention.Layout`.
+
+    `ids` and `positions` are the tokens of the pass and their positions; the token of row r at i stands at
+    ``places(r)[i]``.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]], nodes: Sequence[Node]) -> None:
+        self.nodes = list(nodes)
+        self.ids = list(chain.from_iterable(rows[n.rows[0]][n.depth : n.depth + n.length] for n in nodes))
+        self.positions = list(chain.from_iterable(range(n.depth, n.depth + n.length) for n in nodes))
+        self._paths: list[list[Node]] = [[] for _ in rows]
+        for node in nodes:
+            for row in node.rows:
+                self._paths[row].append(node)
+        self.longest = max(map(len, rows))
+        self._blocks = Blocks([node.length for node in nodes], [node.parent for node in nodes])
+
+    def places(self, row: int) -> list[int]:
+        """Place in the pass of every token of a row."""
+        return [place for node in self._paths[row] for place in range(node.start, node.start + node.length)]
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
+        if window is not None and self.longest > window:
+            return self._windowed(q, k, v, scale, window)
+        return self._blocks.attend(q, k, v, scale)
+
+    def _windowed(self, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tensor:
+        """Row by row with a mask; of a shared token, the first row's is kept."""
+        outs = []
+        back = [-1] * len(self.ids)
+        at = 0
+        for row in range(len(self._paths)):
+            places = self.places(row)
+            index = torch.tensor(places, device=q.device)
+            a, b, c = (x.index_select(2, index) for x in (q, k, v))
+            mask = causal_mask(len(places), 0, window, q.device)
+            outs.append(scaled_dot_product_attention(a, b, c, attn_mask=mask, scale=scale, enable_gqa=True))
+            for i, place in enumerate(places):
+                if back[place] < 0:
+                    back[place] = at + i
+            at += len(places)
+        return torch.cat(outs, 2).index_select(2, torch.tensor(back, device=q.device))
+
+
+def build(rows: Sequence[Sequence[int]], shortest: int = SHORTEST) -> Tree:
+    """The tree of `rows`, none empty: cut where they part, if what they share is at least `shortest` tokens.
+
+    Rows that are the same to the end share it whatever its length. Long runs are chains of nodes of at most
+    `rung.bases.blocks.LONGEST` tokens.
+    """
+    ids = [tuple(row) for row in rows]
+    nodes: list[Node] = []
+    place = 0
+    everyone = sorted(range(len(ids)), key=ids.__getitem__)
+    waiting = deque((-1, 0, end, group) for end, group in _runs(ids, everyone, 0, shortest))
+    while waiting:
+        parent, depth, end, group = waiting.popleft()
+        length = pieces(end - depth)[0]
+        nodes.append(Node(parent, place, length, depth, tuple(group)))
+        place += length
+        here, depth = len(nodes) - 1, depth + length
+        rest = [(end, group)] if depth < end else _runs(ids, group, depth, shortest)
+        waiting.extend((here, depth, stop, members) for stop, members in rest)
+    return Tree(ids, nodes)
+
+
+def _runs(
+    ids: Sequence[tuple[int, ...]], group: Sequence[int], start: int, shortest: int
+) -> Iterator[tuple[int, list[int]]]:
+    """How the sorted rows `group`, the same up to `start`, go on: ends of runs and the rows through them."""
+
+    def split(group: list[int]) -> Iterator[tuple[int, list[int]]]:
+        end = _agree(ids[group[0]], ids[group[-1]])
+        if end - start >= shortest or end == len(ids[group[-1]]):
+            yield end, group
+            return
+        for _, same in groupby(group, key=lambda row: ids[row][end : end + 1]):
+            yield from split(list(same))
+
+    group = [row for row in group if len(ids[row]) > start]
+    if group:
+        yield from split(group)

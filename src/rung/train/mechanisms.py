@@ -1,0 +1,62 @@
+"""Which ways of computing the same faster a training run uses, and why one is off: for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from rung.bases import body, head
+from rung.data.pack import Step, computed
+from rung.records import Mechanism, Rendered
+
+_SOME = 64  # packs that are looked at
+
+
+def mechanisms(
+    model: PreTrainedModel, rows: Sequence[Rendered], plan: Sequence[Step], trunk: Mechanism
+) -> tuple[Mechanism, ...]:
+    """What was on or off in training `model` on `rows` as `plan` says; `trunk` is told by the trainer."""
+    return (
+        _layers(model),
+        _head(model, rows),
+        _beginnings(rows, plan),
+        trunk,
+        _products(model),
+    )
+
+
+def _layers(model: PreTrainedModel) -> Mechanism:
+    why = body.why_not(model)
+    gain = "layers that read the same input are one product; little is kept for the backward pass"
+    return Mechanism("fused layers", why is None, why or gain)
+
+
+def _head(model: PreTrainedModel, rows: Sequence[Rendered]) -> Mechanism:
+    targets, tokens = sum(row.targets for row in rows), sum(len(row.ids) for row in rows)
+    if not head.is_plain(model):
+        return Mechanism("fused head", False, "the model scales or caps its logits; its own head is used")
+    return Mechanism("fused head", True, f"on the target tokens alone, {targets / max(1, tokens):.0%} of all")
+
+
+def _beginnings(rows: Sequence[Rendered], plan: Sequence[Step]) -> Mechanism:
+    name = "shared beginnings"
+    ids = [row.ids for row in rows]
+    packs = [pack for step in plan for pack in step.packs][:_SOME]
+    whole = sum(len(ids[row]) for pack in packs for row in pack)
+    done = sum(computed(ids, pack) for pack in packs)
+    if done == whole:
+        return Mechanism(name, False, "rows of a pass have no beginning in common")
+    return Mechanism(name, True, f"{1 - done / whole:.0%} of the tokens had been computed for another row")
+
+
+def _products(model: PreTrainedModel) -> Mechanism:
+    name = "fp32 products by oneDNN"
+    if model.dtype != torch.float32 or model.device.type != "cpu":
+        return Mechanism(name, False, "they matter for fp32 on a CPU alone")
+    backend: Any = torch.backends.mkldnn
+    on = backend.matmul.fp32_precision == "bf16"
+    why = "they are as exact here as the default ones, and mostly faster"
+    return Mechanism(name, on, why if on else "they are less exact here than the default ones")

@@ -1,0 +1,125 @@
+"""Several linear layers as one product: the same numbers and gradients as one by one, frozen or trained."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from rung.bases.projection import Projection
+from rung.methods.lora import LoraLinear
+from tiny_model import shake
+
+SIZES = (5, 3, 4)
+
+
+def layers(bias: bool = False, trained: bool = False) -> list[nn.Linear]:
+    draw = torch.Generator().manual_seed(0)
+    made = [nn.Linear(6, size, bias=bias).double().requires_grad_(trained) for size in SIZES]
+    with torch.no_grad():
+        for parameter in (p for one in made for p in one.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=draw))
+    return made
+
+
+def adapted(linears: list[nn.Linear], which: tuple[int, ...]) -> list[nn.Module]:
+    draw = torch.Generator().manual_seed(1)
+    modules = [LoraLinear(one, 2 + i, 0.7, draw) if i in which else one for i, one in enumerate(linears)]
+    shake([module.b for module in modules if isinstance(module, LoraLinear)], size=0.5)
+    return modules
+
+
+def tensors() -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(2)
+    x, dy = (torch.randn(7, n, generator=draw, dtype=torch.float64) for n in (6, sum(SIZES)))
+    return x, dy
+
+
+def by_autograd(modules: list[nn.Module], leaves: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The output, then the gradients of x and of the leaves, one layer at a time."""
+    x, dy = tensors()
+    x.requires_grad_()
+    outs = []
+    for module in modules:
+        if isinstance(module, LoraLinear) and module.enabled:
+            update = linear(linear(x, module.a), module.b) * module.scale
+            outs.append(linear(x, module.base.weight, module.base.bias) + update)
+        else:
+            base = module.base if isinstance(module, LoraLinear) else module
+            assert isinstance(base, nn.Linear)
+            outs.append(linear(x, base.weight, base.bias))
+    y = torch.cat(outs, 1)
+    if not y.requires_grad:
+        return (y,)
+    return y.detach(), *torch.autograd.grad((y * dy).sum(), [x, *leaves])
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("which", [(), (0, 1, 2), (0, 2), (1,)])
+@pytest.mark.parametrize("trained", [False, True])
+def test_equals_one_layer_at_a_time(bias: bool, which: tuple[int, ...], trained: bool) -> None:
+    modules = adapted(layers(bias, trained), which)
+    projection = Projection(modules)
+    x, dy = tensors()
+    leaves = projection.leaves
+    assert len(leaves) == 2 * len(which) + trained * (1 + bias) * 3
+    wanted_y, wanted_dx, *wanted = by_autograd(modules, leaves)
+    with torch.no_grad():
+        y = projection.forward(x)
+        dx, grads = projection.backward(x, dy, True)
+    assert torch.allclose(y, wanted_y, rtol=1e-12)
+    assert dx is not None
+    assert torch.allclose(dx, wanted_dx, rtol=1e-12)
+    for mine, other in zip(grads, wanted, strict=True):
+        assert torch.allclose(mine, other, rtol=1e-12)
+
+
+def test_an_input_that_wants_no_gradient_gets_none() -> None:
+    x, dy = tensors()
+    dx, grads = Projection(adapted(layers(), (0,))).backward(x, dy, False)
+    assert dx is None
+    assert len(grads) == 2
+
+
+def test_frozen_weights_come_to_lie_side_by_side_and_stay_what_they_are() -> None:
+    linears = layers()
+    before = [one.weight.clone() for one in linears]
+    projection = Projection(linears)
+    assert len({one.weight.untyped_storage().data_ptr() for one in linears}) == 1
+    assert all(torch.equal(one.weight, kept) for one, kept in zip(linears, before, strict=True))
+    x, _ = tensors()
+    with torch.no_grad():
+        linears[1].weight.mul_(2)  # as merging does
+        assert torch.allclose(projection.forward(x)[:, 5:8], linear(x, before[1] * 2))
+
+
+def test_weights_that_point_elsewhere_later_are_read_there() -> None:
+    linears = layers()
+    projection = Projection(linears)
+    x, _ = tensors()
+    linears[2].weight.data = torch.ones_like(linears[2].weight)
+    with torch.no_grad():
+        assert torch.allclose(projection.forward(x)[:, 8:], x.sum(1, keepdim=True).expand(-1, 4))
+
+
+def test_an_update_that_is_off_adds_nothing() -> None:
+    modules = adapted(layers(), (0, 1))
+    projection = Projection(modules)
+    x, dy = tensors()
+    lora = modules[0]
+    assert isinstance(lora, LoraLinear)
+    lora.enabled = False
+    assert len(projection.leaves) == 2
+    wanted_y, wanted_dx, *_ = by_autograd(modules, projection.leaves)
+    with torch.no_grad():
+        assert torch.allclose(projection.forward(x), wanted_y, rtol=1e-12)
+        dx, grads = projection.backward(x, dy, True)
+    assert dx is not None
+    assert torch.allclose(dx, wanted_dx, rtol=1e-12)
+    assert len(grads) == 2
+
+
+def test_what_is_no_linear_layer_is_refused() -> None:
+    with pytest.raises(TypeError, match="Embedding"):
+        Projection([nn.Linear(6, 5), nn.Embedding(6, 5)])

@@ -1,0 +1,65 @@
+"""What a training run tells about how it was computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import GemmaConfig, GemmaForCausalLM
+
+from rung.data.pack import Step
+from rung.records import Mechanism, Rendered
+from rung.train.mechanisms import mechanisms
+from tiny_model import tiny_model
+
+TRUNK = Mechanism("cached trunk", on=False, why="told by the trainer")
+HEADER = tuple(range(20, 30))
+ALIKE = [Rendered(str(i), (*HEADER, i, i + 1), (False,) * 11 + (True,)) for i in range(3, 7)]
+APART = [Rendered(str(i), (i, i + 1, i + 2, i + 3), (False, False, True, True)) for i in range(3, 90, 9)]
+
+
+def told(model: object, rows: list[Rendered]) -> dict[str, Mechanism]:
+    plan = [Step(0, (tuple(range(len(rows))),))]
+    return {one.name: one for one in mechanisms(model, rows, plan, TRUNK)}  # type: ignore[arg-type]
+
+
+def test_rows_that_begin_alike() -> None:
+    found = told(tiny_model(), ALIKE)
+    assert found["shared beginnings"] == Mechanism(
+        "shared beginnings", on=True, why="62% of the tokens had been computed for another row"
+    )
+    assert found["fused layers"].on
+    assert found["fused head"].why == "on the target tokens alone, 8% of all"
+    assert found["cached trunk"] is TRUNK
+
+
+def test_rows_that_do_not() -> None:
+    found = told(tiny_model(), APART)["shared beginnings"]
+    assert not found.on
+    assert "no beginning in common" in found.why
+
+
+def test_a_model_with_layers_and_a_head_of_its_own() -> None:
+    shape = {"vocab_size": 99, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+    model = GemmaForCausalLM(GemmaConfig(**shape, num_attention_heads=4, num_key_value_heads=2, head_dim=8))
+    found = told(model, APART)
+    assert not found["fused layers"].on
+    assert "GemmaModel" in found["fused layers"].why
+
+
+@pytest.mark.parametrize(("precision", "on"), [("bf16", True), ("none", False)])
+def test_fp32_products(precision: str, on: bool) -> None:
+    switch: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = switch.fp32_precision
+    try:
+        switch.fp32_precision = precision
+        assert told(tiny_model(), APART)["fp32 products by oneDNN"].on is on
+    finally:
+        switch.fp32_precision = before
+
+
+def test_fp32_products_do_not_matter_in_bf16() -> None:
+    found = told(tiny_model(dtype=torch.bfloat16), APART)["fp32 products by oneDNN"]
+    assert not found.on
+    assert "fp32" in found.why
