@@ -13,7 +13,7 @@ from table_05_prefix import SHARING
 
 
 def main() -> None:
-    o = options(rows=96)
+    o = options(rows=32)
     model, data, shared = work.model_folder(), work.build("broad"), work.build("snips")
     gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=6))
     facts = machine()

@@ -28,12 +28,12 @@ from common import (
 
 
 def main() -> None:
-    o = options(rows=96)
+    o = options(rows=64)
     model, data = work.model_folder(), work.build("broad")
     gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=6))
     facts = machine()
     s = training(model, data, o.rows)
-    few = min(o.rows, STEP_ROWS)  # TRL, the slowest, takes one step: its rate needs no more
+    few = min(o.rows, STEP_ROWS // 2)  # TRL, the slowest, takes one step: its rate needs no more
     runs = alternate(
         [
             rung("rung", s),

@@ -4,7 +4,7 @@
 
 With z = W h, m = max z, e = exp(z - m), s = sum e, and a row that counts c times:
 
-    loss = c (log s + m - z[y])     dh = c (e W / s - W[y])     dW = e^T (c h / s) - c h at row y
+    loss = c (log s + m - z[y])     dh = c/s (e - s onehot(y)) W     dW = (e - s onehot(y))^T (c/s h)
 
 The head costs as much as the whole body on a CPU when every row goes through it, so only target rows do, in
 chunks, with one exponential, and the gradients are formed in the forward pass: no logits are kept, and
@@ -80,20 +80,21 @@ class _LinearCrossEntropy(Function):
         grad_weight = torch.zeros_like(weight, dtype=wide) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
-            h, y = hidden[rows], targets[rows]
+            h, y = hidden[rows], targets[rows, None]
             z = h @ weight.T
-            own = z.gather(1, y[:, None])
+            own = z.gather(1, y)
             most = z.amax(1, keepdim=True)
             e = z.sub_(most).exp_()
             sums = e.sum(1, keepdim=True, dtype=wide)
             count = torch.ones_like(sums) if weights is None else weights[rows, None].to(wide)
             total += ((sums.log() + most - own) * count).sum()
+            if grad_hidden is None and grad_weight is None:
+                continue
+            e.scatter_(1, y, (e.gather(1, y) - sums).to(e.dtype))
             if grad_hidden is not None:
-                grad = (e @ weight).mul_((count / sums).to(h.dtype))
-                grad_hidden[rows] = grad.sub_(weight[y] * count.to(h.dtype))
+                grad_hidden[rows] = (e @ weight) * (count / sums)
             if grad_weight is not None:
                 grad_weight += e.T @ (h * (count / sums)).to(h.dtype)
-                grad_weight.index_add_(0, y, h * -count)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return total
