@@ -15,7 +15,7 @@ from table_05_prefix import SHARING
 def main() -> None:
     o = options(rows=32)
     model, data, shared = work.model_folder(), work.build("broad"), work.build("snips")
-    gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=6))
+    gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=2))
     facts = machine()
     s = training(model, data, o.rows)
     runners = [rung("rung", s)]

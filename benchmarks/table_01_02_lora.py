@@ -30,16 +30,15 @@ from common import (
 def main() -> None:
     o = options(rows=64)
     model, data = work.model_folder(), work.build("broad")
-    gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=6))
+    gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=4))
     facts = machine()
     s = training(model, data, o.rows)
-    few = min(o.rows, STEP_ROWS // 2)  # TRL, the slowest, takes one step: its rate needs no more
+    few = min(o.rows, STEP_ROWS // 4)  # TRL, the slowest, takes one step: its rate needs no more
     runs = alternate(
         [
             rung("rung", s),
             hf("HF Trainer + PEFT, tuned", s),
             litgpt("LitGPT, tuned", s),
-            litgpt("LitGPT, tuned, batches of 8", s, batch=8),
             trl("TRL, tuned", s, tuned=True, rows=few, steps=1),
             trl("TRL, defaults", s, tuned=False, rows=few, steps=1),
         ],

@@ -19,7 +19,6 @@ from common import (
     rung,
     summary,
     training,
-    trl,
     write,
 )
 
@@ -45,8 +44,6 @@ def main() -> None:
             rung("rung", s, train={"pack_tokens": work.MICRO_BATCH * work.EACH}),
             hf("HF Trainer + PEFT, tuned", s),
             litgpt("LitGPT, tuned", s),
-            trl("TRL, tuned", s, tuned=True),
-            trl("TRL, defaults", s, tuned=False),
         ],
         o.repeats,
     )

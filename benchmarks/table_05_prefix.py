@@ -13,7 +13,7 @@ SHARING = "shared prefixes"
 def main() -> None:
     o = options(rows=32)
     model, data = work.model_folder(), work.build("snips")
-    gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=6))
+    gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=2))
     facts = machine()
     s = training(model, data, o.rows)
     runners = [

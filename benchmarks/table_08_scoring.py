@@ -8,7 +8,7 @@ import gates
 import work
 from common import BASE, Runner, Target, alternate, fastest, machine, options, ratio, rung, summary, write
 
-BATCHES = (8, 32)
+BATCHES = (8,)
 GATE_ROWS = 16
 
 

@@ -1,5 +1,4 @@
-"""Table 9: greedy generation, 64 prompts. The gate compares the tokens written in fp32.
-"""
+"""Table 9: greedy generation, 64 prompts. The gate compares the tokens written in fp32."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ from typing import Any
 
 import gates
 import work
-from common import BASE, Runner, Target, alternate, machine, options, ratio, rung, summary, write
+from common import BASE, Runner, Target, alternate, fastest, machine, options, ratio, rung, summary, write
 
 BATCHES = (16, 64)
 NEW_TOKENS = 64

@@ -70,6 +70,12 @@ def test_parameters_are_wide_and_in_a_fixed_order(method: Method, model: PreTrai
     assert len({id(p) for p in first}) == len(first)
 
 
+def test_every_parameter_has_its_share_of_the_learning_rate(method: Method, model: PreTrainedModel) -> None:
+    attached = method.attach(model, SETTINGS)
+    assert attached.rates() == [1.0] * len(attached.parameters())
+    assert attached.frozen_layers() == 0
+
+
 def test_training_changes_the_answers(method: Method, model: PreTrainedModel) -> None:
     before = logits(model)
     trained(method, model)

@@ -133,6 +133,30 @@ def test_rank_and_number_of_parameters() -> None:
     assert shapes == [(4, 32), (32, 4), (4, 64), (32, 4)] * 2
 
 
+def test_lora_plus_lets_b_learn_faster_than_a() -> None:
+    lora = Lora(tiny_model(), MethodSettings(b_rate=16.0, targets=("q_proj",)))
+    assert lora.rates() == [1.0, 16.0] * 2
+    assert [p is layer.b for layer in lora.layers.values() for p in lora.parameters()[1::2]].count(True) == 2
+
+
+def test_only_the_top_layers_are_adapted_where_that_is_asked() -> None:
+    lora = Lora(tiny_model(), MethodSettings(top_layers=1))
+    assert len(lora.layers) == 7
+    assert all(name.startswith("model.layers.1.") for name in lora.layers)
+    assert lora.frozen_layers() == 1
+
+
+def test_a_change_is_read_once_it_is_told() -> None:
+    lora = Lora(tiny_model(), MethodSettings(rank=2, targets=("up_proj",)))
+    layer = next(iter(lora.layers.values()))
+    x = an_input(torch.float32, (3, 32))
+    before = layer(x)
+    shake([layer.b])
+    lora.updated()
+    assert torch.allclose(layer(x), spelled_out(layer, x), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(layer(x), before)
+
+
 def test_an_unknown_target_is_refused_before_the_model_changes() -> None:
     model = tiny_model()
     with pytest.raises(UsageError, match="no linear layer"):

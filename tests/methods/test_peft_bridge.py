@@ -27,6 +27,7 @@ SETTINGS = {
     "plain": MethodSettings(rank=8, alpha=16.0),
     "rslora": MethodSettings(rank=8, alpha=5.0, rslora=True),
     "some layers": MethodSettings(rank=3, alpha=7.5, targets=("q_proj", "down_proj")),
+    "top layers": MethodSettings(rank=4, alpha=8.0, top_layers=1),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from rung.errors import UsageError
-from rung.methods.targets import linear_layers, replace
+from rung.methods.targets import layer_of, linear_layers, replace
 from tiny_model import tiny_model
 
 NAMES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -23,6 +23,23 @@ def test_all_linear_layers_but_the_head_in_model_order(tied: bool) -> None:
 def test_only_the_named_ones() -> None:
     found = linear_layers(tiny_model(), ("v_proj", "q_proj"))
     assert [name.rsplit(".", 1)[-1] for name in found] == ["q_proj", "v_proj"] * 2
+
+
+def test_only_those_of_the_top_layers() -> None:
+    found = linear_layers(tiny_model(), ("v_proj",), top_layers=1)
+    assert list(found) == ["model.layers.1.self_attn.v_proj"]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_more_layers_than_there_are_or_none_are_refused(count: int) -> None:
+    with pytest.raises(UsageError, match=f"the top {count} layers are asked for, and the base has 2"):
+        linear_layers(tiny_model(), top_layers=count)
+
+
+def test_the_layer_a_name_belongs_to() -> None:
+    assert layer_of("model.layers.11.mlp.up_proj") == 11
+    assert layer_of("transformer.h.3.attn.c_attn") == 3
+    assert layer_of("lm_head") is None
 
 
 def test_names_are_whole_parts() -> None:

@@ -16,6 +16,7 @@ from rung.records import (
     CurvePoint,
     Example,
     Measure,
+    Mechanism,
     Message,
     Quote,
     Result,
@@ -205,9 +206,16 @@ def _result(rung: str, order: int, task: Task, rows: list[Answer] | None) -> Res
         asked={"epochs": None},
         applied={"epochs": 3.0, "learning_rate": 2e-4 if rung == "lora" else 2e-5} if tuned else {"k": 8},
         notes=("2 of 820 train rows were longer than 512 tokens and left out",) if rung == "lora" else (),
+        mechanisms=MECHANISMS if tuned else (),
         started="2026-03-01T14:05:00Z",
         finished="2026-03-01T14:11:02Z",
     )
+
+
+MECHANISMS = (
+    Mechanism("shared beginnings", on=True, why="18% of the tokens had been computed for another row"),
+    Mechanism("cached trunk", on=False, why="the first layer is trained too"),
+)
 
 
 def _choices(rung: str) -> tuple[Choice, ...]:

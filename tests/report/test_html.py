@@ -91,7 +91,7 @@ def test_every_section_is_there(tickets: Path) -> None:
     ids = {attributes.get("id") for tag, attributes in page.tags if tag == "section"}
     assert ids == {
         "verdict", "ladder", "quality", "curves", "mistakes", "forgot", "rows", "data", "choices", "quotes",
-        "settings", "machine",
+        "settings", "machine", "mechanisms",
     }  # fmt: skip
     assert "LoRA beats 8-shot prompting by 23.3 points" in page.text
     assert "recommended" in page.text

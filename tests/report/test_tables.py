@@ -46,6 +46,15 @@ def test_comparisons_quotes_choices_and_drift(tickets: Path) -> None:
     assert [row[0] for row in drift.rows] == ["lora", "full"]
 
 
+def test_how_training_was_made_fast_and_why_a_way_was_off(tickets: Path) -> None:
+    rows = tables.mechanisms(load_view(tickets)).rows
+    assert rows[:2] == (
+        ("lora", "shared beginnings", "on", "18% of the tokens had been computed for another row"),
+        ("lora", "cached trunk", "off", "the first layer is trained too"),
+    )
+    assert {row[0] for row in rows} == {"lora", "full"}
+
+
 def test_settings_as_asked_and_as_applied() -> None:
     table = tables.settings({"epochs": None, "rank": 8}, {"epochs": 3.0, "rank": 8, "seed": 0})
     assert table.rows == (("epochs", "-", "3"), ("rank", "8", "8"), ("seed", "-", "0"))

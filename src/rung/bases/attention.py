@@ -1,7 +1,7 @@
 """Attention over packs: segments that lie side by side in one row and do not see each other.
 
-A pass over a pack is ``model.base_model(input_ids, position_ids, layout=layout)``. Every attention layer
-hands its rotated queries, keys and values to ``layout.attend``, so what may see what is decided in one
+A pass over a pack is ``hidden_states(model, ids, positions, layout)`` (`rung.bases.body`). Every attention
+layer hands its rotated queries, keys and values to ``layout.attend``, so what may see what is decided in one
 place and no T x T mask is ever made. Two partial attentions over disjoint keys are joined exactly by their
 log-sum-exps l1, l2:   out = out1 * exp(l1 - l) + out2 * exp(l2 - l),   l = log(exp(l1) + exp(l2)).
 

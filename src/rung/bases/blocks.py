@@ -13,7 +13,7 @@ probabilities anew, each part from the joined log-sum-exp l (FlashAttention, Dao
 
 Every product and exponential is in the tensors' own format; what is subtracted from a product is a column of
 it (`_less`), so that bf16 loses no more than where it ends. On CPUs this is faster than torch's flash kernel
-at every length measured, forward and several times so backward.
+for segments of up to about 256 tokens, backward two to three times; at 1,024 tokens they are even.
 """
 
 from __future__ import annotations
