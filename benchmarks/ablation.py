@@ -20,12 +20,11 @@ def main() -> None:
     s = training(model, data, o.rows)
     runners = [rung("rung", s)]
     runners += [rung(f"rung without {name}", s, without=[name]) for name in MECHANISMS if name != SHARING]
-    if SHARING in MECHANISMS:
-        few = training(model, shared, min(o.rows, 32))
-        runners += [
-            rung("rung, rows of table 5", few),
-            rung(f"rung without {SHARING}, rows of table 5", few, without=[SHARING]),
-        ]
+    few = training(model, shared, min(o.rows, 32))
+    runners += [
+        rung("rung, rows of table 5", few),
+        rung(f"rung without {SHARING}, rows of table 5", few, without=[SHARING]),
+    ]
     runs = alternate(runners, o.repeats)
     write(
         "ablation",

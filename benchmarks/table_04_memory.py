@@ -29,7 +29,7 @@ def fastest_peer() -> str:
     """The fastest peer of table 2 where that has been measured, else HF Trainer."""
     path = RESULTS / "table_01_02.json"
     found = json.loads(path.read_text())["summary"] if path.exists() else {}
-    return (fastest(found) or "HF Trainer + PEFT, tuned").removesuffix(", batches of 8")
+    return fastest(found) or "HF Trainer + PEFT, tuned"
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gates
 import work
 from common import Target, alternate, fastest, hf, machine, options, ratio, rung, summary, training, write
-from ours import MECHANISMS
 
 SHARING = "shared prefixes"
 
@@ -16,13 +15,14 @@ def main() -> None:
     gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=2))
     facts = machine()
     s = training(model, data, o.rows)
-    runners = [
-        rung("rung", s),
-        hf("HF Trainer + PEFT, tuned", s),
-    ]
-    if SHARING in MECHANISMS:
-        runners.insert(1, rung("rung, nothing shared", s, without=[SHARING]))
-    runs = alternate(runners, o.repeats)
+    runs = alternate(
+        [
+            rung("rung", s),
+            rung("rung, nothing shared", s, without=[SHARING]),
+            hf("HF Trainer + PEFT, tuned", s),
+        ],
+        o.repeats,
+    )
     found = summary(runs)
     best = fastest(found)
     write(

@@ -32,6 +32,7 @@ from rung.bases.attention import Layout
 from rung.bases.projection import Projection
 
 _MODELS = {LlamaModel: LlamaDecoderLayer, MistralModel: MistralDecoderLayer, Qwen2Model: Qwen2DecoderLayer}
+_WHOLE = "this model runs as a whole or not at all"
 
 
 def hidden_states(
@@ -48,11 +49,12 @@ def hidden_states(
     `trunk` gives. Returns all states, (B * T, d), or (N, d), those at `rows` (N,), indices into B * T, which
     may repeat.
     """
-    if why_not(model) is None:
+    body = _body_of(model)
+    if body is not None:
         h = inputs if first else embed(model, inputs)
-        return _body_of(model).run(h, positions, layout, rows, slice(first, None))
+        return body.run(h, positions, layout, rows, slice(first, None))
     if first:
-        raise ValueError("this model runs as a whole or not at all")
+        raise ValueError(_WHOLE)
     out: Tensor = model.base_model(
         input_ids=inputs, position_ids=positions, use_cache=False, layout=layout
     ).last_hidden_state
@@ -61,8 +63,14 @@ def hidden_states(
 
 
 def trunk(model: PreTrainedModel, ids: Tensor, positions: Tensor, layout: Layout, layers: int) -> Tensor:
-    """What comes out of the first `layers` decoder layers for tokens ids (B, T): (B * T, d)."""
-    return _body_of(model).run(embed(model, ids), positions, layout, layers=slice(layers))
+    """What comes out of the first `layers` decoder layers for tokens ids (B, T): (B * T, d).
+
+    Raises ValueError for a model that this file does not compute; see `why_not`.
+    """
+    body = _body_of(model)
+    if body is None:
+        raise ValueError(_WHOLE)
+    return body.run(embed(model, ids), positions, layout, layers=slice(layers))
 
 
 def embed(model: PreTrainedModel, ids: Tensor) -> Tensor:
@@ -184,10 +192,15 @@ class Body:
 _bodies: WeakKeyDictionary[PreTrainedModel, Body] = WeakKeyDictionary()
 
 
-def _body_of(model: PreTrainedModel) -> Body:
-    """The body of a model, made again where a method was attached or taken off since."""
+def _body_of(model: PreTrainedModel) -> Body | None:
+    """The body of a model, made again where a method was attached or taken off since; None if `why_not`.
+
+    What a body was made of is known to be sound, so the reasons are looked for only where it does not fit.
+    """
     body = _bodies.get(model)
     if body is None or not body.fits():
+        if why_not(model) is not None:
+            return None
         body = _bodies[model] = Body(model)
     return body
 
