@@ -22,7 +22,7 @@ from peers import measure
 from torch.nn.functional import scaled_dot_product_attention
 
 from rung import device
-from rung.bases import blocks, body, head
+from rung.bases import batches, blocks, body, head
 from rung.bases.base import Base
 from rung.bases.load import load
 from rung.generate.choose import log_likelihoods
@@ -71,7 +71,7 @@ def _batched_attention() -> None:
         flash = partial(scaled_dot_product_attention, is_causal=True, scale=scale, enable_gqa=True)
         return torch.cat([flash(*one) for one in zip(*parts, strict=True)], 2)
 
-    blocks.LONGEST = ALL_AT_ONCE
+    batches.LONGEST = ALL_AT_ONCE
     blocks.Blocks.attend = alone
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rung.bases import blocks
-from rung.bases.blocks import LONGEST, Blocks, pieces
+from rung.bases import batches, blocks
+from rung.bases.blocks import Blocks
 
 HEADS, KV_HEADS, SIZE = 6, 2, 16
 DEVICES = [
@@ -50,12 +50,18 @@ def by_the_mask(
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("chunk", [1 << 22, 500])
+@pytest.mark.parametrize(
+    ("near", "chunk"),
+    [(2, 1 << 22), (2, 500), (0, 1 << 22), (10**6, 1 << 22)],
+    ids=["near or far", "in small parts", "all far", "all near"],
+)
 @pytest.mark.parametrize("seed", range(12))
 def test_output_and_gradients_equal_the_textbook_in_fp64(
-    seed: int, chunk: int, device: str, monkeypatch: pytest.MonkeyPatch
+    seed: int, near: int, chunk: int, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "_SCORES", chunk)
+    monkeypatch.setattr(batches, "_NEAR", near)
+    for module in (batches, blocks):
+        monkeypatch.setattr(module, "SCORES", chunk)
     lengths, parents = random_nodes(random.Random(seed))
     *qkv, grad = draw(sum(lengths), torch.float64, device, seed)
     qkv = [x.requires_grad_() for x in qkv]
@@ -103,11 +109,3 @@ def test_the_output_lies_token_by_token() -> None:
     """So that transformers can join the heads without a copy."""
     q, k, v, _ = draw(7, torch.float32, "cpu", 0)
     assert Blocks([3, 4], [-1, 0]).attend(q, k, v, 1.0).transpose(1, 2).is_contiguous()
-
-
-@pytest.mark.parametrize("length", [1, LONGEST, LONGEST + 1, 1000])
-def test_pieces_are_nearly_even_and_none_too_long(length: int) -> None:
-    parts = pieces(length)
-    assert sum(parts) == length
-    assert max(parts) <= LONGEST
-    assert max(parts) - min(parts) <= 1

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rung.bases.attention import Packed, causal_mask
-from rung.bases.blocks import LONGEST
+from rung.bases.batches import LONGEST
 from rung.bases.tree import SHORTEST, Tree, build, common_length, shared_length
 from tiny_model import VOCABULARY, distance, tiny_model
 
@@ -117,8 +117,8 @@ def test_the_same_rows_and_rows_that_end_early_cost_nothing() -> None:
 
 
 def test_a_long_row_is_a_chain() -> None:
-    tree = build([tuple(range(300))])
-    assert [node.length for node in tree.nodes] == [100, 100, 100]
+    tree = build([tuple(range(2 * LONGEST + 60))])
+    assert [node.length for node in tree.nodes] == [LONGEST, LONGEST, 60]
     assert [node.parent for node in tree.nodes] == [-1, 0, 1]
 
 

@@ -96,10 +96,19 @@ def test_a_prefix_that_is_not_shared_becomes_columns(window: int | None) -> None
 @torch.no_grad()
 def test_no_mask_where_all_rows_are_as_long() -> None:
     layout = Decode()
-    layout.change([], [(pack([4, 4]), [0, 1])])
+    layout.change([], [(pack([4, 4]), [0, 1])], room=0)
     assert layout._pad is None
-    layout.change([0], [(pack([3]), [0])])
+    layout.change([0], [(pack([3]), [0])], room=0)
     assert layout._pad is not None
+
+
+def test_columns_not_yet_in_use_are_masked() -> None:
+    layout = Decode()
+    layout.change([], [(pack([4, 4]), [0, 1])], room=2)
+    assert layout._pad is not None
+    assert layout._pad[0, 0, 0].isinf().tolist() == [False] * 4 + [True] * 2
+    layout.open()
+    assert layout._pad[0, 0, 0].isinf().tolist() == [False] * 5 + [True]
 
 
 @torch.no_grad()
@@ -118,7 +127,7 @@ def test_columns_left_of_all_rows_are_let_go() -> None:
     layout = Decode()
     layout.change([], [(pack([50, 3]), [0, 1])], room=2)
     layout.change([1], room=4)
-    assert layout.keys[0].shape == (1, KV, SIZE, 7)
+    assert layout.keys[0].shape == (1, KV, 7, SIZE)
     layout.change([])
     assert layout.keys == []
     assert layout.width == 0

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from rung.bases.blocks import Blocks, pieces
+from rung.bases.batches import pieces
+from rung.bases.blocks import Blocks
 
 NAME = "rung"
 Part = tuple[Tensor, Tensor]  # out (B, heads, T, D) and its log-sum-exp (B, heads, T) in fp32
@@ -68,7 +69,7 @@ class Packed:
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         if self.keep:
-            self.keys.append(k)
+            self.keys.append(k.transpose(1, 2).contiguous().transpose(1, 2))  # not a part of something larger
             self.values.append(v)
         batch, _, tokens, _ = q.shape
         if batch > 1:

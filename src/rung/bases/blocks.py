@@ -1,65 +1,35 @@
 """Attention of runs of tokens that follow each other as a tree does, by batched matrix products.
 
-A row of T tokens is cut into nodes; a token sees its node up to itself and all tokens of the nodes above. So
-every query has at most two softmax parts, joined exactly by their log-sum-exps (`rung.bases.attention`):
+A row of T tokens is cut into nodes; a token sees its node up to itself and all tokens of the path above it.
+Every query has at most two softmax parts, joined exactly by their log-sum-exps (`rung.bases.attention`):
 
-    own   its node, causal: nodes of similar length are one batch, padded at the end
-    far   the whole path above its node, unmasked: neighbours with one parent are one product
+    near  its node, causal, after the path where that is short: nodes of similar size are one batch, and each
+          gets a copy of the path's keys
+    far   a longer path, unmasked: neighbours with one parent are one product, and share its keys
 
-The query heads of one key head are stacked as rows, so keys are never copied. The backward pass makes the
-probabilities anew, each part from the joined log-sum-exp l (FlashAttention, Dao et al. 2022):
+The query heads of one key head are stacked as rows, so keys are never copied for them. The backward pass
+makes the probabilities anew, each part from the joined log-sum-exp l (FlashAttention, Dao et al. 2022):
 
     P = exp(scale q k^T - l)    dV = P^T dO    dS = P * (dO V^T - rowsum(dO * O))    dQ = scale dS K
 
-Every product and exponential is in the tensors' own format; what is subtracted from a product is a column of
-it (`_less`), so that bf16 loses no more than where it ends. On CPUs this is faster than torch's flash kernel
-for segments of up to about 256 tokens, backward two to three times; at 1,024 tokens they are even.
+Every product and exponential is in the tensors' own format. What is subtracted from a product is a column of
+it (`_beside`): the difference is then formed inside the product, in fp32, and only the result is rounded, so
+that a probability exp(s - l) is as exact as its logarithm is small.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-LONGEST = 128  # tokens; longer nodes should be cut into chains, or their masked half is computed in vain
-_EVEN = 0.75  # a node joins the batch of a longer one if it is at least this part of its length, ...
-_SMALL = 16  # ... or if the longer one is no longer than this
-_SCORES = 1 << 20  # scores made at once (fp32: 4 MB, stays in the cache)
+from rung.bases.batches import SCORES, Batch, Span, Tables, tables
 
 _NEVER = 3e4  # a log-sum-exp of which every probability is 0
-
-Span = tuple[int, int]
-
-
-def pieces(length: int) -> list[int]:
-    """Cut a run of `length` tokens into nearly even parts of at most `LONGEST`."""
-    count = max(1, math.ceil(length / LONGEST))
-    return [length * (i + 1) // count - length * i // count for i in range(count)]
-
-
-@dataclass(frozen=True)
-class _Own:
-    """Index tables of one batch of B nodes padded to n tokens, into rows (token, head)."""
-
-    shape: tuple[int, int, int]  # B * kv_heads, stacked queries, n
-    queries: Tensor  # (B * kv_heads * group * n,)
-    keys: Tensor  # (B * kv_heads * n,)
-    sums: Tensor  # as `queries`; padding points one past the last row
-    mask: Tensor  # (stacked queries, n), 0 or -inf
-
-
-@dataclass(frozen=True)
-class _Tables:
-    own: list[_Own]
-    queries_back: Tensor  # (T * heads,) where each row lies in the batches laid end to end
-    keys_back: Tensor  # (T * kv_heads,)
 
 
 class Blocks:
@@ -74,24 +44,7 @@ class Blocks:
         self.tokens = ends[-1]
         self._spans: list[Span] = [(end - n, end) for end, n in zip(ends, lengths, strict=True)]
         self._parents = list(parents)
-        self._tables: dict[tuple[int, int, torch.device, torch.dtype], _Tables] = {}
-        runs = [list(run) for _, run in groupby(range(len(lengths)), key=lambda i: self._parents[i])]
-        self.far = [
-            ((self._spans[run[0]][0], self._spans[run[-1]][1]), self._path(self._parents[run[0]]))
-            for run in runs
-        ]
-
-    def _path(self, node: int) -> list[Span]:
-        """Spans of `node` and those above it, from the root down; adjacent ones joined."""
-        path: list[Span] = []
-        while node >= 0:
-            start, stop = self._spans[node]
-            if path and stop == path[-1][0]:
-                path[-1] = (start, path[-1][1])
-            else:
-                path.append((start, stop))
-            node = self._parents[node]
-        return path[::-1]
+        self._tables: dict[tuple[Any, ...], Tables] = {}
 
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float, past: tuple[Tensor, Tensor] | None = None
@@ -104,53 +57,12 @@ class Blocks:
         out: Tensor = _Attention.apply(q, k, v, *before, self, scale)  # type: ignore[no-untyped-call]
         return out
 
-    def tables(self, heads: int, kv_heads: int, device: torch.device, dtype: torch.dtype) -> _Tables:
-        """Index tables for these head counts; `dtype` is that of the scores' mask."""
-        key = heads, kv_heads, device, dtype
+    def tables(self, heads: int, kv_heads: int, past: int, device: torch.device) -> Tables:
+        """Index tables for these head counts and `past` cached tokens."""
+        key = heads, kv_heads, past, device
         if key not in self._tables:
-            self._tables[key] = self._make_tables(heads, kv_heads, device, dtype)
+            self._tables[key] = tables(self._spans, self._parents, *key)
         return self._tables[key]
-
-    def _make_tables(self, heads: int, kv_heads: int, device: torch.device, dtype: torch.dtype) -> _Tables:
-        own: list[_Own] = []
-        back_q = torch.zeros(self.tokens * heads, dtype=torch.long)
-        back_k = torch.zeros(self.tokens * kv_heads, dtype=torch.long)
-        at_q = at_k = 0
-        group = heads // kv_heads
-        for spans in self._batches(heads):
-            start, stop = torch.tensor(spans).unbind(1)
-            n = int((stop - start).max())
-            reach = start[:, None] + torch.arange(n)
-            token = torch.minimum(reach, stop[:, None] - 1)[:, None]
-            keys = token * kv_heads + torch.arange(kv_heads)[:, None]
-            queries = token[:, None] * heads + torch.arange(heads).view(kv_heads, group, 1)
-            real = (reach < stop[:, None])[:, None]
-            sums = torch.where(real[:, None], queries, self.tokens * heads)
-            for back, index, seen, at in (
-                (back_q, queries, real[:, None], at_q),
-                (back_k, keys, real, at_k),
-            ):
-                seen = seen.expand(index.shape)
-                back[index[seen]] = at + seen.flatten().nonzero()[:, 0]
-            at_q, at_k = at_q + queries.numel(), at_k + keys.numel()
-            mask = torch.full((n, n), -math.inf, dtype=dtype).triu(1).repeat(group, 1)
-            shape = (len(spans) * kv_heads, group * n, n)
-            queries, keys, sums = (index.flatten().to(device) for index in (queries, keys, sums))
-            own.append(_Own(shape, queries, keys, sums, mask.to(device)))
-        return _Tables(own, back_q.to(device), back_k.to(device))
-
-    def _batches(self, heads: int) -> Iterator[list[Span]]:
-        batch: list[Span] = []
-        longest = 0
-        for span in sorted(self._spans, key=lambda span: span[0] - span[1]):
-            length = span[1] - span[0]
-            uneven = length < _EVEN * longest and longest > _SMALL
-            if batch and (uneven or (len(batch) + 1) * heads * longest**2 > _SCORES):
-                yield batch
-                batch = []
-            longest = length if not batch else longest
-            batch.append(span)
-        yield batch
 
 
 class _Heads:
@@ -159,22 +71,15 @@ class _Heads:
     def __init__(
         self, q: Tensor, k: Tensor, v: Tensor, past_k: Tensor | None, past_v: Tensor | None, blocks: Blocks
     ) -> None:
-        self.q, self.k, self.v = (x[0].transpose(0, 1) for x in (q, k, v))  # (T, heads, D)
-        self.past_k, self.past_v = past_k, past_v
-        self.blocks = blocks
-        self.heads, self.kv_heads = q.shape[1], k.shape[1]
-        self.tables = blocks.tables(self.heads, self.kv_heads, q.device, q.dtype)
-
-    def own(self, block: _Own, rows: Tensor, index: Tensor) -> Tensor:
-        """Rows (T, heads, D) -> (B * kv_heads, stacked or n, D) of a batch of nodes."""
-        picked = rows.reshape(-1, rows.shape[-1]).index_select(0, index)
-        return picked.view(block.shape[0], -1, rows.shape[-1])
-
-    def back(self, parts: list[Tensor], index: Tensor) -> Tensor:
-        """The other way: what `own` cut, as rows (T, heads, D)."""
-        flat = [part.reshape(-1, part.shape[-1]) for part in parts]
-        rows = (flat[0] if len(flat) == 1 else torch.cat(flat)).index_select(0, index)
-        return rows.view(self.blocks.tokens, -1, rows.shape[-1])
+        past = 0 if past_k is None else past_k.shape[2]
+        self.q = q[0].transpose(0, 1)  # (T, heads, D)
+        self.k, self.v = (
+            torch.cat([*([] if before is None else [before[0].transpose(0, 1)]), x[0].transpose(0, 1)])
+            for x, before in ((k, past_k), (v, past_v))
+        )  # (past + T, kv_heads, D)
+        self.past = past
+        self.kv_heads = k.shape[1]
+        self.tables = blocks.tables(q.shape[1], self.kv_heads, past, q.device)
 
     def stack(self, rows: Tensor) -> Tensor:
         """(r, heads, D) -> (kv_heads, stacked, D)."""
@@ -187,19 +92,12 @@ class _Heads:
         d = stacked.shape[-1]
         return stacked.view(self.kv_heads, -1, r, d).permute(2, 0, 1, 3).reshape(r, -1, d)
 
-    def far(self) -> Iterator[tuple[list[Span], Tensor, Tensor, list[slice]]]:
-        """For each block: its path, the keys and values (kv_heads, m, D) of it, and slices of its queries."""
-        for (start, stop), path in self.blocks.far:
-            if not path and self.past_k is None:
-                continue
-            k, v = (
-                torch.cat(
-                    ([] if past is None else [past[0]]) + [rows[a:b].transpose(0, 1) for a, b in path], 1
-                )
-                for rows, past in ((self.k, self.past_k), (self.v, self.past_v))
-            )
-            step = max(1, _SCORES // (self.heads * k.shape[1]))
-            yield path, k, v, [slice(a, min(a + step, stop)) for a in range(start, stop, step)]
+    def far(self, *rows: Tensor) -> Iterator[tuple[list[Span], list[Tensor], list[slice]]]:
+        """For each block: its path, that part (kv_heads, m, D) of the key rows, and slices of its queries."""
+        for (start, stop), path in self.tables.far:
+            parts = [torch.cat([x[a:b] for a, b in path]).transpose(0, 1).contiguous() for x in rows]
+            step = max(1, SCORES // (self.q.shape[1] * parts[0].shape[1]))
+            yield path, parts, [slice(a, min(a + step, stop)) for a in range(start, stop, step)]
 
 
 class _Attention(Function):
@@ -217,20 +115,29 @@ class _Attention(Function):
         scale: float,
     ) -> Tensor:
         x = _Heads(q, k, v, past_k, past_v, blocks)
-        scaled = x.q * scale
+        wide = torch.promote_types(q.dtype, torch.float32)
+        queries, keys = _beside(x.q * scale, 0), _beside(x.k, 1)
         outs, sums = [], []
-        for block in x.tables.own:
-            a, b, c = x.own(block, scaled, block.queries), *(x.own(block, y, block.keys) for y in (x.k, x.v))
-            part, lse = _part(a, b, c, block.mask)
-            outs.append(part)
-            sums.append(lse)
-        out, lse = x.back(outs, x.tables.queries_back), x.back(sums, x.tables.queries_back)
-        for _, keys, values, slices in x.far():
+        for batch in x.tables.batches:
+            part, lse = _part(
+                _pick(queries, batch.queries, batch),
+                _pick(keys, batch.keys, batch),
+                _pick(x.v, batch.keys, batch),
+                wide,
+                batch,
+            )
+            outs.append(part.flatten(0, 1))
+            sums.append(lse.flatten(0, 1))
+        out, lse = (
+            torch.cat(parts).index_select(0, x.tables.queries_back).view(*x.q.shape[:2], -1)
+            for parts in (outs, sums)
+        )
+        for _, (path_k, path_v), slices in x.far(keys, x.v):
             for rows in slices:
                 r = rows.stop - rows.start
-                part, far = (x.unstack(y, r) for y in _part(x.stack(scaled[rows]), keys, values))
-                out[rows].lerp_(part, torch.sigmoid(far - lse[rows]))
-                lse[rows] = torch.logaddexp(lse[rows], far)
+                part, more = (x.unstack(y, r) for y in _part(x.stack(queries[rows]), path_k, path_v, wide))
+                out[rows].lerp_(part, torch.sigmoid(more - lse[rows]))
+                lse[rows] = torch.logaddexp(lse[rows], more)
         out = out.to(q.dtype)
         ctx.save_for_backward(q, k, v, past_k, past_v, out, lse)
         ctx.blocks, ctx.scale = blocks, scale
@@ -240,87 +147,116 @@ class _Attention(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, past_k, past_v, out, lse = ctx.saved_tensors
         x, scale = _Heads(q, k, v, past_k, past_v, ctx.blocks), ctx.scale
+        size, tables = q.shape[-1], x.tables
         grad = grads[0][0].transpose(0, 1)
         delta = (grad * out).sum(-1, keepdim=True, dtype=lse.dtype)
-        scaled, grad = _less(x.q * scale, lse), _less(grad, delta)
-        dq, dk, dv = _own_backward(x, scaled, grad)
-        dk, dv = dk.to(lse.dtype), dv.to(lse.dtype)
-        for path, keys, values, slices in x.far():
+        padded, grad = _less(x.q * scale, lse, spare=1), _less(grad, delta)
+        queries, ones = padded[:-1], padded.shape[-1] - size
+        keys, values = _beside(x.k, *[1] * ones), _beside(x.v, *[1] * ones)
+        # Padding gets a log-sum-exp so large that its probabilities are 0: it gives no gradient.
+        padded[-1] = 0
+        padded[-1, :, size] = -_NEVER
+        parts = []
+        for batch in tables.batches:
+            a, g = _pick(padded, batch.real, batch), _pick(grad, batch.queries, batch)
+            b, c = _pick(keys, batch.keys, batch), _pick(values, batch.keys, batch)
+            found = _gradients(a, b, c, g, _pick(x.k, batch.keys, batch), batch)
+            parts.append([part.flatten(0, 1) for part in found])
+        dq, dk, dv = (torch.cat(list(one)) for one in zip(*parts, strict=True))
+        dq = dq.index_select(0, tables.queries_back).view(x.q.shape)
+        dk, dv = (_gathered(part, tables).view(*x.k.shape[:2], -1)[..., :size] for part in (dk, dv))
+        if tables.far:
+            dk, dv = dk.to(lse.dtype), dv.to(lse.dtype)
+        for path, (path_k, path_v, plain), slices in x.far(keys, values, x.k):
             for rows in slices:
-                part_q, part_k, part_v = _gradients(x.stack(scaled[rows]), keys, values, x.stack(grad[rows]))
+                a, g = x.stack(queries[rows]), x.stack(grad[rows])
+                part_q, part_k, part_v = _gradients(a, path_k, path_v, g, plain)
                 dq[rows] += x.unstack(part_q, rows.stop - rows.start)
-                _add(dk, part_k, path)
-                _add(dv, part_v, path)
-        dq, dk, dv = (y.to(q.dtype).transpose(0, 1)[None] for y in (dq.mul_(scale), dk, dv))
+                _add(dk, part_k[..., :size], path)
+                _add(dv, part_v[..., :size], path)
+        dq.mul_(scale)
+        dq, dk, dv = (y.to(q.dtype).transpose(0, 1)[None] for y in (dq, dk[x.past :], dv[x.past :]))
         return dq, dk, dv, None, None, None, None
 
 
-def _own_backward(x: _Heads, scaled: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    # Padding gets a log-sum-exp so large that its probabilities are 0: it gives no gradient.
-    padding = scaled.new_zeros((1, scaled.shape[-1]))
-    padding[0, x.q.shape[-1]] = -_NEVER
-    scaled = torch.cat([scaled.view(-1, scaled.shape[-1]), padding])
-    parts = []
-    for block in x.tables.own:
-        a, g = x.own(block, scaled, block.sums), x.own(block, grad, block.queries)
-        b, c = (x.own(block, y, block.keys) for y in (x.k, x.v))
-        parts.append(_gradients(a, b, c, g, causal=True))
-    qs, ks, vs = (list(one) for one in zip(*parts, strict=True))
-    tables = x.tables
-    return x.back(qs, tables.queries_back), x.back(ks, tables.keys_back), x.back(vs, tables.keys_back)
+def _pick(rows: Tensor, index: Tensor, batch: Batch) -> Tensor:
+    """Rows (tokens, heads, D) -> (B * kv_heads, stacked queries or keys, D) of a batch."""
+    picked = rows.reshape(-1, rows.shape[-1]).index_select(0, index)
+    return picked.view(batch.shape[0], -1, rows.shape[-1])
 
 
-def _part(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """softmax(q k^T + mask) v, and the log-sum-exp of each row, both in fp32 or wider; a mask is causal."""
-    scores = torch.bmm(q, k.mT)
-    if mask is not None:
-        scores += mask
+def _gathered(parts: Tensor, tables: Tables) -> Tensor:
+    """The sums over all copies of each key row (tokens * kv_heads, D); summed in fp32 or wider."""
+    copies, starts = tables.bags
+    return torch.embedding_bag(parts, copies, starts)[0]
+
+
+def _part(
+    q: Tensor, k: Tensor, v: Tensor, wide: torch.dtype, batch: Batch | None = None
+) -> tuple[Tensor, Tensor]:
+    """softmax(q k^T) v, and the log-sum-exp of each row, both `wide`; of a batch, what its mask lets be seen.
+
+    q has a column of zeros beside it, which is overwritten, and k one of ones.
+    """
+    scores = torch.bmm(q, k.mT).to(wide)
+    if batch is not None:
+        scores += batch.mask
     most = scores.amax(-1, keepdim=True)
-    wide = torch.promote_types(q.dtype, torch.float32)
     if q.dtype == wide:
         e = scores.sub_(most).exp_()
     else:
-        e = _product(torch.cat([q, -most], -1), k).exp_()
-        if mask is not None:
-            e.view(-1, k.shape[1], k.shape[1]).tril_()
+        q[..., -1:] = -most
+        e = torch.bmm(q, k.mT).exp_()
+        _cut(e, batch)
     sums = e.sum(-1, keepdim=True, dtype=wide)
     return torch.bmm(e, v) / sums, sums.log().add_(most)
 
 
 def _gradients(
-    q: Tensor, k: Tensor, v: Tensor, grad: Tensor, *, causal: bool = False
+    q: Tensor, k: Tensor, v: Tensor, grad: Tensor, plain: Tensor, batch: Batch | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """dq, dk, dv of one part; q and grad come from `_less`, with log-sum-exp and rowsum(dO * O)."""
-    d = k.shape[-1]
-    p = _product(q, k).exp_()
-    if causal:
-        p.view(-1, k.shape[1], k.shape[1]).tril_()
-    dv = torch.bmm(p.mT, grad[..., :d])
-    ds = p.mul_(_product(grad, v))
-    return torch.bmm(ds, k), torch.bmm(ds.mT, q[..., :d]), dv
+    """dq, dk, dv of one part; q and grad come from `_less`, k and v have ones beside them, `plain` is k.
 
-
-def _less(rows: Tensor, x: Tensor) -> Tensor:
-    """Rows (..., D) with columns that make `_product` subtract x (..., 1): in bf16 x as a sum of two.
-
-    The difference is then formed inside the product, in fp32, and only the result is rounded: a probability
-    exp(s - l) is as exact as its logarithm is small, where s alone would be rounded at its own size.
+    dk and dv come with columns beside them that mean nothing.
     """
-    if rows.dtype == x.dtype:
-        return torch.cat([rows, -x], -1)
+    p = torch.bmm(q, k.mT).exp_()
+    _cut(p, batch)
+    dv = torch.bmm(p.mT, grad)
+    ds = p.mul_(torch.bmm(grad, v.mT))
+    return torch.bmm(ds, plain), torch.bmm(ds.mT, q), dv
+
+
+def _cut(scores: Tensor, batch: Batch | None) -> None:
+    """Set to 0 what a batch's mask hides."""
+    if batch is not None:
+        scores.view(-1, *batch.shape[1:]).tril_(batch.before)
+
+
+def _less(rows: Tensor, x: Tensor, spare: int = 0) -> Tensor:
+    """Rows (T, heads, D) with columns that subtract x (T, heads, 1) from a product with `_beside`.
+
+    In bf16 x becomes a sum of two. `spare` rows more are left to be set.
+    """
+    t, heads, size = rows.shape
     high = x.to(rows.dtype)
-    return torch.cat([rows, -high, (high - x).to(rows.dtype)], -1)
+    parts = [-x] if rows.dtype == x.dtype else [-high, (high - x).to(rows.dtype)]
+    out = rows.new_empty((t + spare, heads, size + len(parts)))
+    torch.cat([rows, *parts], -1, out=out[:t])
+    return out
 
 
-def _product(rows: Tensor, k: Tensor) -> Tensor:
-    """rows k^T, less what `_less` put beside the rows."""
-    extra = rows.shape[-1] - k.shape[-1]
-    return torch.bmm(rows, torch.cat([k, k.new_ones((*k.shape[:2], extra))], -1).mT)
+def _beside(rows: Tensor, *columns: float) -> Tensor:
+    """Rows (..., D) with columns of a constant each."""
+    out = rows.new_empty((*rows.shape[:-1], rows.shape[-1] + len(columns)))
+    out[..., : rows.shape[-1]] = rows
+    for i, value in enumerate(columns, start=rows.shape[-1]):
+        out[..., i] = value
+    return out
 
 
 def _add(rows: Tensor, part: Tensor, path: list[Span]) -> None:
-    """Add (kv_heads, m, D) to rows (T, kv_heads, D) at the spans of `path`, which end where m ends."""
-    at = part.shape[1] - sum(stop - start for start, stop in path)  # cached keys come first
+    """Add (kv_heads, m, D) to rows (tokens, kv_heads, D) at the spans of `path`."""
+    at = 0
     for start, stop in path:
         rows[start:stop] += part[:, at : at + stop - start].transpose(0, 1)
         at += stop - start

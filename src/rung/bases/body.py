@@ -248,10 +248,12 @@ class _Heads(Function):
         *leaves: Tensor,
     ) -> tuple[Tensor, ...]:
         n, rms = _norm(h, weight, eps)
-        q, k, v = (part.view(len(h), -1, size) for part in torch.split(qkv.forward(n), qkv.sizes, 1))
+        q, k, v = (columns // size for columns in qkv.sizes)
+        heads = qkv.forward(n).view(len(h), -1, size)
+        turned = _rotate(heads[:, : q + k], cos, sin)
         ctx.save_for_backward(h, rms, weight, cos, sin)
         ctx.qkv = qkv
-        return _rotate(q, cos, sin), _rotate(k, cos, sin), v.contiguous()
+        return turned[:, :q], turned[:, q:], heads[:, -v:].contiguous()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -85,7 +85,8 @@ class _LinearCrossEntropy(Function):
             own = z.gather(1, y)
             most = z.amax(1, keepdim=True)
             e = z.sub_(most).exp_()
-            sums = e.sum(1, keepdim=True, dtype=wide)
+            # A sum in fp32 makes an fp32 copy first: of a few rows at a time, so that it stays in the cache.
+            sums = torch.cat([part.sum(1, keepdim=True, dtype=wide) for part in torch.split(e, 16)])
             count = torch.ones_like(sums) if weights is None else weights[rows, None].to(wide)
             total += ((sums.log() + most - own) * count).sum()
             if grad_hidden is None and grad_weight is None:

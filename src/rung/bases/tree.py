@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from rung.bases.attention import causal_mask
-from rung.bases.blocks import Blocks, pieces
+from rung.bases.batches import pieces
+from rung.bases.blocks import Blocks
 
 SHORTEST = 8  # tokens; a shorter common run costs about as much as it saves
 
@@ -104,7 +105,7 @@ def build(rows: Sequence[Sequence[int]], shortest: int = SHORTEST) -> Tree:
     """The tree of `rows`, none empty: cut where they part, if what they share is at least `shortest` tokens.
 
     Rows that are the same to the end share it whatever its length. Long runs are chains of nodes of at most
-    `rung.bases.blocks.LONGEST` tokens.
+    `rung.bases.batches.LONGEST` tokens.
     """
     ids = [tuple(row) for row in rows]
     nodes: list[Node] = []

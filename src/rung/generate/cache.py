@@ -3,7 +3,6 @@
 `prefill` reads prompts, packed side by side without padding. `Rows` then holds each row's own keys and
 values aligned at the right: row i fills the columns ``[end - length_i, end)``. So a new token of every row
 goes into one column, a sliding window is a slice of columns, and the mask is fixed until rows come or go.
-Keys are held transposed: q K^T is then a product of dense rows, the fastest batched one on CPUs.
 
 A long prefix is attended as one sequence: the rows' queries become query positions of a single call, and
 both parts are joined exactly by their log-sum-exp. A short one costs less as columns of every row.
@@ -93,11 +92,9 @@ class Rows:
         self.prefix = prefix
         self.lengths: list[int] = []  # own tokens of each row
         self.end = 0  # columns in use
-        self.keys: list[Tensor] = []  # per layer (B, kv_heads, D, capacity)
-        self.values: list[Tensor] = []  # per layer (B, kv_heads, capacity, D)
-        self._pad: Tensor | None = (
-            None  # (B, kv_heads, 1, capacity), -inf left of each row; None if nothing is
-        )
+        self.keys: list[Tensor] = []  # per layer (B, kv_heads, capacity, D)
+        self.values: list[Tensor] = []
+        self._pad: Tensor | None = None  # (B, kv_heads, 1, capacity), -inf where nothing is; None: nowhere
 
     @property
     def width(self) -> int:
@@ -140,13 +137,13 @@ class Rows:
         stay = slice(None) if list(keep) == list(range(len(self.lengths))) else list(keep)
         seen = slice(self.end - min(width, self.end), self.end)
         for layer in range(max(len(self.keys), *(len(packed.keys) for packed, _ in packs), 0)):
-            keys = [self.keys[layer][stay, :, :, seen].transpose(2, 3)] if keep else []
+            keys = [self.keys[layer][stay, :, seen]] if keep else []
             values = [self.values[layer][stay, :, seen]] if keep else []
             for lead, (packed, _), at in zip(leads, packs, gathers, strict=True):
                 front = packed.prefix if lead else None
                 keys.append(_gather(front.keys[layer] if front else None, packed.keys[layer], at))
                 values.append(_gather(front.values[layer] if front else None, packed.values[layer], at))
-            self.keys[layer : layer + 1] = [_right_aligned(keys, width, capacity, transposed=True)]
+            self.keys[layer : layer + 1] = [_right_aligned(keys, width, capacity)]
             self.values[layer : layer + 1] = [_right_aligned(values, width, capacity)]
         self.lengths, self.end = lengths, width
         self._pad = self._padding(capacity)
@@ -156,11 +153,12 @@ class Rows:
         return packed.prefix.length if packed.prefix and self.prefix is None else 0
 
     def _padding(self, capacity: int) -> Tensor | None:
-        if len(set(self.lengths)) < 2:
+        if self.end == capacity and len(set(self.lengths)) == 1:
             return None
         like = self.keys[0]
         first = torch.tensor([self.end - n for n in self.lengths])
-        hide = torch.arange(capacity)[None] < first[:, None]
+        column = torch.arange(capacity)
+        hide = (column < first[:, None]) | (column >= self.end)
         pad = torch.zeros(hide.shape, dtype=like.dtype).masked_fill_(hide, -math.inf)
         return pad[:, None, None].repeat(1, like.shape[1], 1, 1).to(like.device)
 
@@ -173,21 +171,19 @@ class Rows:
         return self._mix(layer, scores, q), torch.logsumexp(scores.float(), -1).view(q.shape[:3])
 
     def _scores(self, layer: int, q: Tensor, scale: float, first: int, extra: Tensor | None = None) -> Tensor:
-        """Masked scores (B * kv_heads, R, columns) of the columns `own` speaks of."""
-        first = max(first, self.end - self.width)
-        keys = self.keys[layer][..., first : self.end].flatten(0, 1)
-        mask = None if self._pad is None else self._pad[..., first : self.end].flatten(0, 1)
-        if extra is not None:
-            extra = extra[None, :, -(self.end - first) :]
-            mask = extra if mask is None else mask + extra
-        queries = q.flatten(0, 1)
-        if mask is None:
-            return torch.bmm(queries * scale, keys)
-        return torch.baddbmm(mask.expand(len(keys), q.shape[2], -1), queries, keys, alpha=scale)
+        """Masked scores (B * kv_heads, R, columns) of the columns `own` speaks of.
+
+        Columns not yet in use are masked rather than cut off: a product with part of a buffer copies it.
+        """
+        keys = self.keys[layer][:, :, max(first, 0) :].flatten(0, 1)
+        scores = torch.bmm(q.flatten(0, 1) * scale, keys.mT)
+        if self._pad is not None:
+            scores += self._pad[..., max(first, 0) :].flatten(0, 1)
+        return scores if extra is None else scores.add_(extra)
 
     def _mix(self, layer: int, scores: Tensor, q: Tensor) -> Tensor:
         """softmax(scores) V for the last columns, shaped like q."""
-        values = self.values[layer][:, :, self.end - scores.shape[2] : self.end]
+        values = self.values[layer][:, :, -scores.shape[2] :]
         return torch.bmm(scores.softmax(-1), values.flatten(0, 1)).view(q.shape)
 
     def shared(self, layer: int, q: Tensor, scale: float, window: int | None, after: Tensor) -> Part | None:
@@ -236,17 +232,19 @@ class Decode(Rows):
 
     def open(self) -> Tensor:
         """Make a column for one more token of every row; returns the tokens' position ids (B, 1)."""
-        if self.end == self.keys[0].shape[3]:
+        if self.end == self.keys[0].shape[2]:
             self.change(range(len(self.lengths)))
         at = self._after
         self._after = at + 1
         self.lengths = [n + 1 for n in self.lengths]
+        if self._pad is not None:
+            self._pad[..., self.end] = 0
         self.end += 1
         return (at + self.start)[:, None]
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         """q (B, heads, 1, D); k, v (B, kv_heads, 1, D) -> (B, heads, 1, D); see `Layout`."""
-        self.keys[layer][:, :, :, self.end - 1] = k[:, :, 0]
+        self.keys[layer][:, :, self.end - 1] = k[:, :, 0]
         self.values[layer][:, :, self.end - 1] = v[:, :, 0]
         grouped = group(q, k.shape[1])
         first = 0 if window is None else self.end - window
@@ -282,19 +280,15 @@ def _gather(front: Tensor | None, pack: Tensor, at: Tensor) -> Tensor:
     return whole[0][:, at].transpose(0, 1)
 
 
-def _right_aligned(parts: Sequence[Tensor], width: int, capacity: int, transposed: bool = False) -> Tensor:
-    """Parts (rows, heads, w, D) below each other, ending at column `width`, zeros left of them.
+def _right_aligned(parts: Sequence[Tensor], width: int, capacity: int) -> Tensor:
+    """Parts (rows, heads, w, D) below each other, (rows, heads, capacity, D), ending at column `width`.
 
-    Returns (rows, heads, capacity, D), or (rows, heads, D, capacity); columns from `width` on are not set.
+    The rest is 0.
     """
-    like = parts[0]
-    rows, (_, heads, _, size) = sum(len(part) for part in parts), like.shape
-    buffer = like.new_empty((rows, heads, size, capacity) if transposed else (rows, heads, capacity, size))
-    view = buffer.transpose(2, 3) if transposed else buffer
+    _, heads, _, size = parts[0].shape
+    buffer = parts[0].new_zeros((sum(len(part) for part in parts), heads, capacity, size))
     at = 0
     for part in parts:
-        place = view[at : at + len(part)]
-        place[:, :, : width - part.shape[2]] = 0
-        place[:, :, width - part.shape[2] : width] = part
+        buffer[at : at + len(part), :, width - part.shape[2] : width] = part
         at += len(part)
     return buffer

@@ -78,23 +78,21 @@ class LoraLinear(nn.Module):
 
 
 class LowRank:
-    """The update of layers that read the same x, as one: A is [A1; A2; ...], B has blocks s B1, s B2, ...
+    """The update of layers that read the same x: their A are one product, [A1; A2; ...].
 
     It works on plain tensors; x (T, in), y (T, sum of out).
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self._layers: list[tuple[LoraLinear, int]] = []  # with the first column of its part of y
+        self._layers: list[tuple[LoraLinear, slice]] = []  # with the columns of y that are its own
         at = 0
         for module in modules:
             if isinstance(module, LoraLinear):
-                self._layers.append((module, at))
+                self._layers.append((module, slice(at, at + module.base.out_features)))
                 at += module.base.out_features
             elif isinstance(module, nn.Linear):
                 at += module.out_features
-        self._out = at
-        self._cast: tuple[Tensor, Tensor] | None = None
-        self._cast_at: tuple[object, ...] = ()
+        self._cast: _Cast | None = None
 
     @property
     def leaves(self) -> tuple[nn.Parameter, ...]:
@@ -103,47 +101,54 @@ class LowRank:
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """y += (x A^T) B^T."""
-        if self._on():
-            a, b = self._stacked(x.dtype)
-            y.addmm_(x @ a.T, b.T)
+        if (cast := self._now(x.dtype)) is None:
+            return
+        xa = x @ cast.a.T
+        for b, rows, columns in cast.b:
+            y[:, columns].addmm_(xa[:, rows], b.T)
 
     def backward(self, x: Tensor, dy: Tensor, dx: Tensor | None) -> tuple[Tensor, ...]:
         """Gradients of the leaves; dx += (dy B) A where it is given."""
-        on = self._on()
-        if not on:
+        if (cast := self._now(x.dtype)) is None:
             return ()
-        a, b = self._stacked(x.dtype)
-        dyb = dy @ b
-        da, db = dyb.T @ x, dy.T @ (x @ a.T)
+        dyb = torch.cat([dy[:, columns] @ b for b, _, columns in cast.b], 1)
+        da, xa = dyb.T @ x, x @ cast.a.T
         if dx is not None:
-            dx.addmm_(dyb, a)
+            dx.addmm_(dyb, cast.a)
         grads: list[Tensor] = []
-        row = 0
-        for layer, column in on:
-            r, out = layer.a.shape[0], layer.base.out_features
-            grads.append(da[row : row + r].to(layer.a.dtype))
-            grads.append(db[column : column + out, row : row + r].to(layer.b.dtype) * layer.scale)
-            row += r
+        for (layer, _), (_, rows, columns) in zip(self._on(), cast.b, strict=True):
+            grads.append(da[rows].to(layer.a.dtype))
+            db = xa[:, rows].T @ dy[:, columns]  # B^T's: products with more columns than rows are faster
+            grads.append(db.T.to(layer.b.dtype) * layer.scale)
         return tuple(grads)
 
-    def _on(self) -> list[tuple[LoraLinear, int]]:
-        return [(layer, column) for layer, column in self._layers if layer.enabled]
+    def _on(self) -> list[tuple[LoraLinear, slice]]:
+        return [(layer, columns) for layer, columns in self._layers if layer.enabled]
 
-    def _stacked(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """A (sum of r, in) and the scaled blocks of B (sum of out, sum of r), in `dtype`."""
-        on = self._on()
-        now = (dtype, [layer.clock.ticks for layer, _ in on], [id(layer) for layer, _ in on])
-        if self._cast is None or self._cast_at != now:
+    def _now(self, dtype: torch.dtype) -> _Cast | None:
+        """A and B of the layers that are on as they are now; None where none is."""
+        if not (on := self._on()):
+            return None
+        state = (dtype, [(id(layer), layer.clock.ticks) for layer, _ in on])
+        if self._cast is None or self._cast.state != state:
             with torch.no_grad():
                 a = torch.cat([layer.a for layer, _ in on]).to(dtype)
-                b = torch.zeros(self._out, len(a), dtype=dtype, device=a.device)
+                b = []
                 row = 0
-                for layer, column in on:
-                    r, out = layer.a.shape[0], layer.base.out_features
-                    b[column : column + out, row : row + r] = layer.b * layer.scale
-                    row += r
-            self._cast, self._cast_at = (a, b), now
+                for layer, columns in on:
+                    rows = slice(row, row := row + len(layer.a))
+                    b.append(((layer.b * layer.scale).to(dtype), rows, columns))
+            self._cast = _Cast(state, a, b)
         return self._cast
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """A (sum of r, in), and for each layer s B (out, r), its rows of A and its columns of y."""
+
+    state: tuple[object, ...]
+    a: Tensor
+    b: list[tuple[Tensor, slice, slice]]
 
 
 class _LoraFunction(Function):

@@ -1,0 +1,174 @@
+"""Which nodes of a tree of tokens are attended together, as index tables for `rung.bases.blocks`.
+
+Nodes whose paths have one length, and which have similar lengths themselves, are a batch: each is padded to
+n queries and m keys, its path's keys before its own. A path that is long beside the nodes below it is not
+copied to them: it is attended by all of them at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain, groupby
+
+import torch
+from torch import Tensor
+
+LONGEST = 128  # tokens; longer nodes should be cut into chains, or their masked half is computed in vain
+_NEAR = 2  # copies of a path may have up to this many times the tokens of the nodes below it, ...
+_NEAREST = 512  # ... and the path at most this many
+_EVEN = 0.7  # a batch pads its nodes' scores to at most 1 / this of what they need, ...
+_SMALL = 16  # ... or its nodes have at most this many tokens
+SCORES = 1 << 20  # scores made at once (fp32: 4 MB, stays in the cache)
+_STEP = 32  # keys of a batch are a multiple: torch finds the largest of a row five times as fast
+
+Span = tuple[int, int]
+
+
+def pieces(length: int) -> list[int]:
+    """Cut a run of `length` tokens into parts of `LONGEST`, the last one up to a quarter longer."""
+    parts = []
+    while length > LONGEST * 5 // 4:
+        parts.append(LONGEST)
+        length -= LONGEST
+    return [*parts, length]
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A node's tokens, and the tokens before it that its block holds too, as places in (past, row)."""
+
+    own: Span
+    path: tuple[Span, ...]
+
+    @property
+    def queries(self) -> int:
+        return self.own[1] - self.own[0]
+
+    @property
+    def before(self) -> int:
+        return sum(stop - start for start, stop in self.path)
+
+    @property
+    def keys(self) -> list[int]:
+        return list(chain.from_iterable(range(*span) for span in (*self.path, self.own)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Index tables of B nodes padded to n queries and m keys, into rows (token, head)."""
+
+    before: int  # keys that every query sees
+    queries: Tensor  # (B * kv_heads * group * n,)
+    keys: Tensor  # (B * kv_heads * m,)
+    real: Tensor  # as `queries`; padding points one past the last row
+    mask: Tensor  # (group * n, m), 0 or -inf
+    shape: tuple[int, int, int]  # B * kv_heads, n, m
+
+
+@dataclass(frozen=True)
+class Tables:
+    batches: list[Batch]
+    far: list[tuple[Span, list[Span]]]  # queries and the path above them
+    queries_back: Tensor  # (T * heads,): where each row lies in the batches laid end to end
+    bags: tuple[Tensor, Tensor]  # where the copies of each key row lie, and where its list begins
+
+
+def tables(
+    spans: Sequence[Span], parents: Sequence[int], heads: int, kv_heads: int, past: int, device: torch.device
+) -> Tables:
+    """Index tables for nodes at `spans` that follow `parents` (-1: none), after `past` cached tokens."""
+    nodes, far = _plan(spans, parents, past)
+    tokens = spans[-1][1]
+    group = heads // kv_heads
+    batches: list[Batch] = []
+    back = torch.zeros(tokens * heads, dtype=torch.long)
+    bags: list[list[int]] = [[] for _ in range((past + tokens) * kv_heads)]
+    at_q = at_k = 0
+    for some in _batches(nodes, heads):
+        n = max(node.queries for node in some)
+        p = some[0].before
+        m = math.ceil((p + n) / _STEP) * _STEP
+        token = torch.tensor([[min(node.own[0] + i, node.own[1] - 1) for i in range(n)] for node in some])
+        head = torch.arange(heads).view(kv_heads, group, 1)
+        queries = ((token - past)[:, None, None] * heads + head).flatten()
+        seen = [[i < node.queries for i in range(n)] for node in some]
+        real = torch.tensor(seen)[:, None, None].expand(-1, kv_heads, group, -1).flatten()
+        back[queries[real]] = at_q + real.nonzero()[:, 0]
+        keys: list[int] = []
+        for node in some:
+            row = node.keys
+            for h in range(kv_heads):
+                for place in row:
+                    bags[place * kv_heads + h].append(at_k + len(keys))
+                    keys.append(place * kv_heads + h)
+                keys += [row[-1] * kv_heads + h] * (m - len(row))
+        at_q, at_k = at_q + len(queries), at_k + len(keys)
+        sees = torch.arange(m) <= p + torch.arange(n)[:, None]
+        mask = torch.zeros(n, m).masked_fill_(~sees, -math.inf).repeat(group, 1)
+        batches.append(
+            Batch(
+                before=p,
+                queries=queries.to(device),
+                keys=torch.tensor(keys, device=device),
+                real=torch.where(real, queries, tokens * heads).to(device),
+                mask=mask.to(device),
+                shape=(len(some) * kv_heads, n, m),
+            )
+        )
+    copies = torch.tensor(list(chain.from_iterable(bags)), device=device)
+    starts = torch.tensor([0, *accumulate(map(len, bags))][:-1], device=device)
+    return Tables(batches, far, back.to(device), (copies, starts))
+
+
+def _plan(
+    spans: Sequence[Span], parents: Sequence[int], past: int
+) -> tuple[list[_Node], list[tuple[Span, list[Span]]]]:
+    """Nodes with the paths that they hold copies of, and blocks of queries with the paths they share."""
+    nodes: list[_Node] = []
+    far: list[tuple[Span, list[Span]]] = []
+    for parent, run in groupby(range(len(spans)), key=parents.__getitem__):
+        those = [(past + start, past + stop) for start, stop in (spans[i] for i in run)]
+        path = _path(spans, parents, parent, past)
+        before = sum(stop - start for start, stop in path)
+        below = those[-1][1] - those[0][0]
+        near = before <= _NEAREST and before * len(those) <= _NEAR * below
+        nodes += [_Node(span, tuple(path) if near else ()) for span in those]
+        if before and not near:
+            far.append(((those[0][0] - past, those[-1][1] - past), path))
+    return nodes, far
+
+
+def _path(spans: Sequence[Span], parents: Sequence[int], node: int, past: int) -> list[Span]:
+    """Spans of what is cached, the nodes above `node`, and it itself; adjacent ones joined."""
+    above: list[Span] = []
+    while node >= 0:
+        start, stop = spans[node]
+        above.append((past + start, past + stop))
+        node = parents[node]
+    path = [(0, past)] if past else []
+    for start, stop in reversed(above):
+        if path and path[-1][1] == start:
+            path[-1] = (path[-1][0], stop)
+        else:
+            path.append((start, stop))
+    return path
+
+
+def _batches(nodes: Sequence[_Node], heads: int) -> Iterator[list[_Node]]:
+    """Nodes with paths of one length and of similar length themselves."""
+    batch: list[_Node] = []
+    needed = 0
+    for node in sorted(nodes, key=lambda node: (node.before, -node.queries)):
+        size = node.queries * (node.before + node.queries)
+        if batch:
+            first = batch[0]
+            padded = (len(batch) + 1) * first.queries * (first.before + first.queries)
+            uneven = needed + size < _EVEN * padded and first.queries > _SMALL
+            if node.before != first.before or uneven or padded * heads > SCORES:
+                yield batch
+                batch, needed = [], 0
+        batch.append(node)
+        needed += size
+    yield batch
