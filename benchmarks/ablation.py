@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gates
 import work
-from common import alternate, machine, options, rung, summary, training, write
+from common import measure, options, rung, training
 from ours import MECHANISMS
 from table_05_prefix import SHARING
 
@@ -16,7 +16,6 @@ def main() -> None:
     o = options(rows=32)
     model, data, shared = work.model_folder(), work.build("broad"), work.build("snips")
     gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=2))
-    facts = machine()
     s = training(model, data, o.rows)
     runners = [rung("rung", s)]
     runners += [rung(f"rung without {name}", s, without=[name]) for name in MECHANISMS if name != SHARING]
@@ -25,17 +24,15 @@ def main() -> None:
         rung("rung, rows of table 5", few),
         rung(f"rung without {SHARING}, rows of table 5", few, without=[SHARING]),
     ]
-    runs = alternate(runners, o.repeats)
-    write(
+    measure(
         "ablation",
         "Our LoRA run with one mechanism off at a time, bf16",
         "real tokens/s",
-        facts=facts,
+        runners,
+        o.repeats,
         gate=gate,
         work=work.about(data, o.rows),
-        found=summary(runs),
-        runs=runs,
-        targets=[],
+        targets=lambda found, facts: [],
     )
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -34,6 +34,8 @@ QUIET = 0.5  # load average above which a result is marked as disturbed
 LORA_FLOPS = 500e6  # floating-point operations per token of LoRA training of the base
 LORA = {"method": "lora", "rank": 16, "alpha": 32.0, "learning_rate": 5e-4}
 Run = dict[str, Any]
+Facts = dict[str, Any]  # about the machine
+Found = dict[str, dict[str, float]]  # median, least and most by runner's name
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,11 @@ def options(rows: int, repeats: int = 3) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def alternate(runners: Sequence[Runner], repeats: int = 3) -> dict[str, list[Run]]:
-    """Run all in turn, `repeats` times over; runs by runner's name.
+def alternate(runners: Sequence[Runner], repeats: int) -> Iterator[dict[str, list[Run]]]:
+    """Run all in turn, `repeats` times over; after each time, the runs so far by runner's name.
 
     A peer that fails is kept as ``{"error": ...}`` and not tried again; a failure of ours is raised.
     """
-    load = os.getloadavg()[0]
-    print(f"load average {load:.2f}{'' if load < QUIET else ': NOT QUIET, do not publish'}", flush=True)
     runs: dict[str, list[Run]] = {runner.name: [] for runner in runners}
     for repeat in range(repeats):
         for runner in runners:
@@ -129,12 +129,10 @@ def alternate(runners: Sequence[Runner], repeats: int = 3) -> dict[str, list[Run
             )
             if "error" in run:
                 print(run["error"], file=sys.stderr)
-    return runs
+        yield runs
 
 
-def summary(
-    runs: dict[str, list[Run]], value: Callable[[Run], float] | None = None
-) -> dict[str, dict[str, float]]:
+def summary(runs: dict[str, list[Run]], value: Callable[[Run], float] | None = None) -> Found:
     """Median, least and most of a value (items per second unless said) of every runner that ran."""
     of = value or (lambda run: run["count"] / run["seconds"])
     out = {}
@@ -145,18 +143,18 @@ def summary(
     return out
 
 
-def ratio(found: dict[str, dict[str, float]], a: str | None, b: str | None) -> float | None:
+def ratio(found: Found, a: str | None, b: str | None) -> float | None:
     """Median of `a` over median of `b`; None where one did not run."""
     return found[a]["median"] / found[b]["median"] if a in found and b in found else None
 
 
-def fastest(found: dict[str, dict[str, float]]) -> str | None:
+def fastest(found: Found) -> str | None:
     """The peer with the highest median; None where none ran. Names that begin with rung are ours."""
     peers = {name: one["median"] for name, one in found.items() if not name.startswith("rung")}
     return max(peers, key=lambda name: peers[name]) if peers else None
 
 
-def machine() -> dict[str, Any]:
+def machine() -> Facts:
     """CPU, cores, threads, versions, and GFLOP/s of the matrix product that training lives on."""
     import torch
     import transformers
@@ -206,34 +204,44 @@ class Target:
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
 
-def write(
+def measure(
     table: str,
     title: str,
     unit: str,
+    runners: Sequence[Runner],
+    repeats: int,
     *,
-    facts: dict[str, Any],
     gate: dict[str, Any],
     work: dict[str, Any],
-    found: dict[str, dict[str, float]],
-    runs: dict[str, list[Run]],
-    targets: Sequence[Target],
+    targets: Callable[[Found, Facts], Sequence[Target]],
+    value: Callable[[Run], float] | None = None,
 ) -> None:
-    """Write results/<table>.json: every raw run with its versions and settings among it."""
+    """Take the runners in turn and write results/<table>.json: every raw run with its versions and settings.
+
+    `targets` makes the bounds of medians and facts about the machine; `value` is what of a run is compared
+    (default: items per second). The file is written after every turn, so a run cut short leaves what it has.
+    """
     RESULTS.mkdir(exist_ok=True)
-    record = {
-        "title": title,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "unit": unit,
-        "machine": facts,
-        "gate": gate,
-        "work": work,
-        "summary": found,
-        "targets": [{**vars(target), "reached": target.reached} for target in targets],
-        "runs": runs,
-    }
-    (RESULTS / f"{table}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    facts = machine()
+    load = facts["load_average"]
+    print(f"load average {load:.2f}{'' if load < QUIET else ': NOT QUIET, do not publish'}", flush=True)
+    for runs in alternate(runners, repeats):
+        found = summary(runs, value)
+        bounds = targets(found, facts)
+        record = {
+            "title": title,
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            "unit": unit,
+            "machine": facts,
+            "gate": gate,
+            "work": work,
+            "summary": found,
+            "targets": [{**vars(target), "reached": target.reached} for target in bounds],
+            "runs": runs,
+        }
+        (RESULTS / f"{table}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for name, one in found.items():
         print(f"{name}: {one['median']:.4g} {unit} ({one['least']:.4g} to {one['most']:.4g})")
-    for target in targets:
-        value = "missing" if target.value is None else f"{target.value:.3g}"
-        print(f"{target.label}: {value} (target {'<=' if target.at_most else '>='} {target.bound})")
+    for target in bounds:
+        shown = "missing" if target.value is None else f"{target.value:.3g}"
+        print(f"{target.label}: {shown} (target {'<=' if target.at_most else '>='} {target.bound})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gates
 import work
-from common import Target, alternate, hf, machine, options, ratio, rung, summary, training, write
+from common import Target, hf, measure, options, ratio, rung, training
 
 CURVE_STEPS = 50
 
@@ -15,23 +15,19 @@ def main() -> None:
     steps = min(o.rows, CURVE_STEPS // 2)
     even = work.build("memory")  # rows of one length: two a step
     gate = gates.passed(gates.curve(model, even, rows=2 * steps, steps=steps, epochs=2))
-    facts = machine()
     s = training(model, data, o.rows, dtype="fp32")
     plain = "HF Trainer + PEFT, tuned, fp32"
-    runs = alternate(
-        [rung("rung", s), hf(plain, s), hf(f"{plain}, oneDNN flag", s, onednn_fp32=True)], o.repeats
-    )
-    found = summary(runs)
-    write(
+    measure(
         "table_03",
         "LoRA r16 on all linear layers, instruction mix, fp32",
         "real tokens/s",
-        facts=facts,
+        [rung("rung", s), hf(plain, s), hf(f"{plain}, oneDNN flag", s, onednn_fp32=True)],
+        o.repeats,
         gate=gate,
         work=work.about(data, o.rows),
-        found=found,
-        runs=runs,
-        targets=[Target("3: against HF Trainer + PEFT in fp32", ratio(found, "rung", plain), 4)],
+        targets=lambda found, facts: [
+            Target("3: against HF Trainer + PEFT in fp32", ratio(found, "rung", plain), 4)
+        ],
     )
 
 

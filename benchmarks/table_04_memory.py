@@ -9,17 +9,14 @@ import work
 from common import (
     RESULTS,
     Target,
-    alternate,
     fastest,
     hf,
     litgpt,
-    machine,
+    measure,
     options,
     ratio,
     rung,
-    summary,
     training,
-    write,
 )
 
 MIB = 2**20
@@ -36,33 +33,24 @@ def main() -> None:
     o = options(rows=2 * work.MICRO_BATCH)
     model, data = work.model_folder(), work.build("memory")
     gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=4))
-    facts = machine()
     batch = min(o.rows, work.MICRO_BATCH)
     s = training(model, data, o.rows, steps=max(1, o.rows // work.MICRO_BATCH), batch=batch)
-    runs = alternate(
+    peer = fastest_peer()
+    label = f"4: of what the fastest peer needs ({peer})"
+    measure(
+        "table_04",
+        "Peak memory above the base's weights, micro-batch of 1,024 tokens, LoRA r16, bf16",
+        "MiB",
         [
             rung("rung", s, train={"pack_tokens": work.MICRO_BATCH * work.EACH}),
             hf("HF Trainer + PEFT, tuned", s),
             litgpt("LitGPT, tuned", s),
         ],
         o.repeats,
-    )
-    found = summary(runs, lambda run: run["peak_rss_above_weights"] / MIB)
-    peer = fastest_peer()
-    write(
-        "table_04",
-        "Peak memory above the base's weights, micro-batch of 1,024 tokens, LoRA r16, bf16",
-        "MiB",
-        facts=facts,
         gate=gate,
         work=work.about(data, o.rows),
-        found=found,
-        runs=runs,
-        targets=[
-            Target(
-                f"4: of what the fastest peer needs ({peer})", ratio(found, "rung", peer), 0.25, at_most=True
-            )
-        ],
+        targets=lambda found, facts: [Target(label, ratio(found, "rung", peer), 0.25, at_most=True)],
+        value=lambda run: run["peak_rss_above_weights"] / MIB,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gates
 import work
-from common import Target, alternate, fastest, hf, machine, options, ratio, rung, summary, training, write
+from common import Facts, Found, Target, fastest, hf, measure, options, ratio, rung, training
 
 TOP, LAYERS, EPOCHS = 8, 30, 5
 
@@ -13,28 +13,25 @@ def main() -> None:
     o = options(rows=32)
     model, data = work.model_folder(), work.build("broad")
     gate = gates.passed(gates.curve(model, data, rows=min(o.rows, 16), steps=2, epochs=3, top_layers=TOP))
-    facts = machine()
     s = training(model, data, o.rows, epochs=EPOCHS)
     layers = list(range(LAYERS - TOP, LAYERS))
-    runs = alternate(
+
+    def targets(found: Found, facts: Facts) -> list[Target]:
+        best = fastest(found)
+        return [Target(f"6: against PEFT with layers_to_transform ({best})", ratio(found, "rung", best), 6)]
+
+    measure(
+        "table_06",
+        f"LoRA r16 in the top {TOP} of {LAYERS} layers, {EPOCHS} epochs, bf16",
+        "real tokens/s",
         [
             rung("rung", s, top_layers=TOP),
             hf("HF Trainer + PEFT, tuned", s, layers=layers),
         ],
         o.repeats,
-    )
-    found = summary(runs)
-    best = fastest(found)
-    write(
-        "table_06",
-        f"LoRA r16 in the top {TOP} of {LAYERS} layers, {EPOCHS} epochs, bf16",
-        "real tokens/s",
-        facts=facts,
         gate=gate,
         work={**work.about(data, o.rows), "epochs": EPOCHS},
-        found=found,
-        runs=runs,
-        targets=[Target(f"6: against PEFT with layers_to_transform ({best})", ratio(found, "rung", best), 6)],
+        targets=targets,
     )
 
 

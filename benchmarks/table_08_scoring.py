@@ -6,9 +6,9 @@ from typing import Any
 
 import gates
 import work
-from common import BASE, Runner, Target, alternate, fastest, machine, options, ratio, rung, summary, write
+from common import BASE, Facts, Found, Runner, Target, fastest, measure, options, ratio, rung
 
-BATCHES = (8,)
+BATCHES = (8, 32)
 GATE_ROWS = 16
 
 
@@ -23,20 +23,20 @@ def main() -> None:
     s |= {"warmup_rows": 4, "dtype": "bf16"}
     exact = {**s, "dtype": "fp32", "rows": min(o.rows, GATE_ROWS)}
     gate = gates.passed(gates.scores(rung("rung", exact), peer(exact, BATCHES[0])))
-    facts = machine()
-    runs = alternate([rung("rung", s), *(peer(s, batch) for batch in BATCHES)], o.repeats)
-    found = summary(runs)
-    best = fastest(found)
-    write(
+
+    def targets(found: Found, facts: Facts) -> list[Target]:
+        best = fastest(found)
+        return [Target(f"8: against {best}", ratio(found, "rung", best), 8)]
+
+    measure(
         "table_08",
         "8-shot label scoring of sentiment reviews, two labels, bf16",
         "rows/s",
-        facts=facts,
+        [rung("rung", s), *(peer(s, batch) for batch in BATCHES)],
+        o.repeats,
         gate=gate,
         work=work.about(data, o.rows),
-        found=found,
-        runs=runs,
-        targets=[Target(f"8: against {best}", ratio(found, "rung", best), 8)],
+        targets=targets,
     )
 
 

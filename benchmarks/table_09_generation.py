@@ -6,7 +6,7 @@ from typing import Any
 
 import gates
 import work
-from common import BASE, Runner, Target, alternate, fastest, machine, options, ratio, rung, summary, write
+from common import BASE, Facts, Found, Runner, Target, fastest, measure, options, ratio, rung
 
 BATCHES = (16, 64)
 NEW_TOKENS = 64
@@ -24,20 +24,20 @@ def main() -> None:
     s |= {"dtype": "bf16", "new_tokens": NEW_TOKENS, "stop_ids": []}
     exact = {**s, "dtype": "fp32", "rows": min(o.rows, GATE_ROWS)}
     gate = gates.passed(gates.tokens(rung("rung", exact), peer(exact, GATE_ROWS)))
-    facts = machine()
-    runs = alternate([rung("rung", s), *(peer(s, batch) for batch in BATCHES)], o.repeats)
-    found = summary(runs)
-    best = fastest(found)
-    write(
+
+    def targets(found: Found, facts: Facts) -> list[Target]:
+        best = fastest(found)
+        return [Target(f"9: against {best}", ratio(found, "rung", best), 2)]
+
+    measure(
         "table_09",
         f"Greedy generation, {o.rows} prompts, {NEW_TOKENS} new tokens, bf16",
         "new tokens/s",
-        facts=facts,
+        [rung("rung", s), *(peer(s, batch) for batch in BATCHES)],
+        o.repeats,
         gate=gate,
         work=work.about(data, o.rows),
-        found=found,
-        runs=runs,
-        targets=[Target(f"9: against {best}", ratio(found, "rung", best), 2)],
+        targets=targets,
     )
 
 

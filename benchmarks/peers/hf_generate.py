@@ -1,28 +1,25 @@
 """Greedy generation by transformers.
 
-Settings: model, data, rows, warmup_rows, dtype, batch, new_tokens, stop_ids (empty: every row writes
-`new_tokens`), outputs (a file for the tokens, or absent).
+Settings: those of `hf_model`, batch, new_tokens, stop_ids (empty: every row writes `new_tokens`).
 Tuned: prompts sorted by length and padded on the left, a dynamic cache.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from pathlib import Path
 from typing import Any
 
+import hf_model
 import measure
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import GenerationConfig
 
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 PAD = 0
 
 
 @torch.inference_mode()
-def generate(model: Any, prompts: list[list[int]], s: dict[str, Any]) -> list[list[int]]:
+def generate(model: Any, rows: list[dict[str, Any]], s: dict[str, Any]) -> list[list[int]]:
     """What is written after each prompt, without the stop token."""
+    prompts = [row["ids"] for row in rows]
     stop = s["stop_ids"] or None
     config = GenerationConfig(
         max_new_tokens=s["new_tokens"], do_sample=False, eos_token_id=stop, pad_token_id=PAD, use_cache=True
@@ -41,32 +38,10 @@ def generate(model: Any, prompts: list[list[int]], s: dict[str, Any]) -> list[li
     return written
 
 
-def main() -> None:
-    s = measure.settings()
-    model = AutoModelForCausalLM.from_pretrained(
-        s["model"], dtype=DTYPES[s["dtype"]], attn_implementation="sdpa", local_files_only=True
-    ).eval()
-    model.generation_config = GenerationConfig()  # what the checkpoint says of sampling does not count
-    prompts = [row["ids"] for row in measure.read_rows(s["data"], 0, s["rows"])]
-    warm = [row["ids"] for row in measure.read_rows(s["data"], s["rows"], s["warmup_rows"])]
-    memory = measure.Memory(model.parameters())
-    generate(model, warm, {**s, "new_tokens": 4})
-    first = measure.age()
-    start = time.perf_counter()
-    written = generate(model, prompts, s)
-    seconds = time.perf_counter() - start
-    if s.get("outputs"):
-        Path(s["outputs"]).write_text(json.dumps(written))
-    measure.report(
-        s,
-        unit="tokens",
-        count=sum(map(len, written)),
-        seconds=seconds,
-        memory=memory,
-        packages=("torch", "transformers"),
-        time_to_first_step=first,
-    )
+def warm(model: Any, s: dict[str, Any]) -> None:
+    rows = measure.read_rows(s["data"], s["rows"], s["warmup_rows"])
+    generate(model, rows, {**s, "new_tokens": 4})
 
 
 if __name__ == "__main__":
-    main()
+    hf_model.run("tokens", generate, lambda written: sum(map(len, written)), warm)

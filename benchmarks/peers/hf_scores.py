@@ -1,27 +1,23 @@
 """Label scoring by transformers: the log-likelihood of every choice after every prompt, batched.
 
-Settings: model, data, rows, warmup_rows, dtype, batch, outputs (a file for the scores, or absent).
+Settings: those of `hf_model`, and batch.
 Tuned: (prompt, choice) pairs sorted by length and padded on the left, logits only where a choice is read
 (`logits_to_keep`), no cache, inference mode. Every pair is read as a whole, as evaluation harnesses do.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from pathlib import Path
 from typing import Any
 
+import hf_model
 import measure
 import torch
-from transformers import AutoModelForCausalLM
-
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 @torch.inference_mode()
-def score(model: Any, rows: list[dict[str, Any]], size: int) -> list[list[float]]:
+def score(model: Any, rows: list[dict[str, Any]], s: dict[str, Any]) -> list[list[float]]:
     """Scores (rows, choices) in nats."""
+    size = s["batch"]
     scores = [[0.0] * len(row["choices"]) for row in rows]
     pairs = [(i, c) for i, row in enumerate(rows) for c in range(len(row["choices"]))]
     pairs.sort(key=lambda pair: len(rows[pair[0]]["ids"]) + len(rows[pair[0]]["choices"][pair[1]]))
@@ -41,30 +37,9 @@ def score(model: Any, rows: list[dict[str, Any]], size: int) -> list[list[float]
     return scores
 
 
-def main() -> None:
-    s = measure.settings()
-    model = AutoModelForCausalLM.from_pretrained(
-        s["model"], dtype=DTYPES[s["dtype"]], attn_implementation="sdpa", local_files_only=True
-    ).eval()
-    rows = measure.read_rows(s["data"], 0, s["rows"])
-    memory = measure.Memory(model.parameters())
-    score(model, rows[: s["warmup_rows"]], s["batch"])
-    first = measure.age()
-    start = time.perf_counter()
-    scores = score(model, rows, s["batch"])
-    seconds = time.perf_counter() - start
-    if s.get("outputs"):
-        Path(s["outputs"]).write_text(json.dumps(scores))
-    measure.report(
-        s,
-        unit="rows",
-        count=len(rows),
-        seconds=seconds,
-        memory=memory,
-        packages=("torch", "transformers"),
-        time_to_first_step=first,
-    )
+def warm(model: Any, s: dict[str, Any]) -> None:
+    score(model, measure.read_rows(s["data"], 0, s["warmup_rows"]), s)
 
 
 if __name__ == "__main__":
-    main()
+    hf_model.run("rows", score, len, warm)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rung.bases.attention import Packed, causal_mask
 from rung.bases.batches import LONGEST
-from rung.bases.tree import SHORTEST, Tree, build, common_length, shared_length
+from rung.bases.tree import SHORTEST, Tree, build, common_length
 from tiny_model import VOCABULARY, distance, tiny_model
 
 Ids = tuple[int, ...]
@@ -146,7 +146,3 @@ def states(model: torch.nn.Module, ids: Iterable[int], positions: Iterable[int],
 def test_common_beginnings() -> None:
     assert common_length([[1, 2, 3], [1, 2, 4], [1, 2]]) == 2
     assert common_length([[1, 2]]) == 2
-    assert shared_length([[1] * 20, [1] * 12 + [2]], 99) == 12
-    assert shared_length([[1] * 20, [1] * 12 + [2]], 10) == 10
-    assert shared_length([[1] * 20, [1] * 5 + [2]], 99) == 0  # too short to pay
-    assert shared_length([[1] * 20], 99) == 0

@@ -10,7 +10,6 @@ Importing this module registers the attention "rung" with transformers (`Attenti
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -115,9 +114,7 @@ def causal_mask(length: int, past: int, window: int | None, device: torch.device
     return seen if window is None else seen & (at - to < window)
 
 
-def flash(
-    q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool = False, mask: Tensor | None = None
-) -> Part:
+def flash(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = None) -> Part:
     """Attention and its log-sum-exp, without gradient.
 
     q (B, heads, T, D); k, v (B, kv_heads, S, D); `mask` is additive, broadcastable to (B, heads, T, S).
@@ -126,24 +123,19 @@ def flash(
     if q.device.type == "cpu" and not torch.is_grad_enabled():
         # The op reads q, k, v by their strides but wants the last dimension dense.
         result: Part = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            q, k, v, 0.0, causal, attn_mask=mask, scale=scale
+            q, k, v, 0.0, False, attn_mask=mask, scale=scale
         )
         return result
-    return reference(q, k, v, scale, causal=causal, mask=mask)
+    return reference(q, k, v, scale, mask)
 
 
-def reference(
-    q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool = False, mask: Tensor | None = None
-) -> Part:
+def reference(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = None) -> Part:
     """The same as `flash`, spelled out in fp32: softmax(q k^T scale + mask) v."""
     groups = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     scores = (q.float() @ k.float().transpose(-1, -2)) * scale
     if mask is not None:
         scores = scores + mask
-    if causal:
-        seen = causal_mask(q.shape[2], k.shape[2] - q.shape[2], None, q.device)
-        scores = scores.masked_fill(~seen, -math.inf)
     lse = torch.logsumexp(scores, -1)
     return ((scores - lse[..., None]).exp() @ v.float()).to(q.dtype), lse
 

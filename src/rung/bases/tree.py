@@ -30,14 +30,6 @@ def common_length(rows: Sequence[Sequence[int]]) -> int:
     return _agree(first, last)
 
 
-def shared_length(rows: Sequence[Sequence[int]], limit: int, shortest: int = SHORTEST) -> int:
-    """Tokens that all `rows` begin with, at most `limit`; 0 where fewer than `shortest`, or one row alone."""
-    if len(rows) < 2:
-        return 0
-    length = min(common_length(rows), limit)
-    return length if length >= shortest else 0
-
-
 def _agree(first: Sequence[int], last: Sequence[int]) -> int:
     shorter = min(len(first), len(last))
     if first[:shorter] == last[:shorter]:

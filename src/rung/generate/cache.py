@@ -19,7 +19,7 @@ from torch import Tensor
 from rung.bases.attention import Layout, Packed, Part, Prefix, flash, merge, positions
 from rung.bases.base import Base
 from rung.bases.body import hidden_states
-from rung.bases.tree import shared_length
+from rung.bases.tree import common_length
 
 Ids = Sequence[int]
 MIN_PREFIX = 16  # tokens; a shorter common prefix costs more calls than it saves
@@ -41,8 +41,10 @@ def hidden(
 
 def common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
     """Length of the prefix to share, 0 or at least `MIN_PREFIX`; each prompt keeps a token of its own."""
-    most = min((len(prompt) for prompt in prompts), default=0) - 1
-    return shared_length(prompts, most, MIN_PREFIX)
+    if len(prompts) < 2:
+        return 0
+    length = min(common_length(prompts), min(map(len, prompts)) - 1)
+    return length if length >= MIN_PREFIX else 0
 
 
 def read_prefix(base: Base, ids: Ids) -> Prefix | None:
@@ -206,7 +208,7 @@ class Rows:
             hide = (torch.arange(most, 0, -1, device=q.device) > sees[:, None]) & ~blind[:, None]
             mask = torch.zeros(hide.shape, dtype=q.dtype, device=q.device).masked_fill_(hide, -math.inf)
         line = q.transpose(0, 1).reshape(1, heads, b * r, d)
-        out, lse = flash(line, keys, values, scale, mask=mask if mask is None else mask[None, None])
+        out, lse = flash(line, keys, values, scale, None if mask is None else mask[None, None])
         if blind is not None:
             lse = lse.masked_fill(blind, -math.inf)
         return out.view(heads, b, r, d).transpose(0, 1), lse.view(heads, b, r).transpose(0, 1)

@@ -126,7 +126,7 @@ class _Branches:
             back = torch.arange(self.rows.width, 0, -1, device=q.device)  # how far from the first node
             near = self.depth[:, None] - 1 + back < window
             extra = _additive(near.repeat(times, 1) | blind[:, None], q.dtype)
-        part = flash(grouped, k, v, scale, mask=_additive(seen, q.dtype).repeat(times, 1)[None, None])
+        part = flash(grouped, k, v, scale, _additive(seen, q.dtype).repeat(times, 1)[None, None])
         out, lse = self.rows.own(layer, grouped, scale, extra=extra)
         part = merge(part, (out, lse if blind is None else lse.masked_fill(blind, -math.inf)))
         shared = self.rows.shared(layer, grouped, scale, window, self.after.repeat(1, times))
