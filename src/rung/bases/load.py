@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from rung.bases import catalog, gate, gguf
 from rung.bases.base import ATTENTION, Base, context_of, first_line, freeze, quiet
@@ -109,7 +109,7 @@ def _load(folder: Path, name: str, license: str, dtype: torch.dtype, device: tor
         tokenizer.pad_token = tokenizer.eos_token
     return Base(
         name=name,
-        model=freeze(model).to(device),
+        model=_in_memory(freeze(model).to(device)),
         tokenizer=tokenizer,
         context=context_of(model.config),
         dtype=dtype,
@@ -118,6 +118,14 @@ def _load(folder: Path, name: str, license: str, dtype: torch.dtype, device: tor
         path=folder,
         license=license,
     )
+
+
+def _in_memory(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with its weights out of the mapped file, whose pages would stay when a weight is laid anew."""
+    for parameter in model.parameters():
+        if parameter.device.type == "cpu":
+            parameter.data = parameter.data.clone()
+    return model
 
 
 def _fingerprint(folder: Path, checked: gate.Checked, tokenizer: Any) -> str:
