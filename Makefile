@@ -38,7 +38,7 @@ benchmarks/.venv-litgpt/.ready: benchmarks/requirements-litgpt.txt
 
 bench: install benchmarks/.venv/.ready benchmarks/.venv-litgpt/.ready  ## every table against its peers, about an hour
 	$(BIN)/rung bases get smollm2-135m-instruct
-	@failed=; for table in benchmarks/table_*.py benchmarks/ablation.py; do \
+	@failed=; for table in benchmarks/table_*.py benchmarks/ablation.py benchmarks/profiles.py; do \
 		echo "$$table"; $(BIN)/python $$table || failed="$$failed $$table"; \
 	done; \
 	$(BIN)/python benchmarks/render.py; \

@@ -52,6 +52,18 @@ def table(record: Record) -> str:
     return "\n".join(lines)
 
 
+def shares(record: Record) -> str:
+    """Where the time of each profiled run goes."""
+    runs = record["seconds"]
+    lines = ["| | " + " | ".join(runs) + " |", "|---" * (len(runs) + 1) + "|"]
+    for kind in next(iter(runs.values())):
+        cells = (f"{seconds[kind] / sum(seconds.values()):.0%}" for seconds in runs.values())
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    whole = (f"{sum(seconds.values()):.1f} s" for seconds in runs.values())
+    lines.append(f"| all | {' | '.join(whole)} |")
+    return "\n".join([*lines, "", f"Steps on {_work(record['work'])}"])
+
+
 def machine(records: dict[str, Record]) -> str:
     """Where and when the tables were measured."""
     lines = []
@@ -60,8 +72,7 @@ def machine(records: dict[str, Record]) -> str:
         lines.append(
             f"- {name}, {record['date']}: {m['processor']}, {m['cores']} cores, {m['threads']} threads, "
             f"torch {m['torch']}; products of 1024x576x1536 at {m['gflops_bf16']:.0f} GFLOP/s in bf16 and "
-            f"{m['gflops_fp32']:.0f} in fp32; load average before {m['load_average']:.2f}; "
-            f"{max(map(len, record['runs'].values()))} repeats in turn"
+            f"{m['gflops_fp32']:.0f} in fp32; load average before {m['load_average']:.2f}{_repeats(record)}"
         )
     return "\n".join(lines)
 
@@ -116,18 +127,25 @@ def fill(page: str, name: str, text: str) -> str:
 
 
 def main() -> None:
-    records = load()
-    if not records:
+    everything = load()
+    if not everything:
         raise SystemExit("there are no results yet")
+    records = {name: record for name, record in everything.items() if "runs" in record}
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Performance\n"
     if PICTURE.name not in page:
         page = page.rstrip("\n") + f"\n\n![times as fast as each peer]({PICTURE.name})\n"
     page = fill(page, "targets", targets(records))
     for name, record in records.items():
         page = fill(page, name, table(record))
-    page = fill(page, "machine", machine(records))
+    if "profiles" in everything:
+        page = fill(page, "profiles", shares(everything["profiles"]))
+    page = fill(page, "machine", machine(everything))
     PAGE.write_text(page, encoding="utf-8")
     picture(records)
+
+
+def _repeats(record: Record) -> str:
+    return f"; {max(map(len, record['runs'].values()))} repeats in turn" if "runs" in record else ""
 
 
 def _alike(name: str) -> str:
