@@ -132,6 +132,16 @@ def test_rows_that_begin_alike_share_a_pack() -> None:
     assert min(sizes) > 0.5 * 1000
 
 
+@pytest.mark.parametrize(("begin", "packs"), [(300, 1), (60, 2)])
+def test_a_pack_is_larger_where_that_saves_computing_a_long_beginning_again(begin: int, packs: int) -> None:
+    draw = random.Random(0)
+    start = [draw.randrange(1000) for _ in range(begin)]
+    ids = [(*start, *(draw.randrange(1000) for _ in range(40))) for _ in range((1700 - begin) // 40)]
+    found = group([len(one) for one in ids], ids, range(len(ids)), 1000)
+    assert len(found) == packs
+    assert sorted(row for one in found for row in one) == list(range(len(ids)))
+
+
 def test_without_sharing_packs_are_as_before() -> None:
     ids = families(4, 0)
     lengths = [len(one) for one in ids]
