@@ -30,7 +30,6 @@ PYTHONS = {
 }
 STEP_ROWS = 32  # rows of an optimizer step
 PEER_BATCH = 2  # rows of a tuned peer's micro-batch: of 1, 2, 4 and 8 the fastest for HF Trainer here
-QUIET = 0.5  # load average above which a result is marked as disturbed
 LORA_FLOPS = 500e6  # floating-point operations per token of LoRA training of the base
 LORA = {"method": "lora", "rank": 16, "alpha": 32.0, "learning_rate": 5e-4}
 Run = dict[str, Any]
@@ -166,7 +165,6 @@ def machine() -> Facts:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "load_average": os.getloadavg()[0],
         "gflops_bf16": gemm_rate("bfloat16"),
         "gflops_fp32": gemm_rate("float32"),
     }
@@ -223,8 +221,6 @@ def measure(
     """
     RESULTS.mkdir(exist_ok=True)
     facts = machine()
-    load = facts["load_average"]
-    print(f"load average {load:.2f}{'' if load < QUIET else ': NOT QUIET, do not publish'}", flush=True)
     for runs in alternate(runners, repeats):
         found = summary(runs, value)
         bounds = targets(found, facts)

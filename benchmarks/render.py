@@ -72,7 +72,7 @@ def machine(records: dict[str, Record]) -> str:
         lines.append(
             f"- {name}, {record['date']}: {m['processor']}, {m['cores']} cores, {m['threads']} threads, "
             f"torch {m['torch']}; products of 1024x576x1536 at {m['gflops_bf16']:.0f} GFLOP/s in bf16 and "
-            f"{m['gflops_fp32']:.0f} in fp32; load average before {m['load_average']:.2f}{_repeats(record)}"
+            f"{m['gflops_fp32']:.0f} in fp32{_repeats(record)}"
         )
     return "\n".join(lines)
 
