@@ -34,6 +34,11 @@ def test_rows_that_begin_alike() -> None:
     assert found["cached trunk"] is TRUNK
 
 
+def test_a_beginning_too_small_to_count() -> None:
+    long = [Rendered(str(i), (*HEADER, *[i] * 2000), (False,) * 2009 + (True,)) for i in (3, 4)]
+    assert told(tiny_model(), long)["shared beginnings"].why.startswith("under 1% of the tokens")
+
+
 def test_rows_that_do_not() -> None:
     found = told(tiny_model(), APART)["shared beginnings"]
     assert not found.on

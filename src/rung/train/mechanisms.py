@@ -49,7 +49,9 @@ def _beginnings(rows: Sequence[Rendered], plan: Sequence[Step]) -> Mechanism:
     done = sum(computed(ids, pack) for pack in packs)
     if done == whole:
         return Mechanism(name, False, "rows of a pass have no beginning in common")
-    return Mechanism(name, True, f"{1 - done / whole:.0%} of the tokens had been computed for another row")
+    share = 1 - done / whole
+    told = f"{share:.0%}" if share >= 0.01 else "under 1%"
+    return Mechanism(name, True, f"{told} of the tokens had been computed for another row")
 
 
 def _products(model: PreTrainedModel) -> Mechanism:
