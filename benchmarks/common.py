@@ -202,6 +202,12 @@ class Target:
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
 
+def against_fastest(found: Found, label: str, bound: float) -> Target:
+    """Ours over the fastest peer, whose name takes the place of ``{}`` in the label."""
+    best = fastest(found)
+    return Target(label.format(best), ratio(found, "rung", best), bound)
+
+
 def measure(
     table: str,
     title: str,

@@ -20,7 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 from rung.generate.engine import Engine
 
 ROWS, PROMPTS, NEW_TOKENS = 16, 64, 33
-THIN = 64  # a product with a side of at most so many is LoRA's
+THIN = 64  # a product with a side of fewer is LoRA's
 KINDS = ("products of the layers", "LoRA's products", "loss head", "attention", "other passes", "calls")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gates
 import work
-from common import Facts, Found, Target, fastest, hf, measure, options, ratio, rung, training
+from common import Facts, Found, Target, against_fastest, hf, measure, options, ratio, rung, training
 
 SHARING = "shared prefixes"
 
@@ -16,12 +16,11 @@ def main() -> None:
     s = training(model, data, o.rows)
 
     def targets(found: Found, facts: Facts) -> list[Target]:
-        best = fastest(found)
         return [
             Target(
                 "5: against our own packs without sharing", ratio(found, "rung", "rung, nothing shared"), 2.7
             ),
-            Target(f"5: against the fastest peer ({best})", ratio(found, "rung", best), 8),
+            against_fastest(found, "5: against the fastest peer ({})", 8),
         ]
 
     measure(

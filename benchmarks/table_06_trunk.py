@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gates
 import work
-from common import Facts, Found, Target, fastest, hf, measure, options, ratio, rung, training
+from common import against_fastest, hf, measure, options, rung, training
 
 TOP, LAYERS, EPOCHS = 8, 30, 5
 
@@ -15,10 +15,6 @@ def main() -> None:
     gate = gates.passed(gates.curve(model, data, rows=min(o.rows, 16), steps=2, epochs=3, top_layers=TOP))
     s = training(model, data, o.rows, epochs=EPOCHS)
     layers = list(range(LAYERS - TOP, LAYERS))
-
-    def targets(found: Found, facts: Facts) -> list[Target]:
-        best = fastest(found)
-        return [Target(f"6: against PEFT with layers_to_transform ({best})", ratio(found, "rung", best), 6)]
 
     measure(
         "table_06",
@@ -31,7 +27,9 @@ def main() -> None:
         o.repeats,
         gate=gate,
         work={**work.about(data, o.rows), "epochs": EPOCHS},
-        targets=targets,
+        targets=lambda found, facts: [
+            against_fastest(found, "6: against PEFT with layers_to_transform ({})", 6)
+        ],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gates
 import work
-from common import Facts, Found, Target, fastest, hf, measure, options, ratio, rung, training
+from common import against_fastest, hf, measure, options, rung, training
 
 
 def main() -> None:
@@ -12,10 +12,6 @@ def main() -> None:
     model, data = work.model_folder(), work.build("broad")
     gate = gates.passed(gates.gradients(model, data, ("fp32", "bf16"), rows=4, method="full"))
     s = training(model, data, o.rows, method="full", learning_rate=2e-5)
-
-    def targets(found: Found, facts: Facts) -> list[Target]:
-        best = fastest(found)
-        return [Target(f"7: against HF Trainer ({best})", ratio(found, "rung", best), 3)]
 
     measure(
         "table_07",
@@ -30,7 +26,7 @@ def main() -> None:
         o.repeats,
         gate=gate,
         work=work.about(data, o.rows),
-        targets=targets,
+        targets=lambda found, facts: [against_fastest(found, "7: against HF Trainer ({})", 3)],
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import gates
 import work
-from common import BASE, Facts, Found, Runner, Target, fastest, measure, options, ratio, rung
+from common import BASE, Runner, against_fastest, measure, options, rung
 
 BATCHES = (8, 32)
 GATE_ROWS = 16
@@ -24,10 +24,6 @@ def main() -> None:
     exact = {**s, "dtype": "fp32", "rows": min(o.rows, GATE_ROWS)}
     gate = gates.passed(gates.scores(rung("rung", exact), peer(exact, BATCHES[0])))
 
-    def targets(found: Found, facts: Facts) -> list[Target]:
-        best = fastest(found)
-        return [Target(f"8: against {best}", ratio(found, "rung", best), 8)]
-
     measure(
         "table_08",
         "8-shot label scoring of sentiment reviews, two labels, bf16",
@@ -36,7 +32,7 @@ def main() -> None:
         o.repeats,
         gate=gate,
         work=work.about(data, o.rows),
-        targets=targets,
+        targets=lambda found, facts: [against_fastest(found, "8: against {}", 8)],
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import gates
 import work
-from common import BASE, Facts, Found, Runner, Target, fastest, measure, options, ratio, rung
+from common import BASE, Runner, against_fastest, measure, options, rung
 
 BATCHES = (16, 64)
 NEW_TOKENS = 64
@@ -25,10 +25,6 @@ def main() -> None:
     exact = {**s, "dtype": "fp32", "rows": min(o.rows, GATE_ROWS)}
     gate = gates.passed(gates.tokens(rung("rung", exact), peer(exact, GATE_ROWS)))
 
-    def targets(found: Found, facts: Facts) -> list[Target]:
-        best = fastest(found)
-        return [Target(f"9: against {best}", ratio(found, "rung", best), 2)]
-
     measure(
         "table_09",
         f"Greedy generation, {o.rows} prompts, {NEW_TOKENS} new tokens, bf16",
@@ -37,7 +33,7 @@ def main() -> None:
         o.repeats,
         gate=gate,
         work=work.about(data, o.rows),
-        targets=targets,
+        targets=lambda found, facts: [against_fastest(found, "9: against {}", 2)],
     )
 
 

@@ -41,7 +41,6 @@ class Blocks:
 
     def __init__(self, lengths: Sequence[int], parents: Sequence[int]) -> None:
         ends = list(accumulate(lengths))
-        self.tokens = ends[-1]
         self._spans: list[Span] = [(end - n, end) for end, n in zip(ends, lengths, strict=True)]
         self._parents = list(parents)
         self._tables: dict[tuple[Any, ...], Tables] = {}

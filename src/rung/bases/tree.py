@@ -96,8 +96,8 @@ class Tree:
 def build(rows: Sequence[Sequence[int]], shortest: int = SHORTEST) -> Tree:
     """The tree of `rows`, none empty: cut where they part, if what they share is at least `shortest` tokens.
 
-    Rows that are the same to the end share it whatever its length. Long runs are chains of nodes of at most
-    `rung.bases.batches.LONGEST` tokens.
+    Rows that are the same to the end share it whatever its length. Long runs are chains of nodes, cut by
+    `rung.bases.batches.pieces`.
     """
     ids = [tuple(row) for row in rows]
     nodes: list[Node] = []

@@ -104,19 +104,19 @@ class LowRank:
         if (cast := self._now(x.dtype)) is None:
             return
         xa = x @ cast.a.T
-        for b, rows, columns in cast.b:
+        for _, b, rows, columns in cast.parts:
             y[:, columns].addmm_(xa[:, rows], b.T)
 
     def backward(self, x: Tensor, dy: Tensor, dx: Tensor | None) -> tuple[Tensor, ...]:
         """Gradients of the leaves; dx += (dy B) A where it is given."""
         if (cast := self._now(x.dtype)) is None:
             return ()
-        dyb = torch.cat([dy[:, columns] @ b for b, _, columns in cast.b], 1)
+        dyb = torch.cat([dy[:, columns] @ b for _, b, _, columns in cast.parts], 1)
         da, xa = dyb.T @ x, x @ cast.a.T
         if dx is not None:
             dx.addmm_(dyb, cast.a)
         grads: list[Tensor] = []
-        for (layer, _), (_, rows, columns) in zip(self._on(), cast.b, strict=True):
+        for layer, _, rows, columns in cast.parts:
             grads.append(da[rows].to(layer.a.dtype))
             db = xa[:, rows].T @ dy[:, columns]  # B^T's: products with more columns than rows are faster
             grads.append(db.T.to(layer.b.dtype) * layer.scale)
@@ -133,22 +133,22 @@ class LowRank:
         if self._cast is None or self._cast.state != state:
             with torch.no_grad():
                 a = torch.cat([layer.a for layer, _ in on]).to(dtype)
-                b = []
+                parts = []
                 row = 0
                 for layer, columns in on:
                     rows = slice(row, row := row + len(layer.a))
-                    b.append(((layer.b * layer.scale).to(dtype), rows, columns))
-            self._cast = _Cast(state, a, b)
+                    parts.append((layer, (layer.b * layer.scale).to(dtype), rows, columns))
+            self._cast = _Cast(state, a, parts)
         return self._cast
 
 
 @dataclass(frozen=True)
 class _Cast:
-    """A (sum of r, in), and for each layer s B (out, r), its rows of A and its columns of y."""
+    """A (sum of r, in), and each layer with s B (out, r), its rows of A and its columns of y."""
 
     state: tuple[object, ...]
     a: Tensor
-    b: list[tuple[Tensor, slice, slice]]
+    parts: list[tuple[LoraLinear, Tensor, slice, slice]]
 
 
 class _LoraFunction(Function):
