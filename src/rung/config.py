@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,9 +41,55 @@ def _comma_list(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+def _pairs(value: Any) -> Any:
+    """``"0=negative,1=positive"``, a list of such texts, or a mapping, as a mapping of texts."""
+    if isinstance(value, Mapping):
+        return {str(key): str(item) for key, item in value.items()}
+    found: dict[str, str] = {}
+    for part in _comma_list(value) if isinstance(value, str) else value:
+        key, mark, item = str(part).partition("=")
+        if not mark or not key.strip() or not item.strip():
+            raise ValueError("write pairs such as 0=negative,1=positive")
+        found[key.strip()] = item.strip()
+    return found
+
+
+def _roles(value: Any) -> Any:
+    """``"assistant=gpt,bot"``, a list of such texts, or a mapping from a role to names, as a mapping."""
+    if isinstance(value, Mapping):
+        return {str(role): _comma_list(names) for role, names in value.items()}
+    found: dict[str, list[str]] = {}
+    for text in value.split() if isinstance(value, str) else value:
+        role, mark, names = str(text).partition("=")
+        if not mark or not names.strip():
+            raise ValueError("write a role and the names that mean it, such as assistant=gpt,bot")
+        found.setdefault(role.strip(), []).extend(_comma_list(names))
+    return found
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
+Pairs = Annotated[Mapping[str, str], BeforeValidator(_pairs)]
+RoleNames = Annotated[Mapping[str, tuple[str, ...]], BeforeValidator(_roles)]
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_comma_list)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the user says about the columns of a data file; all of it wins over what rung would guess."""
+
+    format: str | None = None
+    prompt: tuple[str, ...] = ()
+    completion: tuple[str, ...] = ()
+    classification: bool = False  # the completion was given as a label
+    messages: str | None = None
+    system: str | None = None
+    text: str | None = None
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> names that mean it
+    ignore: tuple[str, ...] = ()
+    group: str | None = None
+    header: bool = True
+    label_names: Mapping[str, str] = field(default_factory=dict)  # label in the file -> its meaning
 
 
 class Settings(BaseModel):
@@ -60,6 +107,27 @@ class Settings(BaseModel):
         None, description="File of held-out rows; otherwise a part of FILE is held out."
     )
     format: str | None = Field(None, description="Format of the rows; detected if not given.")
+    prompt: Names = Field((), description="Columns of the prompt, separated by commas; found if not given.")
+    completion: Names = Field(
+        (), description="Columns of the answer to learn; several become one JSON object."
+    )
+    label: Names = Field((), description="The same as --completion, and says that it is a class label.")
+    target: Names = Field((), description="The same as --completion.")
+    messages: str | None = Field(None, description="Column that holds conversations.")
+    system: str | None = Field(None, description="Column that holds the system text.")
+    text: str | None = Field(None, description="Column of plain text, all of which is learned.")
+    roles: RoleNames = Field(
+        {}, description="Names of a role in conversations, such as assistant=gpt,bot; can be given again."
+    )
+    ignore: Names = Field((), description="Columns to leave out, separated by commas.")
+    group: str | None = Field(
+        None, description="Column whose rows with equal values stay on one side of the split."
+    )
+    header: bool = Field(
+        True, description="Whether the first line of a table names its columns; else they are 1, 2, ..."
+    )
+    label_names: Pairs = Field({}, description="What labels mean, such as 0=negative,1=positive.")
+    metric: str | None = Field(None, description="Metric to compare rungs by; the task's own if not given.")
     rungs: Names = Field(RUNGS, min_length=1, description="Rungs to try, separated by commas.")
     method: str | None = Field(
         None, description="Tune in this one way only: lora or full. `climb` tries both, `tune` takes lora."
@@ -125,6 +193,24 @@ class Settings(BaseModel):
     )
     currency: str = Field("USD", description="Currency of that price.")
 
+    @property
+    def columns(self) -> Columns:
+        """The settings that say how to read a data file."""
+        return Columns(
+            format=self.format,
+            prompt=self.prompt,
+            completion=self.completion or self.label or self.target,
+            classification=bool(self.label),
+            messages=self.messages,
+            system=self.system,
+            text=self.text,
+            roles=self.roles,
+            ignore=self.ignore,
+            group=self.group,
+            header=self.header,
+            label_names=self.label_names,
+        )
+
 
 def load_settings(config: Path | None, flags: Mapping[str, Any]) -> tuple[Settings, dict[str, Any]]:
     """Settings from a YAML file and flags (flags win; ``None`` flags are left out).
@@ -160,6 +246,11 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
             where=where,
             fix=str(known[name].description),
         ) from None
+    twice = [name for name in ("completion", "label", "target") if getattr(settings, name)]
+    if len(twice) > 1:
+        raise UsageError(
+            f"{twice[0]!r} and {twice[1]!r} are two names of one setting", where=where, fix="Give one of them"
+        )
     for rung in settings.rungs:
         if rung not in RUNGS:
             raise UsageError(

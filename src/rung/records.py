@@ -29,6 +29,7 @@ class Message:
 
     role: Role
     content: str
+    learn: bool = True  # false for an assistant turn that the file marks as not to be learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Example:
     messages: tuple[Message, ...]
     row: int  # 1-based: the line of a JSONL file, the record of any other
     source: str = ""  # name of the file, without folders
+    group: str = ""  # rows of one group stay on one side of the split; "" for a row of its own
 
     @property
     def prompt(self) -> tuple[Message, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rung.config import Columns
 from rung.data.formats import FORMATS, example_of, read_examples
 from rung.errors import DataError, UsageError
 from rung.records import Message
@@ -56,7 +57,7 @@ def write(tmp_path: Path) -> Write:
 
 def refusal(path: Path, format: str | None = None) -> str:
     with pytest.raises(DataError) as caught:
-        read_examples(path, format)
+        read_examples(path, Columns(format=format))
     text = str(caught.value)
     assert "\n" not in text
     assert str(path) in text
@@ -72,7 +73,7 @@ def test_one_row_of_each_shape(write: Write, name: str, row: dict[str, Any]) -> 
     loaded = read_examples(write([row]))
     assert loaded.format == name
     assert loaded.examples[0].messages == QA
-    assert read_examples(write([row]), name).examples == loaded.examples
+    assert read_examples(write([row]), Columns(format=name)).examples == loaded.examples
 
 
 def test_alpaca_input_follows_the_instruction(write: Write) -> None:
@@ -133,7 +134,7 @@ def test_numeric_labels_warn(write: Write) -> None:
 
 def test_unknown_format_is_a_usage_error(write: Write) -> None:
     with pytest.raises(UsageError, match="Did you mean 'alpaca'"):
-        read_examples(write([{"prompt": "a", "completion": "b"}]), "alpacca")
+        read_examples(write([{"prompt": "a", "completion": "b"}]), Columns(format="alpacca"))
 
 
 def turns(*pairs: tuple[str, Any]) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def check(file: File, settings: dict[str, Any], config: Config = None, json: Jso
     from rung.evaluation.task import infer, make_task
 
     s, _ = load_settings(config, settings)
-    loaded = read_examples(file, s.format)
-    test = read_examples(s.test, s.format) if s.test else None
+    loaded = read_examples(file, s.columns)
+    test = read_examples(s.test, s.columns) if s.test else None
     require_trainable(loaded.examples)
     ensure_base(config, settings, Screen(quiet=json))
     base = load(s.base)

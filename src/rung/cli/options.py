@@ -14,7 +14,11 @@ from pydantic.fields import FieldInfo
 from rung.config import Settings
 
 MAIN = ("base", "task", "test", "rungs", "method", "budget", "output", "epochs", "seed")
-DATA = ("format", "max_length", "long_rows", "dev_fraction", "test_fraction", "max_dev", "max_test")
+DATA = (
+    *("prompt", "completion", "label", "target", "messages", "system", "text", "roles", "ignore", "group"),
+    *("header", "label_names", "metric", "format"),
+    *("max_length", "long_rows", "dev_fraction", "test_fraction", "max_dev", "max_test"),
+)
 PROMPTING = ("shots", "max_new_tokens")
 TRAINING = (
     "learning_rate",
@@ -64,7 +68,9 @@ def takes_settings(
         @functools.wraps(verb)
         def call(**given: Any) -> None:
             settings = {name: given.pop(name) for name in names}
-            verb(**given, settings={name: value for name, value in settings.items() if value is not None})
+            verb(
+                **given, settings={name: value for name, value in settings.items() if value not in (None, [])}
+            )
 
         signature = own.replace(parameters=[*kept, *flags])
         call.__signature__ = signature  # type: ignore[attr-defined]
@@ -78,7 +84,7 @@ def takes_settings(
 def _flag(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     switch = field.annotation is bool
     help_line = str(field.description)
-    if field.default is not None and not switch and field.default != ():
+    if field.default is not None and not switch and field.default not in ((), {}):
         help_line = f"{help_line} [default: {_plain(field.default, name)}]"
     dashed = "--" + name.replace("_", "-")
     option = typer.Option(
@@ -88,7 +94,7 @@ def _flag(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
         metavar=None if switch else _metavar(name),
         rich_help_panel=panel,
     )
-    kind: Any = bool | None if switch else str | None
+    kind: Any = bool | None if switch else list[str] | None if name == "roles" else str | None
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
     )

@@ -23,10 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rung.config import Columns
 from rung.data.reading import RowFile
 from rung.data.strict_json import Row, RowError, show
 from rung.errors import nearest
-from rung.records import ROLES, Example, Message, Role
+from rung.records import ROLES, Example, Message, Role, TaskKind
 from rung.registry import Registry
 
 
@@ -38,7 +39,12 @@ class Loaded:
     format: str  # name in `FORMATS`
     name: str  # of the file, without folders
     sha256: str  # of the bytes that were read
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # lines the user should read
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # part -> its columns
+    left_out: tuple[tuple[int, str], ...] = ()  # (row, why): rows that were read and are no examples
+    hint: TaskKind | None = None  # the task, where the file's own words say it
+    languages: tuple[str, str] | None = None  # of prompt and target, where the file names them
+    label_names: Mapping[str, str] = field(default_factory=dict)  # label in the file -> its meaning
 
 
 @dataclass
@@ -90,6 +96,7 @@ class Format:
         return [key for key in self.needs if key not in have]
 
 
+NOTHING_SAID = Columns()
 FORMATS: Registry[Format] = Registry("format")
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -154,15 +161,15 @@ def _text_label(row: Row, notes: Notes) -> list[Message]:
     return [Message("user", _text(row["text"], "text")), Message("assistant", _text(label, "label"))]
 
 
-def read_examples(path: Path, format: str | None = None) -> Loaded:
+def read_examples(path: Path, columns: Columns = NOTHING_SAID) -> Loaded:
     """The examples of a JSONL, JSON, CSV or Parquet file, in file order.
 
-    `format` is a name in `FORMATS`; without it the first row's keys tell. Empty targets are let
-    through (`rung.data.check` reports them). Raises `DataError` that names every bad row up to a few,
-    and `UsageError` for an unknown `format`.
+    `columns` is what the user says about the file; without its `format` the first row's keys tell.
+    Empty targets are let through (`rung.data.check` reports them). Raises `DataError` that names every bad
+    row up to a few, and `UsageError` for an unknown `format`.
     """
     path = Path(path)
-    chosen = FORMATS[format] if format is not None else None
+    chosen = FORMATS[columns.format] if columns.format is not None else None
     source = RowFile(path, _known())
     notes = Notes()
     examples: list[Example] = []

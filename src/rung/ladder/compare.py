@@ -47,7 +47,7 @@ def evaluate(
     """
     watcher = watcher or Silent()
     s, _ = load_settings(Path(config) if config else None, settings)
-    loaded = read_examples(Path(file), s.format)
+    loaded = read_examples(Path(file), s.columns)
     examples = sample([one for one in loaded.examples if one.target.strip()], s.max_test, s.seed)
     if not examples:
         raise DataError("every target is empty", where=loaded.name, fix="Write the wanted answer in each row")

@@ -64,9 +64,9 @@ class Prepared:
 
 def prepare(file: Path, settings: Settings) -> Prepared:
     """Read, check, split and render `file`. Raises `DataError`, `BaseModelError` or `UsageError`."""
-    loaded = read_examples(file, settings.format)
+    loaded = read_examples(file, settings.columns)
     require_trainable(loaded.examples)
-    loaded_test = read_examples(settings.test, settings.format) if settings.test else None
+    loaded_test = read_examples(settings.test, settings.columns) if settings.test else None
     parts = split(
         loaded.examples,
         seed=settings.seed,
