@@ -19,10 +19,10 @@ from common import BASE, HERE
 from transformers import AutoTokenizer
 
 from rung.bases.catalog import folder_of
-from rung.data.formats import read_examples
-from rung.data.prompts import few_shot, pick_shots
+from rung.data.formats import Loaded, read_examples
 from rung.data.templates import Renderer
-from rung.evaluation.task import infer
+from rung.evaluation.prompts import few_shot, pick_shots
+from rung.evaluation.tasks import understand
 from rung.records import Example, Message
 
 FOLDER = HERE / ".work"
@@ -69,8 +69,8 @@ def snips() -> Iterable[Row]:
 def sentiment() -> Iterable[Row]:
     """8-shot prompts of the test reviews, with the two labels as choices."""
     writer = renderer()
-    train = _examples("sentiment-reviews/train.csv")
-    task = infer(train)
+    task, loaded = understand(_loaded("sentiment-reviews/train.csv"))
+    train = loaded.examples
     shots = pick_shots(task, train, 8, SEED)
     choices = [list(writer.completion_ids(label)) for label in task.labels]
     for example in _examples("sentiment-reviews/test.csv"):
@@ -121,11 +121,15 @@ def skip(why: str) -> NoReturn:
     raise SystemExit(0)
 
 
-def _examples(name: str) -> tuple[Example, ...]:
+def _loaded(name: str) -> Loaded:
     path = DATA / name
     if not path.is_file():
         skip(f"{name} is not there (set RUNG_DATA to the folder of the data sets)")
-    return read_examples(path).examples
+    return read_examples(path)
+
+
+def _examples(name: str) -> tuple[Example, ...]:
+    return _loaded(name).examples
 
 
 def _rows(name: str) -> list[Row]:

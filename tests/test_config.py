@@ -58,7 +58,6 @@ def test_a_time_that_is_none_is_refused(text: str) -> None:
         ("shots", "0,-1"),
         ("rungs", ""),
         ("threads", 0),
-        ("task", "guess"),
     ],
 )
 def test_values_out_of_range_are_refused_with_the_help_line(key: str, value: Any) -> None:

@@ -100,8 +100,10 @@ class Settings(BaseModel):
     base: str = Field(
         "smollm2-135m-instruct", description="Base model: a catalog name, a folder, a GGUF file or a hub id."
     )
-    task: Literal["classification", "extraction", "api_call", "translation", "generation"] | None = Field(
-        None, description="What the rows ask for; inferred from the train rows if not given."
+    task: str | None = Field(
+        None,
+        description="What the rows ask for: classification, extraction, api_call, translation, knowledge or "
+        "generation; inferred from all rows if not given.",
     )
     test: Path | None = Field(
         None, description="File of held-out rows; otherwise a part of FILE is held out."

@@ -17,7 +17,7 @@ from rung.errors import DataError
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
-TaskKind = Literal["classification", "extraction", "api_call", "translation", "knowledge", "generation"]
+TaskKind = str  # a name in the registry of `rung.evaluation.tasks`
 ScoreStatus = Literal["ok", "unparsed", "truncated", "error"]
 RungStatus = Literal["ok", "failed", "skipped"]
 T = TypeVar("T")
@@ -55,14 +55,18 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the examples ask for, inferred from the train rows or said by the user."""
+    """What the examples ask for, inferred once from all rows of the file or said by the user."""
 
     kind: TaskKind
     why: str  # one sentence for the screen
     metrics: tuple[str, ...]  # names in the metric registry; the first is the primary one
-    labels: tuple[str, ...] = ()  # classification: every target seen in train, most frequent first
+    labels: tuple[str, ...] = ()  # classification: every label of the file, most frequent first
     fields: tuple[str, ...] = ()  # extraction: JSON keys, most frequent first; translation: (from, to)
     functions: tuple[str, ...] = ()  # api_call: function or command names, most frequent first
+    row_metric: str = ""  # says how good a single row is, higher is better; the primary one if empty
+    notes: tuple[str, ...] = ()  # what the user should know, a sentence each
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # extraction: path -> (min, max)
+    meanings: Mapping[str, str] = field(default_factory=dict)  # label as it stands in the file -> its meaning
 
     @property
     def primary(self) -> str:
@@ -108,6 +112,7 @@ class Score:
     values: Mapping[str, float] = field(default_factory=dict)  # per metric that is a mean over rows
     answer: str | None = None  # what was understood, in the task's own words
     note: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)  # what the grade was made from, as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +203,7 @@ class Answer:
     values: Mapping[str, float] = field(default_factory=dict)
     tokens: int = 0
     note: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)  # as in `Score`
 
 
 @dataclass(frozen=True, slots=True)

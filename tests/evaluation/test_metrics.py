@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score
 
 from rung.errors import UsageError
 from rung.evaluation import stats
-from rung.evaluation.metrics import METRICS, fields_of, grade, measures, primary_rows
+from rung.evaluation.metrics import METRICS, grade, measures, primary_rows
 from rung.records import Completion, Example, Measure, Message, Score, Task
 
 MOOD = Task("classification", "", ("accuracy", "macro_f1"), labels=("good", "bad", "so-so"))
@@ -85,16 +85,6 @@ def test_rows_with_a_fault_are_left_out() -> None:
     nothing = measured(SLOTS, ["oops"], ["{}"])
     assert [(one.value, one.low, one.high, one.n) for one in nothing] == [(None, None, None, 0)] * 3
     assert [one.name for one in measures(MOOD, [], [], [])] == ["accuracy", "macro_f1"]
-
-
-def test_fields_of_an_object() -> None:
-    assert fields_of({"a": {"b": 1}, "c": [2, {"d": None}], "e": [], "f": {}}) == {
-        (("a", "b"), "1"): 1,
-        (("c", "[]"), "2"): 1,
-        (("c", "[]", "d"), "null"): 1,
-        (("e",), "[]"): 1,
-        (("f",), "{}"): 1,
-    }
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from rung.evaluation.parse import parse, read_label, read_object
-from rung.records import Task
+from rung.evaluation.parse import read_label, read_object
 
 MOODS = ("positive", "negative", "mixed")
 
@@ -146,17 +143,3 @@ def test_object_is_found(text: str, value: object) -> None:
 )
 def test_object_is_refused(text: str) -> None:
     assert read_object(text) is None
-
-
-def test_parse_gives_the_tasks_own_words() -> None:
-    assert parse(Task("classification", "", ("accuracy",), labels=MOODS), "Negative!") == "negative"
-    found = parse(Task("extraction", "", ("field_f1",)), 'Sure: {"b": "é", "a": 1}')
-    assert found == '{"a": 1, "b": "é"}'
-    assert json.loads(found) == {"a": 1, "b": "é"}
-    call = Task("api_call", "", ("exact_call",), functions=("load",))
-    assert parse(call, "`load(b=2, a='x')`") == "load(a='x', b=2)"
-    assert parse(call, "no idea") is None
-    for kind in ("translation", "knowledge", "generation"):
-        task = Task(kind, "", ("rouge_l",))
-        assert parse(task, "  Un mot. \n") == "Un mot."
-        assert parse(task, " \n") is None

@@ -7,20 +7,20 @@ import pytest
 import torch
 
 import letters
+from rows_of import task_of
 from rung.bases.tiny import tiny
 from rung.data.formats import example_of
-from rung.data.prompts import content_free, zero_shot
 from rung.data.templates import Renderer
 from rung.evaluation import run
+from rung.evaluation.prompts import content_free, zero_shot
 from rung.evaluation.run import Speaker, complete, judge, pick_labels
-from rung.evaluation.task import make_task
 from rung.records import Completion, Example, Message, Score
 
 ROWS = tuple(
     example_of([Message("user", text), Message("assistant", label)], row)
     for row, (text, label) in enumerate(letters.rows(12), start=1)
 )
-TASK = make_task("classification", ROWS)
+TASK = task_of(ROWS, "classification")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_labels_are_picked_by_their_likelihood(speaker: Speaker) -> None:
     picked = pick_labels(speaker, TASK, ROWS, prompts)
     assert list(picked) == ["likelihood", "calibrated likelihood"]
     scores = np.array([[log_likelihood(speaker, p, label) for label in TASK.labels] for p in prompts])
-    empty = content_free(TASK, prompts[0])
+    empty = content_free(prompts[0])
     prior = np.array([[log_likelihood(speaker, p, label) for label in TASK.labels] for p in empty])
     prior = prior - np.log(np.exp(prior).sum(1, keepdims=True))
     expected = {"likelihood": scores.argmax(1), "calibrated likelihood": (scores - prior.mean(0)).argmax(1)}

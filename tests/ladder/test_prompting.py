@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from rows_of import task_of
 from rung.config import make_settings
 from rung.errors import UsageError
-from rung.evaluation.task import make_task
 from rung.ladder import prompting
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import prompt
@@ -101,7 +101,7 @@ def test_the_one_number_of_shots_there_is_needs_no_choosing_but_is_told(
 
 
 def test_other_tasks_also_try_the_row_as_it_is(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = replace(prepared, task=make_task("api_call", prepared.split.train))
+    free = replace(prepared, task=task_of(prepared.split.train, "api_call"))
     model = Model(monkeypatch, lambda how, length: 0.7 if length == 1 else 0.2)
     dev, test = parts(prepared)
     (choice,) = prompt(free, ZERO, dev, test, Silent()).choices

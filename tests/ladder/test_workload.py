@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 
 from rung.config import make_settings
-from rung.data.prompts import few_shot, zero_shot
+from rung.evaluation.prompts import few_shot, zero_shot
 from rung.ladder.prepare import Prepared
 from rung.ladder.workload import measure_workload, shots_that_fit
 

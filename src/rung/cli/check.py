@@ -35,6 +35,8 @@ def register(app: typer.Typer) -> None:
 )
 def check(file: File, settings: dict[str, Any], config: Config = None, json: Json = False) -> None:
     """Show what rung sees in FILE: rows, task, lengths, one rendered example, and what is wrong."""
+    from dataclasses import replace
+
     from rich.console import Console
 
     from rung.bases.load import load
@@ -45,17 +47,19 @@ def check(file: File, settings: dict[str, Any], config: Config = None, json: Jso
     from rung.data.check import require_trainable
     from rung.data.formats import read_examples
     from rung.data.templates import Renderer
-    from rung.evaluation.task import infer, make_task
+    from rung.evaluation.tasks import tidy, understand
 
     s, _ = load_settings(config, settings)
     loaded = read_examples(file, s.columns)
-    test = read_examples(s.test, s.columns) if s.test else None
     require_trainable(loaded.examples)
+    task, loaded = understand(loaded, s.task, s.metric)
+    test = read_examples(s.test, s.columns) if s.test else None
+    if test:
+        test = replace(test, examples=tidy(task, test.examples))
     ensure_base(config, settings, Screen(quiet=json))
     base = load(s.base)
     renderer = Renderer(base.tokenizer)
     found = check_(loaded, renderer, min(s.max_length or base.context, base.context), test)
-    task = make_task(s.task, loaded.examples) if s.task else infer(loaded.examples)
     if json:
         _print_json(found, task)
         return

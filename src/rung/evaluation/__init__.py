@@ -11,9 +11,10 @@ from typing import Any
 _WHERE = {
     "METRICS": "metrics",
     "grade": "metrics",
-    "infer": "task",
-    "make_task": "task",
     "measures": "metrics",
+    "tidy": "tasks",
+    "understand": "tasks",
+    "unreadable": "tasks",
 }
 __all__ = list(_WHERE)
 

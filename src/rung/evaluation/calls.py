@@ -31,6 +31,8 @@ _HEADING = re.compile(r"^\s*[A-Za-z][A-Za-z ]{0,24}:\s+(?=\S)")
 _CONTINUED = re.compile(r"\\[ \t]*\n")
 _PROGRAM = re.compile(r"[\w./+-]+")
 _LONGEST = 20_000  # characters looked at; a call is far shorter
+_CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\(.*\)", re.DOTALL)
+_PROGRAM_WORD = re.compile(r"[a-z][a-z0-9_.+-]*")
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _CLOSINGS = 32  # closing brackets tried for a call inside prose
 
@@ -72,6 +74,32 @@ def same_call(first: Call, second: Call) -> bool:
         return first.tokens == second.tokens
     switches = _switches(first.tokens) | _switches(second.tokens)
     return _arranged(first.tokens, switches) == _arranged(second.tokens, switches)
+
+
+def name_of_call(text: str) -> str:
+    """The function that `text` as a whole calls, or "".
+
+    Documented calls are often not quite Python (``load('x', model='y', 'z')``): the form alone counts, but
+    "f (see below)" in prose does not.
+    """
+    text = text.strip()
+    match = _CALL.fullmatch(text)
+    if match is None:
+        return ""
+    try:
+        called = isinstance(ast.parse(text, mode="eval").body, ast.Call)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        called = "=" in text
+    return match[1] if called else ""
+
+
+def words_of_command(text: str) -> list[str]:
+    """The words of a shell command, or nothing if it does not begin with a lower-case program."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = text.split()
+    return words if words and _PROGRAM_WORD.fullmatch(words[0]) else []
 
 
 def _pieces(text: str) -> Iterator[str]:

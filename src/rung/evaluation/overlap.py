@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 
 Floats = NDArray[np.float64]
 
@@ -25,11 +23,15 @@ _BETA = 2.0
 
 @lru_cache(maxsize=1)
 def _chrf() -> Any:
+    from sacrebleu.metrics.chrf import CHRF  # takes a while to import, and few tasks need it
+
     return CHRF()
 
 
 @lru_cache(maxsize=1)
 def _bleu() -> Any:
+    from sacrebleu.metrics.bleu import BLEU
+
     return BLEU(force=True)
 
 

@@ -1,6 +1,6 @@
-"""From the text of a completion to an answer in the task's own words, or None: unparsed.
+"""Labels and JSON objects in the text of a completion, or None: unparsed.
 
-`parse` is generous about the wrapping (prefixes, quotes, code fences) and strict about the content:
+Reading is generous about the wrapping (prefixes, quotes, code fences) and strict about the content:
 an answer that can be read two ways is not an answer.
 """
 
@@ -13,21 +13,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from rung.evaluation.calls import read_call
-from rung.records import Task, TaskKind
-
 _WRAPPING = " \t\r\n\"'`“”‘’«».,;:!?*()[]{}<>"
 _TAIL = re.compile(r"^[\w\s'*-]{0,60}?(?::|=|\bis\b)\s*(\S.*)$", re.IGNORECASE)
 _NEGATED = re.compile(r"(?:\bnot|n['’]t|\bnever)(?:\s+\w+)?\s*[\"'“*]*$", re.IGNORECASE)
-
-
-def parse(task: Task, text: str) -> str | None:
-    """The answer in `text`, or None.
-
-    classification: a label as written in ``task.labels``; extraction: the JSON object, keys sorted;
-    api_call: the call, written the one way; any other: the text without surrounding space.
-    """
-    return _PARSERS[task.kind](task, text)
 
 
 # --- labels -----------------------------------------------------------------------------------------
@@ -179,34 +167,3 @@ def _end_of(text: str, start: int) -> int | None:
                 return position + 1
         position += 1
     return None
-
-
-# --- one parser a kind of task ----------------------------------------------------------------------
-
-
-def _label(task: Task, text: str) -> str | None:
-    return read_label(text, task.labels)
-
-
-def _object(task: Task, text: str) -> str | None:
-    value = read_object(text)
-    return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def _call(task: Task, text: str) -> str | None:
-    call = read_call(text, task.functions)
-    return None if call is None else call.text
-
-
-def _text(task: Task, text: str) -> str | None:
-    return text.strip() or None
-
-
-_PARSERS: dict[TaskKind, Callable[[Task, str], str | None]] = {
-    "classification": _label,
-    "extraction": _object,
-    "api_call": _call,
-    "translation": _text,
-    "knowledge": _text,
-    "generation": _text,
-}

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rung.bases.base import Base
-from rung.data.prompts import content_free
 from rung.data.templates import Renderer
 from rung.evaluation.metrics import grade, measures
+from rung.evaluation.prompts import content_free
 from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
 from rung.records import Answer, Completion, Example, Measure, Message, Task
@@ -82,7 +82,7 @@ def pick_labels(
     """
     renderer = speaker.renderer
     choices = [renderer.completion_ids(label) for label in task.labels]
-    empty = [renderer.prompt_ids(prompt) for prompt in content_free(task, prompts[0])]
+    empty = [renderer.prompt_ids(prompt) for prompt in content_free(prompts[0])]
     asked = [renderer.prompt_ids(prompt) for prompt in prompts]
     scores = log_likelihoods(speaker.base, asked, choices, on_progress=watch)
     prior = log_likelihoods(speaker.base, empty, choices)
@@ -114,6 +114,7 @@ def judge(
             values=score.values,
             tokens=one.tokens,
             note=score.note,
+            evidence=score.evidence,
         )
         for score, one in zip(scores, completions, strict=True)
     )

@@ -57,6 +57,12 @@ def mean_rows(values: ArrayLike) -> Floats:
     return np.stack([column, np.ones_like(column)], axis=-1)
 
 
+def f1_of(totals: Floats) -> Floats:
+    """F1 from totals (..., 3) of right, extra and missing; 1 where nothing was asked for and nothing said."""
+    right, wrong = totals[..., 0], totals[..., 1] + totals[..., 2]
+    return np.asarray(np.where(right + wrong > 0, 2 * right / np.maximum(2 * right + wrong, 1), 1.0))
+
+
 def mean_interval(values: ArrayLike, seed: int = 0) -> Interval:
     """Mean of `values` with its interval: `wilson` if all are 0 or 1, else `interval`."""
     column = np.asarray(values, dtype=np.float64)

@@ -14,7 +14,7 @@ from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.errors import DataError
 from rung.evaluation.run import Speaker, complete, judge
-from rung.evaluation.task import infer, make_task
+from rung.evaluation.tasks import understand
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent, Watcher
 from rung.methods.peft_bridge import load_adapter
@@ -47,11 +47,10 @@ def evaluate(
     """
     watcher = watcher or Silent()
     s, _ = load_settings(Path(config) if config else None, settings)
-    loaded = read_examples(Path(file), s.columns)
+    task, loaded = understand(read_examples(Path(file), s.columns), s.task, s.metric)
     examples = sample([one for one in loaded.examples if one.target.strip()], s.max_test, s.seed)
     if not examples:
         raise DataError("every target is empty", where=loaded.name, fix="Write the wanted answer in each row")
-    task = make_task(s.task, loaded.examples) if s.task else infer(loaded.examples)
     device = devices.choose(s.precision, s.threads)
     base = load(s.base, dtype=device.dtype, device=str(device.device))
     speaker = Speaker(base, Renderer(base.tokenizer))

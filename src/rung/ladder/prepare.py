@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rung.data.split import Split, split
 from rung.data.templates import Renderer
 from rung.errors import DataError
 from rung.evaluation.run import Speaker
-from rung.evaluation.task import infer, make_task
+from rung.evaluation.tasks import tidy, understand
 from rung.records import Example, Rendered, Task
 
 
@@ -66,7 +66,10 @@ def prepare(file: Path, settings: Settings) -> Prepared:
     """Read, check, split and render `file`. Raises `DataError`, `BaseModelError` or `UsageError`."""
     loaded = read_examples(file, settings.columns)
     require_trainable(loaded.examples)
+    task, loaded = understand(loaded, settings.task, settings.metric)
     loaded_test = read_examples(settings.test, settings.columns) if settings.test else None
+    if loaded_test:
+        loaded_test = replace(loaded_test, examples=tidy(task, loaded_test.examples))
     parts = split(
         loaded.examples,
         seed=settings.seed,
@@ -74,7 +77,6 @@ def prepare(file: Path, settings: Settings) -> Prepared:
         test_fraction=settings.test_fraction,
         test=loaded_test.examples if loaded_test else None,
     )
-    task = make_task(settings.task, parts.train) if settings.task else infer(parts.train)
     device = devices.choose(settings.precision, settings.threads)
     base = load(settings.base, dtype=device.dtype, device=str(device.device))
     renderer = Renderer(base.tokenizer)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rung.data.prompts import few_shot, zero_shot
 from rung.errors import UsageError
+from rung.evaluation.prompts import few_shot, zero_shot
 from rung.evaluation.run import Evaluation, Prompt, complete, judge, pick_labels
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import Rung
@@ -71,7 +71,7 @@ def _ways(prepared: Prepared, rung: Rung) -> dict[str, _Build]:
             )
         return {f"k = {k}": _with_shots(prepared, shots) for k, shots in fitting.items()}
     ways: dict[str, _Build] = {"with instruction": lambda example: zero_shot(task, example)}
-    if task.kind != "classification":
+    if not task.labels:
         ways["the row as it is"] = lambda example: example.prompt
     return ways
 
@@ -94,7 +94,7 @@ def _answers(
         answers[GENERATE] = complete(
             prepared.speaker, examples, prompts, prepared.max_new_tokens, watcher.rows
         )
-    if prepared.task.kind == "classification" and only != GENERATE:
+    if prepared.task.labels and only != GENERATE:
         answers |= pick_labels(prepared.speaker, prepared.task, examples, prompts, watcher.rows)
     return answers
 

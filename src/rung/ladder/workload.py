@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rung.bases.tree import common_length
-from rung.data.prompts import few_shot, pick_shots, zero_shot
+from rung.evaluation.prompts import few_shot, pick_shots, zero_shot
 from rung.ladder.prepare import Prepared
 from rung.records import Example
 

@@ -7,16 +7,13 @@ reads once.  Examples come from train rows only.
 
 from __future__ import annotations
 
-import json
 import random
-import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from rung.evaluation.tasks import KINDS
 from rung.records import Example, Message, Task
 
-MOST_NAMES = 60  # labels or keys named in an instruction
-MOST_COMMANDS = 20
 CONTENT_FREE = ("N/A", "", "[MASK]")
 _POOL = 500  # candidates looked at for examples to show
 _SHORT = 0.75  # share of the rows, shortest first, that examples come from before all others
@@ -24,7 +21,7 @@ _SHORT = 0.75  # share of the rows, shortest first, that examples come from befo
 
 def instruction(task: Task) -> str:
     """What to do, in a sentence or two for a small model; empty where the rows say it themselves."""
-    return _INSTRUCTIONS[task.kind](task) if task.kind in _INSTRUCTIONS else ""
+    return KINDS[task.kind].instruction(task)
 
 
 def zero_shot(task: Task, example: Example) -> tuple[Message, ...]:
@@ -39,12 +36,12 @@ def few_shot(task: Task, shots: Sequence[Example], example: Example) -> tuple[Me
     with it.
     """
     own, turns = _parted(example.prompt)
-    told = "\n\n".join(text for text in (own, instruction(task)) if text)
+    system = "\n\n".join(text for text in (own, instruction(task)) if text)
     shown = [message for shot in shots for message in _shown(shot, own)]
-    return (*([Message("system", told)] if told else []), *shown, *turns)
+    return (*([Message("system", system)] if system else []), *shown, *turns)
 
 
-def content_free(task: Task, messages: Sequence[Message]) -> list[tuple[Message, ...]]:
+def content_free(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
     """The same prompt with nothing in the user's last turn, three times over.
 
     What a model then prefers is its bias, to be taken off its label likelihoods: contextual calibration
@@ -60,62 +57,15 @@ def content_free(task: Task, messages: Sequence[Message]) -> list[tuple[Message,
 def pick_shots(task: Task, train: Sequence[Example], k: int, seed: int) -> tuple[Example, ...]:
     """`k` train rows worth showing (all, if there are fewer), the same for the same seed.
 
-    Classification goes round the labels, most frequent first.  Other tasks take next the row that shows
-    most of what is common and has not been shown: keys and their values, names and flags of calls,
-    short and long answers.  Short rows come first.  A smaller `k` gives the beginning of a larger one.
+    A task with labels goes round them, most frequent first.  Other tasks take next the row that shows most
+    of what is common and has not been shown: keys and their values, names and flags of calls, short and long
+    answers.  Short rows come first.  A smaller `k` gives the beginning of a larger one.
     """
     rng = random.Random(f"shots {seed}")
     rows = _distinct(train)
-    if task.kind == "classification":
+    if task.labels:
         return tuple(_round_the_labels(task, rows, k, rng))
     return tuple(_most_telling(task, _short_first(rows, rng), k))
-
-
-def _classification(task: Task) -> str:
-    labels = task.labels[:MOST_NAMES]
-    between = "\n" if any("," in label for label in labels) else ", "
-    which = "labels" if len(labels) == len(task.labels) else "labels or one like them"
-    return f"Classify the text. Answer with one of these {which} and nothing else:{_list(labels, between)}"
-
-
-def _extraction(task: Task) -> str:
-    keys = f" Use only the keys that apply:{_list(task.fields[:MOST_NAMES], ', ')}" if task.fields else ""
-    return f"Answer with one JSON object and nothing else.{keys}"
-
-
-def _api_call(task: Task) -> str:
-    names = task.functions[:MOST_COMMANDS]
-    programs = Counter(name.split()[0] for name in task.functions)
-    if any(" " in name for name in names):
-        program = f" {next(iter(programs))}" if len(programs) == 1 else ""
-        return f"Answer with the one{program} command that does it and nothing else."
-    if len(task.functions) == 1:
-        return f"Answer with one call {names[0]}(...) and nothing else."
-    if not names:
-        return "Answer with the one command or call that does it and nothing else."
-    return f"Answer with one call of one of these functions and nothing else:{_list(names, ', ')}"
-
-
-def _translation(task: Task) -> str:
-    pair = f" from {task.fields[0]} to {task.fields[1]}" if len(task.fields) == 2 else ""
-    return f"Translate the text{pair}. Answer with the translation only."
-
-
-def _knowledge(task: Task) -> str:
-    return "Answer the question."
-
-
-_INSTRUCTIONS: dict[str, Callable[[Task], str]] = {
-    "classification": _classification,
-    "extraction": _extraction,
-    "api_call": _api_call,
-    "translation": _translation,
-    "knowledge": _knowledge,
-}
-
-
-def _list(names: Sequence[str], between: str) -> str:
-    return ("\n" if "\n" in between else " ") + between.join(names) + ("" if "\n" in between else ".")
 
 
 def _parted(messages: Sequence[Message]) -> tuple[str, tuple[Message, ...]]:
@@ -128,10 +78,10 @@ def _last_user(messages: Sequence[Message]) -> int:
     return max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
 
 
-def _shown(shot: Example, told: str) -> list[Message]:
+def _shown(shot: Example, system: str) -> list[Message]:
     own, _ = _parted(shot.prompt)
     turns = list(shot.messages[max(0, _last_user(shot.prompt)) :])
-    if own and own != told and turns[0].role == "user":
+    if own and own != system and turns[0].role == "user":
         turns[0] = Message("user", f"{own}\n\n{turns[0].content}")
     return turns
 
@@ -173,9 +123,10 @@ def _round_the_labels(task: Task, rows: Sequence[Example], k: int, rng: random.R
 
 def _most_telling(task: Task, rows: Sequence[Example], k: int) -> list[Example]:
     pool, shots = list(rows[:_POOL]), list[Example]()
-    told = [_features(task, example, pool) for example in pool]
-    common = Counter(feature for features in told for feature in features)
-    left, shown = dict(enumerate(told)), set[str]()
+    kind = KINDS[task.kind]
+    all_features = [kind.features(example.target) or _length_of_target(example, pool) for example in pool]
+    common = Counter(feature for features in all_features for feature in features)
+    left, shown = dict(enumerate(all_features)), set[str]()
     while left and len(shots) < k:
         gain = {i: sum(common[f] for f in features - shown if common[f] > 1) for i, features in left.items()}
         if shown and not any(gain.values()):
@@ -187,16 +138,6 @@ def _most_telling(task: Task, rows: Sequence[Example], k: int) -> list[Example]:
     return [*shots, *rows[_POOL : _POOL + k - len(shots)]]
 
 
-def _features(task: Task, example: Example, pool: Sequence[Example]) -> set[str]:
-    """What a row shows, as names that rows share."""
-    if task.kind == "api_call":
-        return set(re.findall(r"[\w./:-]+", example.target))
-    if task.kind == "extraction":
-        try:
-            value = json.loads(example.target)
-        except (ValueError, RecursionError):
-            return set()
-        if isinstance(value, dict):
-            return {*value, *(f"{key}: {json.dumps(item)}" for key, item in value.items())}
+def _length_of_target(example: Example, pool: Sequence[Example]) -> set[str]:
     longer = sum(len(other.target) > len(example.target) for other in pool)
     return {f"quarter {4 * longer // max(1, len(pool))}"}

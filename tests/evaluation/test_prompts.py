@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rung.data.prompts import CONTENT_FREE, content_free, few_shot, instruction, pick_shots, zero_shot
+from rung.evaluation.prompts import CONTENT_FREE, content_free, few_shot, instruction, pick_shots, zero_shot
 from rung.records import Example, Message, Task, TaskKind
 
 LABELS = Task("classification", "", ("accuracy",), labels=("good", "bad", "mixed"))
@@ -105,7 +105,7 @@ def test_the_target_of_the_row_is_never_shown() -> None:
 
 def test_content_free_empties_only_the_last_user_turn() -> None:
     prompt = few_shot(LABELS, reviews(3), row("This text", "bad"))
-    emptied = content_free(LABELS, prompt)
+    emptied = content_free(prompt)
     assert [messages[-1] for messages in emptied] == [Message("user", text) for text in CONTENT_FREE]
     assert all(messages[:-1] == prompt[:-1] for messages in emptied)
 

@@ -1,0 +1,29 @@
+"""Kinds of tasks, one file each, and the one way a task is understood from the rows of a file."""
+
+# The order is the order in which `understand` tries them; text that fits none is generation.
+from rung.evaluation.tasks import (  # isort: skip
+    extraction,
+    classification,
+    api_call,
+    translation,
+    knowledge,
+    generation,
+)
+from rung.evaluation.tasks.inference import tidy, understand, unreadable
+from rung.evaluation.tasks.kind import KINDS, Grade, Kind, register
+
+__all__ = [
+    "KINDS",
+    "Grade",
+    "Kind",
+    "api_call",
+    "classification",
+    "extraction",
+    "generation",
+    "knowledge",
+    "register",
+    "tidy",
+    "translation",
+    "understand",
+    "unreadable",
+]

@@ -1,0 +1,85 @@
+"""The task of a file, understood once from all of its rows, the same for every verb.
+
+What is found is kept in the `Task`, so that the rows of another file can be brought into its form later
+(`tidy`) and those its grader cannot read are named before anything runs (`unreadable`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rung.data import Loaded, example_of
+from rung.errors import DataError, UsageError, nearest
+from rung.evaluation.tasks.generation import GENERATION
+from rung.evaluation.tasks.kind import KINDS, Kind
+from rung.records import Example, Message, Task
+
+
+def understand(loaded: Loaded, kind: str | None = None, metric: str | None = None) -> tuple[Task, Loaded]:
+    """The task of these rows, and the rows with their targets in the one spelling that is learned.
+
+    `kind` is the task as the user says it; without it the first kind that fits is taken, the one the file's
+    own words say before all others.  `metric` becomes the primary one.  Rows with an empty target say nothing
+    about the task.  Raises `UsageError` for an unknown kind or a metric the task does not have, and
+    `DataError` where every target is empty.
+    """
+    rows = replace(loaded, examples=tuple(one for one in loaded.examples if one.target.strip()))
+    if not rows.examples:
+        raise DataError(
+            "there are no examples to infer a task from",
+            where=loaded.name,
+            fix="Give a file with examples, each with its wanted answer",
+        )
+    found, why = (KINDS[kind], "") if kind is not None else _first_that_fits(rows)
+    task = Task(
+        kind=found.name,
+        why=why or f"{found.title}: asked for.",
+        metrics=found.metrics,
+        row_metric=found.row_metric,
+    )
+    task = _with_primary(found.fill(task, rows), metric)
+    return task, replace(loaded, examples=tidy(task, loaded.examples))
+
+
+def tidy(task: Task, examples: Sequence[Example]) -> tuple[Example, ...]:
+    """The examples with every answer in the spelling the task has for it; ids follow the new text."""
+    return tuple(_tidied(KINDS[task.kind], task, example) for example in examples)
+
+
+def unreadable(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]:
+    """(row, why) for each row whose target the task's own grader cannot read; empty targets are left out."""
+    kind = KINDS[task.kind]
+    found = [(one.row, kind.unreadable(task, one.target)) for one in examples if one.target.strip()]
+    return [(row, why) for row, why in found if why]
+
+
+def _first_that_fits(loaded: Loaded) -> tuple[Kind, str]:
+    for _, kind in KINDS.items():
+        if kind is not GENERATION and (why := kind.infer(loaded)):
+            return kind, why
+    return GENERATION, GENERATION.infer(loaded)
+
+
+def _with_primary(task: Task, metric: str | None) -> Task:
+    if metric is None:
+        return task
+    if metric not in task.metrics:
+        raise UsageError(
+            f"the task {task.kind} has no metric {metric!r}.{nearest(metric, task.metrics)}",
+            fix=f"Its metrics: {', '.join(task.metrics)}",
+        )
+    others = (name for name in task.metrics if name != metric)
+    return replace(task, metrics=(metric, *others))
+
+
+def _tidied(kind: Kind, task: Task, example: Example) -> Example:
+    messages = tuple(
+        replace(turn, content=kind.tidy(task, turn.content)) if turn.role == "assistant" else turn
+        for turn in example.messages
+    )
+    return example if messages == example.messages else _with(example, messages)
+
+
+def _with(example: Example, messages: tuple[Message, ...]) -> Example:
+    return replace(example_of(messages, example.row, example.source), group=example.group)

@@ -1,0 +1,79 @@
+"""Translation: prompt and target say the same in two languages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from rung.data import Loaded
+from rung.evaluation import overlap
+from rung.evaluation.languages import language_of, letters_only
+from rung.evaluation.tasks.kind import Grade, Kind, register
+from rung.records import Example, Task
+
+_TRANSLATE = re.compile(r"\b(translat\w*|tradu[iczs]\w*|übersetz\w*|vertaal\w*)", re.IGNORECASE)
+
+
+class Translation(Kind):
+    """Graded by characters in common; ``task.fields`` holds the two languages where they are known."""
+
+    name = "translation"
+    title = "Translation"
+    metrics = ("chrf", "bleu")
+    row_metric = "chrf"
+
+    def infer(self, loaded: Loaded) -> str:
+        examples = loaded.examples
+        asking = sum(bool(_TRANSLATE.search(_instructions(example))) for example in examples)
+        if asking >= 0.9 * len(examples):
+            return f"Translation: {asking:,} of {len(examples):,} prompts ask to translate."
+        pair = languages(examples)
+        ratios = [(len(e.target) + 1) / (len(_question(e)) + 1) for e in examples]
+        near = sum(1 / 3 <= ratio <= 3 for ratio in ratios)
+        shared = median(_overlap(_question(example), example.target) for example in examples)
+        if pair is None or near < 0.8 * len(examples) or shared > 0.4:
+            return ""
+        return (
+            f"Translation: prompts are in {pair[0]}, targets in {pair[1]}, and {near:,} of {len(examples):,} "
+            f"pairs are of similar length."
+        )
+
+    def fill(self, task: Task, loaded: Loaded) -> Task:
+        return replace(task, fields=languages(loaded.examples) or ())
+
+    def grade(self, task: Task, target: str, answer: str | None) -> Grade:
+        counts = overlap.chrf_rows([answer or ""], [target])[0]
+        return Grade({"chrf": float(overlap.chrf_of(counts))})
+
+    def instruction(self, task: Task) -> str:
+        pair = f" from {task.fields[0]} to {task.fields[1]}" if len(task.fields) == 2 else ""
+        return f"Translate the text{pair}. Answer with the translation only."
+
+
+def languages(examples: Sequence[Example]) -> tuple[str, str] | None:
+    """The languages of prompts and targets, if both are known and they differ."""
+    asked = language_of(_question(example) for example in examples)
+    answered = language_of(example.target for example in examples)
+    return (asked, answered) if asked and answered and asked != answered else None
+
+
+def _question(example: Example) -> str:
+    """The last user turn."""
+    return next((m.content for m in reversed(example.prompt) if m.role == "user"), "")
+
+
+def _instructions(example: Example) -> str:
+    """Where an instruction would stand: the system text and the edges of the question."""
+    question = _question(example)
+    system = [message.content for message in example.prompt if message.role == "system"]
+    return "\n".join([*system, question[:120], question[-60:]])
+
+
+def _overlap(first: str, second: str) -> float:
+    one, two = set(letters_only(first)), set(letters_only(second))
+    return len(one & two) / min(len(one), len(two)) if one and two else 0.0
+
+
+register(Translation())
