@@ -7,16 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from rung.evaluation.calls import read_call, same_call
+from rung.evaluation.calls import Call, different_arguments, name_of_call, read_calls, same_calls, text_of
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def same(first: str, second: str, *functions: str) -> bool:
-    one, two = read_call(first, functions), read_call(second, functions)
-    assert one is not None
-    assert two is not None
-    return same_call(one, two)
+    one, two = read_calls(first, functions), read_calls(second, functions)
+    assert one
+    assert two
+    return same_calls(one, two)
+
+
+def only(text: str, *functions: str) -> Call:
+    (call,) = read_calls(text, functions)
+    return call
 
 
 @pytest.mark.parametrize(
@@ -24,7 +29,7 @@ def same(first: str, second: str, *functions: str) -> bool:
     [
         "hub.load(b=1, a='x')",
         'hub.load( a="x",b=1 )',
-        "```python\nimport hub\nmodel = hub.load(a='x', b=1)\nmodel.eval()\n```",
+        "```python\nimport hub\nmodel = hub.load(a='x', b=1)\n```",
         "Use `hub.load(a='x', b=1)` here.",
         "You should call hub.load(a='x', b=1) (it is free).",
         "Answer: hub.load(a='x', b=1)",
@@ -32,8 +37,7 @@ def same(first: str, second: str, *functions: str) -> bool:
     ],
 )
 def test_python_call_is_found(text: str) -> None:
-    call = read_call(text, ("hub.load",))
-    assert call is not None
+    call = only(text, "hub.load")
     assert (call.form, call.name, call.text) == ("python", "hub.load", "hub.load(a='x', b=1)")
 
 
@@ -47,12 +51,12 @@ def test_python_calls_that_differ() -> None:
 
 def test_positional_behind_a_keyword_is_read() -> None:
     assert same("f(repo='a/b', 'net', kind=\"x,y\")", "f('net', kind='x,y', repo='a/b')")
-    assert read_call("f(a=1, 'net") is None
+    assert read_calls("f(a=1, 'net") == ()
 
 
 @pytest.mark.parametrize("text", ["", "no call here", "f(", "((((", "f(a=1", "-" * 5000 + "f()", "f(\x00)"])
 def test_no_call(text: str) -> None:
-    assert read_call(text, ("hub.load", "kubectl get")) is None
+    assert read_calls(text, ("hub.load", "kubectl get")) == ()
 
 
 @pytest.mark.parametrize(
@@ -95,8 +99,9 @@ def test_a_switch_seen_once_is_a_switch_in_both() -> None:
 
 
 def test_prose_is_no_command() -> None:
-    assert read_call("You could list the pods first.", ("kubectl get",)) is None
-    assert read_call("kubectl get 'pods", ("kubectl get",)) is None
+    assert read_calls("You could list the pods first.", ("kubectl get",)) == ()
+    assert read_calls("kubectl get 'pods", ("kubectl get",)) == ()
+    assert read_calls("find will list them.", ("find .",)) == ()
 
 
 def test_command_name_is_the_longest_known_one() -> None:
@@ -106,16 +111,121 @@ def test_command_name_is_the_longest_known_one() -> None:
         ("kubectl -n web get pods", "kubectl get"),
         ("kubectl drain node", "kubectl drain"),
     ):
-        call = read_call(text, known)
-        assert call is not None
-        assert call.name == name
+        assert only(text, *known).name == name
 
 
 def test_text_reads_back_as_the_same_call() -> None:
     for text in ("kubectl run x --env='a b' -- sh -c 'echo \"hi\"'", "f('it\\'s', b=[1, {'k': None}])"):
-        call = read_call(text)
-        assert call is not None
-        assert call == read_call(call.text)
+        call = only(text)
+        assert call == only(call.text)
+
+
+GIT = ("git add", "git commit")
+API = ("hub.load", "hub.list", "f", "g")
+
+
+@pytest.mark.parametrize(
+    ("answer", "target"),
+    [
+        ("git add f && git commit", "git add f\ngit commit"),
+        ("git add f; git commit;", "git add f\ngit commit"),
+        (
+            "Run:\n```bash\n$ git add f\n# and then\n$ git commit\n```\nThat is all.",
+            "git add f && git commit",
+        ),
+        ("Sure! First:\n1. git add f\n2. git commit", "git add f\ngit commit"),
+        ("Use `git add f` and then `git commit`.", "git add f; git commit"),
+        ("git add f\n\nThis adds the file f.", "git add f"),
+        ("git add f\nadds the file.", "git add f"),
+        ("I don't know\ngit add f", "git add f"),
+        ("git add 'a;b'", 'git add "a;b"'),
+        ("git commit -m 'a\nb'", "git commit -m 'a\nb'"),
+        ("git log | head -3", "git log | head -3"),
+        ('git add -p \'{"a":1,"b":2}\'', 'git add -p \'{"b": 2, "a": 1}\''),
+    ],
+)
+def test_the_same_commands(answer: str, target: str) -> None:
+    assert same(answer, target, *GIT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "target"),
+    [
+        ("git add f\nrm -rf /", "git add f"),
+        ("git add f && rm -rf /", "git add f"),
+        ("git add f\nreboot", "git add f"),
+        ("Then clean up:\ngit add f\nrm -rf /", "git add f"),
+        ("git commit\ngit add f", "git add f\ngit commit"),
+        ("git add f", "git add f\ngit commit"),
+        ("git add f\ngit add f", "git add f"),
+        ("git add f | git commit", "git add f\ngit commit"),
+        ("git add f || git commit", "git add f && git commit"),
+    ],
+)
+def test_commands_count_in_number_and_order(answer: str, target: str) -> None:
+    assert not same(answer, target, *GIT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "target"),
+    [
+        ("f(x=1)\ng(y=2)", "[f(x=1), g(y=2)]"),
+        ("f(x=1); g(y=2)", "f(x=1)\ng(y=2)"),
+        ("Sure:\nf(x=1)\ng(y=2)\nThat is it.", "f(x=1)\ng(y=2)"),
+        ("Call f(x=1) and then g(y=f(2)).", "f(x=1)\ng(y=f(2))"),
+        ("a = f(x=1)\nb = await g(y=2)", "f(x=1)\ng(y=2)"),
+        ("f(x={'a': 1, 'b': {'d': 1, 'c': 2}})", "f(x={'b': {'c': 2, 'd': 1}, 'a': 1})"),
+        ("f({1, 2})", "f({2, 1})"),
+    ],
+)
+def test_the_same_python_calls(answer: str, target: str) -> None:
+    assert same(answer, target, *API)
+
+
+@pytest.mark.parametrize(
+    ("answer", "target"),
+    [
+        ("f(x=1)", "f(x=1)\ng(y=2)"),
+        ("f(x=1)\ng(y=2)", "f(x=1)"),
+        ("f(x=1)\nos.remove('a')", "f(x=1)"),
+        ("```python\nmodel = hub.load(1)\nmodel.eval()\n```", "hub.load(1)"),
+        ("g(y=2)\nf(x=1)", "f(x=1)\ng(y=2)"),
+        ("f([2, 1])", "f([1, 2])"),
+        ("f({**a, 'x': 1})", "f({'x': 1, **a})"),
+    ],
+)
+def test_python_calls_count_in_number_and_order(answer: str, target: str) -> None:
+    assert not same(answer, target, *API)
+
+
+def test_several_calls_written_the_one_way() -> None:
+    for text, way in (("a b && c -d | e", "a b\nc -d | e"), ("[f(1),g( x = 2 )]", "f(1)\ng(x=2)")):
+        calls = read_calls(text)
+        assert text_of(calls) == way
+        assert same_calls(calls, read_calls(way))
+
+
+def test_arguments_that_differ() -> None:
+    assert different_arguments(only("f(1, 2, a=3, b=4)"), only("f(1, 5, b=4, c=6)")) == [
+        "argument 2",
+        "a",
+        "c",
+    ]
+    assert different_arguments(only("git add -n x"), only("git add -n y")) == ["-n"]
+    assert different_arguments(only("f(a=1)"), only("f(a=1)")) == []
+
+
+def test_name_of_a_call() -> None:
+    for text, name in (
+        ("f(x=1)", "f"),
+        ("f(x=1)\ng(2)", "f"),
+        ("[f(1), g(2)]", "f"),
+        ("hub.load('a', model='b', 'c')", "hub.load"),
+        ("load('x', model='y', 'z', **)", "load"),
+        ("Rome (it fell)", ""),
+        ("f", ""),
+    ):
+        assert name_of_call(text) == name
 
 
 @pytest.mark.parametrize("name", ["api-kubectl/test.jsonl", "api-torchhub/test.json"])
@@ -127,8 +237,6 @@ def test_every_target_of_real_data_is_a_call(name: str) -> None:
     rows = json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
     for row in rows:
         target = row.get("completion") or row.get("output")
-        call = read_call(target, ("kubectl", "torch.hub.load"))
-        assert call is not None, target
-        back = read_call(call.text, ("kubectl", "torch.hub.load"))
-        assert back is not None
-        assert same_call(call, back)
+        calls = read_calls(target, ("kubectl", "torch.hub.load"))
+        assert calls, target
+        assert same_calls(calls, read_calls(text_of(calls), ("kubectl", "torch.hub.load")))

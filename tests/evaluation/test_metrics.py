@@ -87,28 +87,6 @@ def test_rows_with_a_fault_are_left_out() -> None:
     assert [one.name for one in measures(MOOD, [], [], [])] == ["accuracy", "macro_f1"]
 
 
-@pytest.mark.parametrize(
-    ("target", "text", "counts"),
-    [
-        ('{"a": "x", "b": 2}', '{"b": 2.0, "a": " x "}', (2, 0, 0)),
-        ('{"a": "é"}', '{"a": "e\u0301"}', (1, 0, 0)),
-        ('{"a": "x"}', '{"a": "X"}', (0, 1, 1)),
-        ('{"a": 1}', '{"a": true}', (0, 1, 1)),
-        ('{"a": 1}', '{"a": "1"}', (0, 1, 1)),
-        ('{"a": 1, "b": 2}', '{"a": 1, "c": 2, "d": 3}', (1, 2, 1)),
-        ('{"a": ["x", "y", "y"]}', '{"a": ["y", "x", "x"]}', (2, 1, 1)),
-        ('{"a": 1, "b": null}', '{"a": 1}', (1, 0, 1)),
-        ('{"a": 1, "b": 2}', "nothing", (0, 0, 2)),
-    ],
-)
-def test_field_counts(target: str, text: str, counts: tuple[int, int, int]) -> None:
-    score = graded(SLOTS, target, text)
-    tp, fp, fn = (score.values[key] for key in ("tp", "fp", "fn"))
-    assert (tp, fp, fn) == counts
-    assert score.values["field_f1"] == pytest.approx(2 * tp / (2 * tp + fp + fn))
-    assert score.values["exact_match"] == float(fp == fn == 0)
-
-
 def test_exact_match_keeps_the_order_of_lists() -> None:
     score = graded(SLOTS, '{"a": [1, 2]}', '{"a": [2, 1]}')
     assert (score.values["field_f1"], score.values["exact_match"]) == (1.0, 0.0)

@@ -142,6 +142,18 @@ def _field_rows(
     return np.array([[score.values[key] for key in ("tp", "fp", "fn")] for score in graded]).reshape(-1, 3)
 
 
+def _number_rows(
+    task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
+) -> Floats:
+    counts = [[score.values[key] for key in ("numbers_right", "numbers")] for score in graded]
+    return np.array(counts).reshape(-1, 2)
+
+
+def _share_of(totals: Floats) -> Floats:
+    """The share of numbers, from totals (..., 2) of those that are near enough and all; 0 of none is 0."""
+    return np.asarray(totals[..., 0] / np.maximum(totals[..., 1], 1))
+
+
 def _label_rows(
     task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
 ) -> Floats:
@@ -184,6 +196,7 @@ for _name in ("accuracy", "exact_match", "json_valid", "exact_call", "function_m
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True))
 METRICS.add("rouge_l", Metric(_mean("rouge_l"), stats.mean_of))
 METRICS.add("field_f1", Metric(_field_rows, stats.f1_of))
+METRICS.add("number_match", Metric(_number_rows, _share_of))
 METRICS.add("macro_f1", Metric(_label_rows, _macro_f1_of))
 METRICS.add(
     "chrf", Metric(_chrf_rows, overlap.chrf_of, unit="points", note=lambda: overlap.signature("chrf"))

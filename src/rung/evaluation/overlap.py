@@ -92,11 +92,16 @@ def words(text: str) -> list[str]:
     for character in unicodedata.normalize("NFC", text).casefold():
         if unicodedata.category(character)[0] in "PSZC":
             spaced.append(" ")
-        elif "぀" <= character <= "ヿ" or "㐀" <= character <= "鿿":
+        elif stands_alone(character):
             spaced.append(f" {character} ")
         else:
             spaced.append(character)
     return "".join(spaced).split()
+
+
+def stands_alone(character: str) -> bool:
+    """Whether a character is of a script without spaces whose characters count as words."""
+    return "぀" <= character <= "ヿ" or "㐀" <= character <= "鿿"
 
 
 def rouge_l(text: str, reference: str) -> float:

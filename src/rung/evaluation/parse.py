@@ -9,13 +9,30 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-_WRAPPING = " \t\r\n\"'`“”‘’«».,;:!?*()[]{}<>"
-_TAIL = re.compile(r"^[\w\s'*-]{0,60}?(?::|=|\bis\b)\s*(\S.*)$", re.IGNORECASE)
-_NEGATED = re.compile(r"(?:\bnot|n['’]t|\bnever)(?:\s+\w+)?\s*[\"'“*]*$", re.IGNORECASE)
+from rung.evaluation.labels import WRAPPING, equal_label, plain_text
+
+_TAIL = re.compile(r"^[\w\s'*-]{0,60}?(?:[:：=]|\bis\b)\s*(\S.*)$", re.IGNORECASE)
+# One character counts in front of an answer behind opening marks, and with a closing mark or a dash after it.
+_LEADING = re.compile(
+    r"[\s(\[{\"'`“‘«*_（【「『]*(\S)(?=[)\]}:：*_`\"”»）】」』]|['’](?!\w)|[.。](?!\d)|\s+[-–—]\s)"
+)
+_NEGATED = re.compile(
+    r"(?:(?:\bnot|n['’]t|\bnever|\bpas|\bnicht|\bkein\w*|\bnão|\bне)(?:\s+\w+)?\s*"
+    r"|[不没沒非无無未別别]|(?:不是|不算|不属于|不屬於|并非|並非|没有|沒有|ไม่ใช่|ไม่ได้)[^\W_]{0,3}|ไม่)[\"'“「*]*$",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"[\"'”」*]*(?:では|じゃ|とは)\w{0,4}(?:ない|ません|なかった)")
+_UNSPACED = (  # letters of scripts that put no spaces between words
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31f0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
+)
+_LETTER = rf"[^\W{_UNSPACED}]"
+_KATAKANA = "[ァ-ヺー]"
+_BRACKET, _LIST = re.compile(r"[\[{]"), re.compile(r"\[\s*\{")
 
 
 # --- labels -----------------------------------------------------------------------------------------
@@ -24,66 +41,50 @@ _NEGATED = re.compile(r"(?:\bnot|n['’]t|\bnever)(?:\s+\w+)?\s*[\"'“*]*$", re
 def read_label(text: str, labels: Sequence[str]) -> str | None:
     """The label that `text` gives, as written in `labels`, or None.
 
-    In turn: the whole text is a label; its first line is; its first line ends in one after a ``:``,
-    ``=`` or "is" ("The sentiment is positive."); it names one label as a whole word and no other, not
-    behind a "not".  Labels are compared exactly first, then without case, then without the quotes
-    and punctuation around them; a looser reading that fits two labels is not taken.  Labels of one character
-    ("A", "1") are too common in prose to be looked for there: they count alone, after the prefix, or in front
-    as in "B) Paris".
+    In turn: the whole text is a label (see `equal_label`); its first line is; its first line ends in one
+    after a ``:``, ``=`` or "is" ("The sentiment is positive."); it names one label and no other, not behind a
+    "not".  A label counts as named where it is a whole word; scripts without spaces have none, so there it
+    counts anywhere.  Labels of one character ("A", "1") are too common in prose to be looked for there: they
+    count alone, after the prefix, or in front as in "B) Paris"; an emoji counts anywhere.
     """
     names = tuple(labels)
-    first = next((line for line in text.splitlines() if line.strip(_WRAPPING)), "")
+    first = next((line for line in text.splitlines() if line.strip(WRAPPING)), "")
     tail = _TAIL.match(first.strip())
     for part in (text, first, tail[1] if tail else ""):
-        label = _equal_label(part, names) or _leading_label(part, names)
+        label = equal_label(part, names) or _leading_label(part, names)
         if label is not None:
             return label
-    return _mentioned_label(text, names)
-
-
-_READINGS: tuple[Callable[[str], str], ...] = (
-    str.strip,
-    lambda text: " ".join(unicodedata.normalize("NFKC", text).casefold().split()),
-    lambda text: re.sub(
-        r"(?<=\w)[\s_-]+(?=\w)", " ", unicodedata.normalize("NFKC", text).casefold().strip(_WRAPPING)
-    ),
-)
-
-
-@lru_cache(maxsize=64)
-def _tables(labels: tuple[str, ...]) -> tuple[dict[str, str | None], ...]:
-    """Per reading: what a label looks like -> the label, or None where two look alike."""
-    tables: list[dict[str, str | None]] = []
-    for reading in _READINGS:
-        table: dict[str, str | None] = {}
-        for label in labels:
-            key = reading(label)
-            table[key] = label if table.get(key, label) == label else None
-        tables.append(table)
-    return tuple(tables)
-
-
-def _equal_label(text: str, labels: tuple[str, ...]) -> str | None:
-    for reading, table in zip(_READINGS, _tables(labels), strict=True):
-        key = reading(text)
-        if key and table.get(key) is not None:
-            return table[key]
-    return None
+    return _mentioned_label(plain_text(text), names)
 
 
 def _leading_label(text: str, labels: tuple[str, ...]) -> str | None:
-    found = re.match(r"\W*(\w)(?=[)\]:,]|\.(?!\d))", text)
+    found = _LEADING.match(text)
     return found[1] if found and found[1] in labels else None
 
 
 @lru_cache(maxsize=64)
 def _mention(labels: tuple[str, ...]) -> re.Pattern[str] | None:
     """Finds labels as whole words, the longer of two that overlap ("not spam", not "spam")."""
-    long = sorted((label.strip() for label in labels if len(label.strip()) > 1), key=len, reverse=True)
-    if not long:
+    names = sorted(filter(_can_be_looked_for, map(plain_text, labels)), key=len, reverse=True)
+    if not names:
         return None
-    either = "|".join(re.escape(label) for label in long)
-    return re.compile(rf"(?<![\w-])(?<!\d[.,])(?:{either})(?![\w+#]|-\w|[.,]\d)", re.IGNORECASE)
+    either = "|".join(map(_as_pattern, names))
+    before = rf"(?<!{_LETTER})(?<![-\u200d])(?<!\d[.,])"
+    after = rf"(?!{_LETTER}|[+#\u200d]|-\w|[.,]\d)"
+    return re.compile(rf"{before}(?:{either}){after}", re.IGNORECASE)
+
+
+def _can_be_looked_for(label: str) -> bool:
+    return len(label) > 1 or unicodedata.category(label or " ") == "So"
+
+
+def _as_pattern(label: str) -> str:
+    """A sign or a point before a number belongs to it, and katakana write whole words."""
+    before = "(?<![-+<>≤≥.,])" if label[0].isdigit() else ""
+    if re.match(_KATAKANA, label[0]):
+        before = f"(?<!{_KATAKANA})"
+    after = f"(?!{_KATAKANA})" if re.match(_KATAKANA, label[-1]) else ""
+    return before + re.escape(label) + after
 
 
 def _mentioned_label(text: str, labels: tuple[str, ...]) -> str | None:
@@ -92,8 +93,9 @@ def _mentioned_label(text: str, labels: tuple[str, ...]) -> str | None:
         return None
     found = set()
     for mention in pattern.finditer(text):
-        label = _equal_label(mention[0], labels)
-        if label is None or _NEGATED.search(text, max(0, mention.start() - 40), mention.start()):
+        label = equal_label(mention[0], labels)
+        before = text[max(0, mention.start() - 40) : mention.start()]
+        if label is None or _NEGATED.search(before) or _DENIED.match(text, mention.end()):
             return None
         found.add(label)
     return found.pop() if len(found) == 1 else None
@@ -108,20 +110,37 @@ def read_object(text: str) -> dict[str, Any] | None:
     Prose and code fences around it are passed over.  A key given twice, NaN and Infinity, a list
     instead of an object, and an object without its end are refused: None.
     """
-    start = text.find("{")
-    if start > 0 and _is_list(text, text.find("[", 0, start)):
-        return None
-    while start >= 0:
+    value = read_json(text)
+    return value if isinstance(value, dict) else None
+
+
+def read_json(text: str) -> dict[str, Any] | list[dict[str, Any]] | None:
+    """As `read_object`, but a list of objects is read too."""
+    place = _opening(text, 0)
+    while place >= 0:
         try:
-            value, _ = _DECODER.raw_decode(text, start)
-        except (ValueError, RecursionError) as fault:
-            end = _end_of(text, start)
-            if isinstance(fault, _Refused) or end is None:
+            value, _ = _DECODER.raw_decode(text, place)
+        except _Refused:
+            return None
+        except (ValueError, RecursionError):
+            if text[place] == "{":
+                end = _end_of(text, place)
+            else:  # "[note]" is passed over, but not a list of objects that is cut off
+                end = None if _LIST.match(text, place) else place + 1
+            if end is None:
                 return None
-            start = text.find("{", end)
+            place = _opening(text, end)
             continue
-        return value if isinstance(value, dict) else None
+        if isinstance(value, dict) or all(isinstance(item, dict) for item in value):
+            return value  # type: ignore[no-any-return]
+        return None
     return None
+
+
+def _opening(text: str, start: int) -> int:
+    """Where the next object or list begins; -1 where none does."""
+    found = _BRACKET.search(text, start)
+    return found.start() if found else -1
 
 
 class _Refused(ValueError):
@@ -140,16 +159,6 @@ def _no_constant(name: str) -> Any:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_no_twins, parse_constant=_no_constant)
-
-
-def _is_list(text: str, start: int) -> bool:
-    if start < 0:
-        return False
-    try:
-        _DECODER.raw_decode(text, start)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _end_of(text: str, start: int) -> int | None:

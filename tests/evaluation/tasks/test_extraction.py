@@ -1,16 +1,140 @@
-"""Extraction: what is taken for it, and how fields are counted."""
+"""Extraction: what is taken for it, which targets can be used, and how numbers are graded."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import pytest
 
 from rows_of import of_targets, task_of
+from rung.evaluation.metrics import METRICS, grade, measures
+from rung.evaluation.tasks import KINDS, unreadable
+from rung.records import Completion, Score, Task
+
+
+def graded(task: Task, target: Any, text: str) -> Score:
+    example = of_targets(target if isinstance(target, str) else json.dumps(target))[0]
+    return grade(task, example, Completion(example.id, text, 1))
 
 
 def test_extraction_bears_five_in_a_hundred_that_are_not_json() -> None:
-    objects = [json.dumps({"name": f"n{i}", "age": i} if i % 2 else {"name": f"n{i}"}) for i in range(95)]
+    objects = [
+        json.dumps({"name": f"n{i}", "age": str(i)} if i % 2 else {"name": f"n{i}"}) for i in range(95)
+    ]
     task = task_of(of_targets(*objects, *["none"] * 5))
     assert (task.kind, task.fields, task.primary) == ("extraction", ("name", "age"), "field_f1")
+    assert task.why == "Extraction: 95 of 100 targets are JSON objects (2 different keys)."
     assert task_of(of_targets(*objects, *[f"none {i}" for i in range(9)])).kind == "generation"
     assert task_of(of_targets("[1, 2]", "[3]", "[4]", "[5]")).kind == "generation"
     assert task_of(of_targets('{"label": "a"}', '{"label": "b"}', times=20)).kind == "extraction"
+
+
+def test_an_empty_object_is_an_object() -> None:
+    task = task_of(of_targets("{}", '{"item": "a"}', '{"item": "b"}', times=10))
+    assert (task.kind, task.fields) == ("extraction", ("item",))
+    assert task.why == "Extraction: 30 of 30 targets are JSON objects (1 different key)."
+    assert graded(task, "{}", "{}").values["field_f1"] == 1
+    assert graded(task, "{}", '{"item": "a"}').values["field_f1"] == 0
+
+
+def test_lists_of_objects_and_mixtures() -> None:
+    listed = [json.dumps([{"method": "POST", "url": f"/{i}"}, {"method": "GET"}]) for i in range(20)]
+    task = task_of(of_targets(*listed, "[]"))
+    assert (task.kind, task.fields) == ("extraction", ("[].method", "[].url"))
+    assert task.why == "Extraction: 21 of 21 targets are lists of JSON objects (2 different keys)."
+    assert "one JSON list of objects and nothing else. Use only the keys that apply: method, url." in (
+        KINDS["extraction"].instruction(task)
+    )
+    mixed = task_of(of_targets(*listed, *[json.dumps({"url": f"/{i}"}) for i in range(20)]))
+    assert mixed.why == "Extraction: 40 of 40 targets are JSON objects or lists of them (2 different keys)."
+    assert "one JSON object or list of objects" in KINDS["extraction"].instruction(mixed)
+
+
+def test_a_list_is_graded_by_its_items() -> None:
+    task = task_of(of_targets('[{"a": "x", "b": "y"}]', "[]", times=10))
+    target = [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+    right = graded(task, target, f"Sure: {json.dumps(target[::-1])}")
+    assert (right.values["field_f1"], right.values["exact_match"]) == (1.0, 0.0)
+    swapped = [{"a": "1", "b": "4"}, {"a": "3", "b": "2"}]
+    assert graded(task, target, json.dumps(swapped)).values["field_f1"] == 0.5
+    assert graded(task, target, json.dumps(target[0])).values["field_f1"] == 0
+    objects = task_of(of_targets('{"a": "x"}', '{"a": "y"}', times=10))
+    assert graded(objects, {"a": "x"}, '[{"a": "x"}]').status == "unparsed"
+
+
+def test_evidence_names_every_field() -> None:
+    task = task_of(of_targets('{"a": "x"}', '{"a": "y"}', times=10))
+    assert graded(task, {"a": "x", "b": "y"}, '{"a": "x", "c": "z"}').evidence == {
+        "fields": [
+            {"path": "a", "wanted": "x", "got": "x", "right": True},
+            {"path": "b", "wanted": "y", "right": False},
+            {"path": "c", "got": "z", "right": False},
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ('{"item": "lamp", "price": NaN}', "its target is not JSON: it holds NaN"),
+        ('{"item": "lamp", "deep": [{"price": -Infinity}]}', "its target is not JSON: it holds -Infinity"),
+        ('{"item": "lamp", "item": "hinge"}', "its target has the key 'item' twice"),
+        ('[{"x": {"item": 1, "item": 2}}]', "its target has the key 'item' twice"),
+        ("none", "its target is not a JSON object"),
+        ("[1, 2]", "its target is not a JSON object"),
+        ('{"item": ', "its target is not a JSON object"),
+        ('{"item": "lamp"}', ""),
+        ("{}", ""),
+    ],
+)
+def test_targets_that_the_grader_cannot_read_are_named(target: str, why: str) -> None:
+    rows = of_targets(*['{"item": "pane"}', '{"item": "hinge"}'] * 15, target)
+    task = task_of(rows)
+    assert task.kind == "extraction"
+    assert unreadable(task, rows) == ([(31, why)] if why else [])
+    assert (graded(task, target, '{"item": "lamp"}').status == "error") is bool(why)
+
+
+SCORES = [json.dumps({"clear": i / 10, "useful": 100 + i}) for i in range(11)]
+
+
+def test_fields_that_are_numbers_are_graded_by_distance_too() -> None:
+    task = task_of(of_targets(*SCORES))
+    assert task.metrics == ("field_f1", "exact_match", "json_valid", "number_match")
+    assert task.ranges == {"clear": (0.0, 1.0), "useful": (100.0, 110.0)}
+    assert task.notes == (
+        "2 of 2 fields are numbers; field_f1 compares them as text, number_match within 5% of their range",
+    )
+    for text, right in (
+        ('{"clear": 0.55, "useful": 105.5}', 2),
+        ('{"clear": 0.551, "useful": 105}', 1),
+        ('{"clear": "0.5", "useful": true}', 0),
+        ('{"useful": 105}', 1),
+        ("no idea", 0),
+    ):
+        values = graded(task, {"clear": 0.5, "useful": 105}, text).values
+        assert (values["numbers_right"], values["numbers"]) == (right, 2)
+
+
+def test_number_match_is_a_share_of_numbers() -> None:
+    task = task_of(of_targets(*SCORES))
+    examples, texts = of_targets(*SCORES[:3]), [SCORES[0], '{"clear": 0.12, "useful": 0}', "?"]
+    scores = [
+        grade(task, one, Completion(one.id, text, 1)) for one, text in zip(examples, texts, strict=True)
+    ]
+    found = {one.name: one.value for one in measures(task, examples, scores, texts)}
+    assert found["number_match"] == pytest.approx(3 / 6)
+    assert METRICS["number_match"].higher_is_better
+
+
+def test_fields_that_are_not_always_numbers_have_no_range() -> None:
+    targets = [
+        json.dumps({"n": i, "odd": i if i % 2 else "none", "same": 7, "yes": bool(i % 2)}) for i in range(20)
+    ]
+    task = task_of(of_targets(*targets, '{"n": null}'))
+    assert task.ranges == {"n": (0.0, 19.0)}
+    assert task.notes[0].startswith("1 of 4 fields is a number; field_f1 compares it as text")
+    assert task_of(of_targets('{"a": "x"}', '{"a": "y"}')).notes == ()
+    lines = [json.dumps({"lines": [{"price": i}, {"price": 2 * i}]}) for i in range(1, 20)]
+    assert task_of(of_targets(*lines)).ranges == {"lines[].price": (1.0, 38.0)}

@@ -33,3 +33,12 @@ def test_translation_is_seen_by_what_the_prompt_says() -> None:
 def test_a_long_answer_in_another_language_is_not_a_translation() -> None:
     pairs = [(f"{a} {i}", f"{b} " * 9 + str(i)) for i in range(8) for a, b in GERMAN]
     assert task_of(rows(pairs)).kind == "generation"
+
+
+def test_a_file_that_names_its_languages() -> None:
+    words = rows([(f"stone {i}", f"nagh {i}") for i in range(24)])
+    task = task_of(words, hint="translation", languages=("English", "Klingon"))
+    assert (task.kind, task.fields) == ("translation", ("English", "Klingon"))
+    assert task.why == "Translation: 24 pairs, from English to Klingon, as the file says."
+    assert task_of(words[:1], hint="translation").why == "Translation: 1 pair, as the file says."
+    assert task_of(words, "translation", languages=("English", "Klingon")).fields == ("English", "Klingon")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 
 from rung.data import Loaded
 from rung.evaluation.calls import name_of_call
+from rung.evaluation.labels import equal_label, is_number, plain_text, spelling
 from rung.evaluation.parse import read_label
-from rung.evaluation.tasks.kind import Grade, Kind, list_of, register
+from rung.evaluation.tasks.kind import Grade, Kind, counted, list_of, register
 from rung.records import Task
 
-MOST_LABELS, LABEL_WORDS, LABEL_CHARACTERS = 200, 6, 60
+MOST_LABELS, LABEL_LENGTH = 200, 200  # different labels; characters of one
+SHORT_WORDS, SHORT_LENGTH = 6, 60  # of a label that is short
+FEW = 12  # labels so few that each need not come back often
 _NAMED = 60  # labels named in the instruction
+_SHOWN = 3  # labels named in a note
 
 
 class Classification(Kind):
@@ -26,22 +32,34 @@ class Classification(Kind):
     any_text = False
 
     def infer(self, loaded: Loaded) -> str:
-        targets = [example.target.strip() for example in loaded.examples]
+        targets = [example.target for example in loaded.examples]
+        counts = Counter(spelling(target) for target in targets)
+        if loaded.hint == self.name and _named_as_labels(counts):
+            return _why(counts, len(targets))
         if sum(bool(name_of_call(target)) for target in targets) >= 0.9 * len(targets):
             return ""
-        counts = Counter(targets)
-        again = {label for label, n in counts.items() if n > 1 and _is_short(label)}
-        covered = sum(counts[label] for label in again)
-        most = max(2, min(MOST_LABELS, len(targets) // 5))
-        if not 2 <= len(again) <= most or covered < 0.95 * len(targets):
+        again = Counter({label: n for label, n in counts.items() if n > 1 and _is_label(label)})
+        most = len(targets) // 5
+        if all(map(_is_short, again)):
+            most = max(most, min(FEW, len(targets) // 2))
+        odd = len(targets) - again.total()
+        if not 2 <= len(again) <= min(MOST_LABELS, most) or odd > max(1, 0.05 * len(targets)):
             return ""
-        return (
-            f"Classification: {covered:,} of {len(targets):,} targets are one of {len(again)} short labels."
-        )
+        return _why(again, len(targets))
 
     def fill(self, task: Task, loaded: Loaded) -> Task:
-        counts = Counter(example.target.strip() for example in loaded.examples)
-        return replace(task, labels=tuple(label for label, _ in counts.most_common()))
+        spellings: dict[str, Counter[str]] = defaultdict(Counter)
+        for example in loaded.examples:
+            spellings[spelling(example.target)][example.target.strip()] += 1
+        counts = {_commonest(ways): ways.total() for ways in spellings.values()}
+        labels = tuple(sorted(counts, key=lambda label: (-counts[label], label)))
+        return replace(task, labels=labels, notes=_notes(labels), meanings=dict(loaded.label_names))
+
+    def tidy(self, task: Task, target: str) -> str:
+        """The task's own spelling of the label, found as loosely as an answer is but never inside a text."""
+        label = equal_label(target, task.labels)
+        meaning = task.meanings.get(spelling(target)) if label is None else None
+        return label or meaning or target
 
     def parse(self, task: Task, text: str) -> str | None:
         return read_label(text, task.labels)
@@ -64,11 +82,70 @@ class Classification(Kind):
 
 
 def _label(task: Task, target: str) -> str:
-    return read_label(target, task.labels) or target.strip()
+    return equal_label(target, task.labels) or target.strip()
+
+
+def _is_label(text: str) -> bool:
+    """Whether a target can be a label at all: one line, and not a JSON object or list of them."""
+    return len(text.splitlines()) == 1 and len(text) <= LABEL_LENGTH and not text.startswith(("{", "[{"))
 
 
 def _is_short(label: str) -> bool:
-    return 0 < len(label) <= LABEL_CHARACTERS and len(label.split()) <= LABEL_WORDS
+    return len(label) <= SHORT_LENGTH and len(label.split()) <= SHORT_WORDS
+
+
+def _named_as_labels(counts: Counter[str]) -> bool:
+    """Whether targets that the file calls labels can be: few, or short, or used again."""
+    few = len(counts) <= max(FEW, counts.total() // 2)
+    return len(counts) <= MOST_LABELS and all(map(_is_label, counts)) and (few or all(map(_is_short, counts)))
+
+
+def _why(counts: Counter[str], rows: int) -> str:
+    if len(counts) == 1:
+        return (
+            f"Classification: all {rows:,} targets are one label." if rows > 1 else "Classification: 1 label."
+        )
+    labels = f"{len(counts)} {'short ' if all(map(_is_short, counts)) else ''}labels"
+    return f"Classification: {counts.total():,} of {counted(rows, 'target')} are one of {labels}."
+
+
+def _commonest(ways: Mapping[str, int]) -> str:
+    """The spelling to learn: the most frequent one, the plain one where two are equal."""
+    return min(ways, key=lambda way: (-ways[way], way != spelling(way), way))
+
+
+def _notes(labels: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(note for note in (*_same_but_for_case(labels), _numbers(labels)) if note)
+
+
+def _same_but_for_case(labels: Iterable[str]) -> list[str]:
+    by_letters: dict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        by_letters[plain_text(label).casefold()].append(label)
+    return [
+        f"labels that differ only by case: {', '.join(group)}"
+        for group in by_letters.values()
+        if len(group) > 1
+    ]
+
+
+def _numbers(labels: tuple[str, ...]) -> str:
+    """The note on labels that are numbers; empty where one is not."""
+    if not all(map(is_number, labels)):
+        return ""
+    ordered = sorted(labels, key=lambda label: (Decimal(plain_text(label)), label))
+    if len(ordered) == 1:
+        return ""
+    if len(ordered) == 2:
+        names, pairs = " and ".join(ordered), f"{ordered[0]}=negative,{ordered[1]}=positive"
+    else:
+        names = ", ".join(ordered[:_SHOWN]) + (", ..." if len(ordered) > _SHOWN else "")
+        pairs = ",".join(f"{label}=NAME" for label in ordered[:_SHOWN])
+    note = (
+        f"labels {names} are numbers: a base cannot know what they mean. Say it with --label-names {pairs}; "
+        "otherwise prompting starts with a handicap"
+    )
+    return note if len(ordered) == 2 else f"{note}. Numbers are compared as text: a near miss counts as wrong"
 
 
 register(Classification())

@@ -1,21 +1,27 @@
-"""Extraction: every target is a JSON object."""
+"""Extraction: every target is a JSON object, or a list of objects."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from rung.data import Loaded
+from rung.data.strict_json import RowError, decode_line
 from rung.errors import DataError
-from rung.evaluation.fields import counts_of, f1_of, fields_of, plain
-from rung.evaluation.parse import read_object
-from rung.evaluation.tasks.kind import Grade, Kind, list_of, register
+from rung.evaluation.fields import ABSENT, Field, compare, counts_of, f1_of, leaves, plain
+from rung.evaluation.parse import read_json
+from rung.evaluation.tasks.kind import Grade, Kind, counted, list_of, register
 from rung.records import Task
 
+NEAR = 0.05  # of a number's range: how far it may be off
 _NAMED = 60  # keys named in the instruction
+_ITEM = "[]."  # before the keys of objects in a list
+
+Value = dict[str, Any] | list[dict[str, Any]]
 
 
 class Extraction(Kind):
@@ -32,56 +38,143 @@ class Extraction(Kind):
 
     def infer(self, loaded: Loaded) -> str:
         total = len(loaded.examples)
-        found = [keys for example in loaded.examples if (keys := _object(example.target))]
-        if len(found) < 0.95 * total:
+        found = list(_values(loaded))
+        keys = {key for value in found for key in _keys(value)}
+        if len(found) < 0.95 * total or not keys:
             return ""
-        return (
-            f"Extraction: {len(found):,} of {total:,} targets are JSON objects "
-            f"({len({key for keys in found for key in keys}):,} different keys)."
-        )
+        objects = sum(isinstance(value, dict) for value in found)
+        what = "JSON objects or lists of them" if objects else "lists of JSON objects"
+        what = "JSON objects" if objects == len(found) else what
+        names = counted(len({key.removeprefix(_ITEM) for key in keys}), "different key")
+        return f"Extraction: {len(found):,} of {counted(total, 'target')} are {what} ({names})."
 
     def fill(self, task: Task, loaded: Loaded) -> Task:
-        keys = Counter(key for example in loaded.examples for key in _object(example.target) or ())
-        return replace(task, fields=tuple(key for key, _ in keys.most_common()))
+        """Keys, and the range of each field that is always a number; its distance is then graded too."""
+        values = list(_values(loaded))
+        keys = Counter(key for value in values for key in _keys(value))
+        ranges, paths = _ranges(values)
+        task = replace(task, fields=tuple(key for key, _ in keys.most_common()))
+        if not ranges:
+            return task
+        one = len(ranges) == 1
+        note = (
+            f"{len(ranges)} of {counted(paths, 'field')} {'is a number' if one else 'are numbers'}; field_f1 "
+            f"compares {'it' if one else 'them'} as text, number_match within {NEAR:.0%} of "
+            f"{'its' if one else 'their'} range"
+        )
+        return replace(task, metrics=(*task.metrics, "number_match"), ranges=ranges, notes=(note,))
+
+    def unreadable(self, task: Task, target: str) -> str:
+        if read_json(target) is not None:
+            return ""
+        if _value(target) is None:
+            return "its target is not a JSON object"
+        try:
+            decode_line(target.strip())
+        except RowError as error:
+            what = str(error)
+            found = what.removesuffix(", which is not JSON")
+            return f"its target {what}" if found == what else f"its target is not JSON: it {found}"
+        return "its target is not a JSON object"
 
     def parse(self, task: Task, text: str) -> str | None:
-        value = read_object(text)
-        return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        value = read_json(text)
+        if value is None or (isinstance(value, list) and not _in_lists(task)):
+            return None
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
     def grade(self, task: Task, target: str, answer: str | None) -> Grade:
-        wanted = read_object(target)
+        wanted = read_json(target)
         if wanted is None:
             raise DataError("the row's target is not a JSON object")
-        found = read_object(answer) if answer is not None else None
-        want, have = fields_of(wanted), fields_of({} if found is None else found)
-        tp, fp, fn = counts_of(want, have)
-        right = found is not None and plain(found) == plain(wanted)
-        return Grade(
-            {
-                "field_f1": 0.0 if found is None else f1_of(tp, fp, fn),
-                "exact_match": float(right),
-                "json_valid": float(found is not None),
-                "tp": float(tp),
-                "fp": float(fp),
-                "fn": float(fn),
-            }
-        )
+        found = read_json(answer) if answer is not None else None
+        fields = compare(wanted, ABSENT if found is None else found)
+        tp, fp, fn = counts_of(fields)
+        values = {
+            "field_f1": 0.0 if found is None else f1_of(tp, fp, fn),
+            "exact_match": float(found is not None and plain(found) == plain(wanted)),
+            "json_valid": float(found is not None),
+            "tp": float(tp),
+            "fp": float(fp),
+            "fn": float(fn),
+        }
+        if task.ranges:
+            numbers = [field for field in fields if field.path in task.ranges and _is_number(field.wanted)]
+            values["numbers"] = float(len(numbers))
+            values["numbers_right"] = float(sum(_is_near(field, task) for field in numbers))
+        return Grade(values, {"fields": [field.as_json() for field in fields]})
 
     def instruction(self, task: Task) -> str:
-        keys = f" Use only the keys that apply:{list_of(task.fields[:_NAMED])}" if task.fields else ""
-        return f"Answer with one JSON object and nothing else.{keys}"
+        objects = any(not key.startswith(_ITEM) for key in task.fields) or not task.fields
+        form = "object or list of objects" if objects else "list of objects"
+        form = form if _in_lists(task) else "object"
+        names = tuple(dict.fromkeys(key.removeprefix(_ITEM) for key in task.fields))
+        keys = f" Use only the keys that apply:{list_of(names[:_NAMED])}" if names else ""
+        return f"Answer with one JSON {form} and nothing else.{keys}"
 
     def features(self, target: str) -> set[str]:
-        value = _object(target)
-        return {*value, *(f"{key}: {json.dumps(item)}" for key, item in value.items())} if value else set()
+        value = _value(target)
+        items = [value] if isinstance(value, dict) else value or []
+        shown = {f"{key}: {json.dumps(inner)}" for item in items for key, inner in item.items()}
+        return shown | {key for item in items for key in item}
 
 
-def _object(text: str) -> Mapping[str, Any] | None:
+def _value(text: str) -> Value | None:
+    """The object or list of objects that a target is, doubled keys and NaN let through."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    listed = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    return value if listed or isinstance(value, dict) else None
+
+
+def _values(loaded: Loaded) -> Iterator[Value]:
+    found = (_value(example.target) for example in loaded.examples)
+    return (value for value in found if value is not None)
+
+
+def _keys(value: Value) -> Iterable[str]:
+    """The keys of an object, or of the objects in a list, each of these once."""
+    return value if isinstance(value, dict) else dict.fromkeys(_ITEM + key for item in value for key in item)
+
+
+def _in_lists(task: Task) -> bool:
+    return any(key.startswith(_ITEM) for key in task.fields)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _ranges(values: Iterable[Value]) -> tuple[dict[str, tuple[float, float]], int]:
+    """Path -> (smallest, largest) of fields that are numbers or null, and how many paths there are in all."""
+    seen: dict[str, set[float] | None] = {}
+    for value in values:
+        for path, leaf in leaves(value):
+            numbers = seen.setdefault(path, set())
+            if numbers is None or leaf is None:
+                continue
+            if _is_number(leaf):
+                numbers.add(float(leaf))
+            else:
+                seen[path] = None
+    ranges = {path: (min(found), max(found)) for path, found in seen.items() if found and len(found) > 1}
+    return ranges, len(seen)
+
+
+def _is_near(field: Field, task: Task) -> bool:
+    if not _is_number(field.got):
+        return False
+    low, high = task.ranges[field.path]
+    return bool(abs(field.got - field.wanted) <= NEAR * (high - low) * (1 + 1e-9))
 
 
 register(Extraction())

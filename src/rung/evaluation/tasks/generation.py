@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
+from dataclasses import replace
+from statistics import median_low
 
 from rung.data import Loaded
 from rung.evaluation import overlap
-from rung.evaluation.tasks.kind import Grade, Kind, register
+from rung.evaluation.labels import is_number
+from rung.evaluation.tasks.kind import Grade, Kind, counted, register
 from rung.records import Task
 
 
@@ -21,16 +23,30 @@ class Generation(Kind):
 
     def infer(self, loaded: Loaded) -> str:
         targets = [example.target for example in loaded.examples]
-        words = median(len(target.split()) for target in targets)
+        half = median_low(len(overlap.words(target)) for target in targets)
+        unit = "character" if _mostly_unspaced(targets) else "word"
         return (
-            f"Generation: {len(set(targets)):,} different targets in {len(targets):,} rows, "
-            f"half of them over {words:.0f} words."
+            f"Generation: {counted(len(set(targets)), 'different target')} in "
+            f"{counted(len(targets), 'row')}, "
+            f"half of them of up to {counted(half, unit)}."
         )
+
+    def fill(self, task: Task, loaded: Loaded) -> Task:
+        if not all(is_number(example.target) for example in loaded.examples):
+            return task
+        note = "all targets are numbers; they are compared as text, so a near miss counts as wrong"
+        return replace(task, notes=(note,))
 
     def grade(self, task: Task, target: str, answer: str | None) -> Grade:
         said = answer or ""
         same = bool(said) and _loose(said) == _loose(target)
         return Grade({"rouge_l": overlap.rouge_l(said, target), "exact_match": float(same)})
+
+
+def _mostly_unspaced(targets: Sequence[str]) -> bool:
+    """Whether most letters are of a script whose characters `overlap.words` counts one by one."""
+    letters = [letter for target in targets for letter in target[:200] if letter.isalpha()]
+    return 2 * sum(map(overlap.stands_alone, letters)) > len(letters)
 
 
 def _loose(text: str) -> Sequence[str]:

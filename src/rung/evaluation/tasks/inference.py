@@ -13,7 +13,7 @@ from rung.data import Loaded, example_of
 from rung.errors import DataError, UsageError, nearest
 from rung.evaluation.tasks.generation import GENERATION
 from rung.evaluation.tasks.kind import KINDS, Kind
-from rung.records import Example, Message, Task
+from rung.records import Example, Task
 
 
 def understand(loaded: Loaded, kind: str | None = None, metric: str | None = None) -> tuple[Task, Loaded]:
@@ -43,7 +43,7 @@ def understand(loaded: Loaded, kind: str | None = None, metric: str | None = Non
 
 
 def tidy(task: Task, examples: Sequence[Example]) -> tuple[Example, ...]:
-    """The examples with every answer in the spelling the task has for it; ids follow the new text."""
+    """The examples with each target in the spelling the task has for it; ids follow the new text."""
     return tuple(_tidied(KINDS[task.kind], task, example) for example in examples)
 
 
@@ -55,8 +55,10 @@ def unreadable(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]
 
 
 def _first_that_fits(loaded: Loaded) -> tuple[Kind, str]:
-    for _, kind in KINDS.items():
-        if kind is not GENERATION and (why := kind.infer(loaded)):
+    hinted = [KINDS[loaded.hint]] if loaded.hint else []
+    others = [kind for _, kind in KINDS.items() if kind is not GENERATION]
+    for kind in (*hinted, *others):
+        if why := kind.infer(loaded):
             return kind, why
     return GENERATION, GENERATION.infer(loaded)
 
@@ -74,12 +76,8 @@ def _with_primary(task: Task, metric: str | None) -> Task:
 
 
 def _tidied(kind: Kind, task: Task, example: Example) -> Example:
-    messages = tuple(
-        replace(turn, content=kind.tidy(task, turn.content)) if turn.role == "assistant" else turn
-        for turn in example.messages
-    )
-    return example if messages == example.messages else _with(example, messages)
-
-
-def _with(example: Example, messages: tuple[Message, ...]) -> Example:
+    target = kind.tidy(task, example.target)
+    if target == example.target:
+        return example
+    messages = (*example.prompt, replace(example.messages[-1], content=target))
     return replace(example_of(messages, example.row, example.source), group=example.group)

@@ -96,3 +96,8 @@ def list_of(names: tuple[str, ...], between: str = ", ") -> str:
     if "\n" in between:
         return "\n" + between.join(names)
     return f" {between.join(names)}."
+
+
+def counted(number: int, what: str) -> str:
+    """``1 word``, ``2 words``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

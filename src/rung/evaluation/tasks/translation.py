@@ -10,7 +10,7 @@ from statistics import median
 from rung.data import Loaded
 from rung.evaluation import overlap
 from rung.evaluation.languages import language_of, letters_only
-from rung.evaluation.tasks.kind import Grade, Kind, register
+from rung.evaluation.tasks.kind import Grade, Kind, counted, register
 from rung.records import Example, Task
 
 _TRANSLATE = re.compile(r"\b(translat\w*|tradu[iczs]\w*|übersetz\w*|vertaal\w*)", re.IGNORECASE)
@@ -26,9 +26,12 @@ class Translation(Kind):
 
     def infer(self, loaded: Loaded) -> str:
         examples = loaded.examples
+        if loaded.hint == self.name:
+            named = f", from {loaded.languages[0]} to {loaded.languages[1]}" if loaded.languages else ""
+            return f"Translation: {counted(len(examples), 'pair')}{named}, as the file says."
         asking = sum(bool(_TRANSLATE.search(_instructions(example))) for example in examples)
         if asking >= 0.9 * len(examples):
-            return f"Translation: {asking:,} of {len(examples):,} prompts ask to translate."
+            return f"Translation: {asking:,} of {counted(len(examples), 'prompt')} ask to translate."
         pair = languages(examples)
         ratios = [(len(e.target) + 1) / (len(_question(e)) + 1) for e in examples]
         near = sum(1 / 3 <= ratio <= 3 for ratio in ratios)
@@ -36,12 +39,12 @@ class Translation(Kind):
         if pair is None or near < 0.8 * len(examples) or shared > 0.4:
             return ""
         return (
-            f"Translation: prompts are in {pair[0]}, targets in {pair[1]}, and {near:,} of {len(examples):,} "
-            f"pairs are of similar length."
+            f"Translation: prompts are in {pair[0]}, targets in {pair[1]}, and {near:,} of "
+            f"{counted(len(examples), 'pair')} are of similar length."
         )
 
     def fill(self, task: Task, loaded: Loaded) -> Task:
-        return replace(task, fields=languages(loaded.examples) or ())
+        return replace(task, fields=loaded.languages or languages(loaded.examples) or ())
 
     def grade(self, task: Task, target: str, answer: str | None) -> Grade:
         counts = overlap.chrf_rows([answer or ""], [target])[0]
