@@ -6,12 +6,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rung.evaluation import stats
-from rung.evaluation.metrics import grade, measures
+from rung.evaluation.metrics import METRICS, grade, measures
 from rung.ladder.verdict import MARGIN, verdict
 from rung.records import Answer, Choice, Completion, Cost, Example, Measure, Message, Result, Task, Verdict
 
@@ -338,7 +339,7 @@ def test_rungs_without_rows_in_common() -> None:
     assert "8-shot prompting has no test rows in common with the best rung." in drawn.reasons
     assert not drawn.conclusive
     assert drawn.sentence == (
-        "LoRA scored highest (accuracy 100.0%), on test rows that no other rung answered. Use LoRA for now."
+        "LoRA scored best (accuracy 100.0%), on test rows that no other rung answered. Use LoRA for now."
     )
 
 
@@ -363,3 +364,31 @@ def test_prompt_tuning_is_tuning() -> None:
 def test_no_torch_is_needed() -> None:
     code = "import sys, rung.ladder.verdict, rung.ladder.sentence; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_lower_can_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same answers by their share of misses: the same recommendation in the same words."""
+    accuracy = METRICS["accuracy"]
+
+    def misses(*given: Any) -> stats.Floats:
+        rows = accuracy.rows(*given)
+        return np.stack([1 - rows[:, 0], rows[:, 1]], axis=-1)
+
+    monkeypatch.setattr(METRICS, "_items", dict(METRICS._items))
+    METRICS.add("misses", replace(accuracy, rows=misses, higher_is_better=False))
+    for lora in (90, 52):
+        right = {"zero-shot": hits(20, 100), "few-shot": hits(50, 100), "lora": hits(lora, 100)}
+        rows = examples(["good"] * 100)
+        answers = {
+            rung: answered(MOOD, rows, ["good" if one else "bad" for one in found])
+            for rung, found in right.items()
+        }
+        results = [result(rung) for rung in right]
+        high = verdict(results, answers, rows, MOOD)
+        low = verdict(results, answers, rows, replace(MOOD, metrics=("misses",)))
+        assert (low.recommended, low.best, low.conclusive) == (high.recommended, high.best, high.conclusive)
+        assert low.sentence == high.sentence
+        for one, other in zip(low.comparisons, high.comparisons, strict=True):
+            assert not one.difference.higher_is_better
+            assert one.difference.value == pytest.approx(-(other.difference.value or 0))
+            assert (one.distinguishable, one.rows_needed) == (other.distinguishable, other.rows_needed)

@@ -63,7 +63,13 @@ def classification_run(folder: Path, rows: int = 60, hostile: bool = False, seed
         rung: [_label_answer(rng, example, accuracy, rung, hostile) for example in examples]
         for rung, accuracy in ACCURACY.items()
     }
-    task = Task("classification", "6 short targets repeat in every row", ("accuracy", "macro_f1"), LABELS)
+    task = Task(
+        "classification",
+        "6 short targets repeat in every row",
+        ("accuracy", "macro_f1"),
+        LABELS,
+        row_metric="accuracy",
+    )
     return _write(folder, "support-tickets", task, examples, answers, hostile)
 
 
@@ -84,7 +90,8 @@ def extraction_run(folder: Path, rows: int = 40, seed: int = 5) -> Path:
         rung: [_object_answer(rng, example, ACCURACY[rung]) for example in examples]
         for rung in ("zero-shot", "few-shot", "lora")
     }
-    task = Task("extraction", "every target is a JSON object", ("field_f1", "exact_match"), (), FIELDS)
+    metrics = ("field_f1", "exact_match")
+    task = Task("extraction", "every target is a JSON object", metrics, (), FIELDS, row_metric="exact_match")
     return _write(folder, "receipts", task, examples, answers, False, failed=("full",))
 
 
@@ -114,14 +121,17 @@ def _label_answer(rng: random.Random, example: Example, accuracy: float, rung: s
     if not right and rung == "zero-shot" and rng.random() < 0.3:
         text = "I am happy to help! This message seems to be about several things at once."
         text = rng.choice(XSS) if hostile else text
-        return Answer(example.id, text, "unparsed", None, {"accuracy": 0.0}, 16, "no label in the answer")
+        evidence = {"wanted": example.target, "got": None}
+        note = "no label in the answer"
+        return Answer(example.id, text, "unparsed", None, {"accuracy": 0.0}, 16, note, evidence)
     label = example.target if right else rng.choice([x for x in LABELS if x != example.target])
-    return Answer(example.id, label, "ok", label, {"accuracy": float(right)}, 3)
+    evidence = {"wanted": example.target, "got": label}
+    return Answer(example.id, label, "ok", label, {"accuracy": float(right)}, 3, "", evidence)
 
 
 def _object_answer(rng: random.Random, example: Example, accuracy: float) -> Answer:
     value = json.loads(example.target)
-    right = 0
+    wanted, right = dict(value), 0
     for name in list(value):
         if rng.random() < accuracy:
             right += 1
@@ -133,10 +143,22 @@ def _object_answer(rng: random.Random, example: Example, accuracy: float) -> Ans
         value["note"] = "thank you!"
     if accuracy < 0.5 and rng.random() < 0.25:
         text = json.dumps(value)[:-9]
-        return Answer(example.id, text, "truncated", None, {"field_f1": 0.0, "exact_match": 0.0}, 64)
+        evidence = {"fields": [{"path": name, "wanted": wanted[name], "right": False} for name in wanted]}
+        none = {"field_f1": 0.0, "exact_match": 0.0}
+        return Answer(example.id, text, "truncated", None, none, 64, "", evidence)
     status: ScoreStatus = "ok"
     values = {"field_f1": right / len(FIELDS), "exact_match": float(right == len(FIELDS) == len(value))}
-    return Answer(example.id, json.dumps(value), status, json.dumps(value), values, 40)
+    fields = [
+        {
+            "path": name,
+            **({"wanted": wanted[name]} if name in wanted else {}),
+            **({"got": value[name]} if name in value else {}),
+            "right": wanted.get(name) == value.get(name),
+        }
+        for name in {**wanted, **value}
+    ]
+    text = json.dumps(value)
+    return Answer(example.id, text, status, text, values, 40, "", {"fields": fields})
 
 
 def _write(

@@ -161,10 +161,29 @@ def test_extraction_shows_field_errors(receipts: Path) -> None:
 
 
 def test_calls_show_wrong_functions(tickets: Path) -> None:
-    run = tickets / "run.json"
-    run.write_text(run.read_text().replace('"classification"', '"api_call"'))
+    for path in (tickets / "predictions").iterdir():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            row["evidence"] = {"wanted": ["git add"], "got": ["git rm"], "arguments": ["--force"]}
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     _, page = _page(tickets)
     assert "Commonest wrong functions" in page.text
+    assert "git rm" in page.text
+    assert "--force" in page.text
+
+
+def test_runs_without_evidence_have_a_page(tickets: Path) -> None:
+    for path in (tickets / "predictions").iterdir():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row | {"evidence": {}}) + "\n" for row in rows))
+    run = tickets / "run.json"
+    info = json.loads(run.read_text())
+    for name in ("row_metric", "notes", "ranges", "meanings", "several"):
+        del info["task"][name]
+    run.write_text(json.dumps(info))
+    text, page = _page(tickets)
+    assert 'id="mistakes"' not in text
+    assert len(_rows(page)["rows"]) == 60
 
 
 def test_unfinished_runs_have_a_page(tickets: Path) -> None:

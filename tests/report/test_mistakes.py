@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from rung.records import Answer, Example, Message, Task
+from rung.records import Answer, Example, Message, ScoreStatus, Task
 from rung.report.mistakes import (
     NO_ANSWER,
     OTHER,
     TEXT_CAP,
+    call_errors,
     confusion,
     decider,
     field_errors,
-    function_errors,
-    function_name,
     side_by_side,
 )
 
@@ -28,82 +26,99 @@ def _right(n: int, value: float, **more: Any) -> Answer:
     return Answer(str(n), "x", more.pop("status", "ok"), more.pop("answer", "x"), {"accuracy": value}, **more)
 
 
+def _labelled(n: int, wanted: str, got: str | None, status: ScoreStatus = "ok") -> Answer:
+    return Answer(str(n), got or "?", status, got, evidence={"wanted": wanted, "got": got})
+
+
 def test_confusion_counts_every_graded_row() -> None:
-    examples = {str(n): _example(n, label) for n, label in enumerate(["cat", "cat", "dog", "dog", "dog"])}
     rows = [
-        Answer("0", "cat", "ok", "Cat"),
-        Answer("1", "dog", "ok", "dog"),
-        Answer("2", "?", "unparsed", None),
-        Answer("3", "fish", "ok", "fish"),
-        Answer("4", "dog", "error", "dog"),
+        _labelled(0, "cat", "cat"),
+        _labelled(1, "cat", "dog"),
+        _labelled(2, "dog", None, "unparsed"),
+        _labelled(3, "dog", "fish"),
+        _labelled(4, "dog", "dog", "error"),
     ]
-    found = confusion("r", rows, examples)
+    found = confusion("r", rows)
     assert found is not None
     assert found.lines == ("cat", "dog")
     assert found.columns == ("cat", "dog", OTHER, NO_ANSWER)
     assert found.counts == ((1, 1, 0, 0), (0, 0, 1, 1))
     assert found.share(0, 1) == 0.5
     assert set(found.commonest) == {("cat", "dog", 1), ("dog", NO_ANSWER, 1), ("dog", "fish", 1)}
-    assert confusion("r", [], examples) is None
+    assert confusion("r", []) is None
 
 
 def test_many_labels_share_a_line() -> None:
-    examples = {str(n): _example(n, f"label {n % 30}") for n in range(300)}
-    rows = [Answer(key, e.target, "ok", e.target) for key, e in examples.items()]
-    found = confusion("r", rows, examples)
+    found = confusion("r", [_labelled(n, f"label {n % 30}", f"label {n % 30}") for n in range(300)])
     assert found is not None
     assert found.lines[-1] == OTHER
     assert len(found.lines) == 13
     assert sum(map(sum, found.counts)) == 300
 
 
+def _fields(n: int, fields: list[dict[str, Any]], status: ScoreStatus = "ok") -> Answer:
+    answer = None if status == "truncated" else "{}"
+    return Answer(str(n), "{}", status, answer, evidence={"fields": fields})
+
+
 def test_field_errors() -> None:
-    target = {"a": 5, "b": " x ", "c": [1, 2], "d": 1}
-    examples = {str(n): _example(n, json.dumps(target)) for n in range(4)}
-    good = {"a": 5.0, "b": "x", "c": [2, 1], "d": 1}
-    bad = {"a": 6, "b": "X", "c": [1, 2], "e": 0}
-    rows = [
-        Answer("0", json.dumps(good), "ok", json.dumps(good)),
-        Answer("1", json.dumps(bad), "ok", json.dumps(bad)),
-        Answer("2", "{", "truncated", None),
-        Answer("3", "{}", "error", None),
+    good = [{"path": name, "wanted": 1, "got": 1, "right": True} for name in ("a", "b", "c[]", "c[]", "d")]
+    bad = [
+        {"path": "a", "wanted": None, "got": 6, "right": False},
+        {"path": "b", "wanted": "x", "got": "X", "right": False},
+        {"path": "c[]", "wanted": 1, "got": 1, "right": True},
+        {"path": "d", "wanted": 1, "right": False},
+        {"path": "e", "got": 0, "right": False},
     ]
-    found, unread = field_errors(rows, examples)
+    found, unread = field_errors(
+        [_fields(0, good), _fields(1, bad), _fields(2, bad, "truncated"), _fields(3, bad, "error")]
+    )
     assert unread == 1
     tally = {f.name: (f.expected, f.right, f.wrong, f.missing, f.extra) for f in found}
     assert tally == {
         "a": (2, 1, 1, 0, 0),
         "b": (2, 1, 1, 0, 0),
-        "c": (2, 2, 0, 0, 0),
+        "c[]": (3, 3, 0, 0, 0),
         "d": (2, 1, 0, 1, 0),
         "e": (0, 0, 0, 0, 1),
     }
-    assert [f.name for f in found][-1] == "c"
+    assert [f.name for f in found][-1] == "c[]"
 
 
-def test_function_names_and_errors() -> None:
-    known = ("git", "git commit", "get_weather")
-    assert function_name("git commit -m 'x'", known) == "git commit"
-    assert function_name("git committed", known) == "git"
-    assert function_name("get_weather(city='Oslo')", known) == "get_weather"
-    assert function_name("torch.hub.load('x')") == "torch.hub.load"
-    assert function_name("  ") == NO_ANSWER
-    examples = {str(n): _example(n, "get_weather(city='Oslo')") for n in range(4)}
-    rows = [
-        Answer("0", "get_weather()", "ok", "get_weather()"),
-        Answer("1", "git commit", "ok", "git commit"),
-        Answer("2", "no idea", "unparsed", None),
-        Answer("3", "git commit", "ok", "git commit", {"function_match": 1.0}),
-    ]
-    assert set(function_errors(rows, examples, known)) == {
+def _called(wanted: list[str], got: list[str], *differ: str, status: ScoreStatus = "ok") -> Answer:
+    return Answer("0", "x", status, "x", evidence={"wanted": wanted, "got": got, "arguments": list(differ)})
+
+
+def test_call_errors() -> None:
+    found = call_errors(
+        [
+            _called(["get_weather"], ["git commit"]),
+            _called(["get_weather"], [], status="unparsed"),
+            _called(["git add"], ["git add", "rm"]),
+            _called(["git add"], ["git add"], "-n", "word 3"),
+            _called(["git add", "rm"], ["git add", "rm"], "-n"),
+            _called(["git add"], ["rm"], status="error"),
+        ]
+    )
+    assert set(found.functions) == {
         ("get_weather", "git commit", 1),
         ("get_weather", NO_ANSWER, 1),
+        ("git add", "git add, rm", 1),
     }
+    assert found.arguments == (("-n", 2), ("word 3", 1))
+    assert not call_errors([])
 
 
-def test_decider_prefers_right_or_wrong_to_a_grade() -> None:
+def test_answers_without_evidence_have_no_tables() -> None:
+    rows = [Answer(str(n), "x", "ok", "x", {"accuracy": 1.0}) for n in range(3)]
+    assert confusion("r", rows) is None
+    assert field_errors(rows) == ((), 0)
+    assert not call_errors(rows)
+
+
+def test_decider_takes_the_task_s_metric_for_rows() -> None:
     rows = [Answer("0", "x", "ok", "x", {"field_f1": 0.5, "exact_match": 0.0, "fn": 1.0})]
-    task = Task("extraction", "", ("field_f1", "exact_match"))
+    task = Task("extraction", "", ("field_f1", "exact_match"), row_metric="exact_match")
     judge = decider(task, {"r": rows})
     assert judge is not None
     assert (judge.name, judge.binary) == ("exact_match", True)

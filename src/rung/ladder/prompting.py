@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rung.errors import UsageError
+from rung.evaluation.metrics import METRICS
 from rung.evaluation.prompts import few_shot, zero_shot
 from rung.evaluation.run import Evaluation, Prompt, complete, judge, pick_labels
 from rung.ladder.prepare import Prepared
@@ -38,9 +39,10 @@ def prompt(
         scores[name] = {
             how: judge(prepared.task, dev, completions).primary.value for how, completions in answers.items()
         }
-    best = {name: max(by.values(), key=_or_lowest) for name, by in scores.items()}
-    way = max(best, key=lambda name: _or_lowest(best[name]))
-    how = max(scores[way], key=lambda name: _or_lowest(scores[way][name]))
+    sign = 1 if METRICS[prepared.task.primary].higher_is_better else -1
+    best = {name: max(by.values(), key=lambda value: _worth(value, sign)) for name, by in scores.items()}
+    way = max(best, key=lambda name: _worth(best[name], sign))
+    how = max(scores[way], key=lambda name: _worth(scores[way][name], sign))
     watcher.begin(rung.name, "answering test rows")
     completions = _answers(prepared, test, ways[way], watcher, only=how)[how]
     choices = []
@@ -99,5 +101,6 @@ def _answers(
     return answers
 
 
-def _or_lowest(value: float | None) -> float:
-    return float("-inf") if value is None else value
+def _worth(value: float | None, sign: int) -> float:
+    """The more the better; nothing measured comes last."""
+    return float("-inf") if value is None else sign * value

@@ -20,6 +20,7 @@ _METRICS = {
     "chrf": "chrF",
     "bleu": "BLEU",
     "rouge_l": "ROUGE-L",
+    "number_match": "numbers within 5%",
 }
 
 
@@ -60,8 +61,8 @@ def verdict_of(case: Case) -> str:
     assert case.best is not None
     result = case.results[case.recommended]
     if not case.comparisons:
-        told = f"{_capital(title(result))} scored highest{_level(case.task, result)}"
-        return f"{told}, on test rows that no other rung answered. Use {title(result)} for now."
+        scored = f"{_capital(title(result))} scored best{_level(case.task, result)}"
+        return f"{scored}, on test rows that no other rung answered. Use {title(result)} for now."
     parts = []
     if case.rival is not None and (case.conclusive or case.rival != case.best):
         parts.append(_against_rival(case, result, case.results[case.rival]))
@@ -73,8 +74,8 @@ def verdict_of(case: Case) -> str:
         for rung, one in case.results.items()
     )
     head = "Do not tune: " if is_prompting(result) and tuned and case.conclusive else ""
-    told = _capital(head + "; ".join(part for part in parts if part))
-    return f"{told}. Use {title(result)}{'' if case.conclusive else ' for now'}."
+    words = _capital(head + "; ".join(part for part in parts if part))
+    return f"{words}. Use {title(result)}{'' if case.conclusive else ' for now'}."
 
 
 def lone(case: Case) -> str:
@@ -125,7 +126,7 @@ def _against_rival(case: Case, result: Result, rival: Result) -> str:
 
 
 def _alternatives(case: Case, result: Result) -> list[str]:
-    """Dearer rungs, beside the rival, that do no better."""
+    """More expensive rungs, other than the rival, that do no better."""
     parts = []
     for other in case.results.values():
         pair = case.between(result.rung, other.rung)
@@ -160,7 +161,7 @@ def _forgot(result: Result) -> str:
 
 
 def _and_costs(other: Result, result: Result) -> str:
-    """How much dearer `other` is: by money where both have it, else by time."""
+    """How many times as expensive `other` is: by money where both have it, else by time."""
     one, two = other.cost, result.cost
     if one.money and two.money and one.currency == two.currency:
         ratio = one.money / two.money
@@ -179,11 +180,11 @@ def _evidence(pair: Comparison, results: Mapping[str, Result]) -> str:
     p_value = pair.p_value if pair.p_value is not None else math.nan
     p_text = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
     adjusted = ", Holm-adjusted" if pair.difference.note else ""
-    told = "distinguishable" if pair.distinguishable else "not distinguishable"
+    apart = "distinguishable" if pair.distinguishable else "not distinguishable"
     names = f"{_capital(title(results[pair.first]))} against {title(results[pair.second])}"
     return (
         f"{names}: {_signed(value)} points"
-        f"{_reach(reach)} on {pair.difference.n:,} rows, {told} ({pair.test}, {p_text}{adjusted})."
+        f"{_reach(reach)} on {pair.difference.n:,} rows, {apart} ({pair.test}, {p_text}{adjusted})."
     )
 
 
@@ -219,7 +220,8 @@ def _points(measure: Measure) -> float:
 def _seen_from(pair: Comparison, rung: str) -> tuple[float, tuple[float, float] | None]:
     """Difference and interval in points, positive where `rung` is ahead."""
     measure = pair.difference
-    factor = _points(measure) * (1 if pair.first == rung else -1)
+    ahead = (pair.first == rung) == measure.higher_is_better
+    factor = _points(measure) * (1 if ahead else -1)
     value = (measure.value or 0.0) * factor
     if measure.low is None or measure.high is None:
         return value, None

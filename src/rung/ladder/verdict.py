@@ -2,7 +2,8 @@
 
 The rule: use the cheapest rung that is not significantly worse than the best one.
 
-- Best is the rung with the highest primary metric on the test rows that every rung answered.
+- Best is the rung with the highest primary metric on the test rows that every rung answered, the lowest where
+  lower is better.
 - Each other rung is compared with it on the rows both answered; rows the grader could not judge are left
   out of that pair.  Where every row is right or wrong: exact McNemar; else the paired bootstrap.
 - The p-values of these comparisons are adjusted together (Holm 1979); worse means adjusted p < 0.05.
@@ -42,6 +43,11 @@ class _Bench:
     @property
     def metric(self) -> Metric:
         return METRICS[self.task.primary]
+
+    @property
+    def sign(self) -> int:
+        """What turns a difference in the metric into how far the first rung is ahead."""
+        return 1 if self.metric.higher_is_better else -1
 
     @property
     def margin(self) -> float:
@@ -96,7 +102,7 @@ def verdict(
     values = _values(bench, able, named)
     best = max(able, key=lambda rung: (values[rung], -named[rung].order))
     comparisons = _against_best(bench, best, [rung for rung in able if rung != best])
-    worse = {pair.second for pair in comparisons if pair.distinguishable and _value(pair) > 0}
+    worse = {pair.second for pair in comparisons if pair.distinguishable and bench.sign * _value(pair) > 0}
     alone = {rung for rung in able if rung != best} - {pair.second for pair in comparisons}
     recommended = next(rung for rung in able if rung not in worse and rung not in alone)
     rival = _rival(recommended, [rung for rung in able if rung not in alone], values, named)
@@ -149,15 +155,19 @@ def _without_comparison(able: Sequence[str], named: Mapping[str, Result], task: 
 
 
 def _values(bench: _Bench, able: Sequence[str], named: Mapping[str, Result]) -> dict[str, float]:
-    """The primary metric of each rung on the rows all of them answered; as reported where there are none."""
+    """How good each rung is on the rows all of them answered; as reported where there are none.
+
+    The primary metric, with its sign changed where lower is better.
+    """
     rows = bench.rows(able)
     if len(rows[0]):
         return {
-            rung: float(bench.metric.value(one.sum(axis=0))) for rung, one in zip(able, rows, strict=True)
+            rung: bench.sign * float(bench.metric.value(one.sum(axis=0)))
+            for rung, one in zip(able, rows, strict=True)
         }
     reported = {rung: named[rung].primary for rung in able}
     return {
-        rung: float("-inf") if measure is None or measure.value is None else measure.value
+        rung: float("-inf") if measure is None or measure.value is None else bench.sign * measure.value
         for rung, measure in reported.items()
     }
 
@@ -171,12 +181,12 @@ def _against_best(bench: _Bench, best: str, others: Sequence[str]) -> list[Compa
 
 def _decided(pair: Comparison, p_value: float, note: str = "") -> Comparison:
     """The comparison with the p-value that counts."""
-    told = p_value < stats.ALPHA
+    apart = p_value < stats.ALPHA
     return replace(
         pair,
         p_value=p_value,
-        distinguishable=told,
-        rows_needed=None if told else pair.rows_needed,
+        distinguishable=apart,
+        rows_needed=None if apart else pair.rows_needed,
         difference=replace(pair.difference, note=note),
     )
 
@@ -201,29 +211,37 @@ def _comparison(bench: _Bench, first: str, second: str, difference: stats.Differ
             low=difference.low,
             high=difference.high,
             n=difference.n,
+            higher_is_better=bench.metric.higher_is_better,
             unit=bench.metric.unit,
         ),
         p_value=difference.p_value,
         test="exact McNemar" if bench.metric.share else "paired bootstrap",
-        rows_needed=_rows_needed(difference, bench.margin),
+        rows_needed=_rows_needed(bench, difference),
     )
 
 
-def _rows_needed(difference: stats.Difference, margin: float) -> int | None:
-    """Rows that would either tell the two apart or show the first to be ahead by less than `margin`,
+def _rows_needed(bench: _Bench, difference: stats.Difference) -> int | None:
+    """Rows that would either tell the two apart or show the first to be ahead by less than the margin,
     whichever takes fewer; None where the interval already shows the latter."""
-    if difference.high is None or difference.high <= margin:
+    ahead = _at_most_ahead(bench, difference.low, difference.high)
+    if ahead is None or ahead <= bench.margin:
         return None
     seen = abs(difference.value)
-    needed = stats.rows_needed(max(seen, margin - seen), difference.spread)
+    needed = stats.rows_needed(max(seen, bench.margin - seen), difference.spread)
     return None if needed is None else max(needed, difference.n + 1)
+
+
+def _at_most_ahead(bench: _Bench, low: float | None, high: float | None) -> float | None:
+    """How far the first of two rungs may be ahead, from the interval of their difference."""
+    return high if bench.sign > 0 else None if low is None else -low
 
 
 def _conclusive(bench: _Bench, recommended: str, best: str, pairs: Sequence[Comparison]) -> bool:
     if recommended == best:
         return bool(pairs)
-    high = next(pair.difference.high for pair in pairs if (pair.first, pair.second) == (best, recommended))
-    return high is not None and high <= bench.margin
+    pair = next(pair for pair in pairs if (pair.first, pair.second) == (best, recommended))
+    ahead = _at_most_ahead(bench, pair.difference.low, pair.difference.high)
+    return ahead is not None and ahead <= bench.margin
 
 
 def _rival(

@@ -16,7 +16,6 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from rung.records import Example
 from rung.report import charts, mistakes, numbers, tables
 from rung.report.view import View, load_view
 from rung.storage import write_file
@@ -61,7 +60,7 @@ def render(view: View) -> str:
         curve_charts=_curve_charts(view),
         confusions=_confusions(view),
         field_tables=_field_tables(view),
-        function_tables=_function_tables(view),
+        call_tables=_call_tables(view),
         rows_json=_rows_json(view),
         opening=mistakes.shared_opening(view.examples),
         left_out=max(0, len(view.examples) - mistakes.ROW_CAP),
@@ -108,10 +107,6 @@ def _pair(wide: str, narrow: str) -> tuple[Markup, Markup] | None:
     return (Markup(wide), Markup(narrow)) if wide else None
 
 
-def _examples(view: View) -> dict[str, Example]:
-    return {example.id: example for example in view.examples}
-
-
 def _shown_rungs(view: View) -> list[str]:
     """Rungs with predictions: the best prompting one and its tuned rival first, then the others."""
     first = [rung for rung in (view.before, view.after) if rung is not None and rung in view.answers]
@@ -119,20 +114,17 @@ def _shown_rungs(view: View) -> list[str]:
 
 
 def _confusions(view: View) -> list[mistakes.Confusion]:
-    if view.info.task.kind != "classification":
-        return []
-    examples = _examples(view)
-    found = (mistakes.confusion(rung, view.answers[rung], examples) for rung in _shown_rungs(view))
+    found = (mistakes.confusion(rung, view.answers[rung]) for rung in _shown_rungs(view))
     return [matrix for matrix in found if matrix is not None]
 
 
 def _field_tables(view: View) -> list[tuple[str, tables.Table, int]]:
-    """(rung, fields by errors, rows without a JSON object) for an extraction task."""
-    if view.info.task.kind != "extraction":
-        return []
-    examples, found = _examples(view), []
+    """(rung, fields by errors, rows without JSON) where answers have fields."""
+    found = []
     for rung in _shown_rungs(view):
-        errors, unread = mistakes.field_errors(view.answers[rung], examples)
+        errors, unread = mistakes.field_errors(view.answers[rung])
+        if not errors and not unread:
+            continue
         head = ("field", "in targets", "right", "wrong", "missing", "extra")
         rows = tuple(
             (f.name, *(numbers.count(n) for n in (f.expected, f.right, f.wrong, f.missing, f.extra)))
@@ -142,27 +134,23 @@ def _field_tables(view: View) -> list[tuple[str, tables.Table, int]]:
     return found
 
 
-def _function_tables(view: View) -> list[tuple[str, tables.Table]]:
-    """(rung, commonest wrong functions) for a task of calls."""
-    if view.info.task.kind != "api_call":
-        return []
-    examples = _examples(view)
-    return [
-        (
-            rung,
-            tables.Table(
-                ("expected", "called", "rows"),
-                tuple(
-                    (expected, called, numbers.count(n))
-                    for expected, called, n in mistakes.function_errors(
-                        view.answers[rung], examples, view.info.task.functions
-                    )
-                ),
-                frozenset({2}),
-            ),
+def _call_tables(view: View) -> list[tuple[str, tables.Table, tables.Table]]:
+    """(rung, commonest wrong functions, arguments that differ) where answers are calls."""
+    found = []
+    for rung in _shown_rungs(view):
+        if not any("arguments" in answer.evidence for answer in view.answers[rung]):
+            continue
+        errors = mistakes.call_errors(view.answers[rung])
+        functions = tuple((wanted, called, numbers.count(n)) for wanted, called, n in errors.functions)
+        arguments = tuple((name, numbers.count(n)) for name, n in errors.arguments)
+        found.append(
+            (
+                rung,
+                tables.Table(("expected", "called", "rows"), functions, frozenset({2})),
+                tables.Table(("argument that differs", "rows"), arguments, frozenset({1})),
+            )
         )
-        for rung in _shown_rungs(view)
-    ]
+    return found
 
 
 def _rows_json(view: View) -> Markup:

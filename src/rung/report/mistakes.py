@@ -1,13 +1,13 @@
-"""What went wrong, row by row: the side-by-side table, confusions, field and function errors.
+"""What went wrong, row by row: the side-by-side table, confusions, field and call errors.
 
-Works from predictions and test rows alone; a row is right where its deciding metric is 1.
+Works from the evidence that the grader stored in each answer; nothing is parsed or graded again.  Evidence
+has one of three shapes: ``wanted`` and ``got`` are two labels; ``fields`` is a list of fields with their
+``path``; ``wanted``, ``got`` and ``arguments`` are lists of names of calls and of arguments that differ.
+Answers without evidence, from an older run or a task that gives none, have no such table.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,6 @@ NO_ANSWER = "(no answer)"
 OTHER = "(other)"
 MOST_LABELS = 12  # labels of a confusion matrix that get a line of their own
 MOST_ERRORS = 12  # lines of a list of errors
-_FREE_TEXT = ("translation", "generation")  # tasks where an exact match says little
 TEXT_CAP = 2000  # characters of a prompt or an answer that the page carries
 ROW_CAP = 2000  # test rows that the page carries
 
@@ -41,15 +40,13 @@ class Decider:
 
 
 def decider(task: Task, answers: Answers) -> Decider | None:
-    """The first of the task's metrics that rows have: for labels, fields and calls the first that is 0 or 1
-    on every row, if there is one."""
+    """The task's metric for single rows, or the first of its metrics that rows have."""
     graded = [answer for rows in answers.values() for answer in rows if answer.status != "error"]
     known = {name for answer in graded for name in answer.values}
-    names = [name for name in task.metrics if name in known]
-    binary = [n for n in names if all(answer.values.get(n, 0.0) in (0.0, 1.0) for answer in graded)]
-    if binary and task.kind not in _FREE_TEXT:
-        return Decider(binary[0], True)
-    return Decider(names[0], names[0] in binary) if names else None
+    name = next((name for name in (task.row_metric, *task.metrics) if name in known), None)
+    if name is None:
+        return None
+    return Decider(name, all(answer.values.get(name, 0.0) in (0.0, 1.0) for answer in graded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +64,14 @@ class Confusion:
         return self.counts[line][column] / max(1, sum(self.counts[line]))
 
 
-def confusion(rung: str, rows: Sequence[Answer], examples: Mapping[str, Example]) -> Confusion | None:
+def confusion(rung: str, rows: Sequence[Answer]) -> Confusion | None:
     """Expected against answered labels, or ``None`` without rows. Of many labels, those with few errors
     share the line `OTHER`."""
-    written = {label.casefold(): label for label in (one_line(e.target) for e in examples.values())}
     pairs = Counter[tuple[str, str]]()
     for answer in rows:
-        if answer.example_id in examples and answer.status != "error":
-            expected = one_line(examples[answer.example_id].target)
-            given = one_line(answer.answer) if answer.status == "ok" and answer.answer else NO_ANSWER
-            pairs[written[expected.casefold()], written.get(given.casefold(), given)] += 1
+        if answer.status != "error" and isinstance(answer.evidence.get("wanted"), str):
+            got = answer.evidence.get("got")
+            pairs[one_line(answer.evidence["wanted"]), NO_ANSWER if got is None else one_line(got)] += 1
     if not pairs:
         return None
     kept = _kept_labels(pairs)
@@ -117,107 +112,77 @@ class FieldErrors:
     """Errors of one JSON field over the test rows of one rung."""
 
     name: str
-    expected: int  # rows whose target has the field
+    expected: int  # how often targets have the field
     right: int
     wrong: int
     missing: int
-    extra: int  # rows where the answer has it and the target does not
+    extra: int  # how often answers have it and their targets do not
 
     @property
     def errors(self) -> int:
         return self.wrong + self.missing + self.extra
 
 
-def field_errors(
-    rows: Sequence[Answer], examples: Mapping[str, Example]
-) -> tuple[tuple[FieldErrors, ...], int]:
-    """Errors by field, most errors first, and the number of rows that held no JSON object.
-
-    Values are equal as in the field F1: strings in NFC without surrounding space, 5 as 5.0, lists in any
-    order.
-    """
+def field_errors(rows: Sequence[Answer]) -> tuple[tuple[FieldErrors, ...], int]:
+    """Errors by field, most errors first, and the number of rows that held no JSON."""
     tallies: dict[str, Counter[str]] = {}
     unread = 0
     for answer in rows:
-        example = examples.get(answer.example_id)
-        target = _json_object(example.target) if example else None
-        if target is None or answer.status == "error":
+        if answer.status == "error" or "fields" not in answer.evidence:
             continue
-        given = _json_object(answer.answer) or _json_object(answer.text)
-        if given is None:
+        if answer.answer is None:
             unread += 1
             continue
-        for name in {**target, **given}:
-            tally = tallies.setdefault(one_line(name), Counter())
-            tally["expected"] += name in target
-            tally[_fate(name, target, given)] += 1
-    found = [
+        for found in answer.evidence["fields"]:
+            tally = tallies.setdefault(one_line(found["path"]), Counter())
+            tally["expected"] += "wanted" in found
+            tally[_fate(found)] += 1
+    fields = [
         FieldErrors(name, t["expected"], t["right"], t["wrong"], t["missing"], t["extra"])
         for name, t in tallies.items()
     ]
-    return tuple(sorted(found, key=lambda f: (-f.errors, f.name))), unread
+    return tuple(sorted(fields, key=lambda f: (-f.errors, f.name))), unread
 
 
-def _fate(name: str, target: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    if name not in given:
+def _fate(found: Mapping[str, Any]) -> str:
+    if "got" not in found:
         return "missing"
-    if name not in target:
+    if "wanted" not in found:
         return "extra"
-    return "right" if _same(target[name], given[name]) else "wrong"
+    return "right" if found["right"] else "wrong"
 
 
-def _same(one: Any, other: Any) -> bool:
-    return _plain(one) == _plain(other)
+@dataclass(frozen=True, slots=True)
+class CallErrors:
+    """What was wrong with the calls of one rung, commonest first."""
+
+    functions: tuple[tuple[str, str, int], ...]  # expected, called, rows
+    arguments: tuple[tuple[str, int], ...]  # of the right function, rows
+
+    def __bool__(self) -> bool:
+        return bool(self.functions or self.arguments)
 
 
-def _plain(value: Any) -> str:
-    """Text that is equal for values that the grader counts as equal."""
-    if isinstance(value, str):
-        return json.dumps(unicodedata.normalize("NFC", value).strip())
-    if isinstance(value, float) and value.is_integer():
-        return json.dumps(int(value))
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(k)}:{_plain(v)}" for k, v in sorted(value.items())) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(sorted(map(_plain, value))) + "]"
-    return json.dumps(value)
-
-
-def _json_object(text: str | None) -> dict[str, Any] | None:
-    if not text or len(text) > 100_000:
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def function_errors(
-    rows: Sequence[Answer], examples: Mapping[str, Example], known: Sequence[str] = ()
-) -> tuple[tuple[str, str, int], ...]:
-    """(expected, called, rows) of calls to a wrong function, commonest first; `known` are function names."""
-    wrong = Counter[tuple[str, str]]()
+def call_errors(rows: Sequence[Answer]) -> CallErrors:
+    """Calls of wrong functions, and arguments that differ where the function is right."""
+    wrong, differ = Counter[tuple[str, str]](), Counter[str]()
     for answer in rows:
-        example = examples.get(answer.example_id)
-        if example is None or answer.status == "error" or answer.values.get("function_match") == 1:
+        if answer.status == "error" or "arguments" not in answer.evidence:
             continue
-        expected = function_name(example.target, known)
-        called = function_name(answer.answer or answer.text, known) if answer.status == "ok" else NO_ANSWER
-        if expected != called:
-            wrong[expected, called] += 1
-    ranked = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))
-    return tuple((e, c, n) for (e, c), n in ranked[:MOST_ERRORS])
+        wanted, got = (_names(answer.evidence[side]) for side in ("wanted", "got"))
+        if wanted != got:
+            wrong[wanted, got] += 1
+        differ.update(one_line(name) for name in answer.evidence["arguments"])
+    functions = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))
+    arguments = sorted(differ.items(), key=lambda item: (-item[1], item[0]))
+    return CallErrors(
+        tuple((expected, called, n) for (expected, called), n in functions[:MOST_ERRORS]),
+        tuple(arguments[:MOST_ERRORS]),
+    )
 
 
-def function_name(text: str, known: Sequence[str] = ()) -> str:
-    """The function or command of a call: the longest known name it begins with, else its first word."""
-    text = one_line(text)
-    begun = [name for name in known if re.match(rf"{re.escape(name)}(?![\w.\-])", text)]
-    if begun:
-        return max(begun, key=len)
-    word = re.match(r"[\w.\-/]+", text)
-    return word.group()[:80] if word else NO_ANSWER
+def _names(calls: Sequence[str]) -> str:
+    return ", ".join(map(one_line, calls)) or NO_ANSWER
 
 
 def side_by_side(

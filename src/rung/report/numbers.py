@@ -28,6 +28,7 @@ _NAMES = {
     "rouge_l": "ROUGE-L",
     "json_valid": "valid JSON",
     "function_match": "right function",
+    "number_match": "numbers within 5%",
     "kl": "drift (KL)",
     "top1_agreement": "same next token",
 }
