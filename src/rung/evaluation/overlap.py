@@ -86,17 +86,25 @@ def signature(name: str) -> str:
     return str(metric.get_signature())
 
 
+class _Spaced(dict[int, str]):
+    """Code point -> the character, a space for marks, with spaces around those that stand alone."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if unicodedata.category(character)[0] in "PSZC":
+            character = " "
+        elif stands_alone(character):
+            character = f" {character} "
+        self[code] = character
+        return character
+
+
+_SPACED = _Spaced()
+
+
 def words(text: str) -> list[str]:
     """Words without case and punctuation; characters of scripts without spaces stand alone."""
-    spaced = []
-    for character in unicodedata.normalize("NFC", text).casefold():
-        if unicodedata.category(character)[0] in "PSZC":
-            spaced.append(" ")
-        elif stands_alone(character):
-            spaced.append(f" {character} ")
-        else:
-            spaced.append(character)
-    return "".join(spaced).split()
+    return unicodedata.normalize("NFC", text).casefold().translate(_SPACED).split()
 
 
 def stands_alone(character: str) -> bool:

@@ -127,6 +127,8 @@ def test_labels_that_differ_only_by_case_stay_apart_and_are_named() -> None:
     task = task_of(of_targets(*["yes", " Yes", "YES ", "no"] * 5, *["Yes"] * 3))
     assert task.labels == ("Yes", "YES", "no", "yes")
     assert task.notes == ("labels that differ only by case: Yes, YES, yes",)
+    both = task_of(of_targets("yes", "Yes", "no", "No", times=10))
+    assert both.notes == ("labels that differ only by case: No, no; Yes, yes",)
     assert task_of(of_targets("yes", "no", times=10)).notes == ()
 
 

@@ -115,18 +115,15 @@ def _commonest(ways: Mapping[str, int]) -> str:
 
 
 def _notes(labels: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(note for note in (*_same_but_for_case(labels), _numbers(labels)) if note)
+    return tuple(note for note in (_same_but_for_case(labels), _numbers(labels)) if note)
 
 
-def _same_but_for_case(labels: Iterable[str]) -> list[str]:
+def _same_but_for_case(labels: Iterable[str]) -> str:
     by_letters: dict[str, list[str]] = defaultdict(list)
     for label in labels:
         by_letters[plain_text(label).casefold()].append(label)
-    return [
-        f"labels that differ only by case: {', '.join(group)}"
-        for group in by_letters.values()
-        if len(group) > 1
-    ]
+    groups = "; ".join(", ".join(group) for group in by_letters.values() if len(group) > 1)
+    return f"labels that differ only by case: {groups}" if groups else ""
 
 
 def _numbers(labels: tuple[str, ...]) -> str:

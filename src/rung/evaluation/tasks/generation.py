@@ -45,7 +45,7 @@ class Generation(Kind):
 
 def _mostly_unspaced(targets: Sequence[str]) -> bool:
     """Whether most letters are of a script whose characters `overlap.words` counts one by one."""
-    letters = [letter for target in targets for letter in target[:200] if letter.isalpha()]
+    letters = [letter for target in targets for letter in target[:20] if letter.isalpha()]
     return 2 * sum(map(overlap.stands_alone, letters)) > len(letters)
 
 

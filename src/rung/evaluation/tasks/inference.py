@@ -26,11 +26,8 @@ def understand(loaded: Loaded, kind: str | None = None, metric: str | None = Non
     """
     rows = replace(loaded, examples=tuple(one for one in loaded.examples if one.target.strip()))
     if not rows.examples:
-        raise DataError(
-            "there are no examples to infer a task from",
-            where=loaded.name,
-            fix="Give a file with examples, each with its wanted answer",
-        )
+        what = "every target is empty" if loaded.examples else "there are no examples"
+        raise DataError(what, where=loaded.name, fix="Write the wanted answer in each row")
     found, why = (KINDS[kind], "") if kind is not None else _first_that_fits(rows)
     task = Task(
         kind=found.name,
