@@ -267,7 +267,7 @@ CASES: dict[str, tuple[Build, int, tuple[str, ...]]] = {
     "an unknown task": (
         flag("--task", "poetry"),
         USAGE,
-        ("'task' cannot be 'poetry'", "'generation'"),
+        ("unknown task 'poetry'", "generation"),
     ),
     "a time that is none": (
         flag("--budget", "soon"),

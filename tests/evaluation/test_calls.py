@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from rung.evaluation.calls import Call, different_arguments, name_of_call, read_calls, same_calls, text_of
+from rung.evaluation.calls import (
+    Call,
+    different_arguments,
+    name_of_call,
+    read_back,
+    read_calls,
+    same_calls,
+    text_of,
+)
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -202,7 +210,7 @@ def test_several_calls_written_the_one_way() -> None:
     for text, way in (("a b && c -d | e", "a b\nc -d | e"), ("[f(1),g( x = 2 )]", "f(1)\ng(x=2)")):
         calls = read_calls(text)
         assert text_of(calls) == way
-        assert same_calls(calls, read_calls(way))
+        assert same_calls(calls, read_back(way))
 
 
 def test_arguments_that_differ() -> None:

@@ -20,6 +20,7 @@ from rung.evaluation.commands import THEN, arrange, differing, has_flag, split_l
         ("a 2>&1", [(THEN, ("a", "2>&1"))]),
         ("a;", [(THEN, ("a",))]),
         (" ; ", []),
+        ("| a", [(THEN, ("a",))]),
     ],
 )
 def test_a_line_is_split_into_its_commands(line: str, parts: list[tuple[str, tuple[str, ...]]]) -> None:

@@ -33,7 +33,7 @@ _INLINE = re.compile(r"`([^`\n]+)`")
 _HEADING = re.compile(r"^\s*(?:[A-Za-z][A-Za-z ]{0,24}:\s+|[-*•]\s+|\d+[.)]\s+)(?=\S)")
 _PROMPT = re.compile(r"^\s*(?:\$|>>>)\s+")
 _CONTINUED = re.compile(r"\\[ \t]*\n")
-_PROGRAM = re.compile(r"[\w./+-]+")
+_PROGRAM = re.compile(r"[\d./+-]*[A-Za-z_][\w./+-]*", re.ASCII)
 _END_OF_SENTENCE = re.compile(r"\w[.!?:]$")
 _CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\(.*\)", re.DOTALL)
 _LONGEST = 20_000  # characters looked at; calls are far shorter
@@ -72,6 +72,11 @@ def read_calls(text: str, functions: Collection[str] = ()) -> tuple[Call, ...]:
         or tuple(call for piece in _INLINE.findall(text) for call in _read_line(piece, functions, False))
         or tuple(_in_prose(text, functions))
     )
+
+
+def read_back(text: str, functions: Collection[str] = ()) -> tuple[Call, ...]:
+    """The calls that `text_of` wrote."""
+    return _read_code(text, functions, True)
 
 
 def same_calls(first: Sequence[Call], second: Sequence[Call]) -> bool:

@@ -42,8 +42,9 @@ def split_line(line: str) -> list[tuple[str, tuple[str, ...]]]:
             depth = max(0, depth + (character in "([{") - (character in ")]}"))
         parts[-1] = (parts[-1][0], parts[-1][1] + joint)
         place += len(joint)
-    found = [(joint, tuple(shlex.split(part))) for joint, part in parts]
-    return [(joint, words) for joint, words in found if words]
+    split = [(joint, tuple(shlex.split(part))) for joint, part in parts]
+    found = [(joint, words) for joint, words in split if words]
+    return [(THEN, found[0][1]), *found[1:]] if found else []
 
 
 def words_of_command(text: str) -> list[str]:

@@ -76,6 +76,12 @@ def test_all_calls_count() -> None:
     assert other.evidence["arguments"] == ["word 3", "-m"]
 
 
+def test_calls_in_a_fence_all_count_whatever_their_program() -> None:
+    score = graded(GIT, "git add f", "```\nreboot\ngit add f\n```")
+    assert (score.answer, score.values["exact_call"]) == ("reboot\ngit add f", 0.0)
+    assert graded(GIT, "git add f", "```\ngit add f\n```").values["exact_call"] == 1
+
+
 def test_an_answer_without_a_call() -> None:
     score = graded(GIT, "git add f", "I would not do that.")
     assert (score.status, score.answer) == ("unparsed", None)

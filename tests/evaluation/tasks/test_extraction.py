@@ -61,6 +61,8 @@ def test_a_list_is_graded_by_its_items() -> None:
     assert graded(task, target, json.dumps(target[0])).values["field_f1"] == 0
     objects = task_of(of_targets('{"a": "x"}', '{"a": "y"}', times=10))
     assert graded(objects, {"a": "x"}, '[{"a": "x"}]').status == "unparsed"
+    assert graded(objects, "[]", "[]").values["exact_match"] == 1
+    assert graded(objects, {"a": "x"}, "[]").values["field_f1"] == 0
 
 
 def test_evidence_names_every_field() -> None:

@@ -13,6 +13,7 @@ from rung.evaluation.calls import (
     Call,
     different_arguments,
     name_of_call,
+    read_back,
     read_calls,
     same_calls,
     text_of,
@@ -67,7 +68,7 @@ class ApiCall(Kind):
         wanted = read_calls(target, task.functions)
         if not wanted:
             raise DataError("the row's target is not a call or a command")
-        found = read_calls(answer, task.functions) if answer is not None else ()
+        found = read_back(answer, task.functions) if answer is not None else ()
         want, got = [call.name for call in wanted], [call.name for call in found]
         pairs = [(one, two) for one, two in zip(wanted, found, strict=False) if one.name == two.name]
         differ = dict.fromkeys(name for pair in pairs for name in different_arguments(*pair))

@@ -79,8 +79,8 @@ class Extraction(Kind):
 
     def parse(self, task: Task, text: str) -> str | None:
         value = read_json(text)
-        if value is None or (isinstance(value, list) and not _in_lists(task)):
-            return None
+        if value is None or (isinstance(value, list) and value and not _in_lists(task)):
+            return None  # an empty list may stand for "nothing" among objects too
         return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
     def grade(self, task: Task, target: str, answer: str | None) -> Grade:
