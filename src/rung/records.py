@@ -63,7 +63,7 @@ class Task:
     labels: tuple[str, ...] = ()  # classification: every label of the file, most frequent first
     fields: tuple[str, ...] = ()  # extraction: JSON keys, most frequent first; translation: (from, to)
     functions: tuple[str, ...] = ()  # api_call: function or command names, most frequent first
-    several: bool = False  # api_call: some targets hold more than one call
+    several: bool = False  # api_call: many targets hold more than one call
     row_metric: str = ""  # says how good a single row is, higher is better; the primary one if empty
     notes: tuple[str, ...] = ()  # what the user should know, a sentence each
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # extraction: path -> (min, max)

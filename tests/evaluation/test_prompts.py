@@ -17,10 +17,10 @@ def task(kind: TaskKind, **names: tuple[str, ...]) -> Task:
 
 
 def row(question: str, target: str, system: str = "", earlier: tuple[str, ...] = ()) -> Example:
-    told = [Message("system", system)] if system else []
+    opening = [Message("system", system)] if system else []
     before = [Message("user" if i % 2 == 0 else "assistant", text) for i, text in enumerate(earlier)]
     asked = [Message("user", question), Message("assistant", target)]
-    return Example(f"{question}|{target}", (*told, *before, *asked), 1)
+    return Example(f"{question}|{target}", (*opening, *before, *asked), 1)
 
 
 def reviews(n: int = 60) -> list[Example]:

@@ -35,8 +35,8 @@ def log_likelihood(speaker: Speaker, prompt: tuple[Message, ...], label: str) ->
     answer = speaker.renderer.completion_ids(label)
     with torch.no_grad():
         logits = speaker.base.model(input_ids=torch.tensor([ids + answer])).logits[0].double()
-    told = logits.log_softmax(-1)[len(ids) - 1 : -1]
-    return float(told[range(len(answer)), answer].sum())
+    logs = logits.log_softmax(-1)[len(ids) - 1 : -1]
+    return float(logs[range(len(answer)), answer].sum())
 
 
 def test_answers_come_in_the_order_of_the_rows(speaker: Speaker) -> None:

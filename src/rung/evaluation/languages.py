@@ -38,7 +38,7 @@ def letters_only(text: str) -> list[str]:
 
 
 def language_of(texts: Iterable[str]) -> str | None:
-    """The language of these texts together, None where it cannot be told."""
+    """The language of these texts together, None where they do not show it."""
     sample = " ".join(text for text, _ in zip(texts, range(2000), strict=False))[:200_000]
     letters = [c for c in sample if c.isalpha()]
     if not letters:

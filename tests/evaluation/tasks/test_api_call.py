@@ -47,6 +47,8 @@ def test_commands_are_not_taken_for_prose() -> None:
     several = task_of(of_targets(*[f"git add f{i}\ngit commit -m 'm{i}'" for i in range(30)]))
     assert (several.functions, several.several) == (("git add", "git commit"), True)
     assert "the git commands that do it, one a line," in KINDS["api_call"].instruction(several)
+    piped = task_of(of_targets(*[f"git log --max {i} | head -{i}" for i in range(30)]))
+    assert (piped.functions, piped.several) == (("git log",), False)
 
 
 def test_targets_that_are_no_calls_are_named() -> None:

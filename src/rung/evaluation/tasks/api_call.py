@@ -25,6 +25,7 @@ from rung.records import Task
 
 _SHELL = re.compile(r"(?:^|\s)(?:-{1,2}[A-Za-z]|\||>|\S*/\S)")
 _NAMED = 20  # functions named in the instruction
+_SEVERAL = 0.1  # share of targets with several calls from which the instruction asks for several
 
 
 class ApiCall(Kind):
@@ -53,8 +54,9 @@ class ApiCall(Kind):
         programs = _shared_programs(targets)
         read = [calls for target in targets if (calls := _meant(target, programs))]
         names = Counter(call.name for calls in read for call in calls if call.joint == THEN)
-        several = any(len(calls) > 1 for calls in read)
-        return replace(task, functions=tuple(name for name, _ in names.most_common()), several=several)
+        several = sum(sum(call.joint == THEN for call in calls) > 1 for calls in read)
+        functions = tuple(name for name, _ in names.most_common())
+        return replace(task, functions=functions, several=several > _SEVERAL * len(read))
 
     def unreadable(self, task: Task, target: str) -> str:
         if read_calls(target, task.functions):
