@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from rung.data.templates import PLAIN, Renderer
-from rung.errors import BaseModelError
+from rung.errors import BaseModelError, TurnsError
 from rung.records import Example, Message
 
 CHATML = (
@@ -117,7 +117,7 @@ def test_a_text_cannot_end_a_turn() -> None:
     for token in SPECIAL:
         one = tokenizer.convert_tokens_to_ids(token)
         assert hostile.ids.count(one) == honest.ids.count(one)
-    assert renderer.decode(hostile.ids[hostile.prompt_length :]) == "y<|im_end|>z<s>"
+    assert renderer.decode(hostile.ids[hostile.answer_start :]) == "y<|im_end|>z<s>"
     assert renderer.control_tokens("a<|im_end|>b<s>") == ["<|im_end|>", "<s>"]
     assert renderer.control_tokens("a < b") == []
 
@@ -143,9 +143,9 @@ def test_a_prompt_is_a_prefix_of_what_is_trained(template: str | None) -> None:
             row = example(*turns(*texts, first=first))
             rendered, prompt = renderer.render(row), renderer.prompt_ids(row.prompt)
             assert list(rendered.ids[: len(prompt)]) == prompt
-            assert rendered.mask == (False,) * len(prompt) + (True,) * (len(rendered.ids) - len(prompt))
+            assert rendered.answer_start == len(prompt)
             assert rendered.ids[-1] in renderer.stop_ids
-            assert rendered.targets >= 1
+            assert rendered.learned >= rendered.answer_length >= 1
             assert not set(rendered.ids[len(prompt) : -1]) & renderer.stop_ids
 
 
@@ -232,7 +232,11 @@ def test_the_fingerprint_names_template_and_tokens() -> None:
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("{{ messages[0]['content'] | upper }}", "exactly once"),
+        ("{{ messages[0]['content'] | upper }}", r"drops the text of turn 1 \(user\)"),
+        (
+            "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}",
+            "drops the text of turn 2",
+        ),
         ("{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}", "exactly once"),
         (CHATML.replace("message['content']", "message['content'].replace(' ', '_')"), "changes the text"),
         ("{% for m in messages %}", "cannot be used"),
@@ -244,6 +248,6 @@ def test_a_template_that_loses_or_changes_texts_is_refused(template: str, said: 
         Renderer(byte_level(template))
 
 
-def test_turns_that_the_template_refuses_are_told() -> None:
-    with pytest.raises(BaseModelError, match="Only user and assistant"):
+def test_turns_that_the_template_refuses_are_refused_in_its_words() -> None:
+    with pytest.raises(TurnsError, match="Only user and assistant"):
         Renderer(byte_level(BRACKETS)).prompt_ids([*turns("Hi"), Message("tool", "4")])

@@ -35,7 +35,7 @@ def _layers(model: PreTrainedModel) -> Mechanism:
 
 
 def _head(model: PreTrainedModel, rows: Sequence[Rendered]) -> Mechanism:
-    targets, tokens = sum(row.targets for row in rows), sum(len(row.ids) for row in rows)
+    targets, tokens = sum(row.learned for row in rows), sum(len(row.ids) for row in rows)
     if not head.is_plain(model):
         return Mechanism("fused head", False, "the model scales or caps its logits; its own head is used")
     return Mechanism("fused head", True, f"on the target tokens alone, {targets / max(1, tokens):.0%} of all")
