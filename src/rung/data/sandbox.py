@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -208,7 +208,7 @@ def _filter(node: nodes.Node, name: str, args: Sequence[nodes.Expr] = ()) -> nod
 
 
 def _size(value: Any) -> int:
-    if isinstance(value, Sized):
+    if hasattr(value, "__len__"):  # jinja's Context says it is Sized and has no length
         return max(1, len(value))
     return max(1, abs(value)) if isinstance(value, int) else 1
 

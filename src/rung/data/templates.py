@@ -186,7 +186,7 @@ class Renderer:
         """Learn how an answer opens and ends."""
         whole, places = self._probe(_USER, _ANSWER, opened=False)
         opened, bare = self._probe(_USER)[0], self._probe(_USER, opened=False)[0]
-        if places[1] is None or sum(span.source == 1 for span in spans(whole)) != 1:
+        if places[1] is None or sum(span[2:] == (1, 0, len(_ANSWER.content)) for span in spans(whole)) != 1:
             raise BaseModelError(
                 "the chat template does not write the text of each assistant message exactly once",
                 fix="Use another base or template",
@@ -223,7 +223,9 @@ class Renderer:
             for space in (" ", "\n"):
                 padded = space + text if end == 0 else text + space
                 whole = self._draw([_USER, replace(_ANSWER, content=padded)], opened=False)
-                span = [span for span in spans(whole) if span.source == 1][end]
+                span = max(
+                    (one for one in spans(whole) if one.source == 1), key=lambda one: one.end - one.start
+                )
                 if (span.first, span.last)[end] != (0, len(padded))[end]:
                     gone += space
             return gone if len(gone) < 2 else None

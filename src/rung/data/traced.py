@@ -198,7 +198,7 @@ def to_json(value: Any, **options: Any) -> str:
         return [hide(part) for part in item] if isinstance(item, list | tuple) else item
 
     pieces = re.split(rf"{_HELD}(\d+)y", json.dumps(hide(value), **options))
-    plain = bool(options.get("ensure_ascii"))
+    plain = options.get("ensure_ascii", True)
     return joined(_escaped(held[int(piece)], plain) if i % 2 else piece for i, piece in enumerate(pieces))
 
 

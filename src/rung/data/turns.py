@@ -47,7 +47,7 @@ def refusal(errors: Sequence[TurnsError]) -> DataError:
         for (where, reason), numbers in rows.items()
     ]
     rest = sum(len(numbers) for numbers in list(rows.values())[_REASONS:])
-    what = "; ".join(said[:_REASONS]) + (f"; and {rest} more" if rest else "")
+    what = "; ".join(said[:_REASONS]) + (f"; and {rest} more row{'s' * (rest > 1)}" if rest else "")
     return DataError(what, where=files[0] if len(files) == 1 else "", fix=errors[0].fix)
 
 
