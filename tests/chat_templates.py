@@ -23,13 +23,13 @@ DEFAULT_SYSTEM = (  # SmolLM2, Qwen2: a system turn of its own where the convers
 )
 BRACKETS = """\
 {%- if messages[0]['role'] == 'system' -%}
-    {%- set told = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' -%}{%- set turns = messages[1:] -%}
-{%- else -%}{%- set told = '' -%}{%- set turns = messages -%}{%- endif -%}
+    {%- set intro = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' -%}{%- set turns = messages[1:] -%}
+{%- else -%}{%- set intro = '' -%}{%- set turns = messages -%}{%- endif -%}
 {%- for m in turns -%}
     {%- if (m.role == 'user') != (loop.index0 % 2 == 0) -%}
         {{- raise_exception('Roles must alternate user/assistant/user/assistant/...') -}}
     {%- endif -%}
-    {%- set content = told + m.content if loop.index0 == 0 else m.content -%}
+    {%- set content = intro + m.content if loop.index0 == 0 else m.content -%}
     {%- if m.role == 'user' -%}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}
     {%- else -%}{{ ' ' + content.strip() + ' ' + eos_token }}{%- endif -%}
 {%- endfor -%}"""  # Llama 2: the system text inside the first user turn
@@ -121,6 +121,31 @@ LINES = """\
     {%- else %}{{ '### Result: ' ~ {'output': m.content, 'ok': true} | tojson ~ '\n' }}{% endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '### Answer:\n' }}{% endif %}"""  # Alpaca: no special tokens between turns
+SWITCH = """\
+{%- set ns = namespace(think=true) %}
+{%- macro shown(content) -%}
+    {%- if content is string %}{{- content }}
+    {%- elif content is iterable %}{%- for part in content %}{{- part.text }}{% endfor %}
+    {%- endif %}
+{%- endmacro -%}
+{%- for m in messages %}
+    {%- set content = shown(m.content) %}
+    {%- if m.role == 'system' and '/no_think' in content %}
+        {%- set ns.think = false %}{%- set content = content.replace('/no_think', '') | trim %}
+    {%- elif m.role == 'assistant' %}
+        {%- set parts = content.split('</think>') %}
+        {%- if parts | length > 1 %}{%- set content = (parts | last).lstrip('\n') %}{% endif %}
+    {%- endif %}
+    {%- if m.role == 'tool' %}
+        {%- if messages[loop.index0 - 1].role != 'tool' %}{{- '<|im_start|>tool\n[' }}{% endif %}
+        {{- content }}{{ ']<|im_end|>\n' if loop.last or messages[loop.index0 + 1].role != 'tool' else ', ' }}
+    {%- else %}{{- '<|im_start|>' ~ m.role ~ '\n' ~ content -}}{{ '<|im_end|>\n' }}{% endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}
+    {%- if not ns.think and (messages | selectattr('role', 'equalto', 'user') | list | length) %}
+        {{- '<think>\n\n</think>\n\n' }}
+    {%- endif %}
+{%- endif %}"""  # SmolLM3, Nemotron: a word of the system text is a switch and is taken out
 TITLE = (  # begins with the first words of the conversation, and has them once more in their place
     "{{ 'Title: ' + messages[-1].content[:9] + '\n' }}" + CHATML
 )
@@ -136,6 +161,7 @@ TEMPLATES = {
     "no tools": NO_TOOLS,
     "words": WORDS,
     "lines": LINES,
+    "switch": SWITCH,
     "title": TITLE,
 }
 

@@ -263,7 +263,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What a report needs besides the results: run.json."""
+    """What a report needs apart from the results: run.json."""
 
     name: str
     task: Task

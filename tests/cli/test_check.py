@@ -44,14 +44,14 @@ def test_what_is_wrong_is_listed_by_row(tmp_path: Path, capsys: pytest.CaptureFi
     )
     assert cli.run(["check", table(tmp_path, extra=extra), "--base", "tiny"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    for told in (
+    for line in (
         "1 row the same as an earlier one, kept once: row 41",
         "1 row longer than 2048 tokens, refused (leave them out with --long-rows drop): row 42",
         "1 row whose text spells control tokens (read as plain text): row 43",
         "1 row with an empty target, dropped: row 44",
         "1 row with invisible characters in the target: row 45",
     ):
-        assert f"- {told} " in f"{out} "
+        assert f"- {line} " in f"{out} "
     assert "nothing wrong" not in out
 
 

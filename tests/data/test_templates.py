@@ -182,8 +182,8 @@ def test_a_system_text_without_a_place_goes_before_the_first_user_turn(template:
         template = template.replace("{% endfor %}", "{% endif %}{% endfor %}")
     renderer = Renderer(byte_level(template))
     assert renderer.system_folded
-    told = renderer.prompt_ids(turns("Be kind.", "Hi", "Yes", "Ho", first=0))
-    assert told == renderer.prompt_ids(turns("Be kind.\n\nHi", "Yes", "Ho"))
+    ids = renderer.prompt_ids(turns("Be kind.", "Hi", "Yes", "Ho", first=0))
+    assert ids == renderer.prompt_ids(turns("Be kind.\n\nHi", "Yes", "Ho"))
     assert renderer.prompt_ids(turns("", "Hi", first=0)) == renderer.prompt_ids(turns("Hi"))
 
 

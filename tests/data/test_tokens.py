@@ -7,7 +7,7 @@ from tokenizers import AddedToken
 
 from chat_templates import byte_level, spaced
 from rung.data.tokens import Stretch, Tokens
-from rung.data.traced import Traced, joined
+from rung.data.traced import joined, traced
 
 
 def read(tokens: Tokens, *pieces: str, learned: tuple[Stretch, ...] = ()) -> tuple[list[int], list[bool]]:
@@ -19,10 +19,10 @@ def test_only_what_the_template_wrote_is_special() -> None:
     tokenizer = byte_level()
     tokens = Tokens(tokenizer)
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    ids, _ = read(tokens, "<|im_end|>a", Traced.of("<|im_end|>b", 0), "c<|im_end|>")
+    ids, _ = read(tokens, "<|im_end|>a", traced("<|im_end|>b", 0), "c<|im_end|>")
     assert ids == [end, *tokens.encode("a<|im_end|>bc"), end]
     assert end not in tokens.encode("a<|im_end|>bc")
-    across, _ = read(tokens, "<|im_", Traced.of("end|>", 0))
+    across, _ = read(tokens, "<|im_", traced("end|>", 0))
     assert end not in across
 
 
@@ -64,7 +64,7 @@ def test_added_words_that_are_not_special_stay_words() -> None:
 
 
 def test_runs() -> None:
-    text = joined(["<s>system", Traced.of("a", 0), "b<s><s>", Traced.of("c", 1)])
+    text = joined(["<s>system", traced("a", 0), "b<s><s>", traced("c", 1)])
     runs = [(text[run.start : run.stop], run.token, run.own) for run in Tokens(byte_level()).cut(text)]
     assert runs == [("", "<s>", True), ("systemab", "<s>", False), ("", "<s>", True), ("c", "", False)]
     assert [run.own for run in Tokens(byte_level()).cut("abc")] == [True]
@@ -74,21 +74,20 @@ def test_runs() -> None:
 def test_the_mask_follows_characters(anchored: bool) -> None:
     tokens = Tokens(byte_level())  # it has tokens for "he" and "ll"
     tokens.anchored = anchored
-    ids, mask = read(tokens, "<s>", Traced.of("hello", 0), "<s>", learned=((3, 8),))
+    ids, mask = read(tokens, "<s>", traced("hello", 0), "<s>", learned=((3, 8),))
     assert len(ids) == len(mask) == 5
     assert mask == [False, True, True, True, False]
-    assert read(tokens, "<s>", Traced.of("hello", 0), "<s>", learned=((3, 11),))[1] == [False] + [True] * 4
-    assert read(tokens, "<s>h", Traced.of("ello", 0), "<s>", learned=((4, 8),))[1] == [
+    assert read(tokens, "<s>", traced("hello", 0), "<s>", learned=((3, 11),))[1] == [False] + [True] * 4
+    assert read(tokens, "<s>h", traced("ello", 0), "<s>", learned=((4, 8),))[1] == [
         False,
         False,
         True,
         True,
         False,
     ]
-    assert read(tokens, "<s>he", Traced.of("llo", 0), learned=((5, 8),))[1] == [False, False, True, True]
+    assert read(tokens, "<s>he", traced("llo", 0), learned=((5, 8),))[1] == [False, False, True, True]
     assert (
-        read(tokens, "<s>", Traced.of("🙂é", 0), "!", learned=((3, 4),))[1]
-        == [False] + [True] * 4 + [False] * 3
+        read(tokens, "<s>", traced("🙂é", 0), "!", learned=((3, 4),))[1] == [False] + [True] * 4 + [False] * 3
     )
 
 
@@ -97,7 +96,7 @@ def test_the_mask_of_a_text_that_spells_special_tokens_a_tokenizer_cannot_overlo
     tokenizer.add_tokens([AddedToken("<stop>", special=False, normalized=False)])
     tokens = Tokens(tokenizer)
     tokens.make_special("<stop>")
-    ids, mask = read(tokens, "a", Traced.of("<stop>he", 0), "b", learned=((1, 9),))
+    ids, mask = read(tokens, "a", traced("<stop>he", 0), "b", learned=((1, 9),))
     assert tokenizer.convert_tokens_to_ids("<stop>") not in ids
     assert mask == [False, *[True] * (len(ids) - 2), False]
 

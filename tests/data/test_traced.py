@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rung.data.traced import Span, Traced, joined, own, plain, spans, to_json
+from rung.data.traced import Span, Traced, joined, own, plain, spans, to_json, traced
 
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "add": lambda t: "a " + t + " b",
@@ -48,7 +48,7 @@ def test_an_operation_gives_what_it_gives_for_an_ordinary_text(name: str) -> Non
     draw = random.Random(name)
     for _ in range(60):
         source = random_text(draw)
-        traced, wanted = OPERATIONS[name](Traced.of(source, 3)), OPERATIONS[name](source)
+        traced, wanted = OPERATIONS[name](traced(source, 3)), OPERATIONS[name](source)
         assert flat(traced) == flat(wanted)
         for text in flat(traced):
             for span in spans(text):
@@ -61,42 +61,42 @@ def test_an_operation_gives_what_it_gives_for_an_ordinary_text(name: str) -> Non
 def test_no_character_of_a_message_is_taken_for_another(name: str) -> None:
     """Characters that occur nowhere else keep their origin through every operation."""
     source = "žõ ab ýß\nab ðø"
-    for text in flat(OPERATIONS[name](Traced.of(source, 0))):
+    for text in flat(OPERATIONS[name](traced(source, 0))):
         for start, end in own(text):
             assert not set(plain(text)[start:end]) & set("žõýßðø")
 
 
 def test_stretches_that_come_from_no_message() -> None:
-    text = joined(["<s>", Traced.of("one", 0), " - ", Traced.of("two", 1), "</s>"])
+    text = joined(["<s>", traced("one", 0), " - ", traced("two", 1), "</s>"])
     assert text == "<s>one - two</s>"
     assert own(text) == [(0, 3), (6, 9), (12, 16)]
     assert spans(text) == (Span(3, 6, 0, 0, 3), Span(9, 12, 1, 0, 3))
     assert own("abc") == [(0, 3)]
-    assert own(Traced.of("abc", 0)) == own("") == []
+    assert own(traced("abc", 0)) == own("") == []
 
 
 def test_parts_that_continue_each_other_become_one_span() -> None:
-    text = Traced.of("one two", 0)
+    text = traced("one two", 0)
     assert spans(text[:3] + text[3:]) == (Span(0, 7, 0, 0, 7),)
     assert len(spans(text[:3] + text[4:])) == 2
     assert len(spans(text + text)) == 2
 
 
 def test_what_is_not_followed_has_no_origin() -> None:
-    text = Traced.of("one", 0)
+    text = traced("one", 0)
     for lost in (text.upper(), text[::-1], text.replace("", "-"), f"{text!s:5}", text.center(9)):
         assert spans(lost) == ()
 
 
 def test_plain_texts_stay_plain() -> None:
-    assert type(joined(["a", "b"])) is type(plain(Traced.of("a", 0))) is str
+    assert type(joined(["a", "b"])) is type(plain(traced("a", 0))) is str
     with pytest.raises(TypeError):
-        Traced.of("a", 0) + 1  # type: ignore[operator]
+        traced("a", 0) + 1  # type: ignore[operator]
     with pytest.raises(IndexError):
-        Traced.of("a", 0)[1]
+        traced("a", 0)[1]
 
 
 def test_an_empty_message_keeps_its_place() -> None:
-    text = joined(["a", Traced.of("", 0), "b"])
+    text = joined(["a", traced("", 0), "b"])
     assert spans(text) == (Span(1, 1, 0, 0, 0),)
     assert own(text) == [(0, 1), (1, 2)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rung.data.traced import Traced, joined
+from rung.data.traced import joined, traced
 from rung.data.turns import locate, refusal
 from rung.errors import TurnsError
 from rung.records import Message, Role
@@ -12,16 +12,16 @@ from rung.records import Message, Role
 
 def where(role: Role, content: str, *pieces: str | tuple[int, int]) -> tuple[int, int] | None:
     """The place of one message whose pieces (first, last), between other texts, a template wrote."""
-    text = Traced.of(content, 0)
+    text = traced(content, 0)
     written = joined([piece if isinstance(piece, str) else text[slice(*piece)] for piece in pieces])
     return locate(written, [Message(role, content)])[0]
 
 
 def test_a_text_is_found_where_it_stands() -> None:
     first, second = Message("user", "one"), Message("assistant", "two")
-    written = joined(["<", Traced.of("one", 0), ">", Traced.of("two", 1), ">"])
+    written = joined(["<", traced("one", 0), ">", traced("two", 1), ">"])
     assert locate(written, [first, second]) == [(1, 4), (5, 8)]
-    assert locate(joined([Traced.of("two", 1), Traced.of("one", 0)]), [first, second]) == [(3, 6), (0, 3)]
+    assert locate(joined([traced("two", 1), traced("one", 0)]), [first, second]) == [(3, 6), (0, 3)]
 
 
 def test_space_around_a_text_may_be_dropped() -> None:
@@ -65,6 +65,8 @@ def test_words_that_are_lost_or_changed(role: Role, pieces: list[str | tuple[int
         ("<think></think>so", "so"),
         ("a b</think>so", "so"),
         ("<thinking>\na\n</thinking> so", "so"),
+        ("<|channel>thought\na<channel|>so", "so"),
+        ("[THINK]a[/THINK]so", "so"),
         ("<think>only thoughts</think>", ""),
         ("so <seed:think>a</seed:think>", "so "),
     ],
@@ -74,6 +76,13 @@ def test_thoughts_of_an_answer_may_be_dropped(content: str, rest: str) -> None:
     assert where("assistant", content, "<", (at, at + len(rest)), ">") is None
     with pytest.raises(TurnsError):
         where("user", content, "<", (at, at + len(rest)), ">")
+
+
+def test_a_switch_may_be_taken_out() -> None:
+    assert where("system", "Be kind. /no_think", (0, 8)) is None
+    assert where("user", "/think Hi", (7, 9)) is None
+    with pytest.raises(TurnsError):
+        where("system", "Be kind. /usr", (0, 8))
 
 
 @pytest.mark.parametrize(

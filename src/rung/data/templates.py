@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rung.data.sandbox import Template
 from rung.data.tokens import Run, Tokens
-from rung.data.traced import Traced, joined, plain, spans
+from rung.data.traced import Traced, joined, plain, spans, traced
 from rung.data.turns import Stretch, locate, refusal
 from rung.errors import BaseModelError, TurnsError
 from rung.records import Example, Message, Rendered
@@ -141,7 +141,7 @@ class Renderer:
 
     def _draw(self, messages: Sequence[Message], opened: bool = True) -> str:
         turns: list[_Turn] = [
-            {"role": m.role, "content": Traced.of(m.content, i)} for i, m in enumerate(messages)
+            {"role": m.role, "content": traced(m.content, i)} for i, m in enumerate(messages)
         ]
         if self.system_folded:
             turns = _fold(turns)

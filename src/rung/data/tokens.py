@@ -152,7 +152,7 @@ class Tokens:
         spelled = self.spelled(text)
         if not spelled or {self.special[token] for token in spelled}.isdisjoint(whole["input_ids"]):
             return [(whole, 0, 0)]
-        # This tokenizer finds special tokens even where told not to: break each after its first character.
+        # This tokenizer finds special tokens even when asked not to: break each after its first character.
         cuts = [0, *(match.start() + 1 for match in self._control.finditer(text)), len(text)]
         return [(self._raw(text[a:b]), 0, a) for a, b in itertools.pairwise(cuts)]
 

@@ -42,11 +42,6 @@ class Traced(str):
         self._spans = tuple(spans)
         return self
 
-    @classmethod
-    def of(cls, text: str, source: int) -> Traced:
-        """The whole text of message number `source`."""
-        return cls(text, (Span(0, len(text), source, 0, len(text)),))
-
     def __str__(self) -> str:
         return self
 
@@ -134,6 +129,11 @@ class Traced(str):
         return found
 
 
+def traced(text: str, source: int) -> Traced:
+    """The whole text of message number `source`."""
+    return Traced(text, (Span(0, len(text), source, 0, len(text)),))
+
+
 def spans(text: str) -> tuple[Span, ...]:
     """The spans of a text; none for an ordinary one."""
     return text._spans if isinstance(text, Traced) else ()
@@ -162,20 +162,19 @@ def joined(parts: Iterable[str]) -> str:
     for part in parts:
         if isinstance(part, Traced):
             for start, end, source, first, last in part._spans:
-                start, end = at + start, at + end
-                if whole:
-                    before = whole[-1]
-                    straight = (
-                        end - start == last - first
-                        and before.end - before.start == before.last - before.first
-                    )
-                    if straight and (before.end, before.source, before.last) == (start, source, first):
-                        whole[-1] = Span(before.start, end, source, before.first, last)
-                        continue
-                whole.append(Span(start, end, source, first, last))
+                span = Span(at + start, at + end, source, first, last)
+                if whole and whole[-1].end == span.start and _continues(whole[-1], span):
+                    span = Span(whole[-1].start, span.end, source, whole.pop().first, last)
+                whole.append(span)
         at += len(part)
     text = "".join(parts)
     return Traced(text, whole) if whole else text
+
+
+def _continues(before: Span, span: Span) -> bool:
+    """Whether two neighbours are neighbours in their message too, neither of them an escaped character."""
+    straight = all(one.end - one.start == one.last - one.first for one in (before, span))
+    return straight and (before.source, before.last) == (span.source, span.first)
 
 
 def followed(values: Iterable[Any]) -> bool:

@@ -1,9 +1,9 @@
 """What a chat template made of each turn: where its text stands, and whether words were lost.
 
 Templates drop turns without saying so: tool turns, a system turn, an answer followed by another. A row that
-loses words this way is refused. One loss is meant: many templates leave out the thoughts of earlier answers
-(``<think>...</think>``), in training as in use. Such an answer is shown but not learned, or the model would
-learn to answer without thinking.
+loses words this way is refused. Two losses are meant, in training as in use. Many templates leave out the
+thoughts of earlier answers (``<think>...</think>``): such an answer is shown but not learned, or the model
+would learn to answer without thinking. And some take out a word that switches thinking (``/no_think``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from rung.errors import DataError, TurnsError
 from rung.records import Message
 
 _TAG = r"[\w:]*(?:think|thought|reason)\w*"
-_THOUGHTS = re.compile(rf"<({_TAG})>.*?</\1>|\A(?:(?!<{_TAG}>).)*?</{_TAG}>", re.DOTALL)
+_THOUGHTS = re.compile(
+    rf"<({_TAG})>.*?</\1>|\A(?:(?!<{_TAG}>).)*?</{_TAG}>|<\|channel>.*?<channel\|>|\[THINK\].*?\[/THINK\]",
+    re.DOTALL,
+)
+_SWITCH = re.compile(r"/(?:no_?)?think\b")
 _SHOWN = 5  # rows named for one reason
 _REASONS = 3  # in one error
 
@@ -27,7 +31,7 @@ def locate(text: str, messages: Sequence[Message]) -> list[Stretch | None]:
     """Where the text of each message stands in `text`; None where it stands there in other words.
 
     `text` is what a template wrote from `messages`, each traced by its number from 0 on. Raises `TurnsError`
-    for the first message that lost words, thoughts of an assistant's turn excepted.
+    for the first message that lost words which are no thoughts of an answer and no switch.
     """
     written: list[list[Span]] = [[] for _ in messages]
     for span in spans(text):
@@ -67,8 +71,9 @@ def _place(words: str, written: Sequence[Span], message: Message, turn: int) -> 
             kept.append(span)
             at = span.last
     gaps.append((at, len(content), ""))
-    thoughts = [m.span() for m in _THOUGHTS.finditer(content)] if message.role == "assistant" else []
-    if any(_unmeant(content, gap, thoughts) for gap in gaps):
+    patterns = [_SWITCH, _THOUGHTS] if message.role == "assistant" else [_SWITCH]
+    meant = [match.span() for pattern in patterns for match in pattern.finditer(content)]
+    if any(_unmeant(content, gap, meant) for gap in gaps):
         raise TurnsError(
             f"the chat template {'changes' if kept else 'drops'} the text of turn {turn} ({message.role})",
             fix="Leave such turns out of the data, or use a base whose chat template writes them",
@@ -81,13 +86,13 @@ def _place(words: str, written: Sequence[Span], message: Message, turn: int) -> 
     return min(start, kept[0].start), max(start + len(core), kept[-1].end)
 
 
-def _unmeant(content: str, gap: tuple[int, int, str], thoughts: Sequence[Stretch]) -> bool:
-    """Whether a gap lost words or got words that the message does not have; in thoughts that is meant."""
+def _unmeant(content: str, gap: tuple[int, int, str], meant: Sequence[Stretch]) -> bool:
+    """Whether a gap lost words, or got words that the message does not have, where that is not `meant`."""
     first, last, inserted = gap
     missing = any(
-        not content[i].isspace() and not any(a <= i < b for a, b in thoughts) for i in range(first, last)
+        not content[i].isspace() and not any(a <= i < b for a, b in meant) for i in range(first, last)
     )
-    return missing or (inserted.strip() != "" and not any(a <= last and first <= b for a, b in thoughts))
+    return missing or (inserted.strip() != "" and not any(a <= last and first <= b for a, b in meant))
 
 
 def _numbers(rows: Sequence[int]) -> str:
