@@ -23,7 +23,7 @@ DEFAULT_SYSTEM = (  # SmolLM2, Qwen2: a system turn of its own where the convers
 )
 BRACKETS = """\
 {%- if messages[0]['role'] == 'system' -%}
-    {%- set intro = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' -%}{%- set turns = messages[1:] -%}
+    {%- set turns = messages[1:] -%}{%- set intro = '<<SYS>>\n' + messages[0].content + '\n<</SYS>>\n\n' -%}
 {%- else -%}{%- set intro = '' -%}{%- set turns = messages -%}{%- endif -%}
 {%- for m in turns -%}
     {%- if (m.role == 'user') != (loop.index0 % 2 == 0) -%}

@@ -260,6 +260,7 @@ def loses_words(name: str, messages: list[Message]) -> bool:
 def test_every_conversation_gets_the_ids_of_transformers_or_is_refused(name: str, make: Any) -> None:
     tokenizer = make(TEMPLATES[name])
     renderer = Renderer(tokenizer)
+    assert renderer.system_folded == (name == "model")
     draw, kept, lost = random.Random(name), list[list[Message]](), list[list[Message]]()
     for _ in range(300):
         messages = conversation(draw)

@@ -18,6 +18,7 @@ import jinja2
 import jinja2.ext
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
+from jinja2.filters import make_attrgetter
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -85,7 +86,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.start(0, 0)
         for name in ("format", "pprint", "xmlattr"):
             self.filters.pop(name)
-        self.filters["tojson"] = _tojson
+        self.filters.update(tojson=_tojson, join=_join)
         self.filters = {name: self._measured(function) for name, function in self.filters.items()}
         self.filters.update(_counted=self._counted, _tick=self._tick, _joined=self._joined)
         self.globals.pop("lipsum")
@@ -211,6 +212,12 @@ def _size(value: Any) -> int:
     if hasattr(value, "__len__"):  # jinja's Context says it is Sized and has no length
         return max(1, len(value))
     return max(1, abs(value)) if isinstance(value, int) else 1
+
+
+@jinja2.pass_environment
+def _join(env: jinja2.Environment, value: Iterable[Any], d: str = "", attribute: Any = None) -> str:
+    parts = value if attribute is None else map(make_attrgetter(env, attribute), value)
+    return Traced(str(d), spans(d)).join(map(str, parts))
 
 
 def _tojson(
