@@ -12,6 +12,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,7 +61,7 @@ def snips() -> Iterable[Row]:
     """Extraction rows that all begin with the same system line and the same 4 examples."""
     writer = renderer()
     examples = _drawn(_examples("extraction-snips/train.jsonl"), 264)
-    shown = [message for example in examples[:4] for message in _turns(example.messages)]
+    shown = [replace(m, learn=False) for example in examples[:4] for m in _turns(example.messages)]
     for example in examples[4:]:
         system = [message for message in example.messages if message.role == "system"]
         yield _row(writer, Example(example.id, (*system, *shown, *_turns(example.messages)), example.row))

@@ -11,6 +11,7 @@ CODES = {
     "RungError": 1,
     "UsageError": 2,
     "DataError": 3,
+    "TurnsError": 3,
     "BaseModelError": 4,
     "AdapterError": 4,
     "VerifyError": 5,
@@ -65,6 +66,14 @@ def _tree_lines() -> list[str]:
 
 def test_an_adapter_error_is_a_base_model_error() -> None:
     assert issubclass(errors.AdapterError, errors.BaseModelError)
+
+
+def test_turns_are_refused_with_their_row_where_it_is_known() -> None:
+    error = errors.TurnsError("the template drops turn 2", row=7, where="a.jsonl", fix="Leave it out")
+    assert str(error) == "a.jsonl: row 7: the template drops turn 2. Leave it out."
+    assert (error.reason, error.row) == ("the template drops turn 2", 7)
+    assert str(errors.TurnsError("no")) == "no."
+    assert isinstance(error, DataError)
 
 
 def test_nearest_finds_a_misspelt_word() -> None:

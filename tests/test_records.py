@@ -98,7 +98,9 @@ def test_prompt_and_target_of_an_example() -> None:
 
 def test_lengths_of_a_rendered_row() -> None:
     row = Rendered("x", (5, 6, 7, 8), (False, False, True, True))
-    assert (row.prompt_length, row.targets) == (2, 2)
+    assert (row.answer_start, row.answer_length, row.learned) == (2, 2, 2)
+    two_answers = Rendered("x", (5, 6, 7, 8, 9), (False, True, False, True, True))
+    assert (two_answers.answer_start, two_answers.answer_length, two_answers.learned) == (3, 2, 3)
 
 
 def test_primary_metric_is_the_first() -> None:

@@ -27,6 +27,7 @@ def tiny_model(
     window: int | None = None,
     tied: bool = True,
     seed: int = 0,
+    vocabulary: int = VOCABULARY,
 ) -> PreTrainedModel:
     """Two layers, 32 wide, 4 heads over 2 key-value heads; the same weights for the same seed.
 
@@ -34,7 +35,7 @@ def tiny_model(
     Weights are wide enough for attention to be far from uniform. `window` makes it a Mistral.
     """
     shape: dict[str, Any] = {
-        "vocab_size": VOCABULARY,
+        "vocab_size": vocabulary,
         "hidden_size": 32,
         "intermediate_size": 64,
         "num_hidden_layers": 2,

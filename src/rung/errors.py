@@ -3,6 +3,7 @@
     RungError            1  a bug, or an error that has no better name
     ├── UsageError       2  a command line or a setting that cannot be used
     ├── DataError        3  a file of examples that cannot be used
+    │   └── TurnsError   3  turns that the base's chat template cannot write
     ├── BaseModelError   4  a base that cannot be loaded
     │   └── AdapterError 4  an adapter that cannot be loaded
     ├── VerifyError      5  something that was written does not answer as it should
@@ -41,6 +42,15 @@ class UsageError(RungError):
 
 class DataError(RungError):
     exit_code = 3
+
+
+class TurnsError(DataError):
+    """Turns that the base's chat template refuses, drops or changes; `row` is 0 where it is not known."""
+
+    def __init__(self, reason: str, *, row: int = 0, where: str = "", fix: str = "") -> None:
+        super().__init__(f"row {row}: {reason}" if row else reason, where=where, fix=fix)
+        self.reason = reason
+        self.row = row
 
 
 class BaseModelError(RungError):

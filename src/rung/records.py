@@ -76,20 +76,28 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An example as tokens. ``mask[i]`` is true where ``ids[i]`` is a token to be learned."""
+    """An example as tokens. ``mask[i]`` is true where ``ids[i]`` is a token to be learned: those of the last
+    answer, with which the row ends, and of every earlier one that may be learned."""
 
     example_id: str
     ids: tuple[int, ...]
     mask: tuple[bool, ...]
+    rewritten: int = 0  # earlier answers not learned, because the chat template leaves out their thoughts
 
     @property
-    def prompt_length(self) -> int:
-        """Number of tokens before the first target token."""
-        return self.mask.index(True)
+    def answer_start(self) -> int:
+        """Where the last answer begins, the one that is measured: after the last token not to be learned."""
+        unlearned = (i for i in range(len(self.mask), 0, -1) if not self.mask[i - 1])
+        return next(unlearned, 0)
 
     @property
-    def targets(self) -> int:
-        """Number of target tokens."""
+    def answer_length(self) -> int:
+        """Number of tokens of the last answer, its end of turn included."""
+        return len(self.ids) - self.answer_start
+
+    @property
+    def learned(self) -> int:
+        """Number of tokens to be learned, in all answers."""
         return sum(self.mask)
 
 
@@ -262,7 +270,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What a report needs besides the results: run.json."""
+    """What a report needs apart from the results: run.json."""
 
     name: str
     task: Task

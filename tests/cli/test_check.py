@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import letters
+from chat_templates import TEMPLATES
 from rung import cli
+from rung.cli.check import _answers
 
 
 def table(folder: Path, name: str = "rows.jsonl", extra: tuple[tuple[str, str], ...] = ()) -> str:
@@ -41,14 +44,14 @@ def test_what_is_wrong_is_listed_by_row(tmp_path: Path, capsys: pytest.CaptureFi
     )
     assert cli.run(["check", table(tmp_path, extra=extra), "--base", "tiny"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    for told in (
+    for line in (
         "1 row the same as an earlier one, kept once: row 41",
         "1 row longer than 2048 tokens, refused (leave them out with --long-rows drop): row 42",
         "1 row whose text spells control tokens (read as plain text): row 43",
         "1 row with an empty target, dropped: row 44",
         "1 row with invisible characters in the target: row 45",
     ):
-        assert f"- {told} " in f"{out} "
+        assert f"- {line} " in f"{out} "
     assert "nothing wrong" not in out
 
 
@@ -61,6 +64,58 @@ def test_rows_that_are_also_in_the_test_file(tmp_path: Path, capsys: pytest.Capt
     assert "and 32 more" in out
     assert "label 'c' occurs in test only (1 rows)" in out
     assert "rows longer than 12 tokens, dropped" in out
+
+
+def talks(folder: Path, count: int, weight: int = 1) -> str:
+    """Rows of three questions and answers; the first two answers have a weight."""
+    rows = []
+    for number in range(count):
+        turns = [{"role": r, "content": f"{r[0]}{number}"} for r in ("user", "assistant") * 3]
+        turns[1]["weight"] = turns[3]["weight"] = weight  # type: ignore[assignment]
+        rows.append({"messages": turns})
+    return str(letters.write_jsonl(folder / "talks.jsonl", rows))
+
+
+def test_every_answer_is_shown_as_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["check", talks(tmp_path, 24), "--base", "tiny"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "72 assistant turns in 24 rows: all are learned, the last of each row is measured" in out
+    assert out.count("learned: 'a1") == 3
+    assert "<|im_end|>" in out
+
+
+def test_answers_that_are_not_learned_are_counted() -> None:
+    def said(answers: int, marked: int, rewritten: int) -> str:
+        learned = answers - marked - rewritten
+        counts = {"answers": answers, "marked": marked, "rewritten": rewritten, "learned_answers": learned}
+        return _answers(SimpleNamespace(rows=24, **counts))  # type: ignore[arg-type]
+
+    last = "; the last of each row is measured"
+    assert said(72, 24, 0) == f"48 of 72 assistant turns are learned (24 are marked weight 0){last}"
+    both = "1 is marked weight 0, 2 are shown without their thoughts"
+    assert said(72, 1, 2) == f"69 of 72 assistant turns are learned ({both}){last}"
+    assert said(24, 0, 0) == ""
+
+
+def test_rows_that_a_climb_will_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rung.data.templates._own_template", lambda _: TEMPLATES["no tools"])
+    rows = letters.rows(30)
+    values = [
+        {"messages": [{"role": "user", "content": x}, {"role": "assistant", "content": y}]} for x, y in rows
+    ]
+    values[6]["messages"][:1] = [
+        {"role": "user", "content": "2+2"},
+        {"role": "assistant", "content": "get()"},
+        {"role": "tool", "content": "4"},
+    ]
+    path = letters.write_jsonl(tmp_path / "rows.jsonl", values)
+    assert cli.run(["check", str(path), "--base", "tiny"]) == 0
+    said = "the chat template drops the text of turn 3 (tool)"
+    assert f"1 row that a climb will refuse: {said}: row 7" in " ".join(capsys.readouterr().out.split())
+    assert cli.run(["climb", str(path), "--base", "tiny", "--output", str(tmp_path / "run")]) == 3
+    assert f"rows.jsonl: row 7: {said}" in " ".join(capsys.readouterr().err.split())
 
 
 def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from rung.data.check import Findings, Lengths, check, require_trainable
 from rung.data.formats import Loaded, example_of
-from rung.errors import DataError
+from rung.errors import DataError, TurnsError
 from rung.records import Example, Message, Rendered
 
 
@@ -64,6 +64,8 @@ def test_a_clean_file() -> None:
         "overlap",
         "near_overlap",
         "unseen_labels",
+        "rewritten_rows",
+        "refused",
     )
     assert {name: lists[name] for name in nothing} == dict.fromkeys(nothing, ())
 
@@ -152,6 +154,43 @@ def test_the_sample_is_a_typical_row_that_fits() -> None:
     assert found.sample.row == 3
     assert found.sample_tokens == Words().render(found.sample)
     assert find(("a b c", "x"), ("a", ""), max_length=1).sample.row == 1
+
+
+TALK = tuple(Message(role, text) for role, text in (("user", "a"), ("assistant", "b c")))  # type: ignore[arg-type]
+
+
+def test_assistant_turns_are_counted() -> None:
+    marked = Message("assistant", "b c", learn=False)
+    rows = ((*TALK, *TALK), (TALK[0], marked, *TALK), (*TALK, TALK[0], Message("assistant", "")), TALK)
+    found = check(
+        Loaded(tuple(example_of(m, i) for i, m in enumerate(rows, 1)), "messages", "x", ""), Words(), 99
+    )
+    assert (found.answers, found.marked, found.rewritten, found.learned_answers) == (6, 1, 0, 5)
+    assert found.target_tokens.max == 3
+
+
+class Template(Words):
+    """Drops tool turns, and the thoughts of answers before the last."""
+
+    def render(self, example: Example) -> Rendered:
+        if any(message.role == "tool" for message in example.prompt):
+            raise TurnsError("a tool turn is dropped", row=example.row, where=example.source)
+        thoughts = sum("<think>" in message.content for message in example.prompt)
+        rendered = super().render(example)
+        return dataclasses.replace(rendered, rewritten=thoughts)
+
+
+def test_rows_that_the_chat_template_cannot_write_are_named_and_the_others_measured() -> None:
+    tool, thought = Message("tool", "4"), Message("assistant", "<think>x</think>y")
+    rows = (TALK, (TALK[0], TALK[1], tool, TALK[1]), (TALK[0], thought, TALK[0], thought, *TALK), TALK)
+    file = Loaded(tuple(example_of(m, i) for i, m in enumerate(rows, 1)), "messages", "x", "")
+    found = check(file, Template(), 100)
+    assert found.refused == (("a tool turn is dropped", (2,)),)
+    assert found.prompt_tokens.max == 10
+    assert (found.rows, found.rewritten, found.rewritten_rows) == (4, 2, (3,))
+    assert found.learned_answers == found.answers - 2
+    with pytest.raises(DataError, match="row 2: a tool turn is dropped"):
+        check(dataclasses.replace(file, examples=file.examples[1:2]), Template(), 100)
 
 
 def examples(pairs: Sequence[tuple[str, str]]) -> tuple[Example, ...]:

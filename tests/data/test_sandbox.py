@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rung.data.sandbox import MAX_BYTES, Template
+from rung.data.traced import own, plain, traced
 from rung.errors import BaseModelError
 
 HOSTILE = {
@@ -65,6 +66,50 @@ def test_what_honest_templates_use_works() -> None:
     messages = [{"role": r, "content": c} for r, c in (("user", " hi "), ("assistant", "x"), ("user", "ho"))]
     text = Template(source).render(messages, bos_token="<s>")
     assert text == 'user: hi;user: ho;2 {"a": ["<", "é"]} a-bTrueTrue<s>'
+
+
+def test_filters_that_look_at_the_messages_work() -> None:
+    source = """{{ messages | map(attribute='content') | join('+') }}
+{{- (messages | selectattr('role', 'equalto', 'user') | list)[-1].content }}"""
+    messages = [{"role": r, "content": c} for r, c in (("user", "a"), ("assistant", "b"))]
+    assert Template(source).render(messages) == "a+ba"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ '<' + m.content + '>' }}",
+        "{{ '<' ~ m.content ~ '>' }}",
+        "<{{ m.content }}>",
+        "<{{ m.content | trim | string | replace('x', 'y') }}>",
+        "{% set x %}<{{ m.content }}>{% endset %}{{ x }}",
+        "{% macro f(x) %}<{{ x }}>{% endmacro %}{{ f(m.content) }}",
+        "{% macro f() %}<{{ caller() }}>{% endmacro %}{% call f() %}{{ m.content }}{% endcall %}",
+        "{% filter trim %}<{{ m.content }}>{% endfilter %}",
+        "{{ ['<', m.content, '>'] | join }}",
+        "{{ '<%s>'.replace('%s', m.content) }}",
+        "{{ ''.join(['<', m.content, '>']) }}",
+        "{% set ns = namespace(x='<') %}{% set ns.x = ns.x + m['content'] + '>' %}{{ ns.x }}",
+        "<{{ m.content if m.content else 'no' }}>",
+        "<{{ (m.content | list)[0] }}{{ m.content[1:3] }}{{ m.content.split('é')[-1] }}>",
+        "<{{ (m.content.split('é') | first) + (m.content.split('é') | last) }}>",
+    ],
+)
+def test_a_message_keeps_its_origin(source: str) -> None:
+    content = "one\ntwé 3"
+    written = Template("{% set m = messages[0] %}" + source).render(
+        [{"role": "user", "content": traced(content, 0)}]
+    )
+    assert written.startswith("<on")
+    assert "".join(written[a:b] for a, b in own(written)) == "<>"
+    assert not set(plain(written[1:-1])) - set(content)
+
+
+def test_long_messages_have_a_larger_budget() -> None:
+    long = traced("word " * 100_000, 0)
+    source = "{% for m in messages %}{{ m.content.split('x')[-1] | trim + '</s>' }}{% endfor %}"
+    written = Template(source).render([{"role": "user", "content": long}] * 300)
+    assert len(written) == 300 * (499_999 + 4)
 
 
 def test_a_refusal_of_the_template_keeps_its_words() -> None:

@@ -37,8 +37,8 @@ def test_what_is_rendered_is_what_is_asked_and_learned(prepared: Prepared) -> No
     renderer = prepared.speaker.renderer
     for example in prepared.split.train[:5]:
         row = prepared.rendered[example.id]
-        assert list(row.ids[: row.prompt_length]) == renderer.prompt_ids(example.prompt)
-        assert list(row.ids[row.prompt_length :]) == renderer.completion_ids(example.target)
+        assert list(row.ids[: row.answer_start]) == renderer.prompt_ids(example.prompt)
+        assert list(row.ids[row.answer_start :]) == renderer.completion_ids(example.target)
 
 
 def test_answers_have_room_for_the_targets_and_a_quarter_more(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_numbers_are_those_of_the_rendered_rows(prepared: Prepared) -> None:
     work = measure_workload(prepared, general_tokens=77)
     rows = [prepared.rendered[example.id] for example in prepared.split.train]
     assert work.row_tokens == fmean(len(row.ids) for row in rows)
-    assert work.target_tokens == fmean(row.targets for row in rows) >= 2
+    assert work.target_tokens == fmean(row.answer_length for row in rows) >= 2
     assert work.general_tokens == 77
     assert work.longest_answer == prepared.max_new_tokens
     assert work.label_tokens == sum(

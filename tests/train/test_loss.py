@@ -14,9 +14,11 @@ from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 
+from rung.bases.tiny import tiny
 from rung.bases.tree import build
+from rung.data.templates import Renderer
 from rung.methods import METHODS, Attached, MethodSettings
-from rung.records import Rendered
+from rung.records import Example, Message, Rendered
 from rung.train.loss import count_targets, hidden_states, mean_loss, pack_loss, targets
 from tiny_model import VOCABULARY, distance, gradients, plain_loss, random_rows, shake, tiny_model
 
@@ -173,10 +175,16 @@ def rows_that_share(seed: int) -> list[Rendered]:
 
 
 def loss_and_gradient(
-    name: str, rows: list[Rendered], plain: bool, dtype: torch.dtype, like: Attached | None = None
+    name: str,
+    rows: list[Rendered],
+    plain: bool,
+    dtype: torch.dtype,
+    like: Attached | None = None,
+    vocabulary: int = VOCABULARY,
 ) -> tuple[Attached, Tensor, Tensor]:
     """Loss and all gradients in one vector, ours or one row at a time; parameters as those of `like`."""
-    model, attached = with_method(name, dtype=dtype, attention="sdpa" if plain else "rung")
+    attention = "sdpa" if plain else "rung"
+    model, attached = with_method(name, dtype=dtype, attention=attention, vocabulary=vocabulary)
     if like is not None:
         with torch.no_grad():
             for mine, other in zip(attached.parameters(), like.parameters(), strict=True):
@@ -226,6 +234,41 @@ def test_a_target_that_rows_share_is_computed_once_and_weighs_each_row() -> None
     tree = build([row.ids for row in rows])
     assert len(tree.ids) == 14
     assert targets(tree, rows) == {(10, 21): 3, (11, 30): 2, (11, 31): 1}
+
+
+def two_turns(count: int) -> list[Rendered]:
+    """Conversations that all begin with the same question and answer, which is learned too."""
+    renderer = Renderer(tiny().tokenizer)
+    first = (Message("user", "What is two and two?"), Message("assistant", "It is four."))
+    rows = [
+        (*first, Message("user", f"And {n}?"), Message("assistant", f"So it is {n}.")) for n in range(count)
+    ]
+    return [renderer.render(Example(str(n), row, n + 1)) for n, row in enumerate(rows)]
+
+
+def test_the_loss_of_a_conversation_is_the_mean_over_the_tokens_of_all_its_answers() -> None:
+    (row,) = two_turns(1)
+    learned = [at for at, is_learned in enumerate(row.mask) if is_learned]
+    text = tiny().tokenizer.decode([row.ids[at] for at in learned])
+    assert text == "It is four.<|im_end|>So it is 0.<|im_end|>"
+    model = tiny_model(dtype=torch.float64, vocabulary=300)
+    plain = tiny_model(dtype=torch.float64, vocabulary=300, attention="sdpa")
+    with torch.no_grad():
+        said = plain(torch.tensor([row.ids])).logits[0].log_softmax(-1)
+    nats = [-float(said[at - 1, row.ids[at]]) for at in learned]
+    assert mean_loss(model, [row]) == pytest.approx(sum(nats) / len(nats), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_a_first_answer_that_rows_share_is_learned_once_for_each_row(name: str) -> None:
+    rows = two_turns(3)
+    tree = build([row.ids for row in rows])
+    assert len(tree.ids) < sum(len(row.ids) for row in rows)
+    assert sorted(set(targets(tree, rows).values())) == [1, 3]
+    _, loss, together = loss_and_gradient(name, rows, False, torch.float64, vocabulary=300)
+    _, wanted, alone = loss_and_gradient(name, rows, True, torch.float64, vocabulary=300)
+    assert distance(loss, wanted) < 1e-10
+    assert distance(together, alone) < 1e-10
 
 
 @pytest.mark.parametrize("pack_tokens", [1, 40, 10_000])

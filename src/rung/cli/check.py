@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -87,10 +89,25 @@ def _print_summary(console: Console, found: Findings, task: Task) -> None:
             f"Tokens per {name}: half up to {lengths.p50}, 90% up to {lengths.p90}, "
             f"99% up to {lengths.p99}, longest {lengths.max}"
         )
+    if turns := _answers(found):
+        console.print(turns)
     if found.classes:
         shown = ", ".join(f"{label} {rows}" for label, rows in found.classes[:12])
         more = f", and {len(found.classes) - 12} more" if len(found.classes) > 12 else ""
         console.print(f"Labels: {shown}{more}", markup=False)
+
+
+def _answers(found: Findings) -> str:
+    """Which assistant turns are learned; nothing where each row has one, and it is learned."""
+    reasons = [(found.marked, "marked weight 0"), (found.rewritten, "shown without their thoughts")]
+    why = [f"{count} {'is' if count == 1 else 'are'} {what}" for count, what in reasons if count]
+    if why:
+        learned = f"{found.learned_answers} of {found.answers} assistant turns are learned ({', '.join(why)})"
+        return f"{learned}; the last of each row is measured"
+    if found.answers > found.rows:
+        turns = f"{found.answers} assistant turns in {found.rows} rows"
+        return f"{turns}: all are learned, the last of each row is measured"
+    return ""
 
 
 def _print_sample(console: Console, found: Findings, renderer: Renderer) -> None:
@@ -98,15 +115,19 @@ def _print_sample(console: Console, found: Findings, renderer: Renderer) -> None
     from rich.text import Text
 
     tokens = found.sample_tokens
-    start = tokens.prompt_length
-    asked, learned_text = (_plain(renderer, part) for part in (tokens.ids[:start], tokens.ids[start:]))
-    text = Text(asked, style="dim")
-    text.append(learned_text, style="bold green")
-    learned = f"{tokens.targets} of its {len(tokens.ids)} tokens are learned"
+    parts = [
+        (is_learned, _plain(renderer, [i for i, _ in part]))
+        for is_learned, part in groupby(zip(tokens.ids, tokens.mask, strict=True), key=itemgetter(1))
+    ]
+    text = Text()
+    for is_learned, part in parts:
+        text.append(part, style="bold green" if is_learned else "dim")
+    learned = f"{tokens.learned} of its {len(tokens.ids)} tokens are learned"
     console.print(f"\nRow {found.sample.row} as the model sees it ({learned}, shown in green):")
     console.print(text)
     if not console.is_terminal:
-        console.print(f"learned: {learned_text!r}", markup=False)
+        for part in (part for is_learned, part in parts if is_learned):
+            console.print(f"learned: {part!r}", markup=False)
 
 
 def _plain(renderer: Renderer, ids: Sequence[int]) -> str:
@@ -131,6 +152,11 @@ def _print_problems(console: Console, found: Findings, long_rows: str) -> None:
             [row for row, _ in found.control_tokens],
         ),
         _rows("rows with invisible characters in the target", found.unseen_characters),
+        *(_rows(f"rows that a climb will refuse: {reason}", rows) for reason, rows in found.refused),
+        _rows(
+            "rows in which the chat template leaves out earlier thoughts, as it does when the model is used",
+            found.rewritten_rows,
+        ),
         _pairs("rows that are also in the test file, left out of train", found.overlap),
         _pairs("rows whose prompt is nearly in the test file, left out of train", found.near_overlap),
         *(f"label {label!r} occurs in test only ({len(rows)} rows)" for label, rows in found.unseen_labels),

@@ -15,7 +15,8 @@ from typing import Protocol
 from rung.data.formats import Loaded
 from rung.data.split import prompt_key
 from rung.data.strict_json import show
-from rung.errors import DataError
+from rung.data.turns import refusal
+from rung.errors import DataError, TurnsError
 from rung.records import Example, Rendered
 
 MAX_LABELS = 100
@@ -73,34 +74,52 @@ class Findings:
     sample: Example
     sample_tokens: Rendered
     warnings: tuple[str, ...]  # from reading
+    answers: int  # assistant turns that have a text
+    marked: int  # of them, those that the file marks as not to be learned
+    rewritten: int  # of them, those not learned because the chat template leaves out their thoughts
+    rewritten_rows: tuple[int, ...]
+    refused: tuple[tuple[str, tuple[int, ...]], ...]  # (why the chat template cannot write them, rows)
 
     @property
     def imbalance(self) -> float | None:
         """Rows of the largest class by rows of the smallest; None where targets are not like classes."""
         return self.classes[0][1] / self.classes[-1][1] if self.classes else None
 
+    @property
+    def learned_answers(self) -> int:
+        """Assistant turns that are learned; the last of each row always is."""
+        return self.answers - self.marked - self.rewritten
+
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """Token counts of every row, and what only the renderer can tell."""
+    """Token counts of every row that can be rendered, and what only the renderer can tell."""
 
+    examples: tuple[Example, ...]  # those that can be rendered
     prompts: tuple[int, ...]
     targets: tuple[int, ...]
     control: tuple[tuple[int, tuple[str, ...]], ...]
+    rewritten: tuple[tuple[int, int], ...]  # (row, answers not learned)
+    refused: tuple[TurnsError, ...]
 
 
 def check(loaded: Loaded, renderer: Renders, max_length: int, test: Loaded | None = None) -> Findings:
     """Look through every row, and through `test` for rows it shares with them.
 
-    `max_length` is in tokens. `loaded` holds at least one row, as `read_examples` promises.
+    `max_length` is in tokens. `loaded` holds at least one row, as `read_examples` promises. Raises
+    `DataError` where the chat template can write none of them.
     """
     examples = loaded.examples
     tokens = _measure(examples, renderer)
-    lengths = list(zip(examples, tokens.prompts, tokens.targets, strict=True))
+    lengths = list(zip(tokens.examples, tokens.prompts, tokens.targets, strict=True))
     duplicates, near, contradictions = _repeats(examples)
     overlap, near_overlap = _overlaps(examples, test.examples if test else ())
     classes = _classes(examples)
-    sample = _typical(examples, tokens, max_length)
+    sample = _typical(tokens, max_length)
+    answers = [m for e in examples for m in e.messages if m.role == "assistant" and m.content.strip()]
+    refused: dict[str, list[int]] = {}
+    for error in tokens.refused:
+        refused.setdefault(error.reason, []).append(error.row)
     return Findings(
         name=loaded.name,
         format=loaded.format,
@@ -125,6 +144,11 @@ def check(loaded: Loaded, renderer: Renders, max_length: int, test: Loaded | Non
         sample=sample,
         sample_tokens=renderer.render(sample),
         warnings=loaded.warnings,
+        answers=len(answers),
+        marked=sum(not message.learn for message in answers),
+        rewritten=sum(count for _, count in tokens.rewritten),
+        rewritten_rows=tuple(row for row, _ in tokens.rewritten),
+        refused=tuple((reason, tuple(rows)) for reason, rows in refused.items()),
     )
 
 
@@ -148,15 +172,30 @@ def require_trainable(examples: Sequence[Example], minimum: int = 20) -> None:
 
 
 def _measure(examples: Sequence[Example], renderer: Renders) -> _Measured:
-    prompts, targets, control = [], [], []
+    rows, prompts, targets, control, rewritten, refused = list[Example](), [], [], [], [], []
     for example in examples:
-        rendered = renderer.render(example)
-        prompts.append(len(rendered.ids) - rendered.targets)
-        targets.append(rendered.targets)
+        try:
+            rendered = renderer.render(example)
+            rows.append(example)
+            prompts.append(rendered.answer_start)
+            targets.append(rendered.answer_length)
+            if rendered.rewritten:
+                rewritten.append((example.row, rendered.rewritten))
+        except TurnsError as error:
+            refused.append(error)
         found = [token for m in example.messages for token in renderer.control_tokens(m.content)]
         if found:
             control.append((example.row, tuple(dict.fromkeys(found))))
-    return _Measured(tuple(prompts), tuple(targets), tuple(control))
+    if not rows:
+        raise refusal(refused)
+    return _Measured(
+        examples=tuple(rows),
+        prompts=tuple(prompts),
+        targets=tuple(targets),
+        control=tuple(control),
+        rewritten=tuple(rewritten),
+        refused=tuple(refused),
+    )
 
 
 def _lengths(counts: Sequence[int]) -> Lengths:
@@ -221,8 +260,9 @@ def _unseen_labels(
     return tuple((label, tuple(found)) for label, found in rows.items())
 
 
-def _typical(examples: Sequence[Example], tokens: _Measured, max_length: int) -> Example:
+def _typical(tokens: _Measured, max_length: int) -> Example:
     """The row of median length among those that fit and have a target; the first row if none does."""
+    examples = tokens.examples
     sizes = [p + t for p, t in zip(tokens.prompts, tokens.targets, strict=True)]
     fit = [i for i, e in enumerate(examples) if e.target.strip() and sizes[i] <= max_length]
     fit.sort(key=lambda i: (sizes[i], i))

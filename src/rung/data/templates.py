@@ -1,24 +1,26 @@
 """The one writer of tokens: training, prompting, evaluation and serving all render here.
 
-The template never sees a message's text.  It is rendered once for each sequence of roles with
-placeholders; what it wrote around them is tokenised with special tokens, the texts without.  So a text
-that contains ``<|im_end|>`` cannot end a turn, the prompt's ids are always a prefix of the trained ids,
-and on ordinary texts the ids equal those of ``tokenizer.apply_chat_template``.
+The base's own chat template writes every conversation, so the ids are those of
+``tokenizer.apply_chat_template``, whatever the template makes of what it reads. The texts of messages keep
+their origin on the way (`rung.data.traced`): only what the template itself wrote can become a special token,
+so a text that contains ``<|im_end|>`` cannot end a turn, and words that a template loses are noticed.
+
+An answer is tokenised apart from its prompt. So the prompt's ids are always a prefix of the trained ids.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import re
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rung.data.sandbox import Template
-from rung.errors import BaseModelError
+from rung.data.tokens import Run, Tokens
+from rung.data.traced import Traced, joined, plain, spans, traced
+from rung.data.turns import Stretch, locate, refusal
+from rung.errors import BaseModelError, TurnsError
 from rung.records import Example, Message, Rendered
 
 if TYPE_CHECKING:
@@ -34,37 +36,18 @@ PLAIN = """\
 {%- endfor %}
 {%- if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"""
 
-
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """The place of a message's text; which ends of it the template strips."""
-
-    index: int
-    lstrip: bool
-    rstrip: bool
-
-    def cut(self, text: str) -> str:
-        text = text.lstrip() if self.lstrip else text
-        return text.rstrip() if self.rstrip else text
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Text between two special tokens that holds at least one slot; tokenised as one string."""
-
-    pieces: tuple[str | _Slot, ...]
-    inside: bool  # not at the start of the text
-
-
-_Plan = tuple[tuple[int, ...] | _Run, ...]
+_SYSTEM = Message("system", "Be kind.")
+_USER = Message("user", "Good day to you.")
+_ANSWER = Message("assistant", "And to you.")
+_Turn = dict[str, str]
 
 
 class Renderer:
     """Messages to token ids, by the base's own chat template.
 
     `template` None takes the tokenizer's; if it has none, a plain one that ends answers with eos.
-    Raises `BaseModelError` where the template is hostile, broken or loses a message, or where neither
-    it nor the tokenizer has a token that ends a turn.
+    Raises `BaseModelError` where the template is hostile or broken, loses or changes the text of plain
+    messages, or where neither it nor the tokenizer has a token that ends a turn.
 
     Attributes: `stop_ids`, the ids that end an answer; `fingerprint`, sha256 (hex) of the template and
     the special tokens; `system_folded`, true where the template has no place for a system message and
@@ -75,49 +58,66 @@ class Renderer:
         self.tokenizer: Any = tokenizer
         self.template = template if template is not None else _own_template(tokenizer) or PLAIN
         self._template = Template(self.template)
-        self._mark = f"Q{secrets.token_hex(12)}x"
-        self._slot = re.compile(self._mark + r"(\d+)y")
-        self._plans: dict[tuple[str, ...], _Plan] = {}
+        self._tokens = Tokens(tokenizer)
         self._variables = dict(self.tokenizer.special_tokens_map)
         self._variables.setdefault("eos_token", "")
         if self.template == PLAIN:
             self._variables["bos_token"] = _leading_bos(self.tokenizer)
-        self._added = _added_tokens(self.tokenizer)
-        self._set_control([text for text, token in self._added.items() if token.special])
+        self.system_folded = False
+        self._opening = ""
         self._set_turn()
-        self._set_anchor()
+        self._set_strips()
         self.system_folded = not self._holds_system()
         self.fingerprint = self._fingerprint()
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Ids of `messages` and the opening of the assistant's answer."""
-        if self.system_folded:
-            messages = _fold(messages)
-        roles = tuple(message.role for message in messages)
-        if roles not in self._plans:
-            self._plans[roles] = self._plan(roles)
-        ids: list[int] = []
-        for part in self._plans[roles]:
-            if isinstance(part, tuple):
-                ids += part
-                continue
-            text = "".join(
-                piece if isinstance(piece, str) else piece.cut(messages[piece.index].content)
-                for piece in part.pieces
-            )
-            ids += self._encode(text, anchored=part.inside and self._anchored)
+        """Ids of `messages` and the opening of the assistant's answer.
+
+        Raises `TurnsError` where the template refuses the messages, or drops or changes their text.
+        """
+        text = self._write(messages)
+        locate(text, messages)
+        return self._tokens.read(text, self._tokens.cut(text))[0]
+
+    def prompts(self, examples: Sequence[Example], prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """`prompt_ids` of one prompt for each example. Raises one `DataError` that names all rows that cannot
+        be written."""
+        ids, errors = list[list[int]](), list[TurnsError]()
+        for example, messages in zip(examples, prompts, strict=True):
+            try:
+                ids.append(self.prompt_ids(messages))
+            except TurnsError as error:
+                errors.append(_of_row(error, example))
+        if errors:
+            raise refusal(errors)
         return ids
 
     def completion_ids(self, text: str) -> list[int]:
         """Ids of an answer, its end of turn included."""
-        whole = self._lead + self._answer.cut(text) + self._tail
-        return [*self._encode(whole, anchored=self._anchored_answer), self._end_id]
+        whole = self._lead + text.lstrip(self._strips[0]).rstrip(self._strips[1]) + self._tail
+        return [*self._tokens.encode(whole, anchored=self._anchored), self._end_id]
 
     def render(self, example: Example) -> Rendered:
-        """An example as ids; the mask is true on the target and its end of turn."""
-        prompt, completion = self.prompt_ids(example.prompt), self.completion_ids(example.target)
-        mask = (False,) * len(prompt) + (True,) * len(completion)
-        return Rendered(example.id, (*prompt, *completion), mask)
+        """An example as ids. The mask is true on the last answer and on each earlier one that may be learned.
+
+        The end of a turn is learned with it. An earlier answer that the template shows without its thoughts
+        is not learned. Raises `TurnsError` with the example's row; see `prompt_ids`.
+        """
+        try:
+            text = self._write(example.prompt)
+            places = locate(text, example.prompt)
+        except TurnsError as error:
+            raise _of_row(error, example) from error
+        answers = [
+            place
+            for message, place in zip(example.prompt, places, strict=True)
+            if message.role == "assistant" and message.learn and message.content.strip()
+        ]
+        runs = self._tokens.cut(text)
+        prompt, mask = self._tokens.read(text, runs, self._whole_turns(text, runs, answers))
+        completion = self.completion_ids(example.target)
+        mask += [True] * len(completion)
+        return Rendered(example.id, (*prompt, *completion), tuple(mask), answers.count(None))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer, special tokens left out."""
@@ -127,31 +127,79 @@ class Renderer:
 
     def control_tokens(self, text: str) -> list[str]:
         """The special tokens that `text` spells out, in order; rendered, they are plain characters."""
-        return self._control.findall(text) if self._control else []
+        return self._tokens.spelled(text)
 
-    # What the template does, found out by rendering placeholders.
+    def _write(self, messages: Sequence[Message]) -> str:
+        """What the template writes, and the opening of the answer; texts keep the number of their message."""
+        try:
+            text = self._draw(messages)
+            if any(self._tokens.first(message.content) for message in messages):
+                self._require_own_tokens(text, messages)
+        except BaseModelError as error:
+            raise TurnsError(error.what, fix=error.fix) from error
+        return joined((text, self._opening)) if self._opening else text
 
-    def _set_control(self, tokens: Sequence[str]) -> None:
-        longest_first = sorted(tokens, key=len, reverse=True)
-        self._control = re.compile("|".join(map(re.escape, longest_first))) if tokens else None
+    def _draw(self, messages: Sequence[Message], opened: bool = True) -> str:
+        turns: list[_Turn] = [
+            {"role": m.role, "content": traced(m.content, i)} for i, m in enumerate(messages)
+        ]
+        if self.system_folded:
+            turns = _fold(turns)
+        return self._template.render(turns, **{**self._variables, "add_generation_prompt": opened})
+
+    def _require_own_tokens(self, text: str, messages: Sequence[Message]) -> None:
+        """Raises `TurnsError` where a copy of a text that lost its origin would give a special token."""
+        harmless = [replace(m, content=self._tokens.without_special(m.content)) for m in messages]
+        tokens, wanted = ([run.token for run in self._tokens.cut(t)] for t in (text, self._draw(harmless)))
+        if tokens != wanted:
+            raise TurnsError(
+                "the chat template turns special tokens that a text spells out into real ones",
+                fix="Take them out of the text, or use another base",
+            )
+
+    def _whole_turns(
+        self, text: str, runs: Sequence[Run], answers: Sequence[Stretch | None]
+    ) -> list[Stretch]:
+        """Answers with the space before them and their end of turn, where they are written like the last."""
+        words = plain(text)
+        ends = {run.at: run.token for run in runs if run.token} if answers else {}
+        whole = []
+        for start, end in filter(None, answers):
+            if words.endswith(self._lead, 0, start):
+                start -= len(self._lead)
+            stop = end + len(self._tail)
+            token = ends.get(stop, "") if words.startswith(self._tail, end) else ""
+            closed = token and self._tokens.special[token] in self.stop_ids
+            whole.append((start, stop + len(token) if closed else end))
+        return whole
+
+    # What the template does with an answer, found out by letting it write one.
+
+    def _probe(self, *messages: Message, opened: bool = True) -> tuple[str, list[Stretch | None]]:
+        text = self._draw(messages, opened)
+        try:
+            return text, locate(text, messages)
+        except TurnsError as error:
+            raise BaseModelError(error.reason, fix="Use another base or template") from error
 
     def _set_turn(self) -> None:
         """Learn how an answer opens and ends."""
-        whole = self._draw(("user", "assistant"), opened=False)
-        opened, bare = self._draw(("user",)), self._draw(("user",), opened=False)
-        spot = next((m for m in self._slot.finditer(whole) if m[1] == "1"), None)
-        if spot is None:
-            raise _lost("assistant")
-        before, after = whole[: spot.start()], whole[spot.end() :]
+        whole, places = self._probe(_USER, _ANSWER, opened=False)
+        opened, bare = self._probe(_USER)[0], self._probe(_USER, opened=False)[0]
+        if places[1] is None or sum(span[2:] == (1, 0, len(_ANSWER.content)) for span in spans(whole)) != 1:
+            raise BaseModelError(
+                "the chat template does not write the text of each assistant message exactly once",
+                fix="Use another base or template",
+            )
+        start, stop = places[1]
+        before, after = plain(whole)[:start], plain(whole)[stop:]
         extra = before[len(opened) :] if before.startswith(opened) else ""
         self._lead = extra if extra.isspace() else ""
         self._opening = extra if opened == bare and not self._lead else ""
-        end = self._control.search(after) if self._control else None
-        if end is None and (plain := [text for text in self._added if text in after]):
-            first = min(plain, key=after.index)
-            special = [text for text, token in self._added.items() if token.special]
-            self._set_control([*special, first])
-            end = re.search(re.escape(first), after)
+        end = self._tokens.first(after)
+        if end is None and (ordinary := [text for text in self._tokens.added if text in after]):
+            self._tokens.make_special(min(ordinary, key=after.index))
+            end = self._tokens.first(after)
         eos = self.tokenizer.eos_token_id
         if end is None and eos is None:
             raise BaseModelError(
@@ -159,140 +207,41 @@ class Renderer:
                 fix="Set eos_token in the base's tokenizer_config.json",
             )
         self._tail = after[: end.start()] if end else ""
-        self._end_id = int(self.tokenizer.convert_tokens_to_ids(end[0])) if end else int(eos)
+        self._end_id = self._tokens.special[end[0]] if end else int(eos)
         self.stop_ids = frozenset({self._end_id} | ({int(eos)} if eos is not None else set()))
+        spaced = self._tokens.set_anchor(self.tokenizer.convert_ids_to_tokens(self._end_id))
+        last = self._tokens.cut(joined((opened, self._opening)))[-1]
+        follows = last.start == last.stop > 0  # the answer comes right after a special token
+        self._anchored = self._tokens.anchored if follows and not self._lead else spaced
 
-    def _set_anchor(self) -> None:
-        """Learn whether the tokenizer writes a space before a text on its own, and when.
+    def _set_strips(self) -> None:
+        """Learn which spaces the template takes off the ends of an answer."""
 
-        Such tokenizers (SentencePiece's dummy prefix) must not do so in the middle of a conversation;
-        there, a line break is put before the text and its ids are taken off again.
-        """
-        self._anchor = self._raw("\n")
-        alone, within = self._raw("a b"), self._encode("a b", anchored=True)
-        end = self.tokenizer.convert_ids_to_tokens(self._end_id)
-        joined = self._structure(f"{end}a b")[1:]
-        self._anchored = joined != alone and joined == within
-        self._answer = self._slots(("user", "assistant"), opened=False)[1]
-        opened = self._draw(("user",)) + self._opening
-        follows = self._control and re.search(rf"(?:{self._control.pattern})\Z", opened)
-        self._anchored_answer = self._anchored if follows and not self._lead else alone != within
+        def taken(text: str, end: int) -> str | None:
+            """The characters that are gone at one end, 0 or -1; None for all kinds of space."""
+            gone = ""
+            for space in (" ", "\n"):
+                padded = space + text if end == 0 else text + space
+                whole = self._draw([_USER, replace(_ANSWER, content=padded)], opened=False)
+                span = max(
+                    (one for one in spans(whole) if one.source == 1), key=lambda one: one.end - one.start
+                )
+                if (span.first, span.last)[end] != (0, len(padded))[end]:
+                    gone += space
+            return gone if len(gone) < 2 else None
+
+        self._strips = taken(_ANSWER.content, 0), taken(_ANSWER.content, -1)
 
     def _holds_system(self) -> bool:
         try:
-            return len(self._slots(("system", "user"))) == 2
+            self._probe(_SYSTEM, _USER)
         except BaseModelError:
-            self._slots(("user",))
             return False
-
-    def _draw(self, roles: Sequence[str], pads: tuple[str, str] = ("", ""), opened: bool = True) -> str:
-        left, right = pads
-        messages = [
-            {"role": role, "content": f"{left}{self._mark}{i}y{right}"} for i, role in enumerate(roles)
-        ]
-        return self._template.render(messages, **{**self._variables, "add_generation_prompt": opened})
-
-    def _pieces(self, roles: Sequence[str], opened: bool = True) -> list[str | _Slot]:
-        """What the template writes, cut at the texts: literal, slot, literal, ..., literal."""
-        plain = self._slot.split(self._draw(roles, opened=opened))
-        padded = self._slot.split(self._draw(roles, (" ", "\n"), opened))
-        for i, role in enumerate(roles):
-            if plain[1::2].count(str(i)) != 1:
-                raise _lost(role)
-        kept = {}  # gap between texts -> (text before it keeps its right pad, text after keeps its left)
-        for gap, literal in enumerate(plain[::2]):
-            options = {f"{right}{literal}{left}": (right, left) for right in ("\n", "") for left in (" ", "")}
-            if plain[1::2] != padded[1::2] or padded[2 * gap] not in options:
-                raise BaseModelError(
-                    "the chat template changes the text of messages", fix="Use another base or template"
-                )
-            kept[gap] = options[padded[2 * gap]]
-        pieces: list[str | _Slot] = [plain[0]]
-        for gap, index in enumerate(map(int, plain[1::2])):
-            pieces.append(_Slot(index, lstrip=not kept[gap][1], rstrip=not kept[gap + 1][0]))
-            pieces.append(plain[2 * gap + 2])
-        return pieces
-
-    def _slots(self, roles: Sequence[str], opened: bool = True) -> dict[int, _Slot]:
-        return {piece.index: piece for piece in self._pieces(roles, opened) if isinstance(piece, _Slot)}
-
-    def _plan(self, roles: tuple[str, ...]) -> _Plan:
-        """The prompt of these roles: ids of what never changes, and runs of text to tokenise."""
-        plan: list[tuple[int, ...] | _Run] = []
-        run: list[str | _Slot] = []
-
-        def close() -> None:
-            if any(isinstance(piece, _Slot) for piece in run):
-                plan.append(_Run(tuple(run), inside=bool(plan)))
-            elif text := "".join(map(str, run)):
-                plan.append(tuple(self._encode(text, anchored=bool(plan) and self._anchored)))
-            run.clear()
-
-        for piece in [*self._pieces(roles), self._opening]:
-            if isinstance(piece, _Slot):
-                run.append(piece)
-                continue
-            for text, token in self._cut(piece):
-                if text:
-                    run.append(text)
-                if token:
-                    close()
-                    plan.append((int(self.tokenizer.convert_tokens_to_ids(token)),))
-        close()
-        return tuple(plan)
-
-    def _cut(self, literal: str) -> list[tuple[str, str]]:
-        """(text, the special token after it) pairs; the last has none. Tokens that swallow spaces do."""
-        spots = list(self._control.finditer(literal)) if self._control else []
-        ends = [0, *(spot.end() for spot in spots)]
-        pairs = []
-        for i, start in enumerate(ends):
-            token = spots[i][0] if i < len(spots) else ""
-            text = literal[start : spots[i].start() if token else None]
-            if i and self._added[spots[i - 1][0]].rstrip:
-                text = text.lstrip()
-            if token and self._added[token].lstrip:
-                text = text.rstrip()
-            pairs.append((text, token))
-        return pairs
-
-    # Tokenising.
-
-    def _structure(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def _raw(self, text: str) -> list[int]:
-        encoded = self.tokenizer(
-            text,
-            add_special_tokens=False,
-            split_special_tokens=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        return list(encoded["input_ids"])
-
-    def _encode(self, text: str, anchored: bool) -> list[int]:
-        """Ids of a text in which nothing is special."""
-        if anchored:
-            ids = self._encode("\n" + text, anchored=False)
-            if ids[: len(self._anchor)] == self._anchor:
-                return ids[len(self._anchor) :]
-        ids = self._raw(text)
-        found = self.control_tokens(text)
-        if found and not {int(self.tokenizer.convert_tokens_to_ids(t)) for t in found}.isdisjoint(ids):
-            return self._broken(text)
-        return ids
-
-    def _broken(self, text: str) -> list[int]:
-        """Ids of a text with its special tokens broken after their first character, for tokenizers that
-        find them even where told not to."""
-        assert self._control is not None
-        cuts = [0, *(spot.start() + 1 for spot in self._control.finditer(text)), len(text)]
-        return [i for start, end in itertools.pairwise(cuts) for i in self._raw(text[start:end])]
+        return True
 
     def _fingerprint(self) -> str:
-        tokens = {text: int(self.tokenizer.convert_tokens_to_ids(text)) for text in sorted(self._added)}
+        added = self._tokens.added
+        tokens = {text: int(self.tokenizer.convert_tokens_to_ids(text)) for text in sorted(added)}
         named = {name: str(text) for name, text in self._variables.items()}
         said = json.dumps([self.template, tokens, named, len(self.tokenizer)], sort_keys=True)
         return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
@@ -305,12 +254,6 @@ def _own_template(tokenizer: Any) -> str | None:
     return str(template) if template else None
 
 
-def _added_tokens(tokenizer: Any) -> dict[str, Any]:
-    """Text -> the tokenizers library's AddedToken."""
-    added = {str(token): token for token in tokenizer.added_tokens_decoder.values()}
-    return {text: token for text, token in added.items() if text}
-
-
 def _leading_bos(tokenizer: Any) -> str:
     """The bos that the tokenizer puts before a text by itself, or nothing."""
     ids = tokenizer("a")["input_ids"]
@@ -318,19 +261,15 @@ def _leading_bos(tokenizer: Any) -> str:
     return str(tokenizer.bos_token) if bos is not None and ids and ids[0] == bos else ""
 
 
-def _fold(messages: Sequence[Message]) -> list[Message]:
-    """`messages` with the leading system text moved before the first user turn."""
-    told = [message.content for message in messages if message.role == "system" and message.content.strip()]
-    turns = [message for message in messages if message.role != "system"]
-    if not told:
-        return turns
-    if not turns or turns[0].role != "user":
-        return [Message("user", "\n\n".join(told)), *turns]
-    return [Message("user", "\n\n".join([*told, turns[0].content])), *turns[1:]]
+def _fold(turns: Sequence[_Turn]) -> list[_Turn]:
+    """`turns` with the system text moved before the first user turn."""
+    system = [turn["content"] for turn in turns if turn["role"] == "system" and turn["content"].strip()]
+    rest = [turn for turn in turns if turn["role"] != "system"]
+    if not system:
+        return rest
+    asked = [rest.pop(0)["content"]] if rest and rest[0]["role"] == "user" else []
+    return [{"role": "user", "content": Traced("\n\n").join([*system, *asked])}, *rest]
 
 
-def _lost(role: str) -> BaseModelError:
-    return BaseModelError(
-        f"the chat template does not write the text of each {role} message exactly once",
-        fix="Leave such messages out of the data, or use another base or template",
-    )
+def _of_row(error: TurnsError, example: Example) -> TurnsError:
+    return TurnsError(error.reason, row=example.row, where=example.source, fix=error.fix)

@@ -55,7 +55,7 @@ def complete(
     """Greedy answers to `prompts`, one for each example."""
     renderer = speaker.renderer
     generated = speaker.engine.generate(
-        [renderer.prompt_ids(prompt) for prompt in prompts],
+        renderer.prompts(examples, prompts),
         max_new_tokens=max_new_tokens,
         stop_ids=renderer.stop_ids,
         on_progress=watch,
@@ -83,7 +83,7 @@ def pick_labels(
     renderer = speaker.renderer
     choices = [renderer.completion_ids(label) for label in task.labels]
     empty = [renderer.prompt_ids(prompt) for prompt in content_free(prompts[0])]
-    asked = [renderer.prompt_ids(prompt) for prompt in prompts]
+    asked = renderer.prompts(examples, prompts)
     scores = log_likelihoods(speaker.base, asked, choices, on_progress=watch)
     prior = log_likelihoods(speaker.base, empty, choices)
     prior = prior - np.logaddexp.reduce(prior, axis=1, keepdims=True)

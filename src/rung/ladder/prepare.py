@@ -15,7 +15,8 @@ from rung.data.check import require_trainable
 from rung.data.formats import Loaded, read_examples
 from rung.data.split import Split, split
 from rung.data.templates import Renderer
-from rung.errors import DataError
+from rung.data.turns import refusal
+from rung.errors import DataError, TurnsError
 from rung.evaluation.run import Speaker
 from rung.evaluation.tasks import tidy, understand
 from rung.records import Example, Rendered, Task
@@ -104,11 +105,16 @@ def _render(
 ) -> tuple[Split, dict[str, Rendered], list[dict[str, Any]]]:
     rendered: dict[str, Rendered] = {}
     dropped: list[dict[str, Any]] = []
+    refused: list[TurnsError] = []
     kept: dict[str, tuple[Example, ...]] = {}
     for name, examples in (("train", parts.train), ("dev", parts.dev), ("test", parts.test)):
         short = []
         for example in examples:
-            tokens = renderer.render(example)
+            try:
+                tokens = renderer.render(example)
+            except TurnsError as error:
+                refused.append(error)
+                continue
             why = ""
             if len(tokens.ids) > max_length:
                 why = f"{len(tokens.ids)} tokens, {max_length} fit"
@@ -122,6 +128,8 @@ def _render(
             short.append(example)
             rendered[example.id] = tokens
         kept[name] = tuple(short)
+    if refused:
+        raise refusal(refused)
     return (
         Split(
             train=kept["train"],
@@ -157,5 +165,5 @@ def _too_long(example: Example, why: str) -> DataError:
 
 def _longest_answer(train: Sequence[Example], rendered: dict[str, Rendered]) -> int:
     """Room for the longest train target but for the last half percent, and a quarter more."""
-    lengths = sorted(rendered[example.id].targets for example in train)
+    lengths = sorted(rendered[example.id].answer_length for example in train)
     return int(lengths[int(0.995 * (len(lengths) - 1))] * 1.25) + 4

@@ -18,7 +18,7 @@ class Workload:
     """Tokens per row, unless said otherwise."""
 
     row_tokens: float  # prompt and target of a train row
-    target_tokens: float
+    target_tokens: float  # of the last answer, the one that is measured
     tail_tokens: float  # of a prompt, after what all prompts share
     prefix_tokens: int  # what all zero-shot prompts share
     longest_answer: int  # limit on new tokens
@@ -31,7 +31,7 @@ def shots_that_fit(prepared: Prepared) -> dict[int, tuple[Example, ...]]:
     """k -> the examples shown, for every k asked for that leaves room for the longest row and its answer."""
     renderer = prepared.speaker.renderer
     some = prepared.split.train[:_SAMPLE]
-    longest = max(row.prompt_length for row in prepared.rendered.values())
+    longest = max(row.answer_start for row in prepared.rendered.values())
     fitting: dict[int, tuple[Example, ...]] = {}
     for k in sorted(set(prepared.settings.shots)):
         if not 1 <= k <= len(prepared.split.train):
@@ -59,7 +59,7 @@ def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
     }
     return Workload(
         row_tokens=fmean(len(row.ids) for row in rows),
-        target_tokens=fmean(row.targets for row in rows),
+        target_tokens=fmean(row.answer_length for row in rows),
         tail_tokens=fmean(len(prompt) for prompt in prompts) - prefix,
         prefix_tokens=prefix,
         longest_answer=prepared.max_new_tokens,

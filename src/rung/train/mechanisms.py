@@ -18,7 +18,7 @@ _SOME = 64  # packs that are looked at
 def mechanisms(
     model: PreTrainedModel, rows: Sequence[Rendered], plan: Sequence[Step], trunk: Mechanism
 ) -> tuple[Mechanism, ...]:
-    """What was on or off in training `model` on `rows` as `plan` says; `trunk` is told by the trainer."""
+    """What was on or off in training `model` on `rows` as `plan` says; `trunk` comes from the trainer."""
     return (
         _layers(model),
         _head(model, rows),
@@ -35,7 +35,7 @@ def _layers(model: PreTrainedModel) -> Mechanism:
 
 
 def _head(model: PreTrainedModel, rows: Sequence[Rendered]) -> Mechanism:
-    targets, tokens = sum(row.targets for row in rows), sum(len(row.ids) for row in rows)
+    targets, tokens = sum(row.learned for row in rows), sum(len(row.ids) for row in rows)
     if not head.is_plain(model):
         return Mechanism("fused head", False, "the model scales or caps its logits; its own head is used")
     return Mechanism("fused head", True, f"on the target tokens alone, {targets / max(1, tokens):.0%} of all")
@@ -50,8 +50,8 @@ def _beginnings(rows: Sequence[Rendered], plan: Sequence[Step]) -> Mechanism:
     if done == whole:
         return Mechanism(name, False, "rows of a pass have no beginning in common")
     share = 1 - done / whole
-    told = f"{share:.0%}" if share >= 0.01 else "under 1%"
-    return Mechanism(name, True, f"{told} of the tokens had been computed for another row")
+    part = f"{share:.0%}" if share >= 0.01 else "under 1%"
+    return Mechanism(name, True, f"{part} of the tokens had been computed for another row")
 
 
 def _products(model: PreTrainedModel) -> Mechanism:
