@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serve": _SERVE,
     "export": _SERVE,
     "report": {"errors", "records", "storage"},
+    "api": _EVALUATE | {"evaluation", "ladder", "report"},
     "cli": _EVALUATE | {"evaluation", "ladder", "serve", "export", "report"},
 }
 BANNED_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}

@@ -131,49 +131,54 @@ CASES: dict[str, tuple[Build, int, tuple[str, ...]]] = {
     "unreadable": (unreadable, DATA, ("good.csv: cannot be read", "permissions")),
     "a folder": (lambda folder: [str(folder)], DATA, ("is a folder, not a file",)),
     "a path with NUL": (lambda folder: ["a\0b.csv"], USAGE, ("'FILE'", "null byte")),
-    "binary": (content(b"\x00\x01\x02\x03" * 50), DATA, ("a binary file", "Give rows as JSONL")),
-    "a zip": (content(b"PK\x03\x04abc", "rows.csv"), DATA, ("a zip archive or an office document",)),
+    "binary": (content(b"\x00\x01\x02\x03" * 50), DATA, ("a binary file", "Give rows as CSV")),
+    "a zip": (content(b"PK\x03\x04abc", "rows.csv"), DATA, ("a zip archive that is damaged",)),
     "a pickle": (content(b"\x80\x04\x95abc"), DATA, ("a pickle, which rung never opens",)),
     "not UTF-8": (
-        content(b'{"text": "caf\xe9", "label": "a"}\n'),
+        content('{"text": "текст", "label": "a"}\n'.encode("cp1251")),
         DATA,
-        ("line 1 is not UTF-8 (byte 0xe9", "Save the file as UTF-8"),
+        ("line 1 is not UTF-8 (byte 0xf2", "It could be", "Save it as UTF-8: iconv -f "),
     ),
-    "UTF-16": (
-        content("text,label\na,b\n".encode("utf-16")),
+    "damaged UTF-8": (
+        content('{"text": "naïve café", "label": "a"}\n'.encode() + b'{"text": "x\xff", "label": "b"}\n'),
         DATA,
-        ("UTF-16 text", "Save the file as UTF-8"),
+        ("line 2 is not UTF-8 (byte 0xff", "this byte is damage", "iconv -c"),
+    ),
+    "UTF-16 cut short": (
+        content("text,label\na,b\n".encode("utf-16")[:-1]),
+        DATA,
+        ("begins as UTF-16 text",),
     ),
     # its rows
     "a broken line": (with_line(17, '{"text": "x", "label": '), DATA, ("rows.jsonl: line 17 ",)),
-    "two broken lines": (with_line(3, "{]}\n{]}"), DATA, ("line 3 ", "line 4 ")),
+    "two broken lines": (with_line(3, "{]}\n{]}"), DATA, ("each of lines 3, 4 is not valid JSON",)),
     "a line of another kind": (with_line(5, "[1, 2]"), DATA, ("line 5 ", "object")),
     "mixed formats": (
         with_row(9, turns("user", "assistant")),
         DATA,
-        ("line 9 lacks 'text', 'label'", "looks like the format 'messages'", "the same keys"),
+        ("line 9 lacks 'label', 'text' (it has 'messages')", "the same keys"),
     ),
-    "a misspelt key": (
-        jsonl([{"text": row["text"], "lable": row["label"]} for row in pairs()]),
+    "no known key": (
+        jsonl(
+            [
+                {"left": f"{row['text']} in five words, number {i}", "right": f"no {i} of them, I am afraid"}
+                for i, row in enumerate(pairs())
+            ]
+        ),
         DATA,
-        ("no known format", "'lable' is not known. Did you mean 'label'?"),
+        ("has no column that is known to be the answer", "--prompt left --completion right"),
     ),
     "a key is missing": (with_row(4, {"text": "mns"}), DATA, ("line 4 lacks 'label'",)),
     "an unknown role": (
         jsonl([turns("user", "asistant") for _ in range(30)]),
         DATA,
-        ("line 1 has the unknown role 'asistant'", "Did you mean 'assistant'?", "and 25 more"),
+        ("each of lines 1 to 5 and 25 more has the unknown role 'asistant'", "Did you mean 'assistant'?"),
     ),
     "no target": (jsonl([turns("user") for _ in range(30)]), DATA, ("no assistant turn", "Add the wanted")),
-    "the last turn is the user's": (
-        with_row(1, turns("user", "assistant", "user")),
-        DATA,
-        ("line 1 ends with a user turn",),
-    ),
     "every target is empty": (
         jsonl([{**row, "label": " "} for row in pairs()]),
         DATA,
-        ("every target is empty", "Write the wanted answer"),
+        ("has an empty 'label' in every row",),
     ),
     "all targets are the same": (
         jsonl([{**row, "label": "a"} for row in pairs()]),
@@ -192,9 +197,17 @@ CASES: dict[str, tuple[Build, int, tuple[str, ...]]] = {
         ("rows.jsonl: row 6 is longer than the base can read", "2048 fit", "--long-rows drop"),
     ),
     "a row longer than asked for": (flag("--max-length", "12"), DATA, ("longer than", "12 fit")),
-    "a number as text": (with_row(2, {"text": 5, "label": "a"}), DATA, ("line 2 has '5'", "text is needed")),
+    "an image": (
+        with_row(2, {"text": [{"type": "image", "url": "x"}, {"type": "text", "text": "y"}], "label": "a"}),
+        DATA,
+        ("line 2 has a part of type 'image' in text", "rung reads text only"),
+    ),
     "no test file": (flag("--test", "nowhere.csv"), DATA, ("nowhere.csv: no such file",)),
-    "a test file of another sort": (held_out(b"one,two\n1,2\n"), DATA, ("test.csv: no known format",)),
+    "a test file of another sort": (
+        held_out(b"one,two\n1,2\n"),
+        DATA,
+        ("test.csv: has no column that is known to be the answer to learn",),
+    ),
     "a test file that is the train file": (
         flag("--test", "good.csv"),
         DATA,

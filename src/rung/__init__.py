@@ -13,20 +13,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "climb", "evaluate", "load", "tune"]
+__all__ = ["__version__", "check", "climb", "evaluate", "load", "tune"]
 
 _HOMES = {
-    "climb": "rung.ladder.climb",
-    "evaluate": "rung.ladder.compare",
+    "check": "rung.api",
+    "climb": "rung.api",
+    "evaluate": "rung.api",
     "load": "rung.bases.load",
-    "tune": "rung.ladder.tune",
+    "tune": "rung.api",
 }
 
 if TYPE_CHECKING:
+    from rung.api import check, climb, evaluate, tune
     from rung.bases.load import load
-    from rung.ladder.climb import climb
-    from rung.ladder.compare import evaluate
-    from rung.ladder.tune import tune
 
 
 def __getattr__(name: str) -> Any:

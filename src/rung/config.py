@@ -88,7 +88,7 @@ class Columns:
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> names that mean it
     ignore: tuple[str, ...] = ()
     group: str | None = None
-    header: bool = True
+    header: bool | None = None  # whether the first line of a table names its columns; None: found out
     label_names: Mapping[str, str] = field(default_factory=dict)  # label in the file -> its meaning
 
 
@@ -125,8 +125,8 @@ class Settings(BaseModel):
     group: str | None = Field(
         None, description="Column whose rows with equal values stay on one side of the split."
     )
-    header: bool = Field(
-        True, description="Whether the first line of a table names its columns; else they are 1, 2, ..."
+    header: bool | None = Field(
+        None, description="The first line of a table names its columns, or not: they are 1, 2, ... then."
     )
     label_names: Pairs = Field({}, description="What labels mean, such as 0=negative,1=positive.")
     metric: str | None = Field(None, description="Metric to compare rungs by; the task's own if not given.")

@@ -125,7 +125,7 @@ def test_ctrl_c_is_130_and_says_how_to_go_on(
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rung.data.formats.read_examples", interrupt)
+    monkeypatch.setattr("rung.ladder.understood.read_examples", interrupt)
     assert cli.run(["check", "x.csv", "--base", "tiny"]) == 130
     assert capsys.readouterr().err == "rung: stopped; the same command goes on from here\n"
 

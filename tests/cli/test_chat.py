@@ -74,3 +74,13 @@ def test_an_adapter_that_is_none(talk: Talk, tmp_path: Path) -> None:
     code, out, err = talk("hi\n", "--adapter", str(tmp_path))
     assert (code, out) == (4, "")
     assert "holds no adapter_config.json" in err
+
+
+def test_an_adapter_of_another_base_is_named(talk: Talk, foreign: Path) -> None:
+    code, _, err = talk("hi\n", "--adapter", str(foreign), "--max-new-tokens", "1")
+    assert code == 0
+    assert "note: the adapter says that it was made for '/models/other', and it is used on 'tiny'" in err
+    (foreign / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    code, out, err = talk("hi\n", "--adapter", str(foreign))
+    assert (code, out) == (4, "")
+    assert "trained with another chat template than this base has" in err

@@ -24,7 +24,8 @@ def test_a_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert cli.run(["check", table(tmp_path), "--base", "tiny"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert "rows.jsonl: text-label, 40 rows (40 rows of 2 turns; 40 user, 40 assistant)" in out
+    assert out.startswith("rows.jsonl: text-label, 40 rows\nprompt: text; target: label\nTask: ")
+    assert "Turns: 40 rows of 2 turns; 40 user, 40 assistant" in out
     assert "Task: Classification: 40 of 40 targets are one of 2 short labels." in out
     assert "(2 of its 27 tokens are learned, shown in green)" in out
     assert "learned: 'a<|im_end|>'" in out or "learned: 'b<|im_end|>'" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -45,13 +46,32 @@ def test_json(fresh: str, climbed: Climbed, capsys: pytest.CaptureFixture[str]) 
     value = json.loads(out)
     assert err == ""
     assert value["rows"] == 20
+    assert (value["task"]["kind"], value["task_from"]) == ("classification", "adapter")
+    assert value["warnings"] == []
     assert (value["base"][0]["value"], value["adapter"][0]["value"]) == (0.0, 1.0)
     assert value["difference"]["difference"]["value"] == 1.0
     assert cli.run(["evaluate", fresh, "--json", *ASKED]) == 0
     value = json.loads(capsys.readouterr().out)
     assert (value["adapter"], value["difference"]) == (None, None)
+    assert value["task_from"] == "guessed from 60 rows"
 
 
 def test_no_such_adapter(fresh: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["evaluate", fresh, "--adapter", "nowhere", *ASKED]) == 4
     assert capsys.readouterr().err.endswith("rung: nowhere: there is no such adapter folder.\n")
+
+
+def test_an_adapter_of_another_base_is_named_on_the_screen_and_in_json(
+    fresh: str, foreign: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", fresh, "--adapter", str(foreign), "--max-test", "10", *ASKED]
+    assert cli.run(command) == 0
+    err = capsys.readouterr().err
+    assert "Task: classification, guessed from 60 rows\n" in err
+    (note,) = [line for line in err.split("\n") if line.startswith("note: ")]
+    assert "'/models/other'" in note
+    assert "'tiny'" in note
+    assert cli.run([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert json.loads(out)["warnings"] == [note.removeprefix("note: ")]

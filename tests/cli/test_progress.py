@@ -6,11 +6,13 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from rung.cli import progress
 from rung.cli.progress import Screen
+from rung.ladder.left_out import LeftOut
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent
 from rung.records import Cost, Measure, Result
@@ -170,3 +172,28 @@ def test_a_second_signal_stops_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         work()
     assert went_on == ["once"]
+
+
+def test_every_row_that_is_left_out_is_counted(
+    prepared: Prepared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unwanted = [LeftOut("letters.csv", row, "it is marked as unwanted") for row in range(1, 13)]
+    changed = replace(
+        prepared,
+        loaded=replace(prepared.loaded, parts_line="prompt: text; not used: id, at"),
+        split=replace(prepared.split, duplicates=1200, leaked=prepared.split.train[:1]),
+        left_out=(*unwanted, LeftOut("test.csv", 3, "longer than 20 tokens", "test")),
+        warnings=("labels that no train row has: 'c' (2 rows)",),
+    )
+    Screen().prepared(changed)
+    lines = capsys.readouterr().err.split("\n")
+    row = prepared.split.train[0].row
+    assert lines[1:7] == [
+        "  prompt: text; not used: id, at",
+        "  12 rows left out: it is marked as unwanted (rows 1, 2, 3, 4, 5 and 7 more)",
+        "  1 row of test.csv left out: longer than 20 tokens (row 3)",
+        "  1,200 rows left out: the same as an earlier row",
+        f"  1 row left out: the test file holds the same prompt (row {row})",
+        "  note: labels that no train row has: 'c' (2 rows)",
+    ]
+    assert lines[7].startswith("Task: ")

@@ -34,15 +34,17 @@ def loaded(*pairs: tuple[str, str]) -> Loaded:
     return Loaded(tuple(rows), "prompt-completion", "rows.jsonl", "0" * 64, ("keys that are not used: 'x'",))
 
 
-def find(*pairs: tuple[str, str], max_length: int = 100, test: Loaded | None = None) -> Findings:
-    return check(loaded(*pairs), Words(), max_length, test)
+def find(
+    *pairs: tuple[str, str], max_length: int = 100, test: Loaded | None = None, labels: Sequence[str] = ()
+) -> Findings:
+    return check(loaded(*pairs), Words(), max_length, test, labels)
 
 
 CLEAN = [(f"is film {i} good", "yes" if i % 2 else "no") for i in range(20)]
 
 
 def test_a_clean_file() -> None:
-    found = find(*CLEAN)
+    found = find(*CLEAN, labels=("yes", "no"))
     assert (found.name, found.format, found.rows) == ("rows.jsonl", "prompt-completion", 20)
     assert found.roles == {"user": 20, "assistant": 20}
     assert found.turns == {2: 20}
@@ -122,27 +124,29 @@ def test_empty_targets_control_tokens_and_unseen_characters() -> None:
 
 def test_overlap_with_a_test_file() -> None:
     test = loaded(("new one", "yes"), CLEAN[3], ("Is FILM 5 good?", "yes"), (CLEAN[7][0], "other"))
-    found = find(*CLEAN, test=test)
+    found = find(*CLEAN, test=test, labels=("yes", "no"))
     assert found.overlap == ((4, 2),)
     assert found.near_overlap == ((6, 3), (8, 4))
     assert found.unseen_labels == (("other", (4,)),)
 
 
-def test_labels_are_compared_only_where_targets_look_like_classes() -> None:
-    free = [(f"q {i}", f"a long and free answer {i}") for i in range(20)]
-    found = find(*free, test=loaded(("q", "something else")))
+def test_labels_are_compared_only_where_the_task_has_some() -> None:
+    found = find(*CLEAN, test=loaded(("q", "something else")))
     assert found.classes == ()
     assert found.imbalance is None
     assert found.unseen_labels == ()
 
 
-@pytest.mark.parametrize("target", ["x" * 81, "two\nlines"])
-def test_long_targets_are_no_classes(target: str) -> None:
-    assert find(*CLEAN, ("q", target)).classes == ()
+def test_labels_that_differ_by_case_or_accents_alone_are_known() -> None:
+    rows = [(f"q {i}", "caf\u00e9" if i % 2 else "the") for i in range(20)]
+    test = loaded(("a", "THE"), ("b", "Cafe\u0301"), ("c", "tea"))
+    assert find(*rows, test=test, labels=("caf\u00e9", "the")).unseen_labels == (("tea", (3,)),)
 
 
 def test_imbalance() -> None:
-    found = find(*[(f"q {i}", "rare" if i == 0 else "common") for i in range(1001)])
+    found = find(
+        *[(f"q {i}", "rare" if i == 0 else "common") for i in range(1001)], labels=("common", "rare")
+    )
     assert found.classes == (("common", 1000), ("rare", 1))
     assert found.imbalance == 1000.0
 

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rung.data import names, reading
 from rung.data.formats import read_examples
-from rung.data.reading import RowFile
+from rung.data.reading import Problems, numbered, open_rows
+from rung.data.strict_json import RowError
 from rung.errors import DataError
 
 Write = Callable[..., Path]
@@ -74,14 +76,14 @@ def jsonl(end: str = "\n", ascii: bool = False) -> str:
 )
 def test_every_kind_gives_the_same_rows(write: Write, name: str, content: str, kind: str) -> None:
     path = write(content, name)
-    source = RowFile(path, ("text", "label"))
-    assert [row for _, row in source] == ROWS
+    source = open_rows(path, names.is_name)
+    assert list(source) == list(enumerate(ROWS, start=1))
     assert source.kind == kind
     assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert [number for number, _ in source] == [1, 2, 3]
+    assert source.notes == []
 
 
-def test_parquet_gives_the_same_rows_and_reads_only_known_columns(tmp_path: Path) -> None:
+def test_parquet_gives_the_same_rows_and_says_what_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     table = pa.Table.from_pylist([{**row, "blob": b"\x80\x04pickle"} for row in ROWS])
     pq.write_table(table, path, row_group_size=2)
@@ -90,7 +92,9 @@ def test_parquet_gives_the_same_rows_and_reads_only_known_columns(tmp_path: Path
         (n, row["text"], row["label"]) for n, row in enumerate(ROWS, start=1)
     ]
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert loaded.warnings == ("keys that are not used: 'blob'",)
+    assert loaded.parts == {"prompt": ("text",), "target": ("label",), "not used": ("blob",)}
+    assert loaded.parts_line == "prompt: text; target: label; not used: blob"
+    assert loaded.warnings == ()
 
 
 def test_parquet_with_nested_messages(tmp_path: Path) -> None:
@@ -102,14 +106,14 @@ def test_parquet_with_nested_messages(tmp_path: Path) -> None:
     assert loaded.warnings == ()
 
 
-@pytest.mark.parametrize(
-    ("column", "part"),
-    [([None], "row 1 has null in text"), ([b"a"], "row 1 has \"b'a'\", a bytes in text")],
-)
-def test_parquet_cells_must_be_text(tmp_path: Path, column: list[object], part: str) -> None:
+def test_parquet_cells_must_have_text(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
-    pq.write_table(pa.table({"text": column, "label": ["b"]}), path)
-    assert part in refusal(path)
+    pq.write_table(pa.table({"text": [b"a", b"c"], "label": ["b", "d"]}), path)
+    assert "each of rows 1, 2 has bytes in text where text is needed" in refusal(path)
+    pq.write_table(pa.table({"text": [None, "a"], "label": ["b", "c"]}), path)
+    loaded = read_examples(path)
+    assert loaded.left_out == ((1, "it has no user or system text before the target"),)
+    assert [example.row for example in loaded.examples] == [2]
 
 
 def test_broken_parquet(tmp_path: Path) -> None:
@@ -147,11 +151,10 @@ def test_csv_rows_are_numbered_by_record(write: Write) -> None:
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "is a PNG image"),
         (b"\x80\x04\x95" + bytes(30), "is a pickle"),
         (b"PK\x03\x04" + bytes(30), "is a zip archive"),
-        (b"\x1f\x8b\x08" + bytes(30), "is compressed with gzip"),
+        (b"\x1f\x8b\x08" + bytes(30), "is compressed with gzip and cannot be unpacked"),
         (bytes(range(256)), "is a binary file"),
-        (LINE.encode("utf-16"), "is UTF-16 text"),
-        (LINE.encode("utf-16-le"), "is UTF-16 text"),
-        (LINE.encode("utf-16-be"), "is UTF-16 text"),
+        (b"a,b\n\0\0\n", "is a binary file"),
+        (LINE.encode("utf-16")[:-1], "begins as UTF-16 text but is damaged"),
     ],
 )
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json"])
@@ -198,8 +201,8 @@ BAD_LINES: list[tuple[str | bytes, str]] = [
     ('{"x": ' * 101 + "1" + "}" * 101, "more than 100 levels deep"),
     ('{"text": "' + "a" * 1_000_000 + '", "label": "b"}', "longer than 1,000,000"),
     (b'{"text": "a\x00", "label": "b"}', "is not valid JSON"),
-    (b'{"text": "caf\xe9", "label": "b"}', "is not UTF-8 (byte 0xe9 at position 14)"),
-    (b'{"text": "\xed\xa0\x80", "label": "b"}', "is not UTF-8"),
+    (b'{"text": "\xed\xa0\x80", "label": "b"}', "is not UTF-8 (byte 0xed)"),
+    (b'{"text": "\xc3\xa9\xc3\xbc caf\xe9", "label": "b"}', "is not UTF-8 (byte 0xe9)"),
 ]
 
 
@@ -232,7 +235,7 @@ def test_broken_arrays(write: Write, content: str) -> None:
 def test_array_edges(write: Write) -> None:
     assert "holds no rows" in refusal(write("[ ]", "a.json"))
     assert "row 2 is '7', not an object" in refusal(write(f"[{LINE}, 7, {LINE}]", "a.json"))
-    assert "line 2 is not UTF-8" in refusal(write(b'[\n{"text": "\xe9"}]', "a.json"))
+    assert "line 2 is not UTF-8" in refusal(write(b'[\n{"text": "\xed\xa0\x80"}]', "a.json"))
 
 
 def test_depth_counts_no_brackets_in_text(write: Write) -> None:
@@ -249,45 +252,102 @@ def test_whole_surrogate_pairs_are_text(write: Write) -> None:
 
 def test_all_bad_lines_are_gathered_and_counted(write: Write) -> None:
     text = refusal(write("\n".join([LINE, *["{"] * 40, LINE])))
-    assert all(f"line {n} " in text for n in range(2, 7))
-    assert "line 7 " not in text
-    assert "and 35 more" in text
+    assert "each of lines 2 to 6 and 35 more ends before its JSON object does" in text
+    assert text.count("ends before") == 1
 
 
-def test_one_object_over_several_lines(write: Write) -> None:
-    text = refusal(write(json.dumps({"text": "a", "label": "b"}, indent=1), "a.json"))
-    assert "Put each object on one line" in text
+def test_different_reasons_are_said_apart(write: Write) -> None:
+    text = refusal(write("\n".join([LINE, "3", "[", "3", "3", *[str(n) for n in range(10, 20)]])))
+    assert "each of lines 2, 4, 5 is '3', not an object; line 3 ends before" in text
+    assert text.endswith('; and 7 more. Write each example as one object, {"prompt": …}.')
+
+
+def test_numbers_of_rows_in_words() -> None:
+    assert numbered("line", [7], 1) == "line 7"
+    assert numbered("row", [1, 2], 2) == "each of rows 1, 2"
+    assert numbered("row", [1, 3, 8], 3) == "each of rows 1, 3, 8"
+    assert numbered("line", [2, 3, 4], 3) == "each of lines 2 to 4"
+    assert numbered("line", [1, 2, 3, 4, 5], 1204) == "each of lines 1 to 5 and 1,199 more"
+
+
+def test_no_problems_raise_nothing() -> None:
+    problems = Problems("a.csv", "row")
+    problems.raise_any()
+    problems.add(4, RowError("is wrong", "Mend it"))
+    with pytest.raises(DataError, match=r"^a\.csv: row 4 is wrong\. Mend it\.$"):
+        problems.raise_any()
+
+
+def test_there_is_a_most_of_rows(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_ROWS", 2)
+    assert len(read_examples(write(f"{LINE}\n" * 2)).examples) == 2
+    assert "holds more than 2 rows" in refusal(write(f"{LINE}\n" * 3))
+    assert "holds more than 2 rows" in refusal(write("text,label\n" + "a,b\n" * 3, "a.csv"))
+
+
+def test_one_object_over_several_lines_is_a_row(write: Write) -> None:
+    text = json.dumps({"text": "a", "label": "b"}, indent=1)
+    for content in (text, f"{text}\n{text}"):
+        loaded = read_examples(write(content, "a.json"))
+        assert [e.row for e in loaded.examples] == [1, 2][: content.count("text")]
+        assert {(e.prompt[0].content, e.target) for e in loaded.examples} == {("a", "b")}
 
 
 def test_a_very_long_line_is_passed_over_not_held(write: Write) -> None:
     text = refusal(write(f'{LINE}\n{"x" * 5_000_000}\n{LINE}\n{{"text": "a"}}\n'))
-    assert "line 2 is longer than 1,000,000 bytes" in text
+    assert "line 2 is longer than 1,000,000 characters" in text
     assert "line 4 lacks 'label'" in text
 
 
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        ("text,label\na,b\nc\n", "row 2 (line 3) has 1 cells where the header has 2"),
+        ("text,label\na,b\nc\n", "row 2 (line 3) has 1 cell where the header has 2, with a comma between"),
         ("\ntext,label\na,b,c\n", "row 1 (line 3) has 3 cells where the header has 2"),
-        ("nice film,good\nbad film,bad\n", "the columns are 'nice film', 'good'"),
-        ("nice film,good\nbad film,bad\n", "let the first line of a CSV name its columns"),
-        ("text,lable\na,b\n", "Did you mean 'label'?"),
+        ("nice film,good\nbad film,bad\n", "The columns are 'nice film' ('bad film'), 'good' ('bad')"),
+        ("nice film,good\nbad film,bad\n", "`rung check a.csv --prompt 'nice film' --completion good`"),
+        ("nice film,good\nbad film,bad\n", "`rung check a.csv --no-header --prompt 1 --completion 2`"),
+        ("text,lable\na,b\n", "`rung check a.csv --prompt text --completion lable`"),
         ("text,label,text\na,b,c\n", "two columns named 'text'"),
         ("text,label\n", "holds no rows"),
-        ('text,label\na,b\n"open,c\n', "row 2 is not valid CSV"),
-        ('text,label\n"a" b,c\n', "row 1 is not valid CSV"),
-        ("text,label\n,c\n", "row 1 has no user or system text"),
-        ("just some words\nand more\n", "the columns are 'just some words'"),
+        ('text,label\n"a, b",c\n"open,c\n', "row 2 is not valid CSV (unexpected end of data, line 3)"),
+        ('text,label\n"a, b" c,d\n', "row 1 is not valid CSV"),
+        ("text,label\n,c\n", "has an empty 'text' in every row"),
+        ("just some words\nand more\n", "is plain text (2 lines) without columns"),
     ],
 )
 def test_bad_csv(write: Write, content: str, part: str) -> None:
     assert part in refusal(write(content, "a.csv"))
 
 
-def test_csv_that_is_not_utf8_names_the_line(write: Write) -> None:
-    text = refusal(write("text,label\na,b\ncafé,c\n".encode("latin-1"), "a.csv"))
-    assert "line 3 is not UTF-8 (byte 0xe9" in text
+@pytest.mark.parametrize(("name", "end"), [("a.csv", "text,label\na,b\ncafé,c\n"), ("a.jsonl", "")])
+def test_windows_1252_is_read_and_said(write: Write, name: str, end: str) -> None:
+    content = end or f'{LINE}\n{{"text": "café", "label": "c"}}\n'
+    loaded = read_examples(write(content.encode("cp1252"), name))
+    assert [e.prompt[0].content for e in loaded.examples] == ["a", "café"]
+    assert "read as Windows-1252, since it is not UTF-8: " in loaded.warnings[0]
+    assert "café" in loaded.warnings[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_read_and_said(write: Write, encoding: str) -> None:
+    loaded = read_examples(write(LINE.encode(encoding)))
+    assert (loaded.examples[0].prompt[0].content, loaded.examples[0].target) == ("a", "b")
+    assert loaded.warnings == (f"read as {encoding.upper()} text",)
+
+
+def test_quotes_that_mean_nothing(write: Write) -> None:
+    loaded = read_examples(write('text\tlabel\n"a" b\tc\n5" nails\td\n', "a.tsv"))
+    assert [e.prompt[0].content for e in loaded.examples] == ['"a" b', '5" nails']
+    assert loaded.warnings == ("quotes in this file are plain characters: every line is one row",)
+
+
+def test_a_table_without_a_header(write: Write) -> None:
+    content = "nice film it was,good\ngood fun all along,good\na bad one again,bad\n"
+    loaded = read_examples(write(content, "a.csv"))
+    assert (loaded.examples[0].prompt[0].content, loaded.examples[0].target) == ("nice film it was", "good")
+    assert len(loaded.examples) == 3
+    assert "columns are called 1, 2, ..." in loaded.warnings[0]
 
 
 def test_csv_with_a_late_nul(write: Write) -> None:

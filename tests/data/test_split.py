@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -190,3 +191,53 @@ def test_samples_are_nested_ordered_and_seeded() -> None:
 
 def test_a_sample_of_equal_rows_has_the_asked_size() -> None:
     assert len(sample([row("a")] * 10, 4, seed=0)) == 4
+
+
+def grouped(count: int, group: Callable[[int], str]) -> list[Example]:
+    rows = [example_of((Message("user", f"q {i}"), Message("assistant", "a")), i + 1) for i in range(count)]
+    return [replace(row, group=group(i)) for i, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_group_stays_in_one_part(seed: int) -> None:
+    rows = grouped(120, lambda i: f"customer {i % 17}")
+    parts = split(rows, seed=seed, dev_fraction=0.2, test_fraction=0.2)
+    groups = [{row.group for row in part} for part in (parts.train, parts.dev, parts.test)]
+    assert all(groups)
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
+    assert len(parts.train) + len(parts.dev) + len(parts.test) == 120
+
+
+def test_groups_that_share_a_prompt_stay_together() -> None:
+    rows = grouped(60, lambda i: f"g{i}")
+    same = example_of((Message("user", "Q 0!"), Message("assistant", "b")), 61)
+    rows.append(replace(same, group="g1"))  # the prompt of g0, the group of g1
+    parts = split(rows, seed=0, dev_fraction=0.2, test_fraction=0.2)
+    where = {row.row: name for name in ("train", "dev", "test") for row in getattr(parts, name)}
+    assert where[1] == where[2] == where[61]
+
+
+def test_rows_without_a_group_are_split_as_before() -> None:
+    rows = grouped(80, lambda i: "")
+    plain = [replace(row, group="") for row in rows]
+    alone = [replace(row, group=f"only {i}") for i, row in enumerate(rows)]
+    wanted = split(plain, seed=3, dev_fraction=0.2, test_fraction=0.2)
+    found = split(alone, seed=3, dev_fraction=0.2, test_fraction=0.2)
+    assert [row.row for row in found.test] == [row.row for row in wanted.test]
+
+
+def test_a_group_in_the_test_file_is_left_out_of_train() -> None:
+    rows = grouped(40, lambda i: f"doc {i % 10}")
+    held = [replace(row, row=i, id=f"other{i}") for i, row in enumerate(grouped(2, lambda i: f"doc {i}"))]
+    held = [replace(row, messages=(Message("user", f"new {row.row}"), row.messages[1])) for row in held]
+    parts = split(rows, seed=0, dev_fraction=0.2, test_fraction=0.2, test=held)
+    assert {row.group for row in parts.leaked} == {"doc 0", "doc 1"}
+    assert len(parts.leaked) == 8
+
+
+def test_rows_without_a_prompt_are_told_apart_by_their_text() -> None:
+    rows = [example_of((Message("assistant", f"text {i}"),), i + 1) for i in range(30)]
+    parts = split(rows, seed=0, dev_fraction=0.2, test_fraction=0.2)
+    assert len(parts.test) == 6

@@ -9,6 +9,7 @@ import pytest
 import letters
 from rung.config import make_settings
 from rung.ladder.prepare import Prepared, prepare
+from rung.ladder.understood import understand_data
 
 
 @pytest.fixture(autouse=True)
@@ -18,4 +19,5 @@ def _own_cache(own_cache: Path) -> None: ...
 @pytest.fixture(scope="session")
 def prepared(letters_csv: Path) -> Prepared:
     """The letters, prepared for tiny; whoever attaches something to the model detaches it again."""
-    return prepare(letters_csv, make_settings(letters.FAST))
+    settings = make_settings(letters.FAST)
+    return prepare(understand_data(letters_csv, settings), settings)

@@ -17,10 +17,12 @@ import letters
 from faults import fail_at, no_space
 from rung import device as devices
 from rung import storage
+from rung.data.formats import read_examples
 from rung.errors import ResourceError, ResumeError
 from rung.ladder import climb as climbing
 from rung.ladder.climb import Climbed, climb, default_folder
 from rung.ladder.prepare import Prepared
+from rung.ladder.watch import Silent
 from rung.records import Answer, Quote, Result, RunInfo, Verdict, from_json
 
 QUICK = letters.FAST | {"epochs": 1, "rungs": "zero-shot,lora"}
@@ -42,14 +44,15 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_the_same_file_and_settings_give_the_same_folder(letters_csv: Path, tmp_path: Path) -> None:
     asked = {"base": "tiny", "seed": 1}
-    folder = default_folder(letters_csv, asked)
+    loaded = read_examples(letters_csv)
+    folder = default_folder(loaded, asked)
     assert folder.parent == Path("runs")
     assert folder.name.startswith("letters-")
-    assert default_folder(letters_csv, asked | {"output": "elsewhere"}) == folder
-    assert default_folder(letters_csv, asked | {"seed": 2}) != folder
-    other = letters.write_csv(tmp_path / "letters.csv", 100)
+    assert default_folder(loaded, asked | {"output": "elsewhere"}) == folder
+    assert default_folder(loaded, asked | {"seed": 2}) != folder
+    other = read_examples(letters.write_csv(tmp_path / "letters.csv", 100))
     assert default_folder(other, asked) != folder
-    named = letters.write_csv(tmp_path / ("x;$(rm)é " + "y" * 100 + ".csv"), 30)
+    named = read_examples(letters.write_csv(tmp_path / ("x;$(rm)é " + "y" * 100 + ".csv"), 30))
     assert set("; $()") & set(default_folder(named, asked).name) == set()
     assert len(default_folder(named, asked).name) <= 50
 
@@ -61,6 +64,34 @@ def test_without_an_output_it_goes_to_runs(
     climbed = climb(letters_csv, **letters.FAST | {"rungs": "zero-shot"})
     assert climbed.folder.parent == Path("runs")
     assert (tmp_path / climbed.folder / "verdict.json").is_file()
+
+
+def test_rows_in_memory_have_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"text": text, "label": label} for text, label in letters.rows(60)]
+    more = [{"text": text, "label": label} for text, label in letters.rows(30, seed=1)]
+    settings = letters.FAST | {"rungs": "zero-shot"}
+    climbed = climb(rows, test=more, **settings)
+    assert climbed.folder.name.startswith("data-")
+    assert (climbed.info.data["file"], climbed.info.data["test_file"]) == ("data", "test")
+    assert repr(climbed) == f"<climb in {climbed.folder}: {climbed.verdict.sentence}>"
+    assert climb(rows, test=more, **settings).results == climbed.results
+    assert climb(rows, test=more[:20], **settings).folder != climbed.folder
+    assert climb(rows[:50], test=more, **settings).folder != climbed.folder
+
+
+def test_a_file_that_is_gone_after_it_was_read_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = letters.write_csv(tmp_path / "gone.csv", 60)
+
+    class Deleting(Silent):
+        def prepared(self, prepared: Prepared) -> None:
+            file.unlink()
+
+    climbed = climb(file, watcher=Deleting(), **letters.FAST | {"rungs": "zero-shot"})
+    assert climbed.folder.name.startswith("gone-")
 
 
 def test_the_run_folder_can_be_read_back(climbed: Climbed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import letters
 from rung.errors import AdapterError, DataError
 from rung.ladder.climb import Climbed
 from rung.ladder.compare import evaluate
+from rung.ladder.tune import tune
 from rung.ladder.watch import Silent
+from rung.records import Completion, Example
 
 ASKED = {"base": "tiny", "precision": "fp32", "threads": 1}
 
@@ -64,12 +67,13 @@ def test_rows_without_a_target_are_not_asked(tmp_path: Path) -> None:
     rows[0]["label"] = " "
     assert evaluate(letters.write_jsonl(tmp_path / "x.jsonl", rows), **ASKED).rows == 29
     empty = letters.write_jsonl(tmp_path / "y.jsonl", [{**row, "label": ""} for row in rows])
-    with pytest.raises(DataError, match=r"y\.jsonl: every target is empty"):
+    with pytest.raises(DataError, match=r"y\.jsonl: has an empty 'label' in every row"):
         evaluate(empty, **ASKED)
 
 
 def test_an_adapter_of_another_template_is_refused(fresh: Path, adapter: Path, tmp_path: Path) -> None:
     other = shutil.copytree(adapter, tmp_path / "other")
+    (other / "manifest.json").unlink()
     about = (other / "rung.json").read_text()
     start = about.index('"template_fingerprint": "') + len('"template_fingerprint": "')
     (other / "rung.json").write_text(about[:start] + "0" + about[start + 1 :])
@@ -83,3 +87,111 @@ def test_a_whole_model_is_not_an_adapter_and_the_way_out_is_said(fresh: Path, cl
         evaluate(fresh, folder, **ASKED)
     found = evaluate(fresh, **ASKED | {"base": str(folder)})
     assert found.base[0].value == 1.0
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) -> Path:
+    """An adapter for four labels, far from trained to the end."""
+    folder = tmp_path_factory.mktemp("four")
+    rows = [{"text": f"{word} {n}", "label": ROOMS[n % 4]} for n, (word, _) in enumerate(letters.rows(80))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNG_CACHE", str(test_cache))
+        asked = letters.FAST | {"epochs": 1, "output": folder / "run"}
+        return tune(letters.write_jsonl(folder / "four.jsonl", rows), **asked).folder / "adapters" / "lora"
+
+
+ROOMS = ("attic", "cellar", "garden", "kitchen")
+
+
+def some(path: Path, *labels: str) -> Path:
+    rows = [{"text": f"word {n}", "label": label} for n, label in enumerate(labels)]
+    return letters.write_jsonl(path, rows)
+
+
+@pytest.mark.parametrize("labels", [ROOMS * 2, ("attic",) * 15, ("attic", "cellar") * 6], ids=len)
+def test_the_task_is_the_one_the_adapter_was_trained_for(
+    four: Path, labels: tuple[str, ...], tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    class Ear(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    found = evaluate(some(tmp_path / "x.jsonl", *labels), four, watcher=Ear(), **ASKED)
+    assert (found.task.kind, found.task.primary, found.task_from) == ("classification", "accuracy", "adapter")
+    assert set(found.task.labels) == set(ROOMS)
+    assert said == ["Task: classification, kept with the adapter"]
+    assert found.rows == len(labels)
+
+
+def test_a_wrong_label_of_the_adapters_is_wrong_and_not_unread(
+    four: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kitchen(speaker: object, examples: list[Example], *_: object) -> list[Completion]:
+        return [Completion(one.id, "kitchen", 2) for one in examples]
+
+    monkeypatch.setattr("rung.ladder.compare.complete", kitchen)
+    found = evaluate(some(tmp_path / "x.jsonl", *("attic", "cellar") * 4), four, **ASKED)
+    assert {(after.status, after.answer) for _, _, after in found.answers if after} == {("ok", "kitchen")}
+
+
+def test_the_task_asked_for_wins(four: Path, tmp_path: Path) -> None:
+    file = some(tmp_path / "x.jsonl", *ROOMS * 2)
+    found = evaluate(file, four, task="generation", max_new_tokens=3, **ASKED)
+    assert (found.task.kind, found.task_from) == ("generation", "asked")
+    same = evaluate(file, four, task="classification", metric="macro_f1", max_new_tokens=3, **ASKED)
+    assert (set(same.task.labels), same.task.primary, same.task_from) == (set(ROOMS), "macro_f1", "asked")
+
+
+def test_without_a_kept_task_it_is_guessed_and_that_is_said(four: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(four, tmp_path / "bare")
+    for name in ("rung.json", "manifest.json"):
+        (bare / name).unlink()
+    said: list[str] = []
+
+    class Ear(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    file = some(tmp_path / "x.jsonl", *("attic",) * 8)
+    found = evaluate(file, bare, watcher=Ear(), max_new_tokens=3, **ASKED)
+    assert found.task_from == "guessed from 8 rows"
+    assert said == [f"Task: {found.task.kind}, guessed from 8 rows"]
+    assert evaluate(file, max_new_tokens=3, **ASKED).task_from == "guessed from 8 rows"
+
+
+def test_labels_that_the_adapter_never_saw_are_named(four: Path, tmp_path: Path) -> None:
+    mixed = some(tmp_path / "x.jsonl", "attic", "Attic", "roof", "roof")
+    assert evaluate(mixed, four, **ASKED).warnings == (
+        "labels that no train row has, so that they cannot be learned: 'roof' (2 rows)",
+    )
+    with pytest.raises(DataError, match=r"y\.jsonl: no row has a label that the train rows have.*'attic'"):
+        evaluate(some(tmp_path / "y.jsonl", "roof", "roof", "shed"), four, **ASKED)
+
+
+def test_a_row_longer_than_the_base_reads_is_named(tmp_path: Path) -> None:
+    rows = [{"text": text, "label": label} for text, label in letters.rows(30)]
+    rows[6]["text"] = "m" * 2100
+    path = letters.write_jsonl(tmp_path / "x.jsonl", rows)
+    with pytest.raises(DataError, match=r"x\.jsonl: row 7 is longer than the base can read.*2048 fit"):
+        evaluate(path, **ASKED)
+
+
+def test_targets_that_cannot_be_graded_are_left_out_and_named(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p {n}", "completion": json.dumps({"item": n})} for n in range(6)]
+    rows[2]["completion"] = "none"
+    path = letters.write_jsonl(tmp_path / "x.jsonl", rows)
+    found = evaluate(path, task="extraction", max_new_tokens=3, **ASKED)
+    assert found.rows == 5
+    assert found.warnings[-1] == "1 row left out: its target is not a JSON object (row 3)"
+    rows = [{**row, "completion": "none"} for row in rows]
+    with pytest.raises(DataError, match=r"can be graded as extraction.*6 rows left out: its target is not"):
+        evaluate(letters.write_jsonl(path, rows), task="extraction", **ASKED)
+
+
+def test_rows_in_memory() -> None:
+    rows = [{"text": text, "label": label} for text, label in letters.rows(20, seed=9)]
+    found = evaluate(rows, max_new_tokens=3, **ASKED)
+    assert found.rows == 20
+    assert {one.source for one, _, _ in found.answers} == {"data"}

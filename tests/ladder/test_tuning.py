@@ -11,12 +11,14 @@ import torch
 
 from rung.bases.load import load
 from rung.config import make_settings
+from rung.data.templates import Renderer
+from rung.evaluation.run import Speaker
 from rung.ladder import tuning
+from rung.ladder.adapter import attach
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent
 from rung.methods import METHODS
-from rung.methods.peft_bridge import load_adapter
 from rung.storage import verify_folder
 from tiny_model import copy_of, same_bytes
 
@@ -57,7 +59,7 @@ def test_what_is_saved_answers_as_what_was_trained(prepared: Prepared, method: s
     assert tuned.trainable * 4 <= size < tuned.trainable * 4 + 20_000
     if method == "lora":
         again = load("tiny")
-        load_adapter(tmp_path / method, again.model, again.fingerprint)
+        attach(tmp_path / method, Speaker(again, Renderer(again.tokenizer)))
     else:
         again = load(str(tmp_path / method))
     torch.testing.assert_close(logits(again.model), answers, atol=1e-5, rtol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from rung.bases.tiny import tiny
 from rung.errors import AdapterError
 from rung.methods.lora import Lora
 from rung.methods.method import MethodSettings
-from rung.methods.peft_bridge import CONFIG, OURS, WEIGHTS, adapter_files, load_adapter
+from rung.methods.origin import CONFIG, OURS, Home
+from rung.methods.peft_bridge import WEIGHTS, adapter_files, load_adapter
 from tiny_model import copy_of, same_bytes, shake
 
 SETTINGS = {
@@ -42,6 +44,11 @@ def save_adapter(base: Base, settings: MethodSettings, folder: Path) -> Tensor:
     return answers
 
 
+def home(base: Base) -> Home:
+    """The base, behind the template that `save_adapter` names."""
+    return Home(base.name, base.fingerprint, "{{ messages }}", "chatml")
+
+
 def logits(model: Any) -> Tensor:
     with torch.no_grad():
         found: Tensor = model(input_ids=torch.arange(3, 99)[None]).logits
@@ -57,8 +64,10 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def damaged(good: Path, tmp_path: Path) -> Path:
-    """A copy to be damaged."""
-    return shutil.copytree(good, tmp_path / "adapter")
+    """A copy to be damaged, as it is without the manifest that would give the damage away."""
+    folder = shutil.copytree(good, tmp_path / "adapter")
+    (folder / storage.MANIFEST).unlink()
+    return folder
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -80,7 +89,7 @@ def test_rung_answers_the_same_and_knows_the_settings(name: str, tmp_path: Path)
     answers = save_adapter(tiny(), SETTINGS[name], tmp_path / "adapter")
     base = tiny()
     before = copy_of(base.model)
-    lora = load_adapter(tmp_path / "adapter", base.model, base.fingerprint, "chatml")
+    lora, _ = load_adapter(tmp_path / "adapter", base.model, home(base))
     torch.testing.assert_close(logits(base.model), answers, atol=1e-6, rtol=1e-6)
     assert lora.settings.rank == SETTINGS[name].rank
     lora.detach()
@@ -101,7 +110,7 @@ def test_an_adapter_that_peft_wrote_is_read(tmp_path: Path) -> None:
         theirs.save_pretrained(str(tmp_path / "peft"))
     answers = logits(theirs)
     ours = tiny()
-    load_adapter(tmp_path / "peft", ours.model, ours.fingerprint, "any")
+    load_adapter(tmp_path / "peft", ours.model, home(ours))
     torch.testing.assert_close(logits(ours.model), answers, atol=1e-4, rtol=1e-4)
 
 
@@ -115,18 +124,21 @@ def test_the_files_are_the_subset_everyone_reads(good: Path) -> None:
     assert len(tensors) == 2 * 2 * 7
 
 
-def test_a_bf16_adapter_is_read(damaged: Path) -> None:
-    tensors = {name: tensor.bfloat16() for name, tensor in load_file(damaged / WEIGHTS).items()}
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.float8_e4m3fn])
+def test_an_adapter_in_another_number_format_is_read(damaged: Path, dtype: torch.dtype) -> None:
+    tensors = {name: tensor.to(dtype) for name, tensor in load_file(damaged / WEIGHTS).items()}
     save_file(tensors, damaged / WEIGHTS)
     base = tiny()
-    lora = load_adapter(damaged, base.model, base.fingerprint)
+    lora, _ = load_adapter(damaged, base.model, home(base))
     assert {parameter.dtype for parameter in lora.parameters()} == {torch.float32}
+    for name, tensor in lora.state().items():
+        assert torch.equal(tensor, tensors[f"base_model.model.{name}"].float())
 
 
 def test_an_adapter_without_our_file_is_taken_on_trust(damaged: Path) -> None:
     (damaged / OURS).unlink()
     other = tiny(seed=1)
-    load_adapter(damaged, other.model, other.fingerprint, "anything").detach()
+    load_adapter(damaged, other.model, home(other))[0].detach()
 
 
 # --- the gate ---------------------------------------------------------------------------------------
@@ -156,7 +168,7 @@ def tensors(change: Callable[[dict[str, Tensor]], Any]) -> Damage:
 
 
 def text(name: str, content: str) -> Damage:
-    """Write a file anew."""
+    """Write a file again."""
     return lambda folder: (folder / name).write_text(content) and None
 
 
@@ -185,6 +197,34 @@ def link_out(name: str) -> Damage:
     return act
 
 
+def pipe(name: str) -> Damage:
+    """A named pipe in the place of a file: a program that opens it waits for ever."""
+
+    def act(folder: Path) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return act
+
+
+def huge(name: str) -> Damage:
+    """A file of 3 GB, all of it a hole."""
+
+    def act(folder: Path) -> None:
+        with (folder / name).open("wb") as file:
+            file.truncate(3 << 30)
+
+    return act
+
+
+def too_large_for_fp32(found: dict[str, Tensor]) -> None:
+    found[first(found)] = torch.full(found[first(found)].shape, 1e300, dtype=torch.float64)
+
+
+def fp8_without_a_number(found: dict[str, Tensor]) -> None:
+    found[first(found)] = torch.full(found[first(found)].shape, float("nan")).to(torch.float8_e4m3fn)
+
+
 def rename_prefix(found: dict[str, Tensor]) -> None:
     name = first(found)
     found[name.removeprefix("base_model.")] = found.pop(name)
@@ -197,6 +237,11 @@ GATE: dict[str, tuple[Damage, str]] = {
     "config a list": (text(CONFIG, "[]"), "adapter_config.json is not a JSON object"),
     "config too deep": (text(CONFIG, "[" * 100_000), "adapter_config.json cannot be read"),
     "config not text": (lambda f: (f / CONFIG).write_bytes(b"\xff\xfe") and None, "cannot be read"),
+    "config huge": (huge(CONFIG), "adapter_config.json is larger than 64 MB"),
+    "our file huge": (huge(OURS), "rung.json is larger than 64 MB"),
+    "config a pipe": (pipe(CONFIG), "adapter_config.json is not a file that can be read"),
+    "our file a pipe": (pipe(OURS), "rung.json is not a file that can be read"),
+    "weights a pipe": (pipe(WEIGHTS), f"holds no {WEIGHTS}"),
     "a key twice": (twice, "a key occurs twice"),
     "our file broken": (text(OURS, "{"), "rung.json cannot be read"),
     "our file a list": (text(OURS, "[1]"), "rung.json is not a JSON object"),
@@ -208,6 +253,8 @@ GATE: dict[str, tuple[Damage, str]] = {
     "a tensor too many": (tensors(lambda t: t.update({first(t) + "x": torch.ones(1)})), "or unknown"),
     "a wrong shape": (tensors(lambda t: t.update({first(t): torch.ones(8, 31)})), "has shape (8, 31), not"),
     "NaN": (tensors(lambda t: t[first(t)].fill_(float("nan"))), "values that are not finite"),
+    "infinite in fp32": (tensors(too_large_for_fp32), "values that are not finite in fp32"),
+    "NaN in fp8": (tensors(fp8_without_a_number), "values that are not finite in fp32"),
     "infinity": (tensors(lambda t: t[first(t)][0].fill_(float("inf"))), "values that are not finite"),
     "whole numbers": (tensors(lambda t: t.update({first(t): t[first(t)].long()})), "holds torch.int64"),
     "a wrong prefix": (tensors(rename_prefix), "does not begin with 'base_model.model.'"),
@@ -241,6 +288,7 @@ GATE: dict[str, tuple[Damage, str]] = {
     "alpha below zero": (config(lora_alpha=-1.0), "lora_alpha cannot be -1.0"),
     "alpha NaN": (config(lora_alpha=float("nan")), "lora_alpha cannot be nan"),
     "alpha infinite": (config(lora_alpha=float("inf")), "lora_alpha cannot be inf"),
+    "alpha huge": (config(lora_alpha=1e300), "lora_alpha cannot be 1e+300"),
     "alpha text": (config(lora_alpha="16"), "lora_alpha cannot be '16'"),
     "alpha true": (config(lora_alpha=True), "lora_alpha cannot be True"),
     "no alpha": (config(lora_alpha=None), "lora_alpha cannot be None"),
@@ -257,13 +305,13 @@ GATE: dict[str, tuple[Damage, str]] = {
 
 @pytest.mark.parametrize("name", GATE)
 def test_the_gate(name: str, damaged: Path) -> None:
-    damage, told = GATE[name]
+    damage, said = GATE[name]
     damage(damaged)
     base = tiny()
     before, modules = copy_of(base.model), [type(module) for module in base.model.modules()]
     with pytest.raises(AdapterError) as caught:
-        load_adapter(damaged, base.model, base.fingerprint, "chatml")
-    assert told in str(caught.value)
+        load_adapter(damaged, base.model, home(base))
+    assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 4
     assert str(damaged) in str(caught.value)
@@ -276,11 +324,57 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "adapter").write_text("x")
     base = tiny()
     with pytest.raises(AdapterError, match="no such adapter folder"):
-        load_adapter(tmp_path / "adapter", base.model, base.fingerprint)
+        load_adapter(tmp_path / "adapter", base.model, home(base))
 
 
 def test_a_link_inside_the_folder_is_fine(damaged: Path) -> None:
     (damaged / WEIGHTS).rename(damaged / "weights")
     (damaged / WEIGHTS).symlink_to("weights")
     base = tiny()
-    load_adapter(damaged, base.model, base.fingerprint)
+    load_adapter(damaged, base.model, home(base))
+
+
+# --- the manifest -----------------------------------------------------------------------------------
+
+
+def flip_a_bit(folder: Path) -> None:
+    raw = bytearray((folder / WEIGHTS).read_bytes())
+    raw[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(raw)
+
+
+CHANGED: dict[str, tuple[Damage, str]] = {
+    "rsLoRA turned on": (config(use_rslora=True), f"{CONFIG} is missing or was changed"),
+    "another alpha": (config(lora_alpha=32), f"{CONFIG} is missing or was changed"),
+    "a bit of the weights": (flip_a_bit, f"{WEIGHTS} is missing or was changed"),
+    "our file deleted": (lambda folder: (folder / OURS).unlink(), f"{OURS} is missing or was changed"),
+    "our file a pipe": (pipe(OURS), f"{OURS} is missing or was changed"),
+    "the manifest broken": (text(storage.MANIFEST, "{"), "manifest.json cannot be read"),
+    "the manifest huge": (huge(storage.MANIFEST), "manifest.json is larger than 64 MB"),
+    "the manifest a pipe": (pipe(storage.MANIFEST), "manifest.json is not a file that can be read"),
+    "the manifest of another program": (
+        text(storage.MANIFEST, '{"name": "x"}'),
+        "no readable manifest. Copy the adapter again",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_folder_that_rung_wrote_is_as_it_was_written(name: str, good: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(good, tmp_path / "adapter")
+    damage, said = CHANGED[name]
+    damage(folder)
+    base = tiny()
+    before = copy_of(base.model)
+    with pytest.raises(AdapterError) as caught:
+        load_adapter(folder, base.model, home(base))
+    assert said in str(caught.value)
+    assert str(folder) in str(caught.value)
+    assert same_bytes(before, copy_of(base.model))
+
+
+def test_a_folder_that_rung_wrote_is_taken_as_it_is(good: Path) -> None:
+    base = tiny()
+    lora, origin = load_adapter(good, base.model, home(base))
+    assert len(lora.layers) == 14
+    assert origin.warnings == ()

@@ -298,6 +298,16 @@ def _info(name: str, task: Task, rows: int, hostile: bool) -> RunInfo:
             "duplicates": 4,
             "leaked from test": [17, 233, 640],
             "dropped as too long": {"rows": [88, 412], "file_bytes": 187_000},
+            "parts": f"prompt: {XSS[1]}" if hostile else "prompt: subject, body; target: queue; not used: id",
+            "left_out": [
+                {
+                    "file": "tickets.jsonl",
+                    "why": XSS[6] if hostile else "its target is empty",
+                    "rows": [7, 9],
+                },
+                {"file": "test.jsonl", "why": "longer than 512 tokens", "rows": list(range(1, 1001))},
+            ],
+            "warnings": [XSS[2] if hostile else "2 labels differ only by case: Billing, billing"],
         },
         asked={"budget": 1800, "base": BASE},
         applied={

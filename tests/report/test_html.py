@@ -100,6 +100,17 @@ def test_every_section_is_there(tickets: Path) -> None:
     assert {link.removeprefix("#") for link in links if link} <= ids  # type: ignore[operator]
 
 
+def test_the_data_is_told_at_the_head_and_in_its_section(tickets: Path) -> None:
+    _, page = _page(tickets)
+    parts = "prompt: subject, body; target: queue; not used: id"
+    assert page.text.index(parts) < page.text.index("LoRA beats 8-shot prompting")
+    data = page.text[page.text.index("Data: kept, dropped and left out") :]
+    assert "2 labels differ only by case: Billing, billing" in data
+    assert "Rows that were left out" in data
+    assert "1,000 test.jsonl" not in data  # the reason stands between count and file
+    assert "longer than 512 tokens test.jsonl 1, 2, 3" in data
+
+
 def test_tables_name_their_rows_and_columns(tickets: Path) -> None:
     _, page = _page(tickets)
     assert all(a.get("scope") in {"row", "col"} for t, a in page.tags if t == "th")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from rung.report import tables
@@ -65,3 +66,28 @@ def test_one_metric_needs_no_table(tickets: Path) -> None:
     for path in (tickets / "results").iterdir():
         path.write_text(path.read_text().replace('"macro_f1"', '"accuracy"'))
     assert not tables.metrics(load_view(tickets))
+
+
+def test_rows_left_out_are_counted_by_reason(tickets: Path) -> None:
+    table = tables.left_out(load_view(tickets))
+    assert table.rows[0] == ("2", "its target is empty", "tickets.jsonl", "7, 9")
+    count, why, file, which = table.rows[1]
+    assert (count, why, file) == ("1,000", "longer than 512 tokens", "test.jsonl")
+    assert which.endswith("59, 60 and 940 more")
+
+
+def test_a_run_without_such_facts_has_an_empty_table(tickets: Path) -> None:
+    run = tickets / "run.json"
+    value = json.loads(run.read_text())
+    for name in ("parts", "left_out", "warnings"):
+        value["data"].pop(name)
+    run.write_text(json.dumps(value))
+    view = load_view(tickets)
+    assert not tables.left_out(view)
+    assert (view.parts, view.warnings) == ("", ())
+
+
+def test_facts_that_are_shown_apart_are_not_shown_twice(tickets: Path) -> None:
+    names = {name for name, _ in tables.data_facts(load_view(tickets))}
+    assert "file" in names
+    assert not names & {"parts", "left out", "warnings"}

@@ -52,6 +52,11 @@ def test_verdict_notes_and_path_stand_under_the_table(tickets: Path) -> None:
     assert table < note < verdict < path
 
 
+def test_what_the_columns_are_stands_under_the_name(tickets: Path) -> None:
+    lines = _printed(tickets, 80).splitlines()
+    assert lines[1] == "prompt: subject, body; target: queue; not used: id"
+
+
 def test_failed_rung_says_why(receipts: Path) -> None:
     text = _printed(receipts, 80)
     assert "full: full fine-tuning needs 3.2 GB and 1.9 GB are free" in text

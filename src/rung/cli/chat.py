@@ -47,16 +47,19 @@ def chat(
     from rung.data.templates import Renderer
     from rung.evaluation.run import Speaker
     from rung.generate.sample import Sampler
-    from rung.methods.peft_bridge import load_adapter
+    from rung.ladder.adapter import attach
     from rung.records import Message
 
-    ensure_base(None, settings, Screen())
+    screen = Screen()
+    ensure_base(None, settings, screen)
     s, _ = load_settings(None, settings)
     device = devices.choose(s.precision, s.threads)
     base = load(s.base, dtype=device.dtype, device=str(device.device))
     speaker = Speaker(base, Renderer(base.tokenizer))
     if adapter is not None:
-        load_adapter(adapter, base.model, base.fingerprint, speaker.renderer.fingerprint)
+        _, origin = attach(adapter, speaker)
+        for warning in origin.warnings:
+            screen.say(f"note: {warning}")
     sampler = Sampler(temperature=temperature, seed=s.seed) if temperature > 0 else None
     turns = [Message("system", system)] if system else []
     while line := _read():

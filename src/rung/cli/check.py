@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rung.cli.options import Config, File, Json, takes_settings
+from rung.cli.rows import account, print_parts, printable, write_messages
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from rung.data.check import Findings
     from rung.data.templates import Renderer
+    from rung.ladder.checking import Checked
+    from rung.ladder.understood import Understood
     from rung.records import Task
 
 EPILOG = "Examples:  rung check messages.csv   |   rung check train.jsonl --test test.jsonl"
+Show = Annotated[
+    int, typer.Option("--show", min=0, max=1000, help="Print so many rows as they were understood.")
+]
+Write = Annotated[
+    Path | None,
+    typer.Option(
+        "--write", metavar="OUT.jsonl", help="Save all rows in the messages format.", show_default=False
+    ),
+]
 _SHOWN = 8  # row numbers listed before "and n more"
 
 
@@ -35,55 +48,73 @@ def register(app: typer.Typer) -> None:
         *("dev_fraction", "test_fraction", "max_dev", "max_test"),
     ),
 )
-def check(file: File, settings: dict[str, Any], config: Config = None, json: Json = False) -> None:
-    """Show what rung sees in FILE: rows, task, lengths, one rendered example, and what is wrong."""
-    from dataclasses import replace
-
-    from rich.console import Console
-
-    from rung.bases.load import load
-    from rung.cli.base import ensure_base
-    from rung.cli.progress import Screen
+def check(
+    file: File,
+    settings: dict[str, Any],
+    config: Config = None,
+    json: Json = False,
+    show: Show = 0,
+    write: Write = None,
+) -> None:
+    """Show what rung sees in FILE: columns, rows, task, lengths, one rendered example, and what is wrong."""
     from rung.config import load_settings
-    from rung.data.check import check as check_
-    from rung.data.check import require_trainable
-    from rung.data.formats import read_examples
-    from rung.data.templates import Renderer
-    from rung.evaluation.tasks import tidy, understand
+    from rung.ladder.understood import understand_data
 
     s, _ = load_settings(config, settings)
-    loaded = read_examples(file, s.columns)
-    require_trainable(loaded.examples)
-    task, loaded = understand(loaded, s.task, s.metric)
-    test = read_examples(s.test, s.columns) if s.test else None
-    if test:
-        test = replace(test, examples=tidy(task, test.examples))
-    ensure_base(config, settings, Screen(quiet=json))
-    base = load(s.base)
-    renderer = Renderer(base.tokenizer)
-    found = check_(loaded, renderer, min(s.max_length or base.context, base.context), test)
-    if json:
-        _print_json(found, task)
+    data = understand_data(file, s)  # faults in the data are said before anything heavy is imported
+    from rich.console import Console
+
+    from rung.cli.base import ensure_base
+    from rung.cli.progress import Screen
+
+    console = Console(highlight=False, quiet=json)
+    if write is not None:
+        write_messages(data.loaded, write)
+        if json:
+            _print_json(data)
+            return
+    print_parts(console, data, show)
+    if write is not None:
+        console.print(f"Written to {write}: {len(data.loaded.examples):,} rows of messages", markup=False)
         return
-    console = Console(highlight=False)
-    _print_summary(console, found, task)
-    _print_sample(console, found, renderer)
-    _print_problems(console, found, s.long_rows)
+    ensure_base(config, settings, Screen(quiet=json))
+    from rung.ladder.checking import examine
+
+    checked = examine(data, s)
+    if json:
+        _print_json(data, checked)
+        return
+    _print_summary(console, checked.findings, data.task)
+    _print_sample(console, checked.findings, checked.renderer)
+    _print_problems(console, checked, s.long_rows)
 
 
-def _print_json(found: Findings, task: Task) -> None:
+def _print_json(data: Understood, checked: Checked | None = None) -> None:
     import json
 
     from rung.records import to_json
 
-    typer.echo(json.dumps({"task": to_json(task), "findings": to_json(found)}, ensure_ascii=False))
+    loaded, first = data.loaded, data.loaded.examples[0]
+    value = {
+        "format": loaded.format,
+        "rows": len(loaded.examples),
+        "parts": {part: list(columns) for part, columns in loaded.parts.items()},
+        "parts_line": loaded.parts_line,
+        "task": to_json(data.task),
+        "first": [to_json(message) for message in first.messages],
+        "left_out": [{"row": row, "why": why} for row, why in loaded.left_out],
+        "warnings": data.warnings,
+    }
+    if checked is not None:
+        value["findings"] = to_json(checked.findings)
+        value["ungraded"] = [{"row": row, "why": why} for row, why in checked.ungraded]
+    typer.echo(json.dumps(value, ensure_ascii=False))
 
 
 def _print_summary(console: Console, found: Findings, task: Task) -> None:
     turns = ", ".join(f"{rows} rows of {n} turns" for n, rows in found.turns.items())
     roles = ", ".join(f"{n} {role}" for role, n in found.roles.items())
-    console.print(f"{found.name}: {found.format}, {found.rows} rows ({turns}; {roles})", markup=False)
-    console.print(f"Task: {task.why}", markup=False)
+    console.print(f"Turns: {turns}; {roles}", markup=False)
     for name, lengths in (("prompt", found.prompt_tokens), ("target", found.target_tokens)):
         console.print(
             f"Tokens per {name}: half up to {lengths.p50}, 90% up to {lengths.p90}, "
@@ -92,7 +123,7 @@ def _print_summary(console: Console, found: Findings, task: Task) -> None:
     if turns := _answers(found):
         console.print(turns)
     if found.classes:
-        shown = ", ".join(f"{label} {rows}" for label, rows in found.classes[:12])
+        shown = ", ".join(f"{printable(label)} {rows}" for label, rows in found.classes[:12])
         more = f", and {len(found.classes) - 12} more" if len(found.classes) > 12 else ""
         console.print(f"Labels: {shown}{more}", markup=False)
 
@@ -136,7 +167,8 @@ def _plain(renderer: Renderer, ids: Sequence[int]) -> str:
     return "".join(c for c in text if c.isprintable() or c == "\n")
 
 
-def _print_problems(console: Console, found: Findings, long_rows: str) -> None:
+def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
+    found = checked.findings
     fate = "dropped" if long_rows == "drop" else "refused (leave them out with --long-rows drop)"
     lines = [
         _rows("rows the same as an earlier one, kept once", [row for _, row in found.duplicates]),
@@ -163,7 +195,7 @@ def _print_problems(console: Console, found: Findings, long_rows: str) -> None:
     ]
     if found.imbalance is not None and found.imbalance >= 20:
         lines.append(f"the largest class has {found.imbalance:.0f} times the rows of the smallest")
-    lines += list(found.warnings)
+    lines += account(checked.ungraded, found.name)
     problems = [line for line in lines if line]
     console.print("\nFound nothing wrong." if not problems else "\nFound:")
     for line in problems:

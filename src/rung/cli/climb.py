@@ -25,13 +25,16 @@ def climb(file: File, settings: dict[str, Any], config: Config = None, json: Jso
     """Climb the ladder on FILE: prompting, LoRA, full fine-tuning, and a verdict."""
     from rung.cli.base import ensure_base
     from rung.cli.progress import Screen
+    from rung.config import load_settings
+    from rung.ladder.understood import understand_data
 
     screen = Screen(quiet=json)
     with screen.shown():
+        data = understand_data(file, load_settings(config, settings)[0])  # faults in it are said at once
         ensure_base(config, settings, screen)
         from rung.ladder.climb import climb as climb_
 
-        climbed = climb_(file, config, screen, **settings)
+        climbed = climb_(data, config, screen, **settings)
     show(climbed, json)
 
 

@@ -69,6 +69,8 @@ def _show(found: Evaluated, as_json: bool) -> None:
 
         value = {
             "task": to_json(found.task),
+            "task_from": found.task_from,
+            "warnings": list(found.warnings),
             "rows": found.rows,
             "base": [to_json(one) for one in found.base],
             "adapter": [to_json(one) for one in found.adapter] if found.adapter else None,

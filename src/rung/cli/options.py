@@ -45,7 +45,12 @@ PANELS = {
 
 File = Annotated[
     Path,
-    typer.Argument(metavar="FILE", help="File of examples: CSV, JSONL, JSON or Parquet.", show_default=False),
+    typer.Argument(
+        metavar="FILE",
+        help="File of examples: CSV, JSON, JSONL, Parquet, Excel, ... (docs/data.md).",
+        show_default=False,
+        readable=False,
+    ),
 ]
 Config = Annotated[
     Path | None,
@@ -82,7 +87,7 @@ def takes_settings(
 
 
 def _flag(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
-    switch = field.annotation is bool
+    switch = field.annotation in (bool, bool | None)
     help_line = str(field.description)
     if field.default is not None and not switch and field.default not in ((), {}):
         help_line = f"{help_line} [default: {_plain(field.default, name)}]"

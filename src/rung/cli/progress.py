@@ -62,16 +62,11 @@ class Screen:
             f"{prepared.loaded.name}: {prepared.loaded.format}, {len(parts.train)} rows to learn from, "
             f"{len(parts.dev)} to choose on, {len(parts.test)} held out"
         )
-        left_out = len(parts.leaked) + parts.duplicates + len(prepared.dropped)
-        if left_out:
-            self.say(
-                f"  left out: {parts.duplicates} duplicates, {len(parts.leaked)} that are also in test, "
-                f"{len(prepared.dropped)} too long or empty"
-            )
-        for warning in (
-            *prepared.loaded.warnings,
-            *(prepared.loaded_test.warnings if prepared.loaded_test else ()),
-        ):
+        if prepared.loaded.parts_line:
+            self.say(f"  {prepared.loaded.parts_line}")
+        for line in prepared.account():
+            self.say(f"  {line}")
+        for warning in prepared.warnings:
             self.say(f"  note: {warning}")
         self.say(f"Task: {task.why}")
         self.say(f"Base: {prepared.base.name} on {prepared.device.why}")

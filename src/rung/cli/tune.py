@@ -22,13 +22,16 @@ def tune(file: File, settings: dict[str, Any], config: Config = None, json: Json
     from rung.cli.base import ensure_base
     from rung.cli.climb import show
     from rung.cli.progress import Screen
+    from rung.config import load_settings
+    from rung.ladder.understood import understand_data
 
     screen = Screen(quiet=json)
     with screen.shown():
+        data = understand_data(file, load_settings(config, settings)[0])  # faults in it are said at once
         ensure_base(config, settings, screen)
         from rung.ladder.tune import tune as tune_
 
-        climbed = tune_(file, config, screen, **settings)
+        climbed = tune_(data, config, screen, **settings)
     show(climbed, json)
     if not json:
         for result in climbed.results:

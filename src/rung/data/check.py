@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,6 @@ from rung.data.turns import refusal
 from rung.errors import DataError, TurnsError
 from rung.records import Example, Rendered
 
-MAX_LABELS = 100
-MAX_LABEL_LENGTH = 80  # characters
 # Characters that cannot be seen or that reverse the reading order; joiners of scripts and emoji stay.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
@@ -67,7 +66,7 @@ class Findings:
     empty_targets: tuple[int, ...]
     control_tokens: tuple[tuple[int, tuple[str, ...]], ...]  # (row, special tokens spelt out in its text)
     unseen_characters: tuple[int, ...]  # invisible, reversing or control characters in the target
-    classes: tuple[tuple[str, int], ...]  # (target, rows), most frequent first; empty: not like classes
+    classes: tuple[tuple[str, int], ...]  # (target, rows), most frequent first; empty: no labels
     overlap: tuple[Pair, ...]  # (row, test row): all turns the same
     near_overlap: tuple[Pair, ...]  # (row, test row): the same normalised prompt, not all turns
     unseen_labels: tuple[tuple[str, tuple[int, ...]], ...]  # (target, test rows): a class not in this file
@@ -82,7 +81,7 @@ class Findings:
 
     @property
     def imbalance(self) -> float | None:
-        """Rows of the largest class by rows of the smallest; None where targets are not like classes."""
+        """Rows of the largest class by rows of the smallest; None where there are none."""
         return self.classes[0][1] / self.classes[-1][1] if self.classes else None
 
     @property
@@ -103,18 +102,25 @@ class _Measured:
     refused: tuple[TurnsError, ...]
 
 
-def check(loaded: Loaded, renderer: Renders, max_length: int, test: Loaded | None = None) -> Findings:
+def check(
+    loaded: Loaded,
+    renderer: Renders,
+    max_length: int,
+    test: Loaded | None = None,
+    labels: Sequence[str] = (),
+) -> Findings:
     """Look through every row, and through `test` for rows it shares with them.
 
-    `max_length` is in tokens. `loaded` holds at least one row, as `read_examples` promises. Raises
-    `DataError` where the chat template can write none of them.
+    `max_length` is in tokens; `labels` are those of the task, if it has any. `loaded`
+    holds at least one row, as `read_examples` promises. Raises `DataError` where the chat template can write
+    none of them.
     """
     examples = loaded.examples
     tokens = _measure(examples, renderer)
     lengths = list(zip(tokens.examples, tokens.prompts, tokens.targets, strict=True))
     duplicates, near, contradictions = _repeats(examples)
     overlap, near_overlap = _overlaps(examples, test.examples if test else ())
-    classes = _classes(examples)
+    classes = _classes(examples, labels)
     sample = _typical(tokens, max_length)
     answers = [m for e in examples for m in e.messages if m.role == "assistant" and m.content.strip()]
     refused: dict[str, list[int]] = {}
@@ -140,7 +146,7 @@ def check(loaded: Loaded, renderer: Renders, max_length: int, test: Loaded | Non
         classes=classes,
         overlap=overlap,
         near_overlap=near_overlap,
-        unseen_labels=_unseen_labels(classes, test.examples if test else ()),
+        unseen_labels=_unseen_labels(labels, test.examples if test else ()),
         sample=sample,
         sample_tokens=renderer.render(sample),
         warnings=loaded.warnings,
@@ -240,22 +246,23 @@ def _overlaps(
     return tuple(same), tuple(near)
 
 
-def _classes(examples: Sequence[Example]) -> tuple[tuple[str, int], ...]:
-    """Targets and their counts where they look like class labels: few, short and repeated."""
-    counts = Counter(example.target.strip() for example in examples if example.target.strip())
-    few = 0 < len(counts) <= min(MAX_LABELS, max(1, sum(counts.values()) // 5))
-    if not few or any(len(target) > MAX_LABEL_LENGTH or "\n" in target for target in counts):
-        return ()
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+def label_key(label: str) -> str:
+    """A label as it is compared: without case, in one form of its accents, with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", label).split()).casefold()
 
 
-def _unseen_labels(
-    classes: Sequence[tuple[str, int]], test: Sequence[Example]
-) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    known = {label for label, _ in classes}
+def _classes(examples: Sequence[Example], labels: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """The task's labels and their rows, most frequent first."""
+    counts = Counter(example.target.strip() for example in examples)
+    found = [(label, counts[label]) for label in labels if counts[label]]
+    return tuple(sorted(found, key=lambda item: (-item[1], item[0])))
+
+
+def _unseen_labels(labels: Sequence[str], test: Sequence[Example]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    known = set(map(label_key, labels))
     rows: dict[str, list[int]] = {}
-    for example in test if classes else ():
-        if (target := example.target.strip()) and target not in known:
+    for example in test if labels else ():
+        if (target := example.target.strip()) and label_key(target) not in known:
             rows.setdefault(target, []).append(example.row)
     return tuple((label, tuple(found)) for label, found in rows.items())
 

@@ -1,281 +1,302 @@
-"""Files -> rows: reads JSONL, JSON arrays, CSV and Parquet strictly and once, hashing what it reads.
+"""Files -> rows: what the bytes are decides how they are read; what holds no rows is refused by its name.
 
-Nothing is guessed or repaired: a line that is not valid is named with its number, and all such
-lines are gathered so that one message tells the user everything.
+Bad rows are gathered, so that one message tells the user everything.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
-import os
-import stat
-from collections.abc import Collection, Iterator
-from itertools import chain
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal, NoReturn
+from typing import Any, NoReturn
 
-from rung.data.strict_json import MAX_LINE, Row, RowError, array_items, as_object, decode_line, show
+from rung.data import corpora, json_rows
+from rung.data.arrow_rows import arrow_rows, parquet_rows
+from rung.data.excel import excel_table
+from rung.data.json_rows import Found, NoRows, Numbered, cells_to_row
+from rung.data.opening import Opened, decode, open_file
+from rung.data.refusals import is_yaml, refuse, refuse_binary, refuse_many, refuse_plain, refuse_text
+from rung.data.strict_json import Row, RowError, array_items, as_object, decode_document
+from rung.data.tables import NotATable, read_table
 from rung.errors import DataError
 
-MAX_ARRAY = 1 << 30  # bytes of a JSON array, which is read as a whole
-MAX_COLUMNS = 1000
-SHOWN = 5  # bad rows that are named; the rest is counted
+MAX_ROWS = 3_000_000
+SHOWN = 5  # bad rows that are named for each reason
+_TABLES = (".csv", ".tsv", ".tab", ".psv", ".xls")
+REASONS = 5  # reasons that are named; the rest is counted
 
-Kind = Literal["jsonl", "json", "csv", "parquet"]
+_JSON = re.compile(r"\{|\[\s*(?:[\[{\]\"tfn\d/-]|$)")
 
-_BOM = b"\xef\xbb\xbf"
-_MAGIC = (
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
-    (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a zip archive or an office document"),
-    (b"\x1f\x8b", "compressed with gzip"),
-    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
-    (b"BZh", "compressed with bzip2"),
-    (b"\xfd7zXZ", "compressed with xz"),
-    (b"GGUF", "a model in GGUF format"),
-    (b"SQLite format 3", "an SQLite database"),
-    *((bytes((0x80, protocol)), "a pickle, which rung never opens") for protocol in range(2, 6)),
-)
+IsName = Callable[[str], bool]
 
 
 class Problems:
-    """The rows of one file that cannot be used: the first few by number, the rest as a count."""
+    """The rows of one file that cannot be used: equal reasons once, with the first rows by number."""
 
-    def __init__(self, path: Path, unit: str) -> None:
+    def __init__(self, path: str, unit: str) -> None:
         self._path = path
         self._unit = unit
-        self._shown: list[str] = []
         self._fix = ""
-        self._count = 0
+        self._rows: dict[str, list[int]] = {}  # reason -> the first rows it is true of
+        self._counts: dict[str, int] = {}
 
     def add(self, row: int, error: RowError) -> None:
         """Note that `row` cannot be used."""
-        self._count += 1
         self._fix = self._fix or error.fix
-        if self._count <= SHOWN:
-            self._shown.append(f"{self._unit} {row} {error}")
+        reason = str(error)
+        self._counts[reason] = self._counts.get(reason, 0) + 1
+        rows = self._rows.setdefault(reason, []) if len(self._rows) < REASONS else self._rows.get(reason)
+        if rows is not None and len(rows) < SHOWN:
+            rows.append(row)
 
     def raise_any(self) -> None:
         """Raises `DataError` with all that was noted, if anything was."""
-        if not self._count:
+        if not self._counts:
             return
-        rest = self._count - len(self._shown)
-        what = "; ".join(self._shown) + (f"; and {rest} more" if rest else "")
-        raise DataError(what, where=str(self._path), fix=self._fix)
+        parts = [f"{numbered(self._unit, rows, self._counts[why])} {why}" for why, rows in self._rows.items()]
+        rest = sum(count for why, count in self._counts.items() if why not in self._rows)
+        what = "; ".join(parts) + (f"; and {rest} more" if rest else "")
+        raise DataError(what, where=self._path, fix=self._fix)
 
 
+def numbered(unit: str, rows: Sequence[int], count: int) -> str:
+    """``line 7``, ``each of lines 1 to 5 and 19 more`` or ``each of rows 1, 3, 8``."""
+    if count == 1:
+        return f"{unit} {rows[0]}"
+    run = list(rows) == list(range(rows[0], rows[0] + len(rows)))
+    shown = f"{rows[0]} to {rows[-1]}" if run and len(rows) > 2 else ", ".join(map(str, rows))
+    more = f" and {count - len(rows):,} more" if count > len(rows) else ""
+    return f"each of {unit}s {shown}{more}"
+
+
+@dataclass
 class RowFile:
-    """One file of rows; iterating gives (number, row) and reads the file once, in little memory.
+    """The rows of one file; iterating gives (number, row) once, bad rows go to `problems`.
 
-    `number` is the 1-based line of a JSONL file and the 1-based record of any other. `known` are the
-    key names worth reading: they help to find a CSV's delimiter and choose a Parquet file's columns.
-    `columns` names a table's columns once iteration has begun and is empty for JSON. `sha256` is that
-    of the bytes that were read; take it after the last row. Bad rows go to `problems`, or raise
-    `DataError` at once where reading cannot go on.
+    `number` is the 1-based line of a file of JSON lines and the 1-based row of any other.
     """
 
-    def __init__(self, path: Path, known: Collection[str] = ()) -> None:
-        self.path = path
-        self.columns: tuple[str, ...] = ()
-        self._known = frozenset(known)
-        self._digest = hashlib.sha256()
-        self.kind: Kind = _kind(path, _head(path))
-        self.unit = "line" if self.kind == "jsonl" else "row"  # what `number` counts
-        self.problems = Problems(path, self.unit)
+    name: str
+    where: str  # the path, for messages
+    sha256: str
+    kind: str  # "jsonl", "json", "csv", "parquet", "excel", "arrow", "conll", "rasa", "fasttext", "memory"
+    rows: Iterable[tuple[int, Row | RowError]]
+    columns: tuple[str, ...] = ()  # in the order of the file; () where only the rows tell
+    notes: list[str] = field(default_factory=list)
+    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)  # column -> names of its numbers
+    shape: str = ""  # name of a known document: "squad", "intents", ...
+    languages: tuple[str, ...] = ()  # columns that hold one language each
+    header: bool = True
 
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
+    def __post_init__(self) -> None:
+        self.unit = "line" if self.kind == "jsonl" else "row"
+        self.problems = Problems(self.where, self.unit)
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
-        readers = {"jsonl": self._jsonl, "json": self._array, "csv": self._csv, "parquet": self._parquet}
-        try:
-            with self.path.open("rb") as stream:
-                yield from readers[self.kind](stream)
-        except OSError as error:
-            raise _unreadable(self.path, error) from error
+        for number, row in self.rows:
+            if isinstance(row, RowError):
+                self.problems.add(number, row)
+            else:
+                yield number, row
 
     def fail(self, what: str, why: str = "", fix: str = "") -> NoReturn:
         """Raises `DataError` about the whole file, after any bad rows met before."""
         self.problems.raise_any()
-        raise DataError(what, where=str(self.path), why=why, fix=fix)
-
-    def _lines(self, stream: BinaryIO) -> Iterator[tuple[int, str | RowError]]:
-        """Decoded lines with their ends, or the reason why a line is not text."""
-        number = 0
-        while chunk := stream.readline(MAX_LINE + 2):
-            number += 1
-            self._digest.update(chunk)
-            line = chunk
-            while not chunk.endswith(b"\n") and (chunk := stream.readline(MAX_LINE)):
-                self._digest.update(chunk)
-            if number == 1:
-                line = line.removeprefix(_BOM)
-            if len(line.rstrip(b"\r\n")) > MAX_LINE:
-                yield number, RowError(f"is longer than {MAX_LINE:,} bytes", "Shorten it or leave it out")
-                continue
-            try:
-                yield number, line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                what = f"is not UTF-8 (byte 0x{line[error.start]:02x} at position {error.start + 1})"
-                yield number, RowError(what, "Save the file as UTF-8")
-
-    def _jsonl(self, stream: BinaryIO) -> Iterator[tuple[int, Row]]:
-        for number, line in self._lines(stream):
-            try:
-                if isinstance(line, RowError):
-                    raise line
-                if line and not line.isspace():
-                    yield number, as_object(decode_line(line.strip()))
-            except RowError as error:
-                self.problems.add(number, error)
-
-    def _array(self, stream: BinaryIO) -> Iterator[tuple[int, Row]]:
-        content = stream.read(MAX_ARRAY + 1)
-        self._digest.update(content)
-        if len(content) > MAX_ARRAY:
-            self.fail("is a JSON array of more than 1 GiB", fix="Write one object per line instead (JSONL)")
-        try:
-            text = content.removeprefix(_BOM).decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            what = f"line {line} is not UTF-8 (byte 0x{content[error.start]:02x})"
-            self.fail(what, fix="Save the file as UTF-8")
-        number = 0
-        try:
-            for number, item in array_items(text):
-                try:
-                    yield number, as_object(item)
-                except RowError as error:
-                    self.problems.add(number, error)
-        except json.JSONDecodeError as error:
-            what = f"line {error.lineno} is not valid JSON ({error.msg}, column {error.colno})"
-            self.fail(what, why=f"It stands after row {number} of the array" if number else "")
-        except RowError as error:
-            self.problems.add(number + 1, error)
-
-    def _csv(self, stream: BinaryIO) -> Iterator[tuple[int, Row]]:
-        lines = self._text(stream)
-        blank, first = next(((n, line) for n, line in enumerate(lines) if not line.isspace()), (0, ""))
-        csv.field_size_limit(MAX_LINE)
-        reader = csv.reader(chain([first], lines), delimiter=self._delimiter(first), strict=True)
-        number = 0
-        try:
-            self._header(next(reader, []))
-            for cells in reader:
-                if not cells:
-                    continue
-                number += 1
-                if len(cells) == len(self.columns) and not any("\0" in cell for cell in cells):
-                    yield number, dict(zip(self.columns, cells, strict=True))
-                else:
-                    self.problems.add(number, self._ragged(cells, blank + reader.line_num))
-        except csv.Error as error:
-            fix = "Put double quotes around a text that contains quotes, and double the quotes inside it"
-            line = blank + reader.line_num
-            self.fail(f"row {number + 1} is not valid CSV ({error}, line {line})", fix=fix)
-
-    def _text(self, stream: BinaryIO) -> Iterator[str]:
-        for number, line in self._lines(stream):
-            if isinstance(line, RowError):
-                self.fail(f"line {number} {line}", fix=line.fix)
-            yield line
-
-    def _delimiter(self, header: str) -> str:
-        """Of comma, semicolon and tab the one that gives the most known columns, then the most columns."""
-
-        def merit(mark: str) -> tuple[int, int]:
-            cells = [cell.strip().strip('"') for cell in header.split(mark)]
-            return sum(cell in self._known for cell in cells), len(cells)
-
-        return max(",;\t", key=merit)
-
-    def _header(self, cells: list[str]) -> None:
-        self.columns = tuple(cell.strip() for cell in cells)
-        twice = [name for name in self.columns if self.columns.count(name) > 1]
-        if len(self.columns) > MAX_COLUMNS:
-            self.fail(f"has {len(self.columns):,} columns; {MAX_COLUMNS:,} is the most")
-        if twice:
-            self.fail(f"has two columns named {show(twice[0])}", fix="Give every column its own name")
-
-    def _ragged(self, cells: list[str], line: int) -> RowError:
-        if len(cells) == len(self.columns):
-            return RowError(f"(line {line}) holds a NUL character", "Remove it")
-        what = f"(line {line}) has {len(cells)} cells where the header has {len(self.columns)}"
-        return RowError(what, "Put double quotes around a text that contains the delimiter")
-
-    def _parquet(self, stream: BinaryIO) -> Iterator[tuple[int, Row]]:
-        import pyarrow
-        import pyarrow.parquet
-
-        while chunk := stream.read(1 << 20):
-            self._digest.update(chunk)
-        stream.seek(0)
-        number = 0
-        try:
-            table = pyarrow.parquet.ParquetFile(stream)
-            self._header([field.name for field in table.schema_arrow])
-            wanted = [name for name in self.columns if name in self._known] or list(self.columns)
-            for batch in table.iter_batches(batch_size=1024, columns=wanted):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-        except (pyarrow.ArrowException, UnicodeDecodeError, OSError, ValueError) as error:
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            self.fail(f"cannot be read as Parquet after row {number} ({reason})", fix="Write the file again")
+        raise DataError(what, where=self.where, why=why, fix=fix)
 
 
-def _head(path: Path) -> bytes:
-    """The first 64 KiB, once it is certain that `path` is a plain file that can be opened."""
+def open_rows(path: Path, is_name: IsName, header: bool | None = None) -> RowFile:
+    """The rows of the file at `path`.
+
+    `is_name` says whether a text is a well-known column name; `header` whether the first line of a table
+    names its columns (None: found out). Raises `DataError` where the file holds no rows that rung can read.
+    """
+    opened = open_file(path)
+    content = opened.content
+    where, name = str(path), path.name
+
+    def made(kind: str, rows: Iterable[tuple[int, Row | RowError]], **more: Any) -> RowFile:
+        return RowFile(name, where, opened.sha256, kind, limited(rows, path), **more)
+
+    if content.startswith(b"PAR1"):
+        return made("parquet", **parquet_rows(path, content, MAX_ROWS))
+    if content.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        return made("arrow", **arrow_rows(path, content))
+    refuse_binary(path, content)
+    if content.startswith(b"PK\x03\x04"):
+        table = excel_table(path, content, is_name, header)
+        return made("excel", table.rows, columns=table.columns, notes=table.notes, header=table.header)
+    text = _text(opened, path)
+    notes = opened.notes
+    refuse_text(path, text)
+    if path.suffix.lower() == ".parquet":
+        refuse(path, "is not a Parquet file, though its name says so")
+    start = _without_comments(text)
+    if _JSON.match(start):
+        source = _json(path, text, start, is_name, header, made)
+    elif corpora.is_rasa(text):
+        source = made("rasa", corpora.rasa_rows(text), shape="rasa")
+        source.notes.append("Rasa NLU: one row for each example, the intent is the target")
+    elif corpora.is_conll(text):
+        sentences = list(corpora.conll_rows(text))
+        if len(sentences) == 1 and len(text.splitlines()) > 100:
+            refuse(
+                path,
+                "is CoNLL (a token and its tag a line) without blank lines between sentences",
+                "Add them",
+            )
+        if not any(row["entities"] for _, row in sentences):
+            refuse(
+                path,
+                "is CoNLL in which every tag is O, so there is nothing to learn",
+                "Label its entities first",
+            )
+        source = made("conll", sentences, shape="conll")
+        source.notes.append("CoNLL: one row for each sentence, its entities as a JSON object are the target")
+    elif corpora.is_fasttext(text):
+        source = made("fasttext", corpora.fasttext_rows(text), shape="fasttext")
+    else:
+        source = _table(path, text, is_name, header, made)
+    source.notes[:0] = notes
+    return source
+
+
+def limited(rows: Iterable[tuple[int, Row | RowError]], path: Path) -> Numbered:
+    """`rows`, of which there may be at most `MAX_ROWS`."""
+    for count, row in enumerate(rows):
+        if count == MAX_ROWS:
+            refuse_many(path, MAX_ROWS)
+        yield row
+
+
+def _text(opened: Opened, path: Path) -> str:
+    content = opened.content
+    if not content.strip(b"\xef\xbb\xbf \t\r\n"):
+        what = "is empty" if not content else "holds only blank lines"
+        refuse(path, what, "Put one example per line in it")
+    text = decode(opened, path)
+    if "\0" in text[: 1 << 16]:
+        refuse(
+            path, "is a binary file (it holds NUL bytes)", "Give rows as CSV, JSONL, JSON, Parquet or Excel"
+        )
+    return text
+
+
+def _without_comments(text: str) -> str:
+    """`text` from its first line that is neither blank nor a comment."""
+    place = 0
+    while place < len(text):
+        end = text.find("\n", place)
+        end = len(text) if end < 0 else end
+        line = text[place:end].strip()
+        if line and not line.startswith(("#", "//")):
+            return text[place:].lstrip()
+        place = end + 1
+    return ""
+
+
+# --- JSON -------------------------------------------------------------------------------------------
+
+
+def _json(
+    path: Path, text: str, start: str, is_name: IsName, header: bool | None, made: Callable[..., RowFile]
+) -> RowFile:
+    if "\n" not in text:
+        text, start = text.replace("\r", "\n"), start.replace("\r", "\n")
+    shape = json_rows.shape_of(start)
+    notes: list[str] = []
+    if shape != "lines" and re.search(r"^\s*//", start, re.MULTILINE):
+        start = re.sub(r"^\s*//.*$", "", start, flags=re.MULTILINE)
+        notes.append("comment lines (//) left out")
+    if shape == "lines":
+        if start.startswith("["):
+            values = [value for _, value in json_rows.line_values(text, notes)]
+            return _cells(made, "jsonl", Found(values), is_name, header, notes)
+        return made("jsonl", _objects(json_rows.line_values(text, notes)), notes=notes)
     try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise DataError("is a folder, not a file", where=str(path), fix="Name one file of rows in it")
-        if not stat.S_ISREG(status.st_mode):
-            what = "is a pipe or a device, not a file"
-            raise DataError(what, where=str(path), fix="Write the rows to a file first")
-        with path.open("rb") as stream:
-            return stream.read(1 << 16)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        if shape == "values":
+            return made("json", enumerate(map(as_object, json_rows.values_in(start)), start=1))
+        value = _items(path, start) if shape == "list" else decode_document(start)
+        found = json_rows.rows_in(value, is_name, path.name)
+    except RowError as error:
+        refuse(path, str(error), error.fix)
+    except NoRows as error:
+        refuse(path, str(error), error.fix)
+    if found.rows and all(isinstance(row, list) for row in found.rows[:5]):
+        return _cells(made, "json", found, is_name, header, [*notes, *found.notes])
+    rows = _objects(enumerate(found.rows, start=1))
+    return made("json", rows, columns=found.columns, notes=[*notes, *found.notes], shape=found.shape)
 
 
-def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
-    if isinstance(error, FileNotFoundError):
-        return DataError("no such file", where=str(path), fix="Check the path")
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return DataError(f"cannot be read ({reason})", where=str(path), fix="Check the path and its permissions")
+def _items(path: Path, text: str) -> list[Any]:
+    """The items of a JSON list, with a `RowError` in the place of one that cannot be used."""
+    items: list[Any] = []
+    try:
+        items.extend(item for _, item in array_items(text))
+    except json.JSONDecodeError as error:
+        what = f"line {error.lineno} is not valid JSON ({error.msg}, column {error.colno})"
+        refuse(path, what, why=f"It stands after row {len(items)} of the list" if items else "")
+    except RowError as error:
+        items.append(error)
+    return items
 
 
-def _kind(path: Path, head: bytes) -> Kind:
-    """What the file holds, told by its content first and its name second."""
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    _refuse_binary(path, head)
-    start = head.removeprefix(_BOM).lstrip()
+def _objects(values: Iterable[tuple[int, Any]]) -> Numbered:
+    for number, value in values:
+        try:
+            yield number, value if isinstance(value, RowError) else as_object(value)
+        except RowError as error:
+            yield number, error
+
+
+def _cells(
+    made: Callable[..., RowFile],
+    kind: str,
+    found: Found,
+    is_name: IsName,
+    header: bool | None,
+    notes: list[str],
+) -> RowFile:
+    """Rows that are lists of cells, under the names that the document or its first row gives, or 1, 2, ..."""
+    first = next((row for row in found.rows if isinstance(row, list)), [])
+    columns, rows = found.columns, list(enumerate(found.rows, start=1))
+    if not columns:
+        named = bool(first) and all(isinstance(cell, str) for cell in first)
+        named = named and sum(map(is_name, first)) * 2 >= len(first)
+        if header if header is not None else named:
+            columns, rows = tuple(map(str, first)), rows[1:]
+        else:
+            columns = tuple(str(n) for n in range(1, len(first) + 1))
+
+    def objects() -> Numbered:
+        for number, value in rows:
+            try:
+                yield number, value if isinstance(value, RowError) else cells_to_row(value, columns)
+            except RowError as error:
+                yield number, error
+
+    return made(kind, objects(), columns=columns, notes=notes)
+
+
+# --- tables -----------------------------------------------------------------------------------------
+
+
+def _table(
+    path: Path, text: str, is_name: IsName, header: bool | None, made: Callable[..., RowFile]
+) -> RowFile:
     suffix = path.suffix.lower()
-    if not start and len(head) < 1 << 16:
-        what = "is empty" if not head else "holds only blank lines"
-        raise DataError(what, where=str(path), fix="Put one example per line in it")
-    if suffix == ".parquet":
-        raise DataError("is not a Parquet file, though its name says so", where=str(path))
-    if start.startswith(b"["):
-        return "json"
-    return "jsonl" if start.startswith(b"{") or suffix in (".jsonl", ".ndjson", ".json") else "csv"
-
-
-def _refuse_binary(path: Path, head: bytes) -> None:
-    what = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
-    fix = "Give rows as JSONL, JSON, CSV or Parquet"
-    nul = [head[0::2].count(0), head[1::2].count(0)]
-    every_other = sum(nul) > len(head) // 4 and min(nul) < max(nul) // 4
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or (every_other and not what):
-        what, fix = "UTF-16 text", "Save the file as UTF-8"
-    elif not what and 0 in head:
-        what = "a binary file (it holds NUL bytes)"
-    if what:
-        raise DataError(f"is {what}", where=str(path), fix=fix)
+    if is_yaml(text):
+        refuse_plain(path, text)
+    try:
+        table = read_table(text, is_name, header, suffix in _TABLES)
+    except NotATable:
+        table = None
+    except RowError as error:
+        refuse(path, str(error), error.fix)
+    if suffix in (".jsonl", ".ndjson", ".json") and not (table and any(map(is_name, table.columns))):
+        return made("jsonl", _objects(json_rows.line_values(text, [])))  # whose errors say what is wrong
+    if table is None:
+        refuse_plain(path, text)
+    return made("csv", table.rows, columns=table.columns, notes=table.notes, header=table.header)

@@ -1,6 +1,7 @@
 """Train, dev and test parts that share no near-duplicate, whatever order the rows come in.
 
-Rows whose prompts say the same (`prompt_key`) form a group, and a group goes to one part as a whole.
+Rows whose prompts say the same (`prompt_key`), or that the file puts in one group (the same document, the
+same customer), form a group, and a group goes to one part as a whole.
 Groups are drawn by a hash of the seed and their own text, so the parts depend on nothing else.
 """
 
@@ -23,7 +24,7 @@ class Split:
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
-    leaked: tuple[Example, ...] = ()  # train rows left out: the test file holds the same prompt
+    leaked: tuple[Example, ...] = ()  # train rows left out: the test file holds their prompt or their group
     duplicates: int = 0  # rows left out because an earlier row of the same file is exactly the same
 
 
@@ -53,8 +54,9 @@ def normalise(text: str) -> str:
 
 
 def prompt_key(example: Example) -> str:
-    """What near-duplicates have in common: the normalised text of all turns before the target."""
-    return normalise("\n".join(message.content for message in example.prompt))
+    """What near-duplicates have in common: the normalised text of all turns before the target, or of the
+    target where there are none."""
+    return normalise("\n".join(message.content for message in example.prompt or example.messages))
 
 
 def split(
@@ -68,8 +70,8 @@ def split(
     """Divide `examples`; a pure function of the seed and the rows' content, not of their order.
 
     The fractions are of the rows left after exact duplicates are taken out, and are met as closely
-    as whole groups allow. Given a `test` part, only dev is drawn, and train rows whose prompt is in it
-    are left out. Every part gets at least one row. Raises `DataError` where there are too few
+    as whole groups allow. Given a `test` part, only dev is drawn, and train rows whose prompt or group is
+    in it are left out. Every part gets at least one row. Raises `DataError` where there are too few
     different prompts for that.
     """
     kept = _unique(examples)
@@ -80,7 +82,8 @@ def split(
         given = _unique(test)
         duplicates += len(test) - len(given)
         held = {prompt_key(example) for example in given}
-        inside = [prompt_key(example) in held for example in kept]
+        groups_held = {example.group for example in given if example.group}
+        inside = [prompt_key(example) in held or example.group in groups_held for example in kept]
         leaked = tuple(example for example, same in zip(kept, inside, strict=True) if same)
         kept = [example for example, same in zip(kept, inside, strict=True) if not same]
     groups = _groups(kept, seed)
@@ -114,10 +117,23 @@ def _unique(examples: Iterable[Example]) -> list[Example]:
 
 
 def _groups(examples: Sequence[Example], seed: int) -> list[list[int]]:
-    """Places of the rows with the same prompt, the groups in the order of their hashes."""
+    """Places of the rows that belong together, the groups in the order of their hashes."""
+    keys = [prompt_key(example) for example in examples]
+    first: dict[str, str] = {}  # group -> a prompt in it
+    parent = {key: key for key in keys}
+
+    def root(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = key = parent[parent[key]]
+        return key
+
+    for example, key in zip(examples, keys, strict=True):
+        if example.group:
+            one, two = sorted((root(key), root(first.setdefault(example.group, key))))
+            parent[two] = one
     groups: dict[str, list[int]] = {}
-    for place, example in enumerate(examples):
-        groups.setdefault(prompt_key(example), []).append(place)
+    for place, key in enumerate(keys):
+        groups.setdefault(root(key), []).append(place)
     return [groups[key] for key in sorted(groups, key=lambda key: _hash("split", seed, key))]
 
 
@@ -146,7 +162,7 @@ def _hash(use: str, seed: int, text: str) -> bytes:
 
 
 def _too_few(examples: Sequence[Example], groups: int, parts: int, leaked: int) -> DataError:
-    why = f"{parts} are needed, because rows with the same prompt stay in one part"
+    why = f"{parts} are needed, because rows with the same prompt, or of the same group, stay in one part"
     if leaked:
         why += f"; {leaked} rows were left out because their prompt is in the test file"
     return DataError(

@@ -56,6 +56,18 @@ def decode_line(text: str) -> Any:
     return value
 
 
+def decode_document(text: str) -> Any:
+    """The one JSON value that `text` is. Raises `RowError`."""
+    _check_depth(text)
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        what = f"is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        raise RowError(what, "If this is the end of the file, it may be cut short") from error
+    _check_surrogates(text, value)
+    return value
+
+
 def array_items(text: str) -> Iterator[tuple[int, Any]]:
     """The items of a JSON array with their 1-based numbers. Raises `JSONDecodeError` or `RowError`."""
     place = _skip(text, _skip(text, 0) + 1)
@@ -128,8 +140,15 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
+class Written(float):
+    """A number that remembers how the file writes it: 1.50 stays 1.50 where it becomes text."""
+
+    text: str
+
+
 def _real(digits: str) -> float:
-    number = float(digits)
+    number = Written(digits)
+    number.text = digits
     if number in (float("inf"), float("-inf")):
         raise RowError(f"holds the number {show(digits)}, which is too large", "Write it as text")
     return number

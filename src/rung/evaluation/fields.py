@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
 ABSENT: Final = object()
 _MOST_PAIRS = 2_500  # pairs of items that are compared; longer lists are paired in order
 
@@ -139,8 +137,6 @@ def _best(path: str, wanted: Sequence[Any], got: Sequence[Any]) -> tuple[list[in
         return short, short
     from scipy.optimize import linear_sum_assignment  # a slow import that few tasks need
 
-    shared = np.array(
-        [[sum(field.right for field in _compared(f"{path}[]", a, b)) for b in got] for a in wanted]
-    )
+    shared = [[sum(field.right for field in _compared(f"{path}[]", a, b)) for b in got] for a in wanted]
     rows, columns = linear_sum_assignment(shared, maximize=True)
     return rows.tolist(), columns.tolist()

@@ -1,8 +1,8 @@
-"""Climb the ladder: from a data file to results and a verdict, in a run folder that can be gone on with.
+"""Climb the ladder: from rows to results and a verdict, in a run folder where a stopped climb continues.
 
     prepare -> plan (timed on this machine) -> each rung -> verdict -> report
 
-Every finished rung is on disk before the next begins; the same command goes on where the last one stopped.
+Every finished rung is on disk before the next begins; the same command continues where the last one stopped.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from rung import __version__, cost, storage
 from rung import device as devices
 from rung.bases.catalog import cache_dir
 from rung.config import Settings, load_settings
+from rung.data.formats import Loaded
+from rung.data.memory import rows_of
 from rung.data.split import sample
 from rung.errors import ResourceError, RungError
 from rung.evaluation import forgetting
@@ -33,6 +35,7 @@ from rung.ladder.prepare import prepare
 from rung.ladder.prompting import prompt
 from rung.ladder.quote import measure
 from rung.ladder.rungs import Rung, asked_for
+from rung.ladder.understood import Understood, understand_data
 from rung.ladder.verdict import verdict
 from rung.ladder.watch import Silent, Watcher
 from rung.ladder.workload import measure_workload
@@ -51,44 +54,60 @@ class Climbed:
     results: tuple[Result, ...]
     verdict: Verdict
 
+    def __repr__(self) -> str:
+        return f"<climb in {self.folder}: {self.verdict.sentence}>"
+
 
 def climb(
-    file: str | Path, config: str | Path | None = None, watcher: Watcher | None = None, **settings: Any
+    data: object, config: str | Path | None = None, watcher: Watcher | None = None, **settings: Any
 ) -> Climbed:
-    """Try every rung on `file` and say which one to use.
+    """Try every rung on `data` and say which one to use.
 
+    `data` is a path, a list of dicts, a DataFrame or a Dataset, and so may be ``settings["test"]``; or what
+    `rung.ladder.understood` made of one.
     `settings` are those of `rung.config.Settings`; `config` is a YAML file of them. Returns what was
     measured; everything is also in ``Climbed.folder``. Raises the errors of `rung.errors`.
     """
-    path = Path(file)
+    held_out = settings.get("test")
+    test = None if isinstance(held_out, str | Path | None) else rows_of(settings.pop("test"), "test")
     checked, asked = load_settings(Path(config) if config else None, settings)
+    if test is not None:
+        asked["test"] = f"rows in memory, sha256 {test.sha256}"
     asked_for(checked)  # a rung or method that is not there is said before anything is read
-    return _Climb(path, checked, asked, watcher or Silent()).run()
+    understood = data if isinstance(data, Understood) else understand_data(data, checked, test)
+    return _Climb(understood, checked, asked, watcher or Silent()).run()
 
 
-def default_folder(file: Path, asked: dict[str, Any]) -> Path:
-    """``runs/<file>-<8 digits>``: the same file and settings always give the same folder."""
+def default_folder(loaded: Loaded, asked: dict[str, Any]) -> Path:
+    """``runs/<file>-<8 digits>``: the same rows and settings always give the same folder."""
     relevant = {key: value for key, value in asked.items() if key != "output"}
-    mark = storage.fingerprint([storage.sha256_file(file), relevant])
-    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in file.stem)[:40]
+    mark = storage.fingerprint([loaded.sha256, relevant])
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(loaded.name).stem)[:40]
     return Path("runs") / f"{stem}-{mark[:8]}"
 
 
 class _Climb:
     """One climb; methods in the order they run."""
 
-    def __init__(self, file: Path, settings: Settings, asked: dict[str, Any], watcher: Watcher) -> None:
-        self.file = file
+    def __init__(
+        self,
+        data: Understood,
+        settings: Settings,
+        asked: dict[str, Any],
+        watcher: Watcher,
+    ) -> None:
+        self.data = data
         self.settings = settings
         self.asked = asked
         self.watcher = watcher
         self.clock = cost.Stopwatch()
-        self.anew = False  # whether a rung was run that an earlier run of the command had not finished
+        self.changed = False  # whether a rung was run that an earlier run of the command had not finished
 
     def run(self) -> Climbed:
-        self.prepared = prepare(self.file, self.settings)
+        self.prepared = prepare(self.data, self.settings)
         self.watcher.prepared(self.prepared)
-        self.folder = storage.RunFolder(self.settings.output or default_folder(self.file, self.asked))
+        folder = self.settings.output or default_folder(self.prepared.loaded, self.asked)
+        self.folder = storage.RunFolder(folder)
         mark, owner = self._mark()
         with self.folder.claimed(mark, owner) as begun:
             self.texts = self._general_texts()
@@ -144,10 +163,11 @@ class _Climb:
         return plan
 
     def _check_precision(self, plan: Plan) -> None:
-        """A run goes on in the number format it began with."""
+        """A run continues in the number format it began with."""
         if plan.precision != self.prepared.device.precision:
             wanted = {"precision": plan.precision}
-            self.prepared = prepare(self.file, self.settings.model_copy(update=wanted))
+            settings = self.settings.model_copy(update=wanted)
+            self.prepared = prepare(self.data, settings)
 
     def _general_texts(self) -> Sequence[forgetting.Text]:
         """What the plain base writes after general prompts; forgetting is measured against it."""
@@ -169,10 +189,10 @@ class _Climb:
         return from_json(RunInfo, storage.read_json(path), path.name) if path.exists() else None
 
     def _write_info(self, finished: str = "") -> RunInfo:
-        """Write run.json; one that says it is finished stays as it is until a rung is run anew."""
+        """Write run.json; one that says it is finished stays as it is until a rung is run again."""
         assert self.plan is not None
         before = self.before
-        if before is not None and before.finished and not self.anew:
+        if before is not None and before.finished and not self.changed:
             return before
         earlier = before.seconds or 0.0 if before else 0.0
         info = RunInfo(
@@ -215,7 +235,7 @@ class _Climb:
                 self.watcher.finished(result, True)
                 return result
         started = storage.now()
-        self.anew = True
+        self.changed = True
         self.folder.event("rung begins", rung=rung.name)
         result, answers = self._try(rung, started)
         storage.write_jsonl(

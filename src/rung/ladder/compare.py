@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rung import device as devices
 from rung.bases.load import load
-from rung.config import load_settings
-from rung.data.formats import read_examples
+from rung.config import Settings, load_settings
+from rung.data.formats import Loaded, read_examples
+from rung.data.memory import source_of
 from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.errors import DataError
-from rung.evaluation.run import Speaker, complete, judge
-from rung.evaluation.tasks import understand
+from rung.evaluation.run import Evaluation, Speaker, complete, judge
+from rung.evaluation.tasks import tidy, understand, unreadable, with_primary
+from rung.ladder.adapter import attach
+from rung.ladder.labels import unknown_labels
+from rung.ladder.left_out import LeftOut, counted, lines
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent, Watcher
-from rung.methods.peft_bridge import load_adapter
+from rung.methods.origin import Origin
 from rung.records import Answer, Comparison, Example, Measure, Task
+
+_AS_WORDS = {"adapter": "kept with the adapter", "asked": "as asked"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,57 +33,116 @@ class Evaluated:
     """What was measured on the rows of a file."""
 
     task: Task
+    task_from: str  # "adapter", "asked" or "guessed from 8 rows"
     rows: int
     base: tuple[Measure, ...]  # the primary metric first
     adapter: tuple[Measure, ...] | None
     difference: Comparison | None  # adapter minus base, in the primary metric
     answers: tuple[tuple[Example, Answer, Answer | None], ...]  # row, base's answer, adapter's answer
+    warnings: tuple[str, ...] = ()  # lines that the user should read
 
 
 def evaluate(
-    file: str | Path,
+    data: object,
     adapter: str | Path | None = None,
     config: str | Path | None = None,
     watcher: Watcher | None = None,
     **settings: Any,
 ) -> Evaluated:
-    """Let the base, and the adapter on top of it, answer the rows of `file` as they are, and grade both.
+    """Let the base, and the adapter on top of it, answer the rows of `data` as they are, and grade both.
 
-    The task is inferred from the file unless ``settings["task"]`` says it. Raises the errors of
+    `data` is a path, a list of dicts, a DataFrame or a Dataset. The task is the one that ``settings["task"]``
+    says, else the one that the adapter was trained for, else what the rows look like. Raises the errors of
     `rung.errors`.
     """
     watcher = watcher or Silent()
     s, _ = load_settings(Path(config) if config else None, settings)
-    task, loaded = understand(read_examples(Path(file), s.columns), s.task, s.metric)
-    examples = sample([one for one in loaded.examples if one.target.strip()], s.max_test, s.seed)
-    if not examples:
+    loaded = read_examples(source_of(data), s.columns)
+    if not any(one.target.strip() for one in loaded.examples):
         raise DataError("every target is empty", where=loaded.name, fix="Write the wanted answer in each row")
     device = devices.choose(s.precision, s.threads)
     base = load(s.base, dtype=device.dtype, device=str(device.device))
     speaker = Speaker(base, Renderer(base.tokenizer))
-    longest = max(len(speaker.renderer.completion_ids(example.target)) for example in examples)
-    limit = s.max_new_tokens or int(longest * 1.25) + 4
-    prompts = [example.prompt for example in examples]
+    lora, origin = attach(Path(adapter), speaker) if adapter is not None else (None, Origin())
+    task, task_from, loaded = _understood(loaded, origin.task, s)
+    examples, notes = _usable(loaded, task, s)
+    warnings = tuple(dict.fromkeys((*origin.warnings, *loaded.warnings, *task.notes, *notes)))
+    watcher.say(f"Task: {task.kind}, {_AS_WORDS.get(task_from, task_from)}")
+    for warning in warnings:
+        watcher.say(f"note: {warning}")
+    limit = s.max_new_tokens or _longest_answer(speaker, examples)
+    _require_room(speaker, examples, limit)
 
-    def ask(who: str) -> tuple[tuple[Measure, ...], tuple[Answer, ...]]:
+    def ask(who: str) -> Evaluation:
         watcher.begin(who, "answering")
-        graded = judge(task, examples, complete(speaker, examples, prompts, limit, watcher.rows), s.seed)
-        return graded.metrics, graded.answers
+        prompts = [example.prompt for example in examples]
+        return judge(task, examples, complete(speaker, examples, prompts, limit, watcher.rows), s.seed)
 
-    if adapter is not None:
-        lora = load_adapter(Path(adapter), base.model, base.fingerprint, speaker.renderer.fingerprint)
-        tuned, after = ask("adapter")
+    tuned = ask("adapter") if lora is not None else None
+    if lora is not None:
         lora.detach()
-    plain, before = ask("base")
-    if adapter is None:
-        return Evaluated(
-            task,
-            len(examples),
-            plain,
-            None,
-            None,
-            tuple((e, a, None) for e, a in zip(examples, before, strict=True)),
+    plain = ask("base")
+    after = tuned.answers if tuned else (None,) * len(examples)
+    rows = tuple(zip(examples, plain.answers, after, strict=True))
+    both = {"adapter": tuned.answers, "base": plain.answers} if tuned else {}
+    return Evaluated(
+        task=task,
+        task_from=task_from,
+        rows=len(examples),
+        base=plain.metrics,
+        adapter=tuned.metrics if tuned else None,
+        difference=compare("adapter", "base", both, examples, task, s.seed) if tuned else None,
+        answers=rows,
+        warnings=warnings,
+    )
+
+
+def _understood(loaded: Loaded, kept: Task | None, s: Settings) -> tuple[Task, str, Loaded]:
+    """The task, where it comes from, and the rows as it reads them."""
+    if kept is not None and s.task in (None, kept.kind):
+        return with_primary(kept, s.metric), "asked" if s.task else "adapter", loaded
+    task, loaded = understand(loaded, s.task, s.metric)
+    return task, "asked" if s.task else f"guessed from {counted(len(loaded.examples))}", loaded
+
+
+def _usable(loaded: Loaded, task: Task, s: Settings) -> tuple[tuple[Example, ...], list[str]]:
+    """The rows to measure on, and lines about those left out and about labels that are not known.
+
+    Raises `DataError` where no row is left or no label is known.
+    """
+    unknown_labels(task, loaded.examples)  # raises where none is known as it is written
+    tidied = tidy(task, loaded.examples)
+    faults = dict(unreadable(task, tidied))
+    faults |= {one.row: "its target is empty" for one in tidied if not one.target.strip()}
+    left_out = [LeftOut(loaded.name, row, why) for row, why in (*loaded.left_out, *faults.items())]
+    notes = lines(left_out, loaded.name)
+    examples = sample([one for one in tidied if one.row not in faults], s.max_test, s.seed)
+    if not examples:
+        raise DataError(
+            f"no row has a target that can be graded as {task.kind}",
+            where=loaded.name,
+            why="; ".join(notes),
+            fix="Say with --task what the rows ask for",
         )
-    difference = compare("adapter", "base", {"adapter": after, "base": before}, examples, task, s.seed)
-    rows = tuple(zip(examples, before, after, strict=True))
-    return Evaluated(task, len(examples), plain, tuned, difference, rows)
+    unknown = unknown_labels(task, examples)
+    return examples, [*notes, unknown] if unknown else notes
+
+
+def _longest_answer(speaker: Speaker, examples: Sequence[Example]) -> int:
+    """Room for the longest target and a quarter more, in tokens."""
+    longest = max(len(speaker.renderer.completion_ids(example.target)) for example in examples)
+    return int(longest * 1.25) + 4
+
+
+def _require_room(speaker: Speaker, examples: Sequence[Example], limit: int) -> None:
+    """Raises `DataError` that names the first row that does not fit in the base's context with its answer."""
+    context = speaker.base.context
+    for example in examples:
+        tokens = len(speaker.renderer.prompt_ids(example.prompt))
+        if tokens + limit > context:
+            raise DataError(
+                f"row {example.row} is longer than the base can read: a prompt of {tokens} tokens and room "
+                f"for {limit} more, {context} fit",
+                where=example.source,
+                fix="Shorten the row, leave it out, or take a base with a longer context",
+            )

@@ -1,25 +1,27 @@
-"""From a file to everything a climb needs before its first rung: examples, task, base, splits, tokens."""
+"""From examples and their task to everything a climb needs before its first rung: base, splits, tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rung import device as devices
 from rung.bases.base import Base
 from rung.bases.load import load
 from rung.config import Settings
-from rung.data.check import require_trainable
-from rung.data.formats import Loaded, read_examples
+from rung.data.formats import Loaded
 from rung.data.split import Split, split
 from rung.data.templates import Renderer
 from rung.data.turns import refusal
 from rung.errors import DataError, TurnsError
 from rung.evaluation.run import Speaker
-from rung.evaluation.tasks import tidy, understand
+from rung.evaluation.tasks import unreadable
+from rung.ladder.left_out import LeftOut, counted, grouped, lines
+from rung.ladder.understood import Understood, require_rows
 from rung.records import Example, Rendered, Task
+
+MOST_DROPPED = 0.3  # share of rows that may be dropped as too long
 
 
 @dataclass
@@ -36,7 +38,8 @@ class Prepared:
     max_length: int
     max_new_tokens: int
     rendered: dict[str, Rendered]  # by example id, for train and dev
-    dropped: list[dict[str, Any]] = field(default_factory=list)  # rows left out: {row, file, why}
+    left_out: tuple[LeftOut, ...] = ()  # besides duplicates and rows that are in test too
+    warnings: tuple[str, ...] = ()  # lines that the user should read before the first rung
 
     @property
     def base(self) -> Base:
@@ -57,20 +60,25 @@ class Prepared:
             "test_rows": len(self.split.test),
             "duplicates_left_out": self.split.duplicates,
             "leaked_left_out": [example.row for example in self.split.leaked],
-            "dropped": self.dropped,
-            "truncated": [],
-            "warnings": [*self.loaded.warnings, *(self.loaded_test.warnings if self.loaded_test else ())],
+            "left_out": grouped(self.left_out),
+            "parts": self.loaded.parts_line,
+            "warnings": list(self.warnings),
         }
 
+    def account(self) -> list[str]:
+        """A line for each reason why rows are left out, with how many there are."""
+        found = lines(self.left_out, self.loaded.name)
+        if self.split.duplicates:
+            found.append(f"{counted(self.split.duplicates)} left out: the same as an earlier row")
+        leaked = [
+            LeftOut(one.source, one.row, "the test file holds the same prompt") for one in self.split.leaked
+        ]
+        return found + lines(leaked, self.loaded.name)
 
-def prepare(file: Path, settings: Settings) -> Prepared:
-    """Read, check, split and render `file`. Raises `DataError`, `BaseModelError` or `UsageError`."""
-    loaded = read_examples(file, settings.columns)
-    require_trainable(loaded.examples)
-    task, loaded = understand(loaded, settings.task, settings.metric)
-    loaded_test = read_examples(settings.test, settings.columns) if settings.test else None
-    if loaded_test:
-        loaded_test = replace(loaded_test, examples=tidy(task, loaded_test.examples))
+
+def prepare(data: Understood, settings: Settings) -> Prepared:
+    """Split and render `data` for the base. Raises `DataError` or `BaseModelError`."""
+    loaded, loaded_test, task = data.loaded, data.test, data.task
     parts = split(
         loaded.examples,
         seed=settings.seed,
@@ -82,9 +90,11 @@ def prepare(file: Path, settings: Settings) -> Prepared:
     base = load(settings.base, dtype=device.dtype, device=str(device.device))
     renderer = Renderer(base.tokenizer)
     max_length = min(settings.max_length or base.context, base.context)
-    kept, rendered, dropped = _render(parts, renderer, max_length, settings.long_rows)
-    require_trainable(kept.train, minimum=2)
-    _require_measurable(kept, dropped)
+    kept, rendered, left_out = _render(parts, renderer, task, max_length, settings.long_rows)
+    require_rows(kept.train, left_out, loaded.name, minimum=2)
+    _require_measurable(kept, left_out)
+    limit = settings.max_new_tokens
+    cut = _cut_answers(kept.train, rendered, limit) if limit else ""
     return Prepared(
         settings=settings,
         loaded=loaded,
@@ -94,73 +104,88 @@ def prepare(file: Path, settings: Settings) -> Prepared:
         split=kept,
         task=task,
         max_length=max_length,
-        max_new_tokens=settings.max_new_tokens or _longest_answer(kept.train, rendered),
+        max_new_tokens=limit or _longest_answer(kept.train, rendered),
         rendered=rendered,
-        dropped=dropped,
+        left_out=(*data.left_out, *left_out),
+        warnings=(*data.warnings, *([cut] if cut else [])),
     )
 
 
 def _render(
-    parts: Split, renderer: Renderer, max_length: int, long_rows: str
-) -> tuple[Split, dict[str, Rendered], list[dict[str, Any]]]:
+    parts: Split, renderer: Renderer, task: Task, max_length: int, long_rows: str
+) -> tuple[Split, dict[str, Rendered], list[LeftOut]]:
+    """The parts without the rows that cannot be used, the tokens of those that can, and the rows left out."""
     rendered: dict[str, Rendered] = {}
-    dropped: list[dict[str, Any]] = []
+    left_out: list[LeftOut] = []
+    long: list[tuple[Example, int]] = []
     refused: list[TurnsError] = []
     kept: dict[str, tuple[Example, ...]] = {}
     for name, examples in (("train", parts.train), ("dev", parts.dev), ("test", parts.test)):
-        short = []
+        faults = dict(unreadable(task, examples))
         for example in examples:
             try:
                 tokens = renderer.render(example)
             except TurnsError as error:
                 refused.append(error)
                 continue
-            why = ""
+            why = faults.get(example.row, "")
             if len(tokens.ids) > max_length:
-                why = f"{len(tokens.ids)} tokens, {max_length} fit"
-                if long_rows == "refuse":
-                    raise _too_long(example, why)
+                why = f"longer than {max_length} tokens"
+                long.append((example, len(tokens.ids)))
             elif not example.target.strip():
                 why = "its target is empty"
             if why:
-                dropped.append({"row": example.row, "file": example.source, "part": name, "why": why})
-                continue
-            short.append(example)
-            rendered[example.id] = tokens
-        kept[name] = tuple(short)
+                left_out.append(LeftOut(example.source, example.row, why, name))
+            else:
+                rendered[example.id] = tokens
+        kept[name] = tuple(example for example in examples if example.id in rendered)
     if refused:
         raise refusal(refused)
-    return (
-        Split(
-            train=kept["train"],
-            dev=kept["dev"],
-            test=kept["test"],
-            leaked=parts.leaked,
-            duplicates=parts.duplicates,
-        ),
-        rendered,
-        dropped,
-    )
+    _require_short(long, sum(map(len, (parts.train, parts.dev, parts.test))), max_length, long_rows)
+    used = replace(parts, train=kept["train"], dev=kept["dev"], test=kept["test"])
+    return used, rendered, left_out
 
 
-def _require_measurable(parts: Split, dropped: Sequence[dict[str, Any]]) -> None:
+def _require_short(long: Sequence[tuple[Example, int]], rows: int, max_length: int, long_rows: str) -> None:
+    """Raises `DataError` where long rows are refused, or where too many would be dropped."""
+    if not long:
+        return
+    example, tokens = long[0]
+    if long_rows == "refuse":
+        more = f"; {counted(len(long) - 1)} more too" if len(long) > 1 else ""
+        raise DataError(
+            f"row {example.row} is longer than the base can read: {tokens} tokens, {max_length} fit{more}",
+            where=example.source,
+            fix="Shorten the row, or leave such rows out with --long-rows drop; `rung check` lists them all",
+        )
+    if len(long) > MOST_DROPPED * rows:
+        raise DataError(
+            f"{len(long):,} of {counted(rows)} are longer than {max_length} tokens, "
+            f"such as row {example.row} with {tokens}",
+            where=example.source,
+            why=f"Without more than {MOST_DROPPED:.0%} of its rows a file no longer stands for itself",
+            fix="Shorten the rows, raise --max-length, or take a base with a longer context",
+        )
+
+
+def _require_measurable(parts: Split, left_out: Sequence[LeftOut]) -> None:
     for name, examples in (("dev", parts.dev), ("test", parts.test)):
         if not examples:
-            gone = next(row for row in dropped if row["part"] == name)
+            gone = next(row for row in left_out if row.part == name)
             raise DataError(
                 f"no row is left in the {name} part",
-                where=gone["file"],
-                why=f"Row {gone['row']}, for one, was left out: {gone['why']}",
+                where=gone.file,
+                why=f"Row {gone.row}, for one, was left out: {gone.why}",
                 fix="Give more rows that can be used; `rung check` lists those that cannot",
             )
 
 
-def _too_long(example: Example, why: str) -> DataError:
-    return DataError(
-        f"row {example.row} is longer than the base can read: {why}",
-        where=example.source,
-        fix="Shorten the row, or leave such rows out with --long-rows drop; `rung check` lists them all",
-    )
+def _cut_answers(train: Sequence[Example], rendered: dict[str, Rendered], limit: int) -> str:
+    """A sentence on the targets that are longer than an answer may be, or ""."""
+    cut = sum(rendered[example.id].answer_length > limit for example in train)
+    if not cut:
+        return ""
+    return f"answers end after {limit} tokens, as asked, and {cut:,} of {len(train):,} targets are longer"
 
 
 def _longest_answer(train: Sequence[Example], rendered: dict[str, Rendered]) -> int:

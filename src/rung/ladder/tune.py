@@ -13,13 +13,14 @@ from rung.ladder.watch import Watcher
 
 
 def tune(
-    file: str | Path, config: str | Path | None = None, watcher: Watcher | None = None, **settings: Any
+    data: object, config: str | Path | None = None, watcher: Watcher | None = None, **settings: Any
 ) -> Climbed:
-    """Train ``settings["method"]`` (LoRA if not given) on `file`; see `climb` for the settings.
+    """Train ``settings["method"]`` (LoRA if not given) on `data`; see `climb` for both.
 
     The adapter is in ``Climbed.folder / "adapters"``, in PEFT's format (a whole model for full fine-tuning).
     """
-    checked, asked = load_settings(Path(config) if config else None, settings)
+    said = {name: value for name, value in settings.items() if name != "test"}  # which may be rows
+    checked, asked = load_settings(Path(config) if config else None, said)
     if "rungs" in asked:
         raise UsageError(
             "`rung tune` climbs one rung, so the setting 'rungs' has no place here",
@@ -27,4 +28,4 @@ def tune(
             fix="Choose the rung with `method`, or use `rung climb`",
         )
     rung = rung_of(checked.method or "lora")
-    return climb(file, config, watcher, **settings | {"method": rung.method, "rungs": rung.name})
+    return climb(data, config, watcher, **settings | {"method": rung.method, "rungs": rung.name})

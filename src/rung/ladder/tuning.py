@@ -17,7 +17,9 @@ from rung.ladder.quote import method_settings
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS, Attached
 from rung.methods.lora import Lora
-from rung.methods.peft_bridge import OURS, adapter_files
+from rung.methods.origin import OURS
+from rung.methods.peft_bridge import adapter_files
+from rung.records import to_json
 from rung.train.trainer import Outcome, Trainer, TrainSettings
 
 
@@ -98,6 +100,7 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
         "base": base.name,
         "base_fingerprint": base.fingerprint,
         "template_fingerprint": prepared.speaker.renderer.fingerprint,
+        "task": to_json(prepared.task),
         "applied": tuned.applied,
     }
     files: dict[str, bytes | Callable[[Path], None]]

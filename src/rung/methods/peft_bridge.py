@@ -1,8 +1,9 @@
 """LoRA adapters on disk, in PEFT's format, and the strict gate in front of those that come from elsewhere.
 
-Only the subset that every reader scales alike is written: plain LoRA, alpha / r (rsLoRA is folded into
-alpha).  What rung needs beyond it goes into ``rung.json`` beside it.  Reading refuses whatever rung would
-not reproduce exactly, where PEFT would warn and answer differently.
+Only the subset that every reader scales in the same way is written: plain LoRA, alpha / r (rsLoRA is folded
+into alpha).  What rung needs beyond it goes into ``rung.json``.  Reading refuses whatever rung would not
+reproduce exactly, where PEFT would warn and answer differently; where the adapter comes from is checked in
+`rung.methods.origin`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,19 @@ from torch import Tensor, nn
 from rung.errors import AdapterError, UsageError
 from rung.methods.lora import Lora
 from rung.methods.method import MethodSettings
+from rung.methods.origin import CONFIG, OURS, Home, Origin, read_json, read_origin, require_inside, verify
 from rung.methods.targets import layer_of, linear_layers
 
-CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
-OURS = "rung.json"
+MOST_ALPHA = 1e6  # so that alpha / r times a weight stays a number in fp32
+_FLOATS = {
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.float8_e4m3fn,
+    torch.float8_e5m2,
+}
 _PREFIX = "base_model.model."
 _READ = {
     "peft_type",
@@ -83,15 +92,15 @@ def adapter_files(
     }
 
 
-def load_adapter(
-    folder: Path, model: nn.Module, base_fingerprint: str, template_fingerprint: str | None = None
-) -> Lora:
-    """Attach the LoRA adapter in `folder` to `model`; the fingerprints are those of the base at hand.
+def load_adapter(folder: Path, model: nn.Module, home: Home) -> tuple[Lora, Origin]:
+    """Attach the LoRA adapter in `folder` to `model`, whose base is `home`.
 
-    Raises `AdapterError`; the model is then untouched.
+    Also returns what the folder says of itself. Raises `AdapterError`; the model is then untouched.
     """
+    _require_folder(folder)
+    verify(folder)
     config = _read_config(folder)
-    _check_origin(folder, base_fingerprint, template_fingerprint)
+    origin = read_origin(folder, home)
     state = _read_tensors(folder)
     settings = MethodSettings(
         rank=config["r"],
@@ -109,7 +118,7 @@ def load_adapter(
     except AdapterError as error:
         lora.detach()
         raise AdapterError(error.what, where=str(folder), fix="Is it an adapter for this base?") from error
-    return lora
+    return lora, origin
 
 
 def _top_layers(folder: Path, layers: object, model: nn.Module) -> int | None:
@@ -122,28 +131,10 @@ def _top_layers(folder: Path, layers: object, model: nn.Module) -> int | None:
     return len(layers) if isinstance(layers, list) else None
 
 
-def _check_origin(folder: Path, base_fingerprint: str, template_fingerprint: str | None) -> None:
-    """An adapter answers as it learned only on its own base, behind the chat template it was trained with."""
-    ours = _read_json(folder, OURS) if (folder / OURS).is_file() else {}
-    if ours.get("base_fingerprint") not in (None, base_fingerprint):
-        raise AdapterError(
-            f"the adapter was made for another base: {ours.get('base', 'unknown')}",
-            where=str(folder),
-            fix="Give that base with --base",
-        )
-    template = ours.get("template_fingerprint")
-    if None not in (template, template_fingerprint) and template != template_fingerprint:
-        raise AdapterError(
-            "the adapter was trained with another chat template than this base has",
-            where=str(folder),
-            fix="Give the base it was trained on with --base",
-        )
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
+def _require_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise AdapterError("there is no such adapter folder", where=str(folder))
-    if not (folder / CONFIG).is_file():
+    if not (folder / CONFIG).exists():
         whole = (folder / "config.json").is_file()
         raise AdapterError(
             f"the folder holds no {CONFIG}",
@@ -151,7 +142,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
             why="It holds a whole model" if whole else "",
             fix="Give it with --base" if whole else "Give an adapter in PEFT's format",
         )
-    config = _read_json(folder, CONFIG)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    config = read_json(folder, CONFIG)
     _require(
         folder,
         config.get("peft_type") == "LORA",
@@ -159,7 +153,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     )
     rank, alpha = config.get("r"), config.get("lora_alpha")
     _require(folder, type(rank) is int and 1 <= rank <= 4096, f"r cannot be {rank!r}")
-    _require(folder, _is_positive(alpha), f"lora_alpha cannot be {alpha!r}")
+    _require(folder, _is_alpha(alpha), f"lora_alpha cannot be {alpha!r}")
     scaling = config.get("use_rslora")
     _require(folder, scaling in (None, True, False), f"use_rslora cannot be {scaling!r}")
     _require(folder, config.get("bias", "none") == "none", "it trains biases, which rung does not read")
@@ -182,8 +176,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _is_positive(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value > 0
+def _is_alpha(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and 0 < value <= MOST_ALPHA
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -192,7 +186,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
         pickled = sorted(file.name for file in folder.glob("*.bin"))
         why = f"{pickled[0]} is a pickle, which can run code, and is not read" if pickled else ""
         raise AdapterError(f"the folder holds no {WEIGHTS}", where=str(folder), why=why)
-    _require_inside(folder, path)
+    require_inside(folder, path)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -201,35 +195,13 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         if not name.startswith(_PREFIX):
             raise AdapterError(f"tensor {name!r} does not begin with {_PREFIX!r}", where=str(folder))
-        if not tensor.is_floating_point():
+        if tensor.dtype not in _FLOATS:
             raise AdapterError(f"tensor {name!r} holds {tensor.dtype}, not numbers to add", where=str(folder))
-        if not torch.isfinite(tensor).all():
-            raise AdapterError(f"tensor {name!r} holds values that are not finite", where=str(folder))
-        state[name.removeprefix(_PREFIX)] = tensor
+        used = tensor.float()
+        if not torch.isfinite(used).all():
+            raise AdapterError(f"tensor {name!r} holds values that are not finite in fp32", where=str(folder))
+        state[name.removeprefix(_PREFIX)] = used
     return state
-
-
-def _require_inside(folder: Path, path: Path) -> None:
-    if path.is_symlink() and folder.resolve() not in path.resolve().parents:
-        raise AdapterError(f"{path.name} is a link that leaves the folder", where=str(folder))
-
-
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) < len(keys):
-            raise ValueError("a key occurs twice")
-        return dict(pairs)
-
-    path = folder / name
-    _require_inside(folder, path)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
-    except (OSError, ValueError, RecursionError) as error:
-        raise AdapterError(f"{name} cannot be read: {error}", where=str(folder)) from error
-    if not isinstance(value, dict):
-        raise AdapterError(f"{name} is not a JSON object", where=str(folder))
-    return value
 
 
 def _require(folder: Path, fine: bool, otherwise: str) -> None:

@@ -63,7 +63,7 @@ def render(view: View) -> str:
         call_tables=_call_tables(view),
         rows_json=_rows_json(view),
         opening=mistakes.shared_opening(view.examples),
-        left_out=max(0, len(view.examples) - mistakes.ROW_CAP),
+        unshown=max(0, len(view.examples) - mistakes.ROW_CAP),
     )
 
 

@@ -127,7 +127,7 @@ def comparisons(view: View) -> Table:
 
 
 def quotes(view: View) -> Table:
-    """The forecast of every rung beside what it took."""
+    """The forecast of every rung, and what it took."""
     currency = next((r.result.cost.currency for r in view.rungs if r.result.cost.currency), "")
     facts: tuple[tuple[str, Callable[[Quote], str], Callable[[Cost], str]], ...] = (
         ("time", lambda q: numbers.seconds(q.seconds), lambda c: numbers.seconds(c.seconds)),
@@ -153,6 +153,28 @@ def quotes(view: View) -> Table:
         rows.append((*row, numbers.one_line(quote.why) or ABSENT))
     head.append("what was reduced, or why it did not fit")
     return _without_empty(Table(tuple(head), tuple(rows), frozenset(range(1, len(head) - 1))))
+
+
+_OF_THEIR_OWN = ("parts", "left_out", "warnings")  # shown apart from the other facts about the data
+
+
+def data_facts(view: View) -> tuple[tuple[str, str], ...]:
+    """What was read and what became of it, but for what has a place of its own."""
+    return numbers.entries({k: v for k, v in view.info.data.items() if k not in _OF_THEIR_OWN})
+
+
+def left_out(view: View) -> Table:
+    """Rows that were left out, each reason once."""
+    rows = tuple(
+        (
+            numbers.count(len(group["rows"])),
+            numbers.one_line(group["why"]),
+            numbers.one_line(group["file"]),
+            numbers.plain(group["rows"]),
+        )
+        for group in view.info.data.get("left_out", ())
+    )
+    return Table(("rows", "left out because", "file", "which"), rows, frozenset({0}))
 
 
 def choices(view: View) -> Table:

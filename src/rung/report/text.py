@@ -21,6 +21,8 @@ def print_view(view: View, console: Console, report: Path | None = None) -> None
     """Print the table, the notes, the verdict and the path of the report to `console`."""
     wide, narrow = console.width >= WIDE, console.width < NARROW
     console.print(_title(view))
+    if view.parts:
+        console.print(Text(view.parts, style="dim"))
     console.print(_table(view, wide, narrow))
     if not wide:
         for rung in view.rungs:

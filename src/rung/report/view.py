@@ -81,6 +81,16 @@ class View:
         return measure.higher_is_better if measure else True
 
     @property
+    def parts(self) -> str:
+        """What each column of the data is, as one line; empty where that was not kept."""
+        return numbers.one_line(str(self.info.data.get("parts", "")))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know about the data."""
+        return tuple(numbers.one_line(str(line)) for line in self.info.data.get("warnings", ()))
+
+    @property
     def finished(self) -> bool:
         return self.verdict is not None
 

@@ -9,7 +9,7 @@ from rung.evaluation.tasks import (  # isort: skip
     knowledge,
     generation,
 )
-from rung.evaluation.tasks.inference import tidy, understand, unreadable
+from rung.evaluation.tasks.inference import tidy, understand, unreadable, with_primary
 from rung.evaluation.tasks.kind import KINDS, Grade, Kind, register
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "translation",
     "understand",
     "unreadable",
+    "with_primary",
 ]

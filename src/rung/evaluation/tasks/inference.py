@@ -35,7 +35,7 @@ def understand(loaded: Loaded, kind: str | None = None, metric: str | None = Non
         metrics=found.metrics,
         row_metric=found.row_metric,
     )
-    task = _with_primary(found.fill(task, rows), metric)
+    task = with_primary(found.fill(task, rows), metric)
     return task, replace(loaded, examples=tidy(task, loaded.examples))
 
 
@@ -60,7 +60,8 @@ def _first_that_fits(loaded: Loaded) -> tuple[Kind, str]:
     return GENERATION, GENERATION.infer(loaded)
 
 
-def _with_primary(task: Task, metric: str | None) -> Task:
+def with_primary(task: Task, metric: str | None) -> Task:
+    """The task with `metric` as its primary one. Raises `UsageError` where it has no such metric."""
     if metric is None:
         return task
     if metric not in task.metrics:
@@ -77,4 +78,4 @@ def _tidied(kind: Kind, task: Task, example: Example) -> Example:
     if target == example.target:
         return example
     messages = (*example.prompt, replace(example.messages[-1], content=target))
-    return replace(example_of(messages, example.row, example.source), group=example.group)
+    return example_of(messages, example.row, example.source, example.group)

@@ -1,0 +1,77 @@
+"""Rows as they were understood: on the screen, and as a file in the messages format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rung.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rung.data.formats import Loaded
+    from rung.ladder.understood import Understood
+    from rung.records import Example
+
+_COLOURS = {"system": "dim", "user": "cyan", "tool": "magenta", "assistant": "bold green"}
+
+
+def print_parts(console: Console, data: Understood, show: int = 0) -> None:
+    """The first lines about a file: its columns, its task, what is left out; then `show` of its rows."""
+    loaded = data.loaded
+    rows = f"{len(loaded.examples):,} row{'s' * (len(loaded.examples) != 1)}"
+    console.print(f"{printable(loaded.name)}: {loaded.format}, {rows}", markup=False)
+    console.print(loaded.parts_line, markup=False)
+    for line in account(loaded.left_out, loaded.name):
+        console.print(line, markup=False)
+    console.print(f"Task: {printable(data.task.why)}", markup=False)
+    for line in data.warnings:
+        console.print(f"Note: {printable(line)}", markup=False)
+    for example in loaded.examples[:show]:
+        _print_row(console, example)
+
+
+def _print_row(console: Console, example: Example) -> None:
+    from rich.text import Text
+
+    console.print(f"\nRow {example.row}", markup=False)
+    for place, message in enumerate(example.messages, start=1):
+        target = place == len(example.messages)
+        learned = message.role == "assistant" and message.learn
+        name = "target" if target else message.role
+        note = "" if learned or message.role != "assistant" else " (not learned)"
+        line = Text(f"{name}{note}: ", style="bold")
+        line.append(printable(message.content), style=_COLOURS[message.role] if not note else "dim")
+        console.print(line)
+
+
+def account(rows: Sequence[tuple[int, str]], file: str) -> list[str]:
+    """A line for each reason why rows are left out, with how many there are."""
+    from rung.ladder.left_out import LeftOut, lines
+
+    return lines([LeftOut(file, row, why) for row, why in rows], file)
+
+
+def printable(text: str) -> str:
+    """Text without the characters that would steer the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def write_messages(loaded: Loaded, path: Path) -> None:
+    """Write all rows as ``{"messages": [...]}``, one a line. Raises `UsageError` where `path` exists."""
+    from rung import storage
+
+    if path.exists():
+        raise UsageError("exists already", where=str(path), fix="Give another name, or delete it first")
+    lines = [json.dumps({"messages": _turns(example)}, ensure_ascii=False) for example in loaded.examples]
+    storage.write_file(path, "".join(f"{line}\n" for line in lines))
+
+
+def _turns(example: Example) -> list[dict[str, object]]:
+    return [
+        {"role": m.role, "content": m.content} | ({} if m.learn or m.role != "assistant" else {"weight": 0})
+        for m in example.messages
+    ]

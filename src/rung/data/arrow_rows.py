@@ -1,0 +1,96 @@
+"""Parquet and Arrow files -> rows, with the class names that the datasets library keeps in their metadata."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rung.data.json_rows import Numbered
+from rung.data.refusals import refuse, refuse_many
+from rung.data.strict_json import show
+from rung.data.tables import MAX_COLUMNS
+
+
+def parquet_rows(path: Path, content: bytes, most: int) -> dict[str, Any]:
+    """Rows, columns and class names of a Parquet file of at most `most` rows. Raises `DataError`."""
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.ParquetFile(io.BytesIO(content))
+        count = table.metadata.num_rows
+    except _arrow_errors() as error:
+        _broken(path, "Parquet", error, 0)
+    if count > most:
+        refuse_many(path, most)
+    return _batches(path, "Parquet", table.schema_arrow, lambda: table.iter_batches(batch_size=1024))
+
+
+def arrow_rows(path: Path, content: bytes) -> dict[str, Any]:
+    """Rows, columns and class names of an Arrow file or stream. Raises `DataError`."""
+    import pyarrow
+
+    whole = content.startswith(b"ARROW1")
+    try:
+        reader = (pyarrow.ipc.open_file if whole else pyarrow.ipc.open_stream)(io.BytesIO(content))
+    except _arrow_errors() as error:
+        _broken(path, "Arrow", error, 0)
+    batches = (reader.get_batch(i) for i in range(reader.num_record_batches)) if whole else reader
+    return _batches(path, "Arrow", reader.schema, lambda: batches)
+
+
+def _batches(path: Path, kind: str, schema: Any, batches: Callable[[], Iterable[Any]]) -> dict[str, Any]:
+    names = list(schema.names)
+    twice = (
+        next((name for name in names if names.count(name) > 1), None) if len(names) <= MAX_COLUMNS else None
+    )
+    if len(names) > MAX_COLUMNS:
+        refuse(path, f"has {len(names):,} columns; {MAX_COLUMNS:,} is the most")
+    if twice is not None:
+        refuse(path, f"has two columns named {show(twice)}", "Give every column its own name")
+
+    def rows() -> Numbered:
+        number = 0
+        try:
+            for batch in batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+        except _arrow_errors() as error:
+            _broken(path, kind, error, number)
+
+    return {"rows": rows(), "columns": tuple(names), "class_names": class_names(schema.metadata)}
+
+
+def class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
+    """Column -> names of its numbers, from what the datasets library keeps in an Arrow schema's metadata."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        found = {name: _names_in(feature) for name, feature in features.items()}
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+    return {name: names for name, names in found.items() if names}
+
+
+def _names_in(feature: Any) -> tuple[str, ...]:
+    while isinstance(feature, dict | list):
+        if isinstance(feature, list):
+            feature = feature[0] if feature else None
+        elif isinstance(feature.get("names"), list):
+            return tuple(map(str, feature["names"]))
+        else:
+            feature = feature.get("feature")
+    return ()
+
+
+def _arrow_errors() -> tuple[type[Exception], ...]:
+    import pyarrow
+
+    return (pyarrow.ArrowException, UnicodeDecodeError, OSError, ValueError)
+
+
+def _broken(path: Path, kind: str, error: Exception, number: int) -> NoReturn:
+    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    refuse(path, f"cannot be read as {kind} after row {number} ({reason})", "Write the file again")

@@ -1,0 +1,214 @@
+"""The well-known names of columns: one table from a name to the part it usually plays.
+
+Names are compared without case, spaces, ``_``, ``-`` and ``.``; a compound counts by its last word
+(``review_text`` is a text, ``ticket_category`` a category). Within a part, an earlier line is a stronger
+name: where two columns could be the target, the stronger one is.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Literal
+
+Part = Literal[
+    "conversation",
+    "system",
+    "history",
+    "tools",
+    "context",
+    "prompt",
+    "target",
+    "rejected",
+    "wanted",
+    "weight",
+    "group",
+    "id",
+    "not used",
+]
+Kind = Literal["answer", "label", ""]  # of a target: an answer is written, a label is one of a few
+
+_CONVERSATION = "messages contents conversations conversation dialogue dialog dialogs chat turns"
+_SYSTEM = "system systemprompt systemmessage sysprompt systemtext systeminstruction"
+_HISTORY = "history chathistory"
+_TOOLS = "tools functions availabletools functionschema toolschema apis function functiondefinitions"
+_CONTEXT = """
+    context ctx passage background evidence schema contexts paragraph createtable tableschema knowledge
+    support
+"""
+_QUESTION = """
+    prompt instruction instructions question q query input inputs inputtext userinput userprompt prompttext
+    userquery sourcetext source src problem request usermessage nlquery nlquestion naturallanguage frage
+    pregunta domanda pergunta vraag вопрос 问题 問題 質問 질문 سؤال 指令 输入 入力
+"""
+_TEXT = """
+    text sentence review tweet content body message utterance comment post document article abstract
+    description title subject headline question1 question2 sentence1 sentence2 text1 text2 texta textb
+    textpair premise hypothesis statement claim phrase snippet email sms mail note complaint feedback
+    transcript doc qs pattern story narrative reviewtext reviewbody tweettext commenttext messagetext
+    newsheadline newstext ticket tickettext issue dialogue shortdescription reviewtitle summarytext user
+    human customer line utt lyrics paragraph speech code sentenceone sentencetwo conclusion chatlog report
+    texte phrase avis titre betreff nachricht beschreibung titel satz texto titulo mensaje oracion resena
+    opinion testo titolo recensione messaggio zin bericht текст отзыв сообщение 文本 内容 句子 评论 標題
+    标题 文章 テキスト 本文 文 문장 리뷰 نص
+"""
+_ANSWER = (
+    """completion response output answer answers reply target targettext targets outputtext
+    completiontext assistant gpt bot chatgpt modelresponse chosen chosenresponse preferredoutput preferred
+    correctanswer antwort respuesta risposta resposta antwoord reponse réponse ответ 答案 回答 回复 输出
+    出力 答え 답변 جواب""",
+    """expectedoutput expectedanswer expectedresponse expected groundtruth gold reference goldanswer
+    answerkey responses botresponse chatbotresponse agentresponse systemresponse correctoption
+    correctchoice""",
+    """summary highlights translation translated targetsentence sql sqlquery cypher command cmd bash
+    apicall call solution correction corrected rewrite rewritten paraphrase simplified simplification
+    keywords translatedtext code entities zusammenfassung resumen resume""",
+)
+_LABEL = (
+    """label goldlabel labels class classlabel target labeltext labelname étiquette etikett etiqueta
+    etichetta 标签 ラベル метка klasse""",
+    """category categories intent intents sentiment emotion topic tag tags polarity stance tone spam
+    toxicity categorie kategorie categoria kategoria категория 类别 分類 カテゴリ intencion absicht gefuhl
+    stimmung sentimiento airlinesentiment classindex classid labelid categoryid queue department issuetype
+    tickettype emotions genre mood""",
+    "rating stars score overall star grade bewertung punkte note nota calificacion puntuacion valoracion",
+)
+_REJECTED = "rejected rejectedresponse dispreferred nonpreferredoutput nonpreferred losing loser"
+_CHOSEN = ("chosen", "chosenresponse", "preferredoutput", "preferred")
+_WANTED = "kttotag ktotag desirable isdesirable wanted thumbsup iswanted isgood accepted"
+_WEIGHT = "weight lossweight sampleweight exampleweight"
+_ID = """
+    id ids idx index no nr num number row rowid rowindex rownumber uid uuid guid key qid pid tid sid docid
+    exampleid sampleid recordid itemid messageid promptid hash unnamed0 unnamed serial serialnumber sno slno
+    # questionid answerid reviewid tweetid ticketid commentid postid asin isbn code_id productid userid
+    customerid conversationid 序号 编号 番号
+"""
+_OTHER = """
+    url link uri href date time datetime timestamp createdat createddate updatedat year month day author
+    authors user username userid profilename language lang locale split subset dataset license licence model
+    modelname version metadata meta info extra source quelle fuente fonte sourceurl domain difficulty level
+    explanation rationale reasoning justification cot chainofthought thought thoughts steps proof notes
+    likes retweets retweetcount upvotes downvotes votes views helpfulvotes helpfulnessnumerator
+    helpfulnessdenominator location country city age gender price quantity cost currency images image
+    imageurl filename file path filepath confidence annotator annotatorid worker workerid embedding
+    embeddings vector tokens tokencount ntokens wordcount numtokens flags flag verifiedpurchase origin
+    provider created modified name firstname lastname phone status numturns turn answerstart isimpossible
+    contextset responseid similarity distance
+"""
+
+_EVERY: tuple[tuple[Part, Kind, int, str], ...] = (
+    ("conversation", "", 0, _CONVERSATION),
+    ("system", "", 0, _SYSTEM),
+    ("history", "", 0, _HISTORY),
+    ("tools", "", 0, _TOOLS),
+    ("context", "", 0, _CONTEXT),
+    ("prompt", "", 0, _QUESTION),
+    ("prompt", "", 1, _TEXT),
+    ("prompt", "", 2, "choices options endings alternatives"),
+    *(("target", "answer", rank, names) for rank, names in enumerate(_ANSWER)),
+    *(("target", "label", rank, names) for rank, names in enumerate(_LABEL)),
+    ("rejected", "", 0, _REJECTED),
+    ("wanted", "", 0, _WANTED),
+    ("weight", "", 0, _WEIGHT),
+    ("id", "", 0, _ID),
+    ("not used", "", 0, _OTHER),
+)
+_NAMED_IN_ENGLISH = """
+    turkish polish swedish danish norwegian finnish greek czech romanian hungarian ukrainian
+    vietnamese thai hebrew persian urdu bengali tamil telugu swahili
+"""
+_LANGUAGES = {
+    **dict.fromkeys(("en", "eng", "english", "englisch", "anglais", "ingles"), "English"),
+    **dict.fromkeys(("fr", "fra", "fre", "french", "français", "francais"), "French"),
+    **dict.fromkeys(("de", "deu", "ger", "german", "deutsch"), "German"),
+    **dict.fromkeys(("es", "spa", "spanish", "español", "espanol"), "Spanish"),
+    **dict.fromkeys(("it", "ita", "italian", "italiano"), "Italian"),
+    **dict.fromkeys(("pt", "por", "portuguese", "português"), "Portuguese"),
+    **dict.fromkeys(("nl", "nld", "dutch", "nederlands"), "Dutch"),
+    **dict.fromkeys(("ru", "rus", "russian"), "Russian"),
+    **dict.fromkeys(("zh", "zho", "chinese", "cn", "zh-cn", "zh-tw"), "Chinese"),
+    **dict.fromkeys(("ja", "jpn", "japanese", "jp"), "Japanese"),
+    **dict.fromkeys(("ko", "kor", "korean"), "Korean"),
+    **dict.fromkeys(("ar", "ara", "arabic"), "Arabic"),
+    **dict.fromkeys(("hi", "hin", "hindi"), "Hindi"),
+    **{name: name.capitalize() for name in _NAMED_IN_ENGLISH.split()},
+    "tr": "Turkish",
+    "pl": "Polish",
+    "sv": "Swedish",
+    "da": "Danish",
+    "fi": "Finnish",
+    "el": "Greek",
+    "cs": "Czech",
+    "ro": "Romanian",
+    "hu": "Hungarian",
+    "uk": "Ukrainian",
+    "vi": "Vietnamese",
+    "th": "Thai",
+    "he": "Hebrew",
+    "fa": "Persian",
+    "ur": "Urdu",
+    "bn": "Bengali",
+    "ta": "Tamil",
+    "sw": "Swahili",
+}
+
+_SHORT_ANSWER: tuple[Part, Kind, int] = ("target", "answer", 2)  # of "A" next to "Q"
+_OPTION = re.compile(
+    r"(?:(?:option|choice|opt|op|ending|answer)[\s_]?)?[A-Ea-e]|(?:option|choice|opt|ending)[\s_]?[0-5]"
+)
+
+
+def plain(name: str) -> str:
+    """A name as it is compared: without case, spaces, ``_``, ``-``, ``.`` and ``:``."""
+    return re.sub(r"[\s_.:\-]+", "", name).casefold()
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name, in lower case: ``review_text``, ``reviewText`` and ``Review Text`` have two."""
+    parts = re.split(r"[\s_.:\-/]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip()))
+    return [part.casefold() for part in parts if part]
+
+
+@cache
+def _table() -> dict[str, list[tuple[Part, Kind, int]]]:
+    table: dict[str, list[tuple[Part, Kind, int]]] = {}
+    for part, kind, rank, names in _EVERY:
+        for name in names.split():
+            table.setdefault(plain(name), []).append((part, kind, rank))
+    return table
+
+
+def _whole(name: str) -> list[tuple[Part, Kind, int]]:
+    bare = plain(name)
+    return _table().get(bare) or (_table().get(bare[:-1], []) if bare.endswith("s") else [])
+
+
+def parts_of(name: str) -> list[tuple[Part, Kind, int]]:
+    """The parts that a column of this name may play, each with the kind of target and how strong the name is
+    (0 is strongest; a compound is weaker than its last word alone)."""
+    whole = _whole(name)
+    if whole:
+        return whole
+    if _OPTION.fullmatch(name.strip()):
+        return [("prompt", "", 2), *([_SHORT_ANSWER] if plain(name) == "a" else [])]
+    words = words_of(name)
+    if len(words) < 2:
+        return []
+    labels = [found for found in _table().get(words[0], []) if found[1] == "label"]
+    known = _table().get(words[-1]) or labels  # category_hint: a label by its first word
+    return [(part, kind, rank + 10) for part, kind, rank in known]
+
+
+def is_name(name: str) -> bool:
+    """Whether a text is a well-known column name as a whole."""
+    return bool(_whole(name)) or (plain(name) in map(plain, _LANGUAGES) and len(name.strip()) > 2)
+
+
+def language(name: str) -> str | None:
+    """The language that a column is named after, or None."""
+    return _LANGUAGES.get(name.strip().casefold())
+
+
+def is_chosen(name: str) -> bool:
+    """Whether a column holds the preferred answer of a pair."""
+    return plain(name) in _CHOSEN

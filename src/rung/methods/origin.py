@@ -1,0 +1,181 @@
+"""What an adapter's folder says of itself: that it is as it was written, for which base, and for which task.
+
+An adapter answers as it learned only on its own base, behind the chat template it was trained with. rung's
+own folders prove both by fingerprints in ``rung.json``. A folder from elsewhere says the name of its base,
+which can only be compared as a name, and may hold a chat template, which is compared as text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rung import storage
+from rung.errors import AdapterError, DataError, ResumeError
+from rung.records import Task, from_json
+
+CONFIG = "adapter_config.json"
+OURS = "rung.json"
+JSON_BYTES = 64 << 20
+_BASE = "base_model_name_or_path"
+_OTHER_TEMPLATE = "the adapter was trained with another chat template than this base has"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The base that an adapter is put on."""
+
+    name: str
+    fingerprint: str
+    template: str  # source of the chat template in use
+    template_fingerprint: str
+    catalog: frozenset[str] = frozenset()  # names that mean one base and no other
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an adapter's folder says of itself; `warnings` are lines for the user."""
+
+    task: Task | None = None  # what it was trained for
+    warnings: tuple[str, ...] = ()
+
+
+def verify(folder: Path) -> None:
+    """Check a folder that rung wrote against its manifest. Raises `AdapterError` that names the file."""
+    if not (folder / storage.MANIFEST).exists():
+        return
+    read_json(folder, storage.MANIFEST)
+    try:
+        storage.verify_folder(folder)
+    except ResumeError as error:
+        fix = "Copy the adapter again from where it was made"
+        if (folder / storage.MANIFEST).is_file() and not (folder / OURS).exists():
+            fix += f"; if it does not come from rung, take {storage.MANIFEST} out of the folder"
+        raise AdapterError(error.what, where=str(folder), fix=fix) from error
+
+
+def read_origin(folder: Path, home: Home) -> Origin:
+    """What the folder says of its origin. Raises `AdapterError` where it is not for `home`."""
+    ours = read_json(folder, OURS) if (folder / OURS).exists() else {}
+    _check_template(folder, ours, home)
+    made_for = ours.get("base_fingerprint")
+    if made_for not in (None, home.fingerprint):
+        raise _other_base(folder, str(ours.get("base", "unknown")), home.name)
+    warning = "" if made_for else _compare_names(folder, home)
+    return Origin(_kept_task(folder, ours), (warning,) if warning else ())
+
+
+def _compare_names(folder: Path, home: Home) -> str:
+    """A warning where the names of the two bases differ. Raises `AdapterError` where the bases must."""
+    named = read_json(folder, CONFIG).get(_BASE)
+    if not isinstance(named, str) or not named.strip():
+        return f"the adapter does not say which base it was made for; it is used on {home.name!r}"
+    there, here = _last_name(named), _last_name(home.name)
+    if there == here:
+        return ""
+    if there in home.catalog and (named in home.catalog or here in home.catalog):
+        raise _other_base(folder, named, home.name)
+    return (
+        f"the adapter says that it was made for {named!r}, and it is used on {home.name!r}: "
+        "if these are two bases, its answers mean nothing"
+    )
+
+
+def _last_name(name: str) -> str:
+    """``smollm2-135m`` of ``Owner/SmolLM2-135M@main``, and of paths to it."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part]
+    hub = next((part for part in parts if part.startswith("models--")), "")
+    last = hub.rsplit("--", 1)[-1] if hub else parts[-1] if parts else name
+    return last.partition("@")[0].casefold()
+
+
+def _other_base(folder: Path, named: str, here: str) -> AdapterError:
+    return AdapterError(
+        f"the adapter was made for another base: {named}",
+        where=str(folder),
+        why=f"The base here is {here}",
+        fix="Give that base with --base",
+    )
+
+
+def _check_template(folder: Path, ours: Mapping[str, Any], home: Home) -> None:
+    said = ours.get("template_fingerprint")
+    own = _own_template(folder) if said is None else None
+    if said in (None, home.template_fingerprint) and (own is None or _same_text(own, home.template)):
+        return
+    raise AdapterError(
+        _OTHER_TEMPLATE,
+        where=str(folder),
+        fix="Give the base it was trained on, with that template, as --base",
+    )
+
+
+def _own_template(folder: Path) -> str | None:
+    """The chat template that lies in the folder, where transformers writes it."""
+    if (folder / "chat_template.jinja").exists():
+        return _read_text(folder, "chat_template.jinja")
+    if not (folder / "tokenizer_config.json").exists():
+        return None
+    found = read_json(folder, "tokenizer_config.json").get("chat_template")
+    if isinstance(found, list):  # several templates, by name
+        named = [one for one in found if isinstance(one, dict) and one.get("name") == "default"]
+        found = named[0].get("template") if named else None
+    return found if isinstance(found, str) else None
+
+
+def _same_text(first: str, second: str) -> bool:
+    """Whether two templates are the same to Jinja, which reads every line end as one and drops the last."""
+    one, two = (text.replace("\r\n", "\n").removesuffix("\n") for text in (first, second))
+    return one == two
+
+
+def _kept_task(folder: Path, ours: Mapping[str, Any]) -> Task | None:
+    if ours.get("task") is None:
+        return None
+    try:
+        return from_json(Task, ours["task"], OURS)
+    except DataError as error:
+        raise AdapterError(
+            error.what, where=f"{folder}/{OURS}", fix="Copy the adapter again from where it was made"
+        ) from error
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A small JSON object of the folder, in which no key occurs twice. Raises `AdapterError`."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            raise ValueError("a key occurs twice")
+        return dict(pairs)
+
+    text = _read_text(folder, name)
+    try:
+        value = json.loads(text, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise AdapterError(f"{name} cannot be read: {error}", where=str(folder)) from error
+    if not isinstance(value, dict):
+        raise AdapterError(f"{name} is not a JSON object", where=str(folder))
+    return value
+
+
+def _read_text(folder: Path, name: str) -> str:
+    path = folder / name
+    require_inside(folder, path)
+    if not path.is_file():
+        raise AdapterError(f"{name} is not a file that can be read", where=str(folder))
+    try:
+        if path.stat().st_size > JSON_BYTES:
+            raise AdapterError(f"{name} is larger than {JSON_BYTES >> 20} MB", where=str(folder))
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"{name} cannot be read: {error}", where=str(folder)) from error
+
+
+def require_inside(folder: Path, path: Path) -> None:
+    """Raises `AdapterError` where `path` is a link out of the folder."""
+    if path.is_symlink() and folder.resolve() not in path.resolve().parents:
+        raise AdapterError(f"{path.name} is a link that leaves the folder", where=str(folder))

@@ -1,0 +1,66 @@
+"""The first sheet that holds rows is the table."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from rung.data.excel import excel_table
+from rung.data.names import is_name
+from rung.errors import DataError
+
+PATH = Path("rows.xlsx")
+ROWS = [["text", "label"], ['say "a, b"\nand c', 1], ["d", None]]
+
+
+def workbook(**sheets: Sequence[Sequence[Any]]) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(list(row))
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+def test_cells_become_text() -> None:
+    table = excel_table(PATH, workbook(data=[[], *ROWS]), is_name, None)
+    assert table.columns == ("text", "label")
+    assert [row for _, row in table.rows] == [
+        {"text": 'say "a, b"\nand c', "label": "1"},
+        {"text": "d", "label": ""},
+    ]
+    assert table.notes == []
+
+
+def test_the_first_full_sheet_is_read_and_the_others_are_named() -> None:
+    table = excel_table(PATH, workbook(cover=[], data=ROWS, more=ROWS), is_name, None)
+    assert table.notes == ["read from the sheet 'data'; 'more' not read"]
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"), [(None, ("1", "2")), (True, ("a b", "x")), (False, ("1", "2"))]
+)
+def test_the_header(header: bool | None, columns: tuple[str, ...]) -> None:
+    rows = [["a b", "x"], ["c d", "x"], ["e f", "y"]]
+    assert excel_table(PATH, workbook(data=rows), is_name, header).columns == columns
+
+
+def test_what_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="holds no rows in any of its sheets"):
+        excel_table(PATH, workbook(data=[], more=[[" "]]), is_name, None)
+    with pytest.raises(DataError, match="cannot be read as Excel"):
+        excel_table(PATH, workbook(data=ROWS)[:300], is_name, None)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(
+        DataError, match=r"for which rung needs openpyxl\. pip install openpyxl, or save it as CSV"
+    ):
+        excel_table(PATH, workbook(data=ROWS), is_name, None)

@@ -1,0 +1,104 @@
+"""Data as every verb reads it: rows, their task, and what is said before anything runs."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import letters
+from rung.config import make_settings
+from rung.errors import DataError, UsageError
+from rung.ladder.understood import Understood, understand_data
+
+
+def table(path: Path, labels: list[str], start: int = 0) -> Path:
+    rows = [{"text": f"Caller {start + n} is at the door", "label": label} for n, label in enumerate(labels)]
+    return letters.write_jsonl(path, rows)
+
+
+def understood(path: Path, **settings: Any) -> Understood:
+    return understand_data(path, make_settings(settings))
+
+
+def test_rows_task_and_notes(tmp_path: Path) -> None:
+    found = understood(table(tmp_path / "x.jsonl", ["0", "1"] * 15))
+    assert found.task.kind == "classification"
+    assert found.task.labels == ("0", "1")
+    assert found.test is None
+    assert [line for line in found.warnings if "--label-names 0=negative,1=positive" in line]
+
+
+def test_label_names_are_learned_in_place_of_numbers(tmp_path: Path) -> None:
+    path = table(tmp_path / "x.jsonl", ["0", "1"] * 15)
+    found = understood(path, label_names={"0": "no", "1": "yes"}, test=str(path))
+    assert set(found.task.labels) == {"no", "yes"}
+    assert found.loaded.examples[0].target == "no"
+    assert found.test is not None
+    assert found.test.examples[1].target == "yes"
+    assert found.warnings == []
+
+
+def test_labels_of_the_test_file(tmp_path: Path) -> None:
+    train = table(tmp_path / "train.jsonl", ["good", "bad"] * 20)
+    same = understood(train, test=str(table(tmp_path / "a.jsonl", ["Good", "BAD"], start=90)))
+    assert same.unknown == ""
+    assert same.test is not None
+    assert [one.target for one in same.test.examples] == ["good", "bad"]
+    partly = understood(train, test=str(table(tmp_path / "b.jsonl", ["good", "mixed"], start=90)))
+    assert partly.unknown == ("labels that no train row has, so that they cannot be learned: 'mixed' (1 row)")
+    assert partly.unknown in partly.warnings
+    with pytest.raises(DataError, match=r"c\.jsonl: no row has a label that the train rows have"):
+        understood(train, test=str(table(tmp_path / "c.jsonl", ["positive", "negative"], start=90)))
+
+
+def test_numbers_written_in_another_way_are_refused(tmp_path: Path) -> None:
+    train = table(tmp_path / "train.jsonl", ["0", "1"] * 20)
+    with pytest.raises(DataError, match=r"'0\.0' \(2 rows\), '1\.0' \(2 rows\).*'0', '1'"):
+        understood(train, test=str(table(tmp_path / "t.jsonl", ["0.0", "1.0"] * 2, start=90)))
+
+
+def test_too_few_rows_say_what_was_left_out(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p {n}", "completion": f"c {n}", "label": n % 2 == 0} for n in range(30)]
+    with pytest.raises(DataError) as caught:
+        understood(letters.write_jsonl(tmp_path / "x.jsonl", rows))
+    assert "15 rows are too few" in str(caught.value)
+    assert "15 rows left out: 'label' is false" in str(caught.value)
+
+
+def test_rows_in_memory(tmp_path: Path) -> None:
+    rows = [{"Frage": f"Was kostet Nummer {n}?", "Antwort": f"Sie kostet {n} Euro."} for n in range(30)]
+    found = understand_data(rows, make_settings({}))
+    assert found.loaded.parts_line == "prompt: Frage; target: Antwort"
+    assert found.loaded.name == "data"
+    assert understand_data(rows, make_settings({"completion": "Frage"})).loaded.parts_line == (
+        "prompt: Antwort; target: Frage"
+    )
+
+
+def test_settings_that_do_not_fit_the_file(tmp_path: Path) -> None:
+    path = table(tmp_path / "x.jsonl", ["a", "b"] * 15)
+    with pytest.raises(UsageError, match=r"--prompt names the column 'texts', which is not there\. Did"):
+        understood(path, prompt="texts")
+    with pytest.raises(UsageError, match="metric"):
+        understood(path, metric="chrf")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_subset_that_keeps_every_label_is_the_same_task(tmp_path: Path, seed: int) -> None:
+    """Check, climb and evaluate all come here; the same rows, or fewer, never change the task."""
+    chance = random.Random(seed)
+    count = chance.choice((2, 5, 30))
+    words = chance.choice((1, 11))
+    labels = [" ".join([f"queue{n}", *["and more"] * (words // 2)]) for n in range(count)]
+    whole = [chance.choice(labels) for _ in range(20 * count)] + labels
+    chance.shuffle(whole)
+    task = understood(table(tmp_path / "whole.jsonl", whole)).task
+    assert task.kind == "classification"
+    for _ in range(5):
+        kept = labels + chance.sample(whole, max(20, chance.randrange(len(whole))))
+        chance.shuffle(kept)
+        fewer = understood(table(tmp_path / "part.jsonl", kept)).task
+        assert (fewer.kind, fewer.metrics, set(fewer.labels)) == (task.kind, task.metrics, set(task.labels))
