@@ -1,4 +1,4 @@
-"""What a climb tells whoever watches it; the command line draws it, and the default watcher is silent."""
+"""What a climb reports while it runs; the command line draws it, and the default watcher is silent."""
 
 from __future__ import annotations
 
