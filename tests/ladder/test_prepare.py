@@ -50,8 +50,8 @@ def test_answers_have_room_for_the_targets_and_a_quarter_more(tmp_path: Path) ->
     longest = [(text, label * 20) for text, label in rows]
     found = prepared_from(write(tmp_path / "x.jsonl", longest), task="generation")
     assert found.max_new_tokens == int(21 * 1.25) + 4
-    asked = prepared_from(write(tmp_path / "x.jsonl", longest), max_new_tokens=7)
-    assert asked.max_new_tokens == 7
+    asked = prepared_from(write(tmp_path / "x.jsonl", longest), max_new_tokens=22)
+    assert asked.max_new_tokens == 22
 
 
 def test_a_row_longer_than_the_base_reads_is_refused_by_number(tmp_path: Path) -> None:
@@ -144,12 +144,21 @@ def test_labels_that_only_the_test_file_has_are_named(tmp_path: Path) -> None:
 
 
 def test_answers_that_end_before_their_target_does_are_counted(tmp_path: Path) -> None:
-    rows = [(text, label * (20 if n % 4 else 2)) for n, (text, label) in enumerate(letters.rows(40))]
+    rows = [(text, label * (2 if n % 5 else 20)) for n, (text, label) in enumerate(letters.rows(40))]
     found = prepared_from(write(tmp_path / "x.jsonl", rows), task="generation", max_new_tokens=7)
     cut = sum(len(one.target) == 20 for one in found.split.train)
     assert found.warnings == (
         f"answers end after 7 tokens, as asked, and {cut} of {len(found.split.train)} targets are longer",
     )
+
+
+def test_a_climb_stops_where_many_answers_would_be_cut(tmp_path: Path) -> None:
+    rows = [(text, label * (20 if n % 2 else 2)) for n, (text, label) in enumerate(letters.rows(40))]
+    path = write(tmp_path / "x.jsonl", rows)
+    with pytest.raises(
+        DataError, match=r"longer than the 7 tokens.*Raise --max-new-tokens, 21 would"
+    ):
+        prepared_from(path, task="generation", max_new_tokens=7)
 
 
 def test_rows_in_memory_are_prepared_as_those_of_a_file(prepared: Prepared) -> None:

@@ -21,7 +21,7 @@ from rung.ladder.left_out import LeftOut, counted, grouped, lines
 from rung.ladder.understood import Understood, require_rows
 from rung.records import Example, Rendered, Task
 
-MOST_DROPPED = 0.3  # share of rows that may be dropped as too long
+MOST_DROPPED = 0.3  # share of rows that may be dropped as too long, or of answers that may be cut
 
 
 @dataclass
@@ -181,8 +181,19 @@ def _require_measurable(parts: Split, left_out: Sequence[LeftOut]) -> None:
 
 
 def _cut_answers(train: Sequence[Example], rendered: dict[str, Rendered], limit: int) -> str:
-    """A sentence on the targets that are longer than an answer may be, or ""."""
-    cut = sum(rendered[example.id].answer_length > limit for example in train)
+    """A sentence on the targets that are longer than an answer may be, or "".
+
+    Raises `DataError` where so many are that the answers could not be measured.
+    """
+    lengths = [rendered[example.id].answer_length for example in train]
+    cut = sum(length > limit for length in lengths)
+    if cut > MOST_DROPPED * len(train):
+        raise DataError(
+            f"{cut:,} of {len(train):,} targets are longer than the {limit} tokens an answer may have",
+            where=train[0].source,
+            why="Answers that are cut off cannot be right",
+            fix=f"Raise --max-new-tokens, {max(lengths)} would do, or leave it out",
+        )
     if not cut:
         return ""
     return f"answers end after {limit} tokens, as asked, and {cut:,} of {len(train):,} targets are longer"
