@@ -52,7 +52,7 @@ def test_what_the_form_of_a_target_says() -> None:
     assert (made.parts.spans, made.parts.tags, made.parts["prompt"]) == (False, True, ["tokens"])
     made = sheet({"de": ASKED, "en": SAID})
     give_target(made)
-    assert (made.parts["prompt"], made.parts.languages) == (["de"], ("German", "English"))
+    assert made.parts["prompt"] == ["de"]
     assert "the other way round: --prompt en --completion de" in made.parts.notes[0]
 
 

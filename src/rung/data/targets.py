@@ -161,7 +161,6 @@ def _translation(sheet: Sheet) -> bool:
     sheet.take("prompt", source.name)
     sheet.take("target", target.name)
     sheet.parts.kind = "answer"
-    sheet.parts.languages = (source.language or "", target.language or "")
     sheet.parts.notes.append(
         f"read as translation from {source.name} to {target.name}; "
         f"the other way round: --prompt {flag(target.name)} --completion {flag(source.name)}"
