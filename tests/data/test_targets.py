@@ -43,6 +43,15 @@ def test_one_target(columns: dict[str, Sequence[Any]], target: str, kind: str) -
     assert (made.parts["target"], made.parts.kind) == ([target], kind)
 
 
+def test_a_target_that_may_be_one_field_of_several_is_said() -> None:
+    moves = ["on" if n % 2 else "off" for n in range(N)]
+    made = sheet({"text": ASKED, "action": moves, "target": LABELS})
+    give_target(made)
+    assert made.parts["target"] == ["target"]
+    said = "'action' could be learned as well, as one JSON object: --completion action,target"
+    assert made.parts.notes == [said]
+
+
 def test_what_the_form_of_a_target_says() -> None:
     made = sheet({"text": ASKED, "spots": SPANS})
     give_target(made)

@@ -160,6 +160,7 @@ _LANGUAGES = {
 }
 
 _SHORT_ANSWER: tuple[Part, Kind, int] = ("target", "answer", 2)  # of "A" next to "Q"
+_FIRST = ("target", "output", "expected", "gold", "reference", "corrected", "simplified", "translated")
 _OPTION = re.compile(
     r"(?:(?:option|choice|opt|op|ending|answer)[\s_]?)?[A-Ea-e]|(?:option|choice|opt|ending)[\s_]?[0-5]"
 )
@@ -202,8 +203,11 @@ def parts_of(name: str) -> list[tuple[Part, Kind, int]]:
     words = words_of(name)
     if len(words) < 2:
         return []
-    labels = [found for found in _table().get(words[0], []) if found[1] == "label"]
-    known = _table().get(words[-1]) or labels  # category_hint: a label by its first word
+    first, last = _table().get(words[0], []), _table().get(words[-1], [])
+    if words[0] in _FIRST and not any(part in ("id", "not used") for part, _, _ in last):
+        known = first  # target_report
+    else:
+        known = last or [found for found in first if found[1] == "label"]  # category_hint
     return [(part, kind, rank + 10) for part, kind, rank in known]
 
 

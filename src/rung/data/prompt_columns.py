@@ -21,9 +21,9 @@ def give_prompt(sheet: Sheet) -> None:
     if sheet.said.completion:
         sheet.take("prompt", *[c.name for c in sheet.left.values() if c.filled])
         return
-    named = [c for c in sheet.may("prompt", "context") if _is_text(c)]
+    named = [c for c in sheet.may("prompt", "context", "conversation") if _is_text(c)]
     options = [c for c in named if c.rank("prompt") == 2]
-    sure = [c for c in named if (c.only("prompt") and c.rank("prompt") < 10) or c.may("context")]
+    sure = [c for c in named if _is_sure(c)]
     sure += [c for c in options if c not in sure]
     asked = any(c.rank("prompt") == 0 for c in named)
     weak = [
@@ -54,6 +54,12 @@ def give_prompt(sheet: Sheet) -> None:
     short = [c for c in sheet.left.values() if not c.known and c.filled and c.different > 0.5 * c.filled]
     found = named or free or [c for c in short if not (c.numbers or c.dates or c.objects or c.ids)]
     sheet.take("prompt", *_ordered(sheet, found))
+
+
+def _is_sure(column: Column) -> bool:
+    """Whether a name says prompt and nothing else, or a context, or a conversation written as one text."""
+    named = column.only("prompt") and column.rank("prompt") < 10
+    return named or column.may("context") or column.may("conversation")
 
 
 def _is_text(column: Column) -> bool:

@@ -31,6 +31,7 @@ def give_target(sheet: Sheet) -> None:
     if chosen is not None:
         sheet.parts.kind = kind_of(chosen)
         sheet.take("target", chosen.name)
+        _note_fields(sheet, chosen)
     elif not (_translation(sheet) or _by_content(sheet)):
         _whole(sheet)
 
@@ -60,7 +61,8 @@ def _best(sheet: Sheet, candidates: Sequence[Column]) -> Column | None:
         return None
     answers = [c for c in candidates if kind_of(c) == "answer"]
     labels = [c for c in candidates if c not in answers]
-    asked = any(c.rank("prompt") == 0 for c in sheet.left.values()) or bool(sheet.parts["prompt"])
+    questions = [c for c in sheet.may("prompt") if c.only("prompt") and c.rank("prompt") == 0]
+    asked = bool(questions or sheet.parts["prompt"])
     first_answers, first_labels = _strongest(answers), _strongest(labels)
     if first_answers and first_labels:
         weak = first_labels[0].rank("target") >= 10 or first_answers[0].rank("target") >= 10
@@ -83,6 +85,16 @@ def _best(sheet: Sheet, candidates: Sequence[Column]) -> Column | None:
             learn = f"--completion {flag(other.name)}"
             sheet.parts.notes.append(f"{show(other.name)} could be the target as well; to learn it: {learn}")
     return best[0]
+
+
+def _note_fields(sheet: Sheet, chosen: Column) -> None:
+    """Say so where a column called "target" may be one field of several: a command's target, for instance."""
+    few = [c for c in sheet.left.values() if not c.known and c.few]
+    if sheet.parts.kind == "label" and _is_answer(chosen) and few:
+        every = ",".join(flag(c.name) for c in sorted([chosen, *few], key=lambda c: c.place))
+        sheet.parts.notes.append(
+            f"{listed(few)} could be learned as well, as one JSON object: --completion {every}"
+        )
 
 
 def _is_verdict(columns: Sequence[Column]) -> bool:
