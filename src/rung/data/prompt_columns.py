@@ -71,7 +71,7 @@ def _is_text(column: Column) -> bool:
 
 def _ordered(sheet: Sheet, found: Sequence[Column]) -> list[str]:
     """Prompt columns in the order of the prompt: an instruction, then its input; a context, then the
-    question about it; else as in the file."""
+    question about it; else as in the file, a list of options last."""
     contexts = [c.name for c in found if c.may("context")]
     questions = [c.name for c in found if c.rank("prompt") == 0]
     instructed = [name for name in questions if names.plain(name).startswith("instruction")]
@@ -80,7 +80,7 @@ def _ordered(sheet: Sheet, found: Sequence[Column]) -> list[str]:
         return [*instructed, *(name for name in (*questions, *contexts) if name not in instructed)]
     if contexts and len(questions) == 1 and not extra:
         return [*contexts, *questions]
-    return [c.name for c in sorted(found, key=lambda c: c.place)]
+    return [c.name for c in sorted(found, key=lambda c: (names.plain(c.name) in _OPTIONS, c.place))]
 
 
 def _leaks(sheet: Sheet, column: Column) -> bool:

@@ -191,7 +191,10 @@ def _by_content(sheet: Sheet) -> bool:
         if long.different >= 3 * short.different and long.words >= 3:
             sheet.take("prompt", long.name)
             few, texts = [short], [long]
-    if len(few) == 1 and (named or texts) and not _others(sheet, [*few, *named, *texts]):
+    sure = (
+        bool(named) or len(texts) == 1 or all(c.name.isdigit() for c in texts)
+    )  # or several of unknown names
+    if len(few) == 1 and (named or texts) and sure and not _others(sheet, [*few, *named, *texts]):
         sheet.take("target", few[0].name)
         sheet.parts.kind = "label"
         return True
