@@ -20,7 +20,7 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 TaskKind = str  # a name in the registry of `rung.evaluation.tasks`
 ScoreStatus = Literal["ok", "unparsed", "truncated", "error"]
 RungStatus = Literal["ok", "failed", "skipped"]
-Kind = Literal["floor", "classical", "prompt", "probe", "tune", "remote"]  # of rungs
+RungKind = Literal["floor", "classical", "prompt", "probe", "tune", "remote"]  # of rungs
 T = TypeVar("T")
 
 
@@ -243,7 +243,7 @@ class Result:
     mechanisms: tuple[Mechanism, ...] = ()  # of training
     started: str = ""  # ISO 8601, UTC
     finished: str = ""
-    kind: Kind | Literal[""] = ""  # empty in runs from before it was kept
+    kind: RungKind | Literal[""] = ""  # empty in runs from before it was kept
 
     @property
     def prompts(self) -> bool:

@@ -11,7 +11,7 @@ from rung.ladder.context import Context
 from rung.ladder.forecast import prompt_seconds
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
-from rung.records import Kind, Quote
+from rung.records import Quote, RungKind
 
 if TYPE_CHECKING:
     from rung.ladder.prompting import Way
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class PromptRung(Rung):
     """Prompting; the weights stay as they are."""
 
-    kind: Kind = "prompt"
+    kind: RungKind = "prompt"
     method = "prompt"
     choice: str  # what the choice between the ways is called
 

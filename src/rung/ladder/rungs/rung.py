@@ -12,7 +12,7 @@ from rung.config import Settings
 from rung.errors import UsageError, nearest
 from rung.ladder.context import Context
 from rung.ladder.responder import Responder
-from rung.records import Choice, CurvePoint, Kind, Measure, Mechanism, Quote, Task
+from rung.records import Choice, CurvePoint, Measure, Mechanism, Quote, RungKind, Task
 from rung.registry import Registry
 
 
@@ -40,7 +40,7 @@ class Rung(ABC):
 
     name: str  # in --rungs, in results/ and predictions/
     title: str  # for the screen
-    kind: Kind  # floor, classical, prompt, probe, tune or remote
+    kind: RungKind  # floor, classical, prompt, probe, tune or remote
     method: str = ""  # goes into `Result.method`; the name if empty
     needs_base: bool = True  # whether `quote` or `run` use `Context.prepared`
 

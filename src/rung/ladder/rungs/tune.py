@@ -9,7 +9,7 @@ from rung.ladder.context import Context
 from rung.ladder.forecast import train_seconds, tuned_answer_seconds
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
-from rung.records import Choice, Kind, Quote
+from rung.records import Choice, Quote, RungKind
 
 _CHECKPOINTS = 2  # kept at the same time
 _NUMBERS = 4  # fp32 numbers of a parameter in a checkpoint: itself, two moments, its best value
@@ -18,7 +18,7 @@ _NUMBERS = 4  # fp32 numbers of a parameter in a checkpoint: itself, two moments
 class TuneRung(Rung):
     """Tuning with one method; the adapter is in ``adapters/<name>``."""
 
-    kind: Kind = "tune"
+    kind: RungKind = "tune"
 
     def __init__(self, name: str, title: str, method: str) -> None:
         self.name = name
