@@ -180,6 +180,24 @@ def test_a_rung_that_cannot_be_timed_is_a_row(
     assert (result.status, result.reason) == ("failed", why)
 
 
+def test_a_rung_that_cannot_be_quoted_for_fewer_rows_is_a_row(
+    rung: Rung, context: Callable[[str], Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = context("run")
+    most, real = made.size, type(rung).quote
+
+    def only_all(self: Rung, given: Context) -> Quote:
+        if given.size != most:
+            raise RuntimeError("too few rows")
+        return replace(real(self, given), seconds=1000.0)
+
+    monkeypatch.setattr(type(rung), "quote", only_all)
+    made.settings = made.settings.model_copy(update={"budget": 60.0})
+    (quote,) = make_plan(made, [rung], Clock()).quotes  # type: ignore[arg-type]
+    assert (quote.fits, quote.failed) == (False, True)
+    assert quote.why == "it could not be timed: RuntimeError: too few rows"
+
+
 def test_a_full_disk_is_no_row(
     rung: Rung, context: Callable[[str], Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:

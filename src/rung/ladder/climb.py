@@ -25,7 +25,7 @@ from rung.data.memory import rows_of
 from rung.errors import ResourceError
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
-from rung.ladder.plan import Plan, first_quote, make_plan, most_of, rounded
+from rung.ladder.plan import Plan, quote_of, make_plan, most_of, rounded
 from rung.ladder.prepare import Prepared, on_base
 from rung.ladder.rungs import Rung, asked_for
 from rung.ladder.task import run_rung, write_rows
@@ -169,7 +169,7 @@ class _Climb:
             return plan
         self.context.size = plan.size
         known = [(rung, plan.quote(rung.name)) for rung in self.rungs]
-        quotes = [rounded(first_quote(self.context, rung)) if old.failed else old for rung, old in known]
+        quotes = [rounded(quote_of(self.context, rung)) if old.failed else old for rung, old in known]
         return self._keep(replace(plan, quotes=tuple(quotes)))
 
     def _new_plan(self) -> Plan:

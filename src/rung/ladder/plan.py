@@ -75,12 +75,17 @@ def make_plan(context: Context, rungs: Sequence[Rung], clock: cost.Stopwatch) ->
     first of the others fits the budget.
     """
     most = context.size
-    gone = {rung.name: quote for rung in rungs if not (quote := first_quote(context, rung)).fits}
+    gone = {rung.name: quote for rung in rungs if not (quote := quote_of(context, rung)).fits}
     able = [rung for rung in rungs if rung.name not in gone]
     setup = clock.seconds  # timing included
     left, size = able[:], most
     while left:
-        found = _fit(context, left, most, setup)
+        try:
+            found = _fit(context, left, most, setup)
+        except _Refused as refused:
+            gone[refused.rung.name] = refused.quote
+            left.remove(refused.rung)
+            continue
         if found is not None:
             size = found
             break
@@ -118,7 +123,7 @@ def most_of(settings: Settings, parts: Split) -> Size:
     )
 
 
-def first_quote(context: Context, rung: Rung) -> Quote:
+def quote_of(context: Context, rung: Rung) -> Quote:
     """The quote of `rung` at ``context.size``; it does not fit where it fails or is not for the task."""
     if not rung.applies(context.task):
         return Quote(rung.name, fits=False, why=f"it is not for {context.task.kind}")
@@ -147,9 +152,19 @@ def rounded(quote: Quote) -> Quote:
     )
 
 
+class _Refused(Exception):
+    """A rung was quoted before, and cannot be at another size."""
+
+    def __init__(self, rung: Rung, quote: Quote) -> None:
+        self.rung, self.quote = rung, quote
+
+
 def _quote(context: Context, rung: Rung, size: Size) -> Quote:
     context.size = size
-    return rung.quote(context)
+    quote = quote_of(context, rung)
+    if not quote.fits:
+        raise _Refused(rung, quote)
+    return quote
 
 
 def _training(context: Context, rungs: Sequence[Rung], size: Size) -> float | None:
@@ -222,7 +237,8 @@ def _notes(context: Context, size: Size) -> tuple[str, ...]:
 
 def _too_small(context: Context, cheapest: Rung, setup: float) -> ResourceError:
     epochs = context.settings.epochs or 1.0
-    quote = _quote(context, cheapest, Size(FEWEST_ROWS, FEWEST_ROWS, FEWEST_ROWS, epochs))
+    context.size = Size(FEWEST_ROWS, FEWEST_ROWS, FEWEST_ROWS, epochs)
+    quote = cheapest.quote(context)
     least = quote.seconds or 0.0
     if quote.train_seconds is not None:
         least = max(least, (least - quote.train_seconds) / ANSWER_SHARE)
