@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rung.config import RUNGS, Settings, load_settings, make_settings, parse_duration
+from rung.config import Settings, load_settings, make_settings, parse_duration
 from rung.errors import UsageError
 
 
@@ -83,12 +83,7 @@ def test_names_and_counts_from_text_or_lists() -> None:
     assert make_settings({"rungs": ["lora"]}).rungs == ("lora",)
     assert make_settings({"shots": "2,4"}).shots == (2, 4)
     assert make_settings({"shots": 4}).shots == (4,)
-    assert make_settings({}).rungs == RUNGS
-
-
-def test_unknown_rung_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"unknown rung 'loar'\. Did you mean 'lora'\?"):
-        make_settings({"rungs": "loar"})
+    assert make_settings({}).rungs is None
 
 
 def test_unknown_key_names_the_nearest_and_the_file(tmp_path: Path) -> None:

@@ -130,3 +130,17 @@ def test_absent_is_none_and_stays_none() -> None:
     value = to_json(Measure("kl", None))
     assert value["value"] is None
     assert from_json(Measure, value).value is None
+
+
+def test_what_a_rung_does_follows_from_its_kind_and_in_older_runs_from_its_method() -> None:
+    def of(method: str, **more: Any) -> tuple[bool, bool]:
+        made = Result("x", method, "ok", 0, "tiny", "f", **more)
+        return made.prompts, made.tunes
+
+    assert of("prompt", kind="prompt") == of("prompt") == (True, False)
+    assert of("lora", kind="tune") == of("lora") == (False, True)
+    assert of("words", kind="classical") == (False, False)
+    assert of("prompt", cost=Cost(trainable_parameters=5)) == (False, True)
+    old = to_json(Result("x", "lora", "ok", 0, "tiny", "f"))
+    del old["kind"]
+    assert from_json(Result, old).kind == ""

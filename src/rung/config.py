@@ -16,7 +16,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from rung.errors import UsageError, nearest
 
-RUNGS = ("zero-shot", "few-shot", "lora", "full")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -130,7 +129,11 @@ class Settings(BaseModel):
     )
     label_names: Pairs = Field({}, description="What labels mean, such as 0=negative,1=positive.")
     metric: str | None = Field(None, description="Metric to compare rungs by; the task's own if not given.")
-    rungs: Names = Field(RUNGS, min_length=1, description="Rungs to try, separated by commas.")
+    rungs: Names | None = Field(
+        None,
+        min_length=1,
+        description="Rungs to try, separated by commas; all that fit the task if not given.",
+    )
     method: str | None = Field(
         None, description="Tune in this one way only: lora or full. `climb` tries both, `tune` takes lora."
     )
@@ -253,11 +256,6 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
         raise UsageError(
             f"{twice[0]!r} and {twice[1]!r} are two names of one setting", where=where, fix="Give one of them"
         )
-    for rung in settings.rungs:
-        if rung not in RUNGS:
-            raise UsageError(
-                f"unknown rung {rung!r}.{nearest(rung, RUNGS)}", fix=f"Known: {', '.join(RUNGS)}"
-            )
     return settings
 
 

@@ -20,6 +20,7 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 TaskKind = str  # a name in the registry of `rung.evaluation.tasks`
 ScoreStatus = Literal["ok", "unparsed", "truncated", "error"]
 RungStatus = Literal["ok", "failed", "skipped"]
+RungKind = Literal["floor", "classical", "prompt", "probe", "tune", "remote"]  # of rungs
 T = TypeVar("T")
 
 
@@ -169,6 +170,8 @@ class Quote:
     money: float | None = None
     why: str = ""  # why it does not fit, or what was reduced
     train_seconds: float | None = None  # the part of `seconds` that is training
+    disk_bytes: int = 0  # needed at most while it runs
+    failed: bool = False  # it could not be timed; `why` says what happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +243,19 @@ class Result:
     mechanisms: tuple[Mechanism, ...] = ()  # of training
     started: str = ""  # ISO 8601, UTC
     finished: str = ""
+    kind: RungKind | Literal[""] = ""  # empty in runs from before it was kept
+
+    @property
+    def prompts(self) -> bool:
+        """Whether the rung asks the plain base."""
+        if self.kind:
+            return self.kind == "prompt"
+        return self.method == "prompt" and not self.cost.trainable_parameters
+
+    @property
+    def tunes(self) -> bool:
+        """Whether the rung changed weights of the base, or added some."""
+        return self.kind == "tune" if self.kind else not self.prompts
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from rows_of import task_of
 from rung.bases.tiny import tiny
 from rung.data.formats import example_of
 from rung.data.templates import Renderer
-from rung.evaluation import run
 from rung.evaluation.prompts import content_free, zero_shot
-from rung.evaluation.run import Speaker, complete, judge, pick_labels
-from rung.records import Completion, Example, Message, Score
+from rung.evaluation.run import Speaker, complete, pick_labels
+from rung.records import Message
 
 ROWS = tuple(
     example_of([Message("user", text), Message("assistant", label)], row)
@@ -81,44 +80,3 @@ def test_rows_are_counted_while_they_are_answered(speaker: Speaker) -> None:
     seen.clear()
     pick_labels(speaker, TASK, ROWS, [example.prompt for example in ROWS], lambda *done: seen.append(done))
     assert seen[-1] == (12, 12)
-
-
-def test_grades_are_counted_and_measured() -> None:
-    texts = [example.target for example in ROWS]
-    texts[0] = "b" if texts[0] == "a" else "a"
-    texts[1], texts[2] = "no label at all", "well, let me"
-    completions = [
-        Completion(example.id, text, tokens=2, truncated=at == 2)
-        for at, (example, text) in enumerate(zip(ROWS, texts, strict=True))
-    ]
-    found = judge(TASK, ROWS, completions)
-    assert found.counts == {"ok": 10, "unparsed": 1, "truncated": 1, "error": 0}
-    assert found.primary == found.metrics[0]
-    assert (found.primary.name, found.primary.n) == ("accuracy", 12)
-    assert found.primary.value == pytest.approx(9 / 12)
-    answers = {answer.example_id: answer for answer in found.answers}
-    assert [answers[example.id].text for example in ROWS] == texts
-    assert (answers[ROWS[0].id].answer, answers[ROWS[1].id].answer) == (texts[0], None)
-
-
-def test_a_fault_of_the_grader_drops_the_row_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = run.grade
-
-    def faulty(task: object, example: Example, completion: Completion) -> Score:
-        if example == ROWS[3]:
-            return Score(example.id, "error", note="the grader tripped")
-        return plain(TASK, example, completion)
-
-    monkeypatch.setattr(run, "grade", faulty)
-    found = judge(TASK, ROWS, [Completion(example.id, example.target, 1) for example in ROWS])
-    assert found.counts == {"ok": 11, "unparsed": 0, "truncated": 0, "error": 1}
-    assert (found.primary.value, found.primary.n) == (1.0, 11)
-    assert [(a.example_id, a.note) for a in found.answers if a.status == "error"] == [
-        (ROWS[3].id, "the grader tripped")
-    ]
-
-
-def test_nothing_to_judge_measures_nothing() -> None:
-    found = judge(TASK, (), ())
-    assert found.primary.value is None
-    assert set(found.counts.values()) == {0}

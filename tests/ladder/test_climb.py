@@ -20,6 +20,8 @@ from rung import storage
 from rung.data.formats import read_examples
 from rung.errors import ResourceError, ResumeError
 from rung.ladder import climb as climbing
+from rung.ladder import prompting, tuning
+from rung.ladder import quote as quoting
 from rung.ladder.climb import Climbed, climb, default_folder
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent
@@ -185,9 +187,8 @@ def test_the_same_command_again_runs_nothing_and_changes_nothing(
     def forbidden(*_: Any, **__: Any) -> Any:
         raise AssertionError("this was done before")
 
-    for name in ("prompt", "complete", "measure", "make_plan"):
+    for name in ("run_rung", "make_plan", "quote_of"):
         monkeypatch.setattr(climbing, name, forbidden)
-    monkeypatch.setattr(climbing.tuning, "train", forbidden)
     again = climb(letters_csv, output=tmp_path / "run", **QUICK)
     assert (again.results, again.verdict, again.info) == (first.results, first.verdict, first.info)
     assert tree(first.folder) == before
@@ -209,7 +210,7 @@ def test_a_failed_rung_is_a_row_with_its_reason_and_is_tried_again(
     letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(climbing, "complete", lambda *_: 1 / 0)
+        patch.setattr(tuning, "complete", lambda *_: 1 / 0)
         broken = climb(letters_csv, output=tmp_path / "run", **QUICK)
     zero, lora = broken.results
     assert (zero.status, lora.status) == ("ok", "failed")
@@ -219,7 +220,7 @@ def test_a_failed_rung_is_a_row_with_its_reason_and_is_tried_again(
     assert broken.verdict.recommended == "zero-shot"
     assert storage.read_jsonl(broken.folder / "predictions" / "lora.jsonl") == []
     failed = [e for e in storage.read_jsonl(broken.folder / "events.jsonl") if e["event"] == "rung failed"]
-    assert "in _tune" in failed[0]["trace"]
+    assert "in answer" in failed[0]["trace"]
 
     mended = climb(letters_csv, output=tmp_path / "run", **QUICK)
     assert [result.status for result in mended.results] == ["ok", "ok"]
@@ -316,13 +317,13 @@ def test_a_run_goes_on_in_the_number_format_it_began_with(
     (tmp_path / "run" / "results" / "zero-shot.json").unlink()
     rates[torch.bfloat16] = 99.0
     asked: list[torch.dtype] = []
-    real = climbing.prompt
+    real = prompting.choose
 
-    def prompt(prepared: Prepared, *more: Any) -> Any:
+    def choose(prepared: Prepared, *more: Any) -> Any:
         asked.append(prepared.base.dtype)
         return real(prepared, *more)
 
-    monkeypatch.setattr(climbing, "prompt", prompt)
+    monkeypatch.setattr(prompting, "choose", choose)
     again = climb(letters_csv, output=tmp_path / "run", **settings)
     assert asked == [torch.float32]
     assert again.info.applied["precision"] == "fp32"
@@ -336,3 +337,28 @@ def test_a_config_file_and_keyword_settings_meet(letters_csv: Path, tmp_path: Pa
     assert climbed.info.asked["seed"] == 6
     assert climbed.info.data["test_rows_used"] == 10
     assert os.fspath(tmp_path) not in json.dumps(climbed.info.applied)
+
+
+def test_a_rung_that_cannot_be_timed_is_a_row_and_is_timed_again(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = quoting.pack_loss
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quoting, "pack_loss", fail)
+        broken = climb(letters_csv, output=tmp_path / "run", **QUICK)
+    zero, lora = broken.results
+    assert (zero.status, lora.status) == ("ok", "failed")
+    assert lora.reason == "it could not be timed: RuntimeError: out of memory"
+    assert broken.verdict.recommended == "zero-shot"
+
+    assert quoting.pack_loss is real
+    mended = climb(letters_csv, output=tmp_path / "run", **QUICK)
+    assert [result.status for result in mended.results] == ["ok", "ok"]
+    assert mended.results[0] == zero
+    quote = mended.results[1].quote
+    assert quote is not None
+    assert (quote.fits, quote.test_rows) == (True, zero.quote.test_rows if zero.quote else None)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from contexts import SLOW, context_of
 from rung.config import make_settings
 from rung.errors import ResourceError
-from rung.ladder.plan import EPOCHS, FEWEST_ROWS, SAFETY, Plan, make_plan, step_tokens
+from rung.ladder.forecast import Rates, Workload, step_tokens
+from rung.ladder.plan import EPOCHS, FEWEST_ROWS, SAFETY, Plan, make_plan
 from rung.ladder.prepare import Prepared
-from rung.ladder.quote import Rates, TrainRate
-from rung.ladder.workload import Workload, measure_workload
+from rung.ladder.rungs import asked_for
+from rung.ladder.workload import measure_workload
 from rung.records import Quote, from_json, to_json
-
-SLOW = Rates(
-    prefill=2000.0,
-    decode=100.0,
-    train={
-        "lora": TrainRate(tokens_per_second=200.0, step_seconds=0.1, attach_seconds=0.5, parameters=2000),
-        "full": TrainRate(tokens_per_second=100.0, step_seconds=0.5, attach_seconds=0.5, parameters=20000),
-    },
-)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +26,10 @@ def work(prepared: Prepared) -> Workload:
 def planned(
     prepared: Prepared, work: Workload, rates: Rates = SLOW, setup: float = 5.0, **settings: object
 ) -> Plan:
-    asked = {"base": "tiny", "shots": "2", **settings}
-    return make_plan(replace(prepared, settings=make_settings(asked)), work, rates, setup, pack_tokens=1024)
+    chosen = make_settings({"base": "tiny", "shots": "2", **settings})
+    context = context_of(replace(prepared, settings=chosen))
+    context.work, context.speeds = work, rates
+    return make_plan(context, asked_for(chosen), SimpleNamespace(seconds=setup))
 
 
 def test_without_a_limit_everything_is_used(prepared: Prepared, work: Workload) -> None:
@@ -173,7 +169,7 @@ def test_training_stops_where_the_rest_of_the_budget_begins(prepared: Prepared, 
 
 def test_few_rows_are_learned_from_in_small_steps(prepared: Prepared, work: Workload) -> None:
     free = replace(prepared, settings=make_settings({"base": "tiny"}))
-    rows = [step_tokens(free, work, n, 2.0) / work.row_tokens for n in (20, 300, 100_000)]
+    rows = [step_tokens(free.settings, work, n, 2.0) / work.row_tokens for n in (20, 300, 100_000)]
     assert rows == pytest.approx([4, 600 / 64, 16], rel=0.01)
     asked = replace(prepared, settings=make_settings({"base": "tiny", "batch_tokens": 7}))
-    assert step_tokens(asked, work, 300, 2.0) == 7
+    assert step_tokens(asked.settings, work, 300, 2.0) == 7

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from contexts import context_of
 from rows_of import task_of
 from rung.config import make_settings
 from rung.errors import UsageError
+from rung.evaluation.judging import Evaluation, judge
 from rung.ladder import prompting
 from rung.ladder.prepare import Prepared
-from rung.ladder.prompting import prompt
-from rung.ladder.rungs import RUNGS
-from rung.ladder.watch import Silent
-from rung.records import Completion, Example
+from rung.ladder.rungs import RUNGS, Rung
+from rung.ladder.watch import Silent, Watcher
+from rung.records import Choice, Completion, Example
 
 ZERO, FEW = RUNGS["zero-shot"], RUNGS["few-shot"]
 
@@ -48,6 +49,24 @@ class Model:
 
         monkeypatch.setattr(prompting, "complete", complete)
         monkeypatch.setattr(prompting, "pick_labels", pick_labels)
+
+
+@dataclass
+class Prompted:
+    """What a prompting rung chose, and its answers to test."""
+
+    evaluation: Evaluation
+    choices: tuple[Choice, ...]
+
+
+def prompt(
+    prepared: Prepared, rung: Rung, dev: Sequence[Example], test: Sequence[Example], watcher: Watcher
+) -> Prompted:
+    split = replace(prepared.split, dev=tuple(dev), test=tuple(test))
+    context = context_of(prepared, split=split, watcher=watcher)
+    outcome = rung.run(context, None)
+    answers = outcome.responder.answer(test, watcher)
+    return Prompted(judge(prepared.task, test, answers), outcome.choices)
 
 
 def parts(prepared: Prepared) -> tuple[Sequence[Example], Sequence[Example]]:
@@ -126,5 +145,5 @@ def test_a_real_model_is_asked_by_all_three_ways(prepared: Prepared) -> None:
 
     found = prompt(prepared, FEW, dev[:5], test[:5], Ear())
     assert [answer.example_id for answer in found.evaluation.answers] == [one.id for one in test[:5]]
-    assert heard == ["few-shot: choosing on dev", "few-shot: answering test rows"]
+    assert heard == ["few-shot: choosing on dev"]
     assert sum(found.evaluation.counts.values()) == 5

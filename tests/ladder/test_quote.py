@@ -10,20 +10,21 @@ import pytest
 from rung.config import make_settings
 from rung.ladder import quote
 from rung.ladder.prepare import Prepared
-from rung.ladder.quote import measure, method_settings, training_memory
+from rung.ladder.quote import Timing, method_settings, training_memory
 from tiny_model import copy_of, same_bytes
 
 
 def test_measuring_leaves_the_model_as_it_was(prepared: Prepared) -> None:
     model = prepared.base.model
     before = copy_of(model)
-    rates = measure(prepared, ["lora", "full"], pack_tokens=256)
+    rates = Timing(prepared, pack_tokens=256)
+    speeds = [rates.prefill, rates.decode]
+    speeds += [rates.train[method].tokens_per_second for method in ("lora", "full")]
     assert same_bytes(before, copy_of(model))
     assert not model.training
     assert not any(weight.requires_grad or weight.grad is not None for weight in model.parameters())
 
     assert list(rates.train) == ["lora", "full"]
-    speeds = [rates.prefill, rates.decode, *(rate.tokens_per_second for rate in rates.train.values())]
     assert all(math.isfinite(speed) and speed > 0 for speed in speeds)
     assert rates.train["full"].parameters == sum(weight.numel() for weight in model.parameters())
     linear = [m for m in model.modules() if type(m).__name__ == "Linear"]
@@ -32,7 +33,14 @@ def test_measuring_leaves_the_model_as_it_was(prepared: Prepared) -> None:
 
 
 def test_no_method_is_timed_that_is_not_asked_for(prepared: Prepared) -> None:
-    assert measure(prepared, [], pack_tokens=64).train == {}
+    assert Timing(prepared, pack_tokens=64).train == {}
+
+
+def test_a_speed_is_measured_once(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    timing = Timing(prepared, pack_tokens=64)
+    first = (timing.prefill, timing.decode, timing.train["lora"])
+    monkeypatch.setattr(quote, "_best", lambda _: 1 / 0)
+    assert (timing.prefill, timing.decode, timing.train["lora"]) == first
 
 
 def test_a_method_that_fails_to_train_is_taken_off(

@@ -66,8 +66,8 @@ def test_everything_is_told_in_order(letters_csv: Path, tmp_path: Path) -> None:
         ("zero-shot", "answering test rows"),
         ("finished", "zero-shot", False),
         ("lora", "training"),
-        ("lora", "answering test rows"),
         ("lora", "measuring what it forgot"),
+        ("lora", "answering test rows"),
         ("finished", "lora", False),
     ]
     steps = [line for line in told if line[0] == "step"]

@@ -26,11 +26,14 @@ def climb(file: File, settings: dict[str, Any], config: Config = None, json: Jso
     from rung.cli.base import ensure_base
     from rung.cli.progress import Screen
     from rung.config import load_settings
+    from rung.ladder.rungs import asked_for
     from rung.ladder.understood import understand_data
 
     screen = Screen(quiet=json)
     with screen.shown():
-        data = understand_data(file, load_settings(config, settings)[0])  # faults in it are said at once
+        checked, _ = load_settings(config, settings)
+        asked_for(checked)
+        data = understand_data(file, checked)  # faults in it are said at once
         ensure_base(config, settings, screen)
         from rung.ladder.climb import climb as climb_
 

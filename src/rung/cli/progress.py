@@ -17,8 +17,8 @@ from rung.records import Result
 from rung.report import numbers
 
 if TYPE_CHECKING:
+    from rung.ladder.divide import Divided
     from rung.ladder.plan import Plan
-    from rung.ladder.prepare import Prepared
 
 _EVERY = 15.0  # seconds between lines where there is no terminal
 
@@ -56,20 +56,21 @@ class Screen:
     def say(self, text: str) -> None:
         self.console.print(text)
 
-    def prepared(self, prepared: Prepared) -> None:
-        parts, task = prepared.split, prepared.task
+    def prepared(self, rows: Divided) -> None:
+        parts, task = rows.split, rows.task
         self.say(
-            f"{prepared.loaded.name}: {prepared.loaded.format}, {len(parts.train)} rows to learn from, "
+            f"{rows.loaded.name}: {rows.loaded.format}, {len(parts.train)} rows to learn from, "
             f"{len(parts.dev)} to choose on, {len(parts.test)} held out"
         )
-        if prepared.loaded.parts_line:
-            self.say(f"  {prepared.loaded.parts_line}")
-        for line in prepared.account():
+        if rows.loaded.parts_line:
+            self.say(f"  {rows.loaded.parts_line}")
+        for line in rows.account():
             self.say(f"  {line}")
-        for warning in prepared.warnings:
+        for warning in rows.warnings:
             self.say(f"  note: {warning}")
         self.say(f"Task: {task.why}")
-        self.say(f"Base: {prepared.base.name} on {prepared.device.why}")
+        if base := rows.base_facts():
+            self.say(f"Base: {base['base']} on {base['precision_why']}")
 
     def planned(self, plan: Plan) -> None:
         limit = f", the budget is {numbers.seconds(plan.budget)}" if plan.budget else ""

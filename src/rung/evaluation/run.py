@@ -1,20 +1,18 @@
-"""Ask a model, grade the answers, measure: one path for every rung and for `rung evaluate`."""
+"""Ask a model: one path for every rung that has a base and for `rung evaluate`."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from rung.bases.base import Base
 from rung.data.templates import Renderer
-from rung.evaluation.metrics import grade, measures
 from rung.evaluation.prompts import content_free
 from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
-from rung.records import Answer, Completion, Example, Measure, Message, Task
+from rung.records import Completion, Example, Message, Task
 
 Watch = Callable[[int, int], None]  # rows done, rows in all
 Prompt = tuple[Message, ...]
@@ -30,19 +28,6 @@ class Speaker:
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.base)
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Graded answers and what they add up to."""
-
-    answers: tuple[Answer, ...]
-    metrics: tuple[Measure, ...]  # the primary one first
-    counts: Mapping[str, int]
-
-    @property
-    def primary(self) -> Measure:
-        return self.metrics[0]
 
 
 def complete(
@@ -98,29 +83,3 @@ def pick_labels(
         ]
         for name, picks in answers.items()
     }
-
-
-def judge(
-    task: Task, examples: Sequence[Example], completions: Sequence[Completion], seed: int = 0
-) -> Evaluation:
-    """Grade completions and measure; rows our grader could not judge are left out and counted as `error`."""
-    scores = [grade(task, example, one) for example, one in zip(examples, completions, strict=True)]
-    answers = tuple(
-        Answer(
-            example_id=score.example_id,
-            text=one.text,
-            status=score.status,
-            answer=score.answer,
-            values=score.values,
-            tokens=one.tokens,
-            note=score.note,
-            evidence=score.evidence,
-        )
-        for score, one in zip(scores, completions, strict=True)
-    )
-    counts = Counter(score.status for score in scores)
-    return Evaluation(
-        answers=answers,
-        metrics=measures(task, examples, scores, [one.text for one in completions], seed),
-        counts={name: counts[name] for name in ("ok", "unparsed", "truncated", "error")},
-    )

@@ -15,9 +15,11 @@ from rung.data.memory import source_of
 from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.errors import DataError
-from rung.evaluation.run import Evaluation, Speaker, complete, judge
-from rung.evaluation.tasks import tidy, understand, unreadable, with_primary
+from rung.evaluation.judging import Evaluation, judge
+from rung.evaluation.run import Speaker, complete
+from rung.evaluation.tasks import tidy, understand, with_primary
 from rung.ladder.adapter import attach
+from rung.ladder.divide import faults
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, counted, lines
 from rung.ladder.verdict import compare
@@ -112,11 +114,10 @@ def _usable(loaded: Loaded, task: Task, s: Settings) -> tuple[tuple[Example, ...
     """
     unknown_labels(task, loaded.examples)  # raises where none is known as it is written
     tidied = tidy(task, loaded.examples)
-    faults = dict(unreadable(task, tidied))
-    faults |= {one.row: "its target is empty" for one in tidied if not one.target.strip()}
-    left_out = [LeftOut(loaded.name, row, why) for row, why in (*loaded.left_out, *faults.items())]
+    bad = faults(task, tidied)
+    left_out = [LeftOut(loaded.name, row, why) for row, why in (*loaded.left_out, *bad.items())]
     notes = lines(left_out, loaded.name)
-    examples = sample([one for one in tidied if one.row not in faults], s.max_test, s.seed)
+    examples = sample([one for one in tidied if one.row not in bad], s.max_test, s.seed)
     if not examples:
         raise DataError(
             f"no row has a target that can be graded as {task.kind}",

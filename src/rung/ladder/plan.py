@@ -7,24 +7,22 @@ get a useful number of rows is left out, the dearest first, and says so.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rung import cost
-from rung.errors import ResourceError
-from rung.ladder.prepare import Prepared
-from rung.ladder.quote import Rates, training_memory
-from rung.ladder.rungs import Rung, asked_for
-from rung.ladder.workload import Workload
+from rung.config import Settings
+from rung.data.split import Split
+from rung.errors import ResourceError, RungError
+from rung.ladder.context import Context
+from rung.ladder.forecast import Size, step_tokens
+from rung.ladder.rungs import Rung
 from rung.records import Quote
 
 EPOCHS = 3.0  # when nobody asks for another number and the budget allows it
 SAFETY = 0.85  # of the budget is planned; the rest is for noise and for what cannot be foreseen
 ANSWER_SHARE = 0.4
-STEPS = 64  # few rows are learned from in smaller steps, so that there are about this many
-FEWEST_STEP_ROWS, MOST_STEP_ROWS = 4, 16
-LOOKS = 5
-DEV_LOSS_ROWS = 64
 FEWEST_ROWS = 20
 LEAST, MOST = 0.5, 1.5  # of the time quoted for training: what a rung gets at least, and at most
 _SHRINK = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05)
@@ -39,11 +37,11 @@ class Plan:
     test_rows: int
     train_rows: int
     epochs: float
-    step_tokens: int
+    step_tokens: int  # 0 where no rung needs a base
     pack_tokens: int
     budget: float | None
     setup_seconds: float  # loading, timing, forgetting texts
-    precision: str
+    precision: str  # empty where no rung needs a base
     notes: tuple[str, ...] = ()
 
     def quote(self, rung: str) -> Quote:
@@ -60,167 +58,171 @@ class Plan:
         return max(LEAST * quote.train_seconds, min(MOST * quote.train_seconds, left))
 
     @property
+    def size(self) -> Size:
+        """The rows and epochs that were chosen."""
+        return Size(self.dev_rows, self.test_rows, self.train_rows, self.epochs)
+
+    @property
     def seconds(self) -> float:
         """Forecast of the whole climb."""
         return self.setup_seconds + sum(quote.seconds or 0.0 for quote in self.quotes if quote.fits)
 
 
-@dataclass(frozen=True, slots=True)
-class _Size:
-    dev: int
-    test: int
-    train: int
-    epochs: float
+def make_plan(context: Context, rungs: Sequence[Rung], clock: cost.Stopwatch) -> Plan:
+    """Choose sizes and rungs; the first quote of a rung times what it needs on this machine.
 
-
-def make_plan(prepared: Prepared, work: Workload, rates: Rates, setup: float, pack_tokens: int) -> Plan:
-    """Choose sizes and rungs. Raises `ResourceError` where not even the first rung fits the budget."""
-    rungs = asked_for(prepared.settings)
-    left_out: dict[str, str] = {}
-    while True:
-        size = _fit(prepared, work, rates, setup, rungs)
-        if size is not None:
+    A rung whose quote fails is not in the plan and says why. Raises `ResourceError` where not even the
+    first of the others fits the budget.
+    """
+    most = context.size
+    gone = {rung.name: quote for rung in rungs if not (quote := quote_of(context, rung)).fits}
+    able = [rung for rung in rungs if rung.name not in gone]
+    setup = clock.seconds  # timing included
+    left, size = able[:], most
+    while left:
+        try:
+            found = _fit(context, left, most, setup)
+        except _Refused as refused:
+            gone[refused.rung.name] = refused.quote
+            left.remove(refused.rung)
+            continue
+        if found is not None:
+            size = found
             break
-        last = rungs.pop()
-        left_out[last.name] = "does not fit in the budget"
-        if not rungs:
-            raise _too_small(prepared, work, rates, setup)
-    quotes = [
-        _quote(prepared, work, rates, rung, size, pack_tokens)
-        if rung.name not in left_out
-        else Quote(rung.name, fits=False, why=left_out[rung.name])
-        for rung in asked_for(prepared.settings)
-    ]
+        last = left.pop()
+        gone[last.name] = Quote(last.name, fits=False, why="does not fit in the budget")
+        if not left:
+            raise _too_small(context, able[0], setup)
+    tokens, precision = 0, ""
+    if any(rung.needs_base for rung in able):
+        tokens = step_tokens(context.settings, context.work, size.train, size.epochs)
+        precision = context.prepared.device.precision
+    quotes = [gone.get(rung.name) or rounded(_quote(context, rung, size)) for rung in rungs]
     return Plan(
         quotes=tuple(quotes),
         dev_rows=size.dev,
         test_rows=size.test,
         train_rows=size.train,
         epochs=round(size.epochs, 3),
-        step_tokens=step_tokens(prepared, work, size.train, size.epochs),
-        pack_tokens=pack_tokens,
-        budget=prepared.settings.budget,
+        step_tokens=tokens,
+        pack_tokens=context.pack_tokens,
+        budget=context.settings.budget,
         setup_seconds=round(setup, 1),
-        precision=prepared.device.precision,
-        notes=_notes(prepared, size),
+        precision=precision,
+        notes=_notes(context, size),
     )
 
 
-def _fit(
-    prepared: Prepared, work: Workload, rates: Rates, setup: float, rungs: Sequence[Rung]
-) -> _Size | None:
-    """The largest sizes with which `rungs` fit the budget."""
-    settings, parts = prepared.settings, prepared.split
-    most = _Size(
+def most_of(settings: Settings, parts: Split) -> Size:
+    """As much of the data as may be used."""
+    return Size(
         dev=min(settings.max_dev, len(parts.dev)),
         test=min(settings.max_test, len(parts.test)),
         train=len(parts.train),
         epochs=settings.epochs or EPOCHS,
     )
-    if settings.budget is None:
+
+
+def quote_of(context: Context, rung: Rung) -> Quote:
+    """The quote of `rung` at ``context.size``; it does not fit where it fails or is not for the task."""
+    if not rung.applies(context.task):
+        return Quote(rung.name, fits=False, why=f"it is not for {context.task.kind}")
+    try:
+        return rung.quote(context)
+    except ResourceError:
+        raise
+    except Exception as error:  # noqa: BLE001  a rung that fails is a row with its reason
+        context.folder.event("rung failed", rung=rung.name, trace=traceback.format_exc())
+        return Quote(rung.name, fits=False, why=f"it could not be timed: {reason_of(error)}", failed=True)
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, for the record."""
+    return str(error) if isinstance(error, RungError) else f"{type(error).__name__}: {error}"
+
+
+def rounded(quote: Quote) -> Quote:
+    """The quote as it is kept: tenths of a second."""
+    seconds, training = quote.seconds, quote.train_seconds
+    return replace(
+        quote,
+        seconds=None if seconds is None else round(seconds, 1),
+        train_seconds=None if training is None else round(training, 1),
+        epochs=round(quote.epochs, 3),
+    )
+
+
+class _Refused(Exception):
+    """A rung was quoted before, and cannot be at another size."""
+
+    def __init__(self, rung: Rung, quote: Quote) -> None:
+        self.rung, self.quote = rung, quote
+
+
+def _quote(context: Context, rung: Rung, size: Size) -> Quote:
+    context.size = size
+    quote = quote_of(context, rung)
+    if not quote.fits:
+        raise _Refused(rung, quote)
+    return quote
+
+
+def _training(context: Context, rungs: Sequence[Rung], size: Size) -> float | None:
+    """Seconds of training of all `rungs` together; None where none of them trains."""
+    each = [_quote(context, rung, size).train_seconds for rung in rungs]
+    known = [seconds for seconds in each if seconds is not None]
+    return sum(known) if known else None
+
+
+def _answering(context: Context, rungs: Sequence[Rung], size: Size) -> float:
+    """Seconds of all `rungs` without their training."""
+    quotes = [_quote(context, rung, size) for rung in rungs]
+    return sum((quote.seconds or 0.0) - (quote.train_seconds or 0.0) for quote in quotes)
+
+
+def _fit(context: Context, rungs: Sequence[Rung], most: Size, setup: float) -> Size | None:
+    """The largest sizes with which `rungs` fit the budget."""
+    budget = context.settings.budget
+    if budget is None:
         return most
-    time = settings.budget * SAFETY - setup
-    tuned = [rung for rung in rungs if rung.tunes]
-    share = ANSWER_SHARE if tuned else 1.0
+    time = budget * SAFETY - setup
+    trains = _training(context, rungs, most) is not None
+    share = ANSWER_SHARE if trains else 1.0
     for shrink in _SHRINK:
         size = replace(
             most,
             dev=max(min(most.dev, FEWEST_ROWS), round(most.dev * shrink**0.5)),
             test=max(min(most.test, FEWEST_ROWS), round(most.test * shrink)),
         )
-        answering = sum(answer_seconds(work, rates, rung, size.dev, size.test) for rung in rungs)
+        answering = _answering(context, rungs, size)
         if answering <= share * time:
             break
     else:
         return None
-    if not tuned:
-        return size
-    return _fit_training(prepared, work, rates, size, time - answering, tuned)
+    return _fit_training(context, rungs, size, time - answering) if trains else size
 
 
-def _fit_training(
-    prepared: Prepared, work: Workload, rates: Rates, size: _Size, time: float, tuned: Sequence[Rung]
-) -> _Size | None:
+def _fit_training(context: Context, rungs: Sequence[Rung], size: Size, time: float) -> Size | None:
     """Give every tuned rung the same tokens: whole epochs where they fit, else a sample of the rows."""
 
-    def seconds(rows: int, epochs: float) -> float:
-        return sum(train_seconds(prepared, work, rates, rung, rows, epochs) for rung in tuned)
+    def fits(rows: int, epochs: float) -> bool:
+        return (_training(context, rungs, replace(size, train=rows, epochs=epochs)) or 0.0) <= time
 
-    asked = prepared.settings.epochs
+    asked = context.settings.epochs
     for tenths in range(round(size.epochs * 10), 9, -1) if asked is None else ():
-        if seconds(size.train, tenths / 10) <= time:
+        if fits(size.train, tenths / 10):
             return replace(size, epochs=tenths / 10)
     epochs = asked or 1.0
     rows = size.train
     while rows >= min(FEWEST_ROWS, size.train):
-        if seconds(rows, epochs) <= time:
+        if fits(rows, epochs):
             return replace(size, train=rows, epochs=epochs)
         rows = int(rows * 0.95)
     return None
 
 
-def step_tokens(prepared: Prepared, work: Workload, rows: int, epochs: float) -> int:
-    """Tokens of an optimizer step: as asked, or of 4 to 16 rows, the more rows the more there are to see."""
-    wanted = min(MOST_STEP_ROWS, max(FEWEST_STEP_ROWS, rows * epochs / STEPS))
-    return prepared.settings.batch_tokens or round(wanted * work.row_tokens)
-
-
-def train_seconds(
-    prepared: Prepared, work: Workload, rates: Rates, rung: Rung, rows: int, epochs: float
-) -> float:
-    """Forecast of one method's training, looks at dev included."""
-    rate = rates.train[rung.method]
-    tokens = rows * work.row_tokens * epochs
-    steps = max(1.0, tokens / step_tokens(prepared, work, rows, epochs))
-    looks = (LOOKS + 1) * min(DEV_LOSS_ROWS, len(prepared.split.dev)) * work.row_tokens / rates.prefill
-    return rate.attach_seconds + tokens / rate.tokens_per_second + steps * rate.step_seconds + looks
-
-
-def answer_seconds(work: Workload, rates: Rates, rung: Rung, dev: int, test: int) -> float:
-    """Forecast of what a rung spends on answering dev and test rows."""
-    if rung.tunes:
-        drift = 2.5 * work.general_tokens / rates.prefill
-        return drift + test * (work.tail_tokens / rates.prefill + work.target_tokens / rates.decode)
-    tries = len(work.shots) if rung.shots else 1
-    prefix = max(work.shots.values(), default=0) if rung.shots else work.prefix_tokens
-    slower = 1 + prefix / 3000  # every new token also looks at the prefix
-    written = min(work.longest_answer, 2 * work.target_tokens + 2)
-    generate = work.tail_tokens / rates.prefill + slower * written / rates.decode
-    score = (work.tail_tokens + work.label_tokens) / rates.prefill * slower if work.label_tokens else 0.0
-    dev_row = generate + score
-    test_row = max(generate, score)
-    bare = 1 if rung.shots or work.label_tokens else 2
-    return tries * (prefix / rates.prefill + dev * dev_row) * bare + test * test_row
-
-
-def _quote(
-    prepared: Prepared, work: Workload, rates: Rates, rung: Rung, size: _Size, pack_tokens: int
-) -> Quote:
-    seconds = answer_seconds(work, rates, rung, size.dev, size.test)
-    training = memory = None
-    tokens = 0
-    if rung.tunes:
-        training = round(train_seconds(prepared, work, rates, rung, size.train, size.epochs), 1)
-        seconds += training
-        memory = training_memory(prepared, rates.train[rung.method].parameters, pack_tokens)
-        tokens = round(size.train * work.row_tokens * size.epochs)
-    return Quote(
-        rung=rung.name,
-        fits=True,
-        seconds=round(seconds, 1),
-        train_seconds=training,
-        train_rows=size.train if rung.tunes else 0,
-        epochs=round(size.epochs, 3) if rung.tunes else 0.0,
-        train_tokens=tokens,
-        dev_rows=size.dev,
-        test_rows=size.test,
-        memory_bytes=memory,
-        money=cost.money(seconds, prepared.settings.price_per_hour),
-    )
-
-
-def _notes(prepared: Prepared, size: _Size) -> tuple[str, ...]:
-    parts = prepared.split
+def _notes(context: Context, size: Size) -> tuple[str, ...]:
+    parts = context.split
     sizes: Mapping[str, tuple[int, int]] = {
         "train": (size.train, len(parts.train)),
         "dev": (size.dev, len(parts.dev)),
@@ -233,16 +235,16 @@ def _notes(prepared: Prepared, size: _Size) -> tuple[str, ...]:
     )
 
 
-def _too_small(prepared: Prepared, work: Workload, rates: Rates, setup: float) -> ResourceError:
-    cheapest = asked_for(prepared.settings)[0]
-    least = answering = answer_seconds(work, rates, cheapest, FEWEST_ROWS, FEWEST_ROWS)
-    if cheapest.tunes:
-        epochs = prepared.settings.epochs or 1.0
-        least += train_seconds(prepared, work, rates, cheapest, FEWEST_ROWS, epochs)
-        least = max(least, answering / ANSWER_SHARE)
+def _too_small(context: Context, cheapest: Rung, setup: float) -> ResourceError:
+    epochs = context.settings.epochs or 1.0
+    context.size = Size(FEWEST_ROWS, FEWEST_ROWS, FEWEST_ROWS, epochs)
+    quote = cheapest.quote(context)
+    least = quote.seconds or 0.0
+    if quote.train_seconds is not None:
+        least = max(least, (least - quote.train_seconds) / ANSWER_SHARE)
     needed = (setup + least) / SAFETY
     return ResourceError(
-        f"the budget of {prepared.settings.budget:g} s is too small for any rung",
+        f"the budget of {context.settings.budget:g} s is too small for any rung",
         why=f"The cheapest one asked for, {cheapest.title}, needs about {needed:.0f} s here",
         fix="Give a larger --budget",
     )

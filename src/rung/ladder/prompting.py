@@ -1,104 +1,147 @@
-"""The prompting rungs, at their best: every choice is made on dev, the chosen way answers test once."""
+"""Prompting at its best: how to ask and how to read the answer are chosen on dev."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from rung.errors import UsageError
+import numpy as np
+from numpy.typing import NDArray
+
+from rung import storage
+from rung.evaluation.judging import judge
 from rung.evaluation.metrics import METRICS
-from rung.evaluation.prompts import few_shot, zero_shot
-from rung.evaluation.run import Evaluation, Prompt, complete, judge, pick_labels
+from rung.evaluation.prompts import few_shot
+from rung.evaluation.run import Prompt, Speaker, complete, pick_labels
+from rung.generate.choose import log_likelihoods
 from rung.ladder.prepare import Prepared
-from rung.ladder.rungs import Rung
+from rung.ladder.speaking import base_of, speaker_of
 from rung.ladder.watch import Watcher
-from rung.ladder.workload import shots_that_fit
-from rung.records import Choice, Completion, Example
+from rung.records import Choice, Completion, Example, Task, from_json, to_json
 
 GENERATE = "writing"
-_Build = Callable[[Example], Prompt]
+FILE = "answer.json"
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One way to ask."""
+
+    name: str
+    instruction: bool = True  # whether the task's instruction and the shots are added to the row
+    shots: tuple[Example, ...] = ()
+
+    def prompt(self, task: Task, example: Example) -> Prompt:
+        """The turns that are shown to the base."""
+        return few_shot(task, self.shots, example) if self.instruction else example.prompt
+
+
+@dataclass(frozen=True)
 class Prompted:
-    """What a prompting rung found."""
+    """A base that is asked in one way and whose answers are read in one way; see `Responder`."""
 
-    evaluation: Evaluation
-    choices: tuple[Choice, ...]
+    speaker: Speaker
+    task: Task
+    way: Way
+    how: str  # "writing", or a way of `pick_labels`
+    max_new_tokens: int
+    about: dict[str, Any]  # the base, as `base_of` writes it down
 
+    def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
+        return answers(self.speaker, self.task, examples, self.way, self.max_new_tokens, watcher, self.how)[
+            self.how
+        ]
 
-def prompt(
-    prepared: Prepared, rung: Rung, dev: Sequence[Example], test: Sequence[Example], watcher: Watcher
-) -> Prompted:
-    """Choose on `dev` how to ask, then answer `test` that way."""
-    ways = _ways(prepared, rung)
-    scores: dict[str, dict[str, float | None]] = {}
-    for name, build in ways.items():
-        watcher.begin(rung.name, f"choosing on dev: {name}" if len(ways) > 1 else "choosing on dev")
-        answers = _answers(prepared, dev, build, watcher)
-        scores[name] = {
-            how: judge(prepared.task, dev, completions).primary.value for how, completions in answers.items()
+    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> NDArray[np.float64] | None:
+        return label_scores(
+            self.speaker, examples, [self.way.prompt(self.task, one) for one in examples], choices
+        )
+
+    def save(self, folder: Path) -> None:
+        value = {
+            "way": to_json(self.way),
+            "how": self.how,
+            "max_new_tokens": self.max_new_tokens,
+            "task": to_json(self.task),
+            "base": self.about,
         }
-    sign = 1 if METRICS[prepared.task.primary].higher_is_better else -1
+        storage.write_json(folder / FILE, value)
+
+
+def load(folder: Path) -> Prompted:
+    """What `Prompted.save` wrote. Raises `DataError` or `BaseModelError`."""
+    value = storage.read_json(folder / FILE)
+    return Prompted(
+        speaker=speaker_of(value["base"]),
+        task=from_json(Task, value["task"], FILE),
+        way=from_json(Way, value["way"], FILE),
+        how=value["how"],
+        max_new_tokens=value["max_new_tokens"],
+        about=value["base"],
+    )
+
+
+def choose(
+    prepared: Prepared, rung: str, choice: str, ways: Sequence[Way], dev: Sequence[Example], watcher: Watcher
+) -> tuple[Prompted, tuple[Choice, ...]]:
+    """The best of `ways` on `dev`, and what was chosen; `choice` is what choosing a way is called.
+
+    Of equals the first way wins, and writing before scoring labels.
+    """
+    task = prepared.task
+    scores: dict[str, dict[str, float | None]] = {}
+    for way in ways:
+        several = f": {choice} = {way.name}" if len(ways) > 1 else ""
+        watcher.begin(rung, f"choosing on dev{several}")
+        found = answers(prepared.speaker, task, dev, way, prepared.max_new_tokens, watcher)
+        scores[way.name] = {
+            how: judge(task, dev, completions).primary.value for how, completions in found.items()
+        }
+    sign = 1 if METRICS[task.primary].higher_is_better else -1
     best = {name: max(by.values(), key=lambda value: _worth(value, sign)) for name, by in scores.items()}
-    way = max(best, key=lambda name: _worth(best[name], sign))
-    how = max(scores[way], key=lambda name: _worth(scores[way][name], sign))
-    watcher.begin(rung.name, "answering test rows")
-    completions = _answers(prepared, test, ways[way], watcher, only=how)[how]
+    way = max(ways, key=lambda way: _worth(best[way.name], sign))
+    tried = scores[way.name]
+    how = max(tried, key=lambda name: _worth(tried[name], sign))
     choices = []
     if len(ways) > 1:
-        label = "k" if rung.shots else "prompt"
-        choices.append(
-            Choice(label, way.removeprefix("k = "), {n.removeprefix("k = "): v for n, v in best.items()})
-        )
-    elif rung.shots:
-        choices.append(Choice("k", way.removeprefix("k = ")))
-    if len(scores[way]) > 1:
-        choices.append(Choice("answer by", how, scores[way]))
-    return Prompted(judge(prepared.task, test, completions, prepared.settings.seed), tuple(choices))
+        choices.append(Choice(choice, way.name, best))
+    elif way.shots:
+        choices.append(Choice(choice, way.name))
+    if len(tried) > 1:
+        choices.append(Choice("answer by", how, tried))
+    prompted = Prompted(prepared.speaker, task, way, how, prepared.max_new_tokens, base_of(prepared))
+    return prompted, tuple(choices)
 
 
-def _ways(prepared: Prepared, rung: Rung) -> dict[str, _Build]:
-    """Name -> how to build the prompt of a row. Raises `UsageError` where no number of shots can be shown."""
-    task = prepared.task
-    if rung.shots:
-        fitting = shots_that_fit(prepared)
-        if not fitting:
-            asked = ", ".join(map(str, prepared.settings.shots))
-            rows, tokens = len(prepared.split.train), prepared.max_length
-            raise UsageError(
-                f"no number of shots asked for ({asked}) can be shown",
-                why=f"There are {rows} train rows to show, and a prompt has at most {tokens} tokens",
-                fix="Give smaller numbers with --shots",
-            )
-        return {f"k = {k}": _with_shots(prepared, shots) for k, shots in fitting.items()}
-    ways: dict[str, _Build] = {"with instruction": lambda example: zero_shot(task, example)}
-    if not task.labels:
-        ways["the row as it is"] = lambda example: example.prompt
-    return ways
-
-
-def _with_shots(prepared: Prepared, shots: Sequence[Example]) -> _Build:
-    return lambda example: few_shot(prepared.task, shots, example)
-
-
-def _answers(
-    prepared: Prepared,
+def answers(
+    speaker: Speaker,
+    task: Task,
     examples: Sequence[Example],
-    build: _Build,
-    watcher: Watcher,
+    way: Way,
+    max_new_tokens: int,
+    watcher: Watcher | None = None,
     only: str | None = None,
-) -> Mapping[str, list[Completion]]:
-    """The answers by every way of answering the task allows, or by the one called `only`."""
-    prompts = [build(example) for example in examples]
-    answers: dict[str, list[Completion]] = {}
+) -> dict[str, list[Completion]]:
+    """The answers by every way of answering the task allows, or at least by the one called `only`."""
+    prompts = [way.prompt(task, example) for example in examples]
+    rows = watcher.rows if watcher else None
+    found: dict[str, list[Completion]] = {}
     if only in (None, GENERATE):
-        answers[GENERATE] = complete(
-            prepared.speaker, examples, prompts, prepared.max_new_tokens, watcher.rows
-        )
-    if prepared.task.labels and only != GENERATE:
-        answers |= pick_labels(prepared.speaker, prepared.task, examples, prompts, watcher.rows)
-    return answers
+        found[GENERATE] = complete(speaker, examples, prompts, max_new_tokens, rows)
+    if task.labels and only != GENERATE:
+        found |= pick_labels(speaker, task, examples, prompts, rows)
+    return found
+
+
+def label_scores(
+    speaker: Speaker, examples: Sequence[Example], prompts: Sequence[Prompt], choices: Sequence[str]
+) -> NDArray[np.float64]:
+    """Log-probabilities (examples, choices) in nats of each choice and its end of turn, after the prompt."""
+    renderer = speaker.renderer
+    ids = [renderer.completion_ids(choice) for choice in choices]
+    return log_likelihoods(speaker.base, renderer.prompts(examples, prompts), ids)
 
 
 def _worth(value: float | None, sign: int) -> float:

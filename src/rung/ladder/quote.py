@@ -1,17 +1,14 @@
-"""The forecast: a few real steps are timed on this machine, then each rung's time is arithmetic.
-
-training  = tokens / rate + steps * seconds per optimizer step + looks at dev
-answering = prompt tokens / prefill rate + answer tokens / decode rate
-"""
+"""Speeds for the forecast: a few real steps are timed on this machine; the rest is arithmetic."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import torch
 
+from rung.ladder.forecast import TrainRate
 from rung.ladder.prepare import Prepared
 from rung.methods import METHODS, MethodSettings
 from rung.records import Rendered
@@ -21,36 +18,41 @@ from rung.train.loss import mean_loss, pack_loss
 _FORWARD_SHARE = 1.15  # prefill and scoring spend a little more than the bare forward pass
 
 
-@dataclass(frozen=True, slots=True)
-class TrainRate:
-    """Speed of one method."""
+class Timing:
+    """Speeds of this machine with this base and these rows; each is measured when it is first asked for.
 
-    tokens_per_second: float  # forward and backward
-    step_seconds: float  # the optimizer's own work in a step
-    attach_seconds: float
-    parameters: int
+    Measuring takes some seconds in all and leaves the model as it was. See `rung.ladder.forecast.Speeds`.
+    """
+
+    def __init__(self, prepared: Prepared, pack_tokens: int) -> None:
+        self.prepared = prepared
+        self.rows = _sample(prepared, pack_tokens)
+        self.tokens = sum(len(row.ids) for row in self.rows)
+        self.train: Mapping[str, TrainRate] = _TrainRates(self)
+
+    @cached_property
+    def prefill(self) -> float:
+        """Tokens per second, forward only."""
+        forward = _best(lambda: mean_loss(self.prepared.base.model, self.rows))
+        return self.tokens / forward / _FORWARD_SHARE
+
+    @cached_property
+    def decode(self) -> float:
+        """Tokens per second, all rows of a full batch together."""
+        return _decode_rate(self.prepared)
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What this machine does with this base and these rows."""
+class _TrainRates(dict[str, TrainRate]):
+    """Method -> its speed."""
 
-    prefill: float  # tokens per second, forward only
-    decode: float  # tokens per second, all rows of a full batch together
-    train: dict[str, TrainRate]
+    def __init__(self, timing: Timing) -> None:
+        super().__init__()
+        self.timing = timing
 
-
-def measure(prepared: Prepared, methods: Sequence[str], pack_tokens: int) -> Rates:
-    """Time a few real steps: some seconds in all. Leaves the model as it was."""
-    rows = _sample(prepared, pack_tokens)
-    model = prepared.base.model
-    tokens = sum(len(row.ids) for row in rows)
-    forward = _best(lambda: mean_loss(model, rows))
-    return Rates(
-        prefill=tokens / forward / _FORWARD_SHARE,
-        decode=_decode_rate(prepared),
-        train={name: _train_rate(prepared, name, rows, tokens) for name in methods},
-    )
+    def __missing__(self, method: str) -> TrainRate:
+        timing = self.timing
+        self[method] = _train_rate(timing.prepared, method, timing.rows, timing.tokens)
+        return self[method]
 
 
 def method_settings(prepared: Prepared) -> MethodSettings:

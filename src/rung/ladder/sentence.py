@@ -43,8 +43,8 @@ class Case:
 
 
 def is_prompting(result: Result) -> bool:
-    """Whether a rung only asks; prompt tuning, which shares the method's name, has parameters."""
-    return result.method == "prompt" and not result.cost.trainable_parameters
+    """Whether a rung only asks."""
+    return result.prompts
 
 
 def title(result: Result) -> str:

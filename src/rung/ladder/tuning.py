@@ -1,25 +1,36 @@
-"""Train one method on prepared rows and keep what it leaves behind; used by a climb and by `rung tune`."""
+"""Train one method on prepared rows, keep what it leaves behind, and answer with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from rung import __version__, storage
+from rung import device as devices
+from rung.bases.load import load as load_base
 from rung.data.split import sample
-from rung.ladder.plan import DEV_LOSS_ROWS, LOOKS, Plan
+from rung.data.templates import Renderer
+from rung.evaluation.run import Speaker, complete
+from rung.ladder.adapter import attach
+from rung.ladder.forecast import DEV_LOSS_ROWS, LOOKS
+from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
+from rung.ladder.prompting import FILE, label_scores
 from rung.ladder.quote import method_settings
+from rung.ladder.speaking import speaker_of
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS, Attached
 from rung.methods.lora import Lora
 from rung.methods.origin import OURS
 from rung.methods.peft_bridge import adapter_files
-from rung.records import to_json
+from rung.records import Completion, Example, to_json
 from rung.train.trainer import Outcome, Trainer, TrainSettings
 
 
@@ -127,6 +138,46 @@ def _model_files(
         OURS: storage.as_json(about),
     }
     return files | tokenizer_files(prepared)
+
+
+@dataclass(frozen=True)
+class TunedResponder:
+    """A tuned model that answers the row as it is; see `Responder`."""
+
+    speaker: Speaker  # with the method attached, or a whole model
+    max_new_tokens: int
+    adapter: Path  # where `save` of this module has written it
+    about: dict[str, Any]  # the base, as `base_of` writes it down
+
+    def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
+        prompts = [example.prompt for example in examples]
+        rows = watcher.rows if watcher else None
+        return complete(self.speaker, examples, prompts, self.max_new_tokens, rows)
+
+    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> NDArray[np.float64] | None:
+        return label_scores(self.speaker, examples, [example.prompt for example in examples], choices)
+
+    def save(self, folder: Path) -> None:
+        value = {
+            "adapter": Path(os.path.relpath(self.adapter, folder)).as_posix(),
+            "max_new_tokens": self.max_new_tokens,
+            "base": self.about,
+        }
+        storage.write_json(folder / FILE, value)
+
+
+def load(folder: Path) -> TunedResponder:
+    """What `TunedResponder.save` wrote. Raises `AdapterError` or `BaseModelError`."""
+    value = storage.read_json(folder / FILE)
+    adapter, about = (folder / value["adapter"]).resolve(), value["base"]
+    if (adapter / "adapter_config.json").is_file():
+        speaker = speaker_of(about)
+        attach(adapter, speaker)
+    else:  # a whole model
+        device = devices.choose(about["precision"], None)
+        base = load_base(str(adapter), dtype=device.dtype, device=str(device.device))
+        speaker = Speaker(base, Renderer(base.tokenizer))
+    return TunedResponder(speaker, value["max_new_tokens"], adapter, about)
 
 
 def tokenizer_files(prepared: Prepared) -> dict[str, bytes | Callable[[Path], None]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rung.ladder.plan import Plan
-from rung.ladder.prepare import Prepared
 from rung.records import Result
+
+if TYPE_CHECKING:
+    from rung.ladder.divide import Divided
+    from rung.ladder.plan import Plan
 
 
 class Watcher(Protocol):
@@ -16,7 +18,7 @@ class Watcher(Protocol):
         """One line for the log."""
         ...
 
-    def prepared(self, prepared: Prepared) -> None: ...
+    def prepared(self, rows: Divided) -> None: ...
 
     def planned(self, plan: Plan) -> None: ...
 
@@ -40,7 +42,7 @@ class Silent:
 
     def say(self, text: str) -> None: ...
 
-    def prepared(self, prepared: Prepared) -> None: ...
+    def prepared(self, rows: Divided) -> None: ...
 
     def planned(self, plan: Plan) -> None: ...
 

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import fmean
 
 from rung.bases.tree import common_length
 from rung.evaluation.prompts import few_shot, pick_shots, zero_shot
+from rung.ladder.forecast import Workload
 from rung.ladder.prepare import Prepared
 from rung.records import Example
 
 _SAMPLE = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """Tokens per row, unless said otherwise."""
-
-    row_tokens: float  # prompt and target of a train row
-    target_tokens: float  # of the last answer, the one that is measured
-    tail_tokens: float  # of a prompt, after what all prompts share
-    prefix_tokens: int  # what all zero-shot prompts share
-    longest_answer: int  # limit on new tokens
-    label_tokens: int  # all labels together; 0 if the task has none
-    shots: dict[int, int]  # k -> tokens that all k-shot prompts share; only those that fit the context
-    general_tokens: int  # in all texts on which forgetting is measured
 
 
 def shots_that_fit(prepared: Prepared) -> dict[int, tuple[Example, ...]]:

@@ -47,7 +47,7 @@ class Rung:
 
     @property
     def tuned(self) -> bool:
-        return is_tuned(self.result)
+        return self.result.tunes
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +141,6 @@ def load_view(run_folder: Path) -> View:
     )
 
 
-def is_tuned(result: Result) -> bool:
-    """Whether a rung changed weights, rather than the prompt."""
-    return result.method != "prompt"
-
-
 def _one(kind: type[T], path: Path) -> T:
     return from_json(kind, read_json(path), where=path.name)
 
@@ -197,12 +192,12 @@ def _rivals(results: list[Result], verdict: Verdict | None) -> tuple[str | None,
     scored = [
         r for r in results if r.status == "ok" and r.primary is not None and r.primary.value is not None
     ]
-    prompting = _best([r for r in scored if not is_tuned(r)])
-    tuned = _best([r for r in scored if is_tuned(r)])
+    prompting = _best([r for r in scored if r.prompts])
+    tuned = _best([r for r in scored if r.tunes])
     if verdict is not None:
         known = {r.rung: r for r in scored}
         prompting = verdict.best_prompting if verdict.best_prompting in known else prompting
-        if verdict.recommended in known and is_tuned(known[verdict.recommended]):
+        if verdict.recommended in known and known[verdict.recommended].tunes:
             tuned = verdict.recommended
     return prompting, tuned
 

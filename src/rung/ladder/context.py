@@ -1,0 +1,98 @@
+"""What a rung is given: settings, task, rows, the plan, and the base, which is loaded on first use.
+
+This module imports no torch, and neither does a rung that does not ask for `Context.prepared`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rung.config import Settings
+from rung.data.split import Split, sample
+from rung.ladder.forecast import Size, Speeds, Workload
+from rung.ladder.watch import Watcher
+from rung.records import Task
+from rung.storage import RunFolder
+
+if TYPE_CHECKING:
+    from rung.evaluation.forgetting import Text
+    from rung.ladder.plan import Plan
+    from rung.ladder.prepare import Prepared
+
+PACK_TOKENS = 1024
+
+
+@dataclass
+class Context:
+    """Everything a rung needs to forecast its cost and to run.
+
+    While the plan is made, `split` holds all rows and `size` the numbers that are being considered; once
+    there is a plan (`settle`), dev and test hold the rows that every rung is measured on. Train holds all
+    rows: a rung that cannot afford them takes a sample of ``size.train``.
+    """
+
+    settings: Settings
+    task: Task
+    split: Split
+    folder: RunFolder
+    watcher: Watcher
+    load: Callable[[], Prepared]  # loads the base and renders the rows; called once, if at all
+    size: Size
+    forgetting: bool = False  # whether any rung of the ladder is measured on what it forgot
+    pack_tokens: int = PACK_TOKENS
+    base_name: str = ""  # for the records; empty where no rung needs a base
+    fingerprint: str = ""  # of everything that decides the results
+    asked: Mapping[str, Any] = field(default_factory=dict)  # settings as the user gave them
+    planned: Plan | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was settled on."""
+        assert self.planned is not None
+        return self.planned
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The base and all rows as its tokens. Raises `DataError` or `BaseModelError`."""
+        return self.load()
+
+    @cached_property
+    def texts(self) -> tuple[Text, ...]:
+        """What the plain base writes after general prompts; forgetting is measured against it."""
+        if not self.forgetting:
+            return ()
+        from rung.bases.catalog import cache_dir
+        from rung.evaluation import forgetting
+
+        speaker = self.prepared.speaker
+        return tuple(forgetting.reference(speaker.engine, speaker.renderer, cache_dir() / "general"))
+
+    @cached_property
+    def work(self) -> Workload:
+        """How many tokens the rows have."""
+        from rung.ladder.workload import measure_workload
+
+        general = sum(len(text.prompt) + len(text.written) for text in self.texts)
+        return measure_workload(self.prepared, general)
+
+    @cached_property
+    def speeds(self) -> Speeds:
+        """Speeds of this machine; each is measured when it is first asked for."""
+        from rung.ladder.quote import Timing
+
+        return Timing(self.prepared, self.pack_tokens)
+
+    def settle(self, plan: Plan) -> None:
+        """Take over the sizes of `plan`."""
+        self.planned = plan
+        self.pack_tokens = plan.pack_tokens
+        self.size = plan.size
+        seed = self.settings.seed
+        self.split = replace(
+            self.split,
+            dev=sample(self.split.dev, plan.dev_rows, seed),
+            test=sample(self.split.test, plan.test_rows, seed),
+        )

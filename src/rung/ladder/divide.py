@@ -1,0 +1,121 @@
+"""The rows of a climb in their parts, before any base has read them; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rung.config import Settings
+from rung.data.formats import Loaded
+from rung.data.split import Split, split
+from rung.errors import DataError
+from rung.evaluation.tasks import unreadable
+from rung.ladder.left_out import LeftOut, counted, grouped, lines
+from rung.ladder.understood import Understood, require_rows
+from rung.records import Example, Task
+
+
+@dataclass(kw_only=True)
+class Divided:
+    """A data file, understood and split."""
+
+    settings: Settings
+    loaded: Loaded
+    loaded_test: Loaded | None
+    split: Split
+    task: Task
+    left_out: tuple[LeftOut, ...] = ()  # besides duplicates and rows that are in test too
+    warnings: tuple[str, ...] = ()  # lines that the user should read before the first rung
+
+    def base_facts(self) -> dict[str, Any]:
+        """The base and what follows from it; empty where no rung needs one."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """What was read and what became of it, for run.json."""
+        return {
+            "file": self.loaded.name,
+            "sha256": self.loaded.sha256,
+            "format": self.loaded.format,
+            "rows": len(self.loaded.examples),
+            "test_file": self.loaded_test.name if self.loaded_test else None,
+            "test_sha256": self.loaded_test.sha256 if self.loaded_test else None,
+            "test_rows_in_file": len(self.loaded_test.examples) if self.loaded_test else None,
+            "train_rows": len(self.split.train),
+            "dev_rows": len(self.split.dev),
+            "test_rows": len(self.split.test),
+            "duplicates_left_out": self.split.duplicates,
+            "leaked_left_out": [example.row for example in self.split.leaked],
+            "left_out": grouped(self.left_out),
+            "parts": self.loaded.parts_line,
+            "warnings": list(self.warnings),
+        }
+
+    def account(self) -> list[str]:
+        """A line for each reason why rows are left out, with how many there are."""
+        found = lines(self.left_out, self.loaded.name)
+        if self.split.duplicates:
+            found.append(f"{counted(self.split.duplicates)} left out: the same as an earlier row")
+        leaked = [
+            LeftOut(one.source, one.row, "the test file holds the same prompt") for one in self.split.leaked
+        ]
+        return found + lines(leaked, self.loaded.name)
+
+
+def divide(data: Understood, settings: Settings) -> Divided:
+    """Split `data`; rows that cannot be used are still there (`usable`, `rung.ladder.prepare`)."""
+    parts = split(
+        data.loaded.examples,
+        seed=settings.seed,
+        dev_fraction=settings.dev_fraction,
+        test_fraction=settings.test_fraction,
+        test=data.test.examples if data.test else None,
+    )
+    return Divided(
+        settings=settings,
+        loaded=data.loaded,
+        loaded_test=data.test,
+        split=parts,
+        task=data.task,
+        left_out=tuple(data.left_out),
+        warnings=tuple(data.warnings),
+    )
+
+
+def usable(rows: Divided) -> Divided:
+    """`rows` without those that cannot be graded. Raises `DataError` where a part is empty then."""
+    left_out: list[LeftOut] = []
+    kept: dict[str, tuple[Example, ...]] = {}
+    for name, examples in parts_of(rows.split):
+        why = faults(rows.task, examples)
+        left_out += [LeftOut(one.source, one.row, why[one.row], name) for one in examples if one.row in why]
+        kept[name] = tuple(one for one in examples if one.row not in why)
+    return without(rows, kept, left_out)
+
+
+def without(rows: Divided, kept: dict[str, tuple[Example, ...]], left_out: Sequence[LeftOut]) -> Divided:
+    """`rows` with only the examples in `kept`, by part. Raises `DataError` where a part is empty then."""
+    parts = replace(rows.split, train=kept["train"], dev=kept["dev"], test=kept["test"])
+    require_rows(parts.train, left_out, rows.loaded.name, minimum=2)
+    for name, examples in (("dev", parts.dev), ("test", parts.test)):
+        if not examples:
+            gone = next(row for row in left_out if row.part == name)
+            raise DataError(
+                f"no row is left in the {name} part",
+                where=gone.file,
+                why=f"Row {gone.row}, for one, was left out: {gone.why}",
+                fix="Give more rows that can be used; `rung check` lists those that cannot",
+            )
+    return replace(rows, split=parts, left_out=(*rows.left_out, *left_out))
+
+
+def parts_of(parts: Split) -> tuple[tuple[str, tuple[Example, ...]], ...]:
+    """Name and rows of each part."""
+    return ("train", parts.train), ("dev", parts.dev), ("test", parts.test)
+
+
+def faults(task: Task, examples: Sequence[Example]) -> dict[int, str]:
+    """Row -> why its target cannot be graded."""
+    found = dict(unreadable(task, examples))
+    return found | {one.row: "its target is empty" for one in examples if not one.target.strip()}

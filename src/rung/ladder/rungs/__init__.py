@@ -1,0 +1,24 @@
+"""The rungs of the ladder, one file each; to add one from outside, see docs/extending.md."""
+
+# The order is the order of the ladder, cheapest first.
+from rung.ladder.rungs import (  # isort: skip
+    zero_shot,
+    few_shot,
+    lora,
+    full,
+)
+from rung.ladder.rungs.rung import RUNGS, Outcome, Rung, asked_for, place, register, rung_of
+
+__all__ = [
+    "RUNGS",
+    "Outcome",
+    "Rung",
+    "asked_for",
+    "few_shot",
+    "full",
+    "lora",
+    "place",
+    "register",
+    "rung_of",
+    "zero_shot",
+]

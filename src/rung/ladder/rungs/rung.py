@@ -1,0 +1,106 @@
+"""What a rung is: a forecast of its cost, and a run that ends in something that answers rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rung.config import Settings
+from rung.errors import UsageError, nearest
+from rung.ladder.context import Context
+from rung.ladder.responder import Responder
+from rung.records import Choice, CurvePoint, Measure, Mechanism, Quote, RungKind, Task
+from rung.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run of a rung leaves behind. Test rows have not been looked at yet."""
+
+    responder: Responder
+    choices: tuple[Choice, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+    forgetting: tuple[Measure, ...] = ()
+    notes: tuple[str, ...] = ()
+    mechanisms: tuple[Mechanism, ...] = ()
+    applied: dict[str, Any] = field(default_factory=dict)  # settings as used
+    train_seconds: float | None = None
+    earlier_seconds: float = 0.0  # the part of `train_seconds` spent in a process that was stopped
+    train_tokens: int | None = None
+    trainable_parameters: int | None = None
+    adapter_bytes: int | None = None
+    close: Callable[[], None] = lambda: None  # called when the test rows have been answered
+
+
+class Rung(ABC):
+    """One thing to try. A subclass or an instance of one is registered with `register`."""
+
+    name: str  # in --rungs, in results/ and predictions/
+    title: str  # for the screen
+    kind: RungKind  # floor, classical, prompt, probe, tune or remote
+    method: str = ""  # goes into `Result.method`; the name if empty
+    needs_base: bool = True  # whether `quote` or `run` use `Context.prepared`
+
+    def applies(self, task: Task) -> bool:
+        """Whether the rung can be tried on `task`."""
+        return True
+
+    @abstractmethod
+    def quote(self, context: Context) -> Quote:
+        """The forecast for ``context.size``: arithmetic on ``context.work`` and ``context.speeds``.
+
+        Called for many sizes while the plan is made, so what is slow must be kept in the context.
+        """
+
+    @abstractmethod
+    def run(self, context: Context, limit: float | None) -> Outcome:
+        """Learn from train, choose on dev. `limit` is the number of seconds after which training stops."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> Responder:
+        """What ``Responder.save(folder)`` wrote."""
+
+
+RUNGS: Registry[Rung] = Registry("rung")  # in the order of the ladder, cheapest first
+
+
+def register(rung: Rung) -> None:
+    """Put `rung` at the end of the ladder. Raises `ValueError` where its name is taken."""
+    RUNGS.add(rung.name, rung)
+
+
+def place(rung: Rung) -> int:
+    """Where `rung` stands on the ladder, from 0."""
+    return list(RUNGS).index(rung.name)
+
+
+def rung_of(method: str) -> Rung:
+    """The rung that tunes with `method`. Raises `UsageError` that names the nearest known one."""
+    known = {rung.method: rung for _, rung in RUNGS.items() if rung.kind == "tune"}
+    if method not in known:
+        raise UsageError(
+            f"unknown method {method!r}.{nearest(method, known)}", fix=f"Known: {', '.join(known)}"
+        )
+    return known[method]
+
+
+def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
+    """The rungs of a climb, each once, cheapest first; with a method, only the tuned rung that uses it.
+
+    Where the settings name none, those that apply to `task`. Raises `UsageError` for an unknown rung or
+    method, or where nothing is left.
+    """
+    only = rung_of(settings.method) if settings.method else None
+    if settings.rungs is None:
+        named = [rung for _, rung in RUNGS.items() if task is None or rung.applies(task)]
+    else:
+        named = [RUNGS[name] for name in dict.fromkeys(settings.rungs)]
+    rungs = [rung for rung in named if only is None or rung.kind != "tune" or rung is only]
+    if not rungs:
+        raise UsageError(
+            f"no rung is left with the method {settings.method!r}", fix="Leave out --rungs or --method"
+        )
+    return sorted(rungs, key=place)

@@ -1,0 +1,91 @@
+"""What the tuned rungs share: a method of `rung.methods` is trained, its best state on dev answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rung import cost
+from rung.ladder.context import Context
+from rung.ladder.forecast import train_seconds, tuned_answer_seconds
+from rung.ladder.responder import Responder
+from rung.ladder.rungs.rung import Outcome, Rung
+from rung.records import Choice, Quote, RungKind
+
+_CHECKPOINTS = 2  # kept at the same time
+_NUMBERS = 4  # fp32 numbers of a parameter in a checkpoint: itself, two moments, its best value
+
+
+class TuneRung(Rung):
+    """Tuning with one method; the adapter is in ``adapters/<name>``."""
+
+    kind: RungKind = "tune"
+
+    def __init__(self, name: str, title: str, method: str) -> None:
+        self.name = name
+        self.title = title
+        self.method = method  # a name in `rung.methods.METHODS`
+
+    def quote(self, context: Context) -> Quote:
+        from rung.ladder.quote import training_memory
+
+        size, work, settings = context.size, context.work, context.settings
+        rate = context.speeds.train[self.method]
+        dev_rows = len(context.prepared.split.dev)
+        training = train_seconds(settings, work, context.speeds, rate, size, dev_rows)
+        seconds = tuned_answer_seconds(work, context.speeds, size) + training
+        return Quote(
+            rung=self.name,
+            fits=True,
+            seconds=seconds,
+            train_rows=size.train,
+            epochs=size.epochs,
+            train_tokens=round(size.train * work.row_tokens * size.epochs),
+            dev_rows=size.dev,
+            test_rows=size.test,
+            memory_bytes=training_memory(context.prepared, rate.parameters, context.pack_tokens),
+            money=cost.money(seconds, settings.price_per_hour),
+            train_seconds=training,
+            disk_bytes=4 * rate.parameters * _NUMBERS * _CHECKPOINTS,
+        )
+
+    def run(self, context: Context, limit: float | None) -> Outcome:
+        from rung.evaluation import forgetting
+        from rung.ladder import tuning
+        from rung.ladder.speaking import base_of
+
+        prepared, folder, watcher = context.prepared, context.folder, context.watcher
+        watch = cost.Stopwatch()
+        watcher.begin(self.name, "training")
+        checkpoints = folder.file("checkpoints", self.name)
+        tuned = tuning.train(prepared, context.plan, self.method, checkpoints, watcher, limit)
+        trained = tuned.outcome
+        earlier = max(0.0, trained.seconds - watch.seconds)
+        try:
+            adapter = folder.file("adapters", self.name)
+            size = tuning.save(prepared, tuned, adapter)
+            watcher.begin(self.name, "measuring what it forgot")
+            drift = forgetting.drift(prepared.base, tuned.attached, context.texts)
+        except BaseException:
+            tuned.attached.detach()
+            raise
+        best = Choice("best checkpoint", f"step {trained.best_step} of {trained.planned_steps}")
+        return Outcome(
+            tuning.TunedResponder(prepared.speaker, prepared.max_new_tokens, adapter, base_of(prepared)),
+            choices=(best,),
+            curve=trained.curve,
+            forgetting=drift,
+            notes=trained.notes,
+            mechanisms=trained.mechanisms,
+            applied=tuned.applied,
+            train_seconds=trained.seconds,
+            earlier_seconds=earlier,
+            train_tokens=trained.tokens,
+            trainable_parameters=tuned.trainable,
+            adapter_bytes=size,
+            close=tuned.attached.detach,
+        )
+
+    def load(self, folder: Path) -> Responder:
+        from rung.ladder import tuning
+
+        return tuning.load(folder)

@@ -1,0 +1,187 @@
+"""Run one rung and keep what it measured: in a climb, or in any process that sees the run folder.
+
+A task reads config.yaml, run.json, claim.json, plan.json and data.jsonl, which the climb has written before,
+and writes results/<rung>.json, predictions/<rung>.jsonl, answer/<rung>/ and what training leaves. It writes
+none of the climb's own files.
+"""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from rung import cost, storage
+from rung.config import make_settings
+from rung.data.formats import Loaded
+from rung.data.split import Split
+from rung.errors import ResourceError, UsageError
+from rung.evaluation.judging import Evaluation, judge
+from rung.ladder.context import Context
+from rung.ladder.divide import Divided, parts_of
+from rung.ladder.plan import Plan, most_of, reason_of
+from rung.ladder.rungs import RUNGS, Outcome, Rung, place
+from rung.ladder.watch import Silent, Watcher
+from rung.records import Answer, Cost, Example, Result, RungStatus, RunInfo, from_json, to_json
+
+if TYPE_CHECKING:
+    from rung.ladder.prepare import Prepared
+
+DATA = "data.jsonl"
+
+
+def run_task(folder: Path, name: str, watcher: Watcher | None = None, limit: float | None = None) -> Result:
+    """Run the rung called `name` of the climb in `folder`, whatever process began it.
+
+    `limit` is the number of seconds after which training stops. A rung that fails is a `Result` with its
+    reason. Raises `UsageError` where `folder` holds no climb with that rung, `ResourceError` where nothing
+    can be written.
+    """
+    context = from_disk(folder, watcher or Silent())
+    if not any(quote.rung == name for quote in context.plan.quotes):
+        known = ", ".join(quote.rung for quote in context.plan.quotes)
+        raise UsageError(f"the climb has no rung {name!r}", where=str(folder), fix=f"Its rungs: {known}")
+    return run_rung(context, RUNGS[name], limit)
+
+
+def write_rows(folder: storage.RunFolder, parts: Split) -> None:
+    """Keep the rows of each part for `from_disk`."""
+    rows = [{"part": name, "example": to_json(one)} for name, examples in parts_of(parts) for one in examples]
+    storage.write_jsonl(folder.file(DATA), rows)
+
+
+def from_disk(path: Path, watcher: Watcher) -> Context:
+    """The context of the climb in `path`. Raises `UsageError` where there is none."""
+    folder = storage.RunFolder(path)
+    if not folder.file(DATA).is_file():
+        raise UsageError("this is not the folder of a climb that has begun", where=str(path))
+    info = from_json(RunInfo, storage.read_json(folder.file("run.json")), "run.json")
+    plan = from_json(Plan, storage.read_json(folder.file("plan.json")), "plan.json")
+    applied = yaml.safe_load(folder.file("config.yaml").read_text(encoding="utf-8"))["applied"]
+    precision = {"precision": plan.precision} if plan.precision else {}
+    settings = make_settings(applied | precision, "config.yaml")
+    parts: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
+    for row in storage.read_jsonl(folder.file(DATA)):
+        parts[row["part"]].append(from_json(Example, row["example"], DATA))
+    split = Split(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]))
+    every = (*split.train, *split.dev, *split.test)
+    loaded = Loaded(every, info.data["format"], info.data["file"], info.data["sha256"])
+    rows = Divided(settings=settings, loaded=loaded, loaded_test=None, split=split, task=info.task)
+
+    def load() -> Prepared:
+        from rung.ladder.prepare import on_base
+
+        return on_base(rows)
+
+    context = Context(
+        settings=settings,
+        task=info.task,
+        split=split,
+        folder=folder,
+        watcher=watcher,
+        load=load,
+        size=most_of(settings, split),
+        forgetting=any(RUNGS[quote.rung].kind == "tune" for quote in plan.quotes),
+        base_name=info.base,
+        fingerprint=storage.read_json(folder.file("claim.json"))["fingerprint"],
+        asked=info.asked,
+    )
+    context.settle(plan)
+    return context
+
+
+def run_rung(context: Context, rung: Rung, limit: float | None = None) -> Result:
+    """Run `rung`, let it answer the test rows once, and write what was measured."""
+    folder, started = context.folder, storage.now()
+    folder.event("rung begins", rung=rung.name)
+    result, answers = _try(context, rung, limit, started)
+    lines = [to_json(answer) for answer in answers]
+    storage.write_jsonl(folder.file("predictions", f"{rung.name}.jsonl"), lines)
+    storage.write_json(folder.file("results", f"{rung.name}.json"), to_json(result))
+    if result.status == "ok":
+        shutil.rmtree(folder.file("checkpoints", rung.name), ignore_errors=True)
+    folder.event("rung ends", rung=rung.name, status=result.status, reason=result.reason)
+    return result
+
+
+def _try(context: Context, rung: Rung, limit: float | None, started: str) -> tuple[Result, Sequence[Answer]]:
+    quote = context.plan.quote(rung.name)
+    if not quote.fits:
+        status: RungStatus = "failed" if quote.failed else "skipped"
+        return _result(context, rung, status, started, reason=quote.why), ()
+    memory = cost.PeakMemory()
+    memory.reset()
+    watch = cost.Stopwatch()
+    try:
+        outcome = rung.run(context, limit)
+        evaluation = _answered(context, rung, outcome)
+    except ResourceError:
+        raise
+    except Exception as error:  # noqa: BLE001  a failed rung is a row with its reason, not a hole
+        context.folder.event("rung failed", rung=rung.name, trace=traceback.format_exc())
+        return _result(context, rung, "failed", started, reason=reason_of(error)), ()
+    result = _result(
+        context,
+        rung,
+        "ok",
+        started,
+        primary=evaluation.primary,
+        metrics=evaluation.metrics,
+        counts=evaluation.counts,
+        cost=_cost(context, outcome, watch.seconds + outcome.earlier_seconds, memory),
+        choices=outcome.choices,
+        forgetting=outcome.forgetting,
+        curve=outcome.curve,
+        applied=outcome.applied,
+        notes=outcome.notes,
+        mechanisms=outcome.mechanisms,
+    )
+    return result, evaluation.answers
+
+
+def _answered(context: Context, rung: Rung, outcome: Outcome) -> Evaluation:
+    """The test rows, answered once and graded; the responder is saved and closed."""
+    test = context.split.test
+    try:
+        context.watcher.begin(rung.name, "answering test rows")
+        completions = outcome.responder.answer(test, context.watcher)
+        outcome.responder.save(context.folder.file("answer", rung.name))
+    finally:
+        outcome.close()
+    return judge(context.task, test, completions, context.settings.seed)
+
+
+def _cost(context: Context, outcome: Outcome, seconds: float, memory: cost.PeakMemory) -> Cost:
+    settings = context.settings
+    return Cost(
+        seconds=seconds,
+        train_seconds=outcome.train_seconds,
+        eval_seconds=seconds - (outcome.train_seconds or 0.0),
+        train_tokens=outcome.train_tokens,
+        peak_memory_bytes=memory.bytes,
+        trainable_parameters=outcome.trainable_parameters,
+        adapter_bytes=outcome.adapter_bytes,
+        money=cost.money(seconds, settings.price_per_hour),
+        currency=settings.currency if settings.price_per_hour is not None else "",
+    )
+
+
+def _result(context: Context, rung: Rung, status: RungStatus, started: str, **parts: Any) -> Result:
+    return Result(
+        rung=rung.name,
+        method=rung.method or rung.name,
+        status=status,
+        order=place(rung),
+        base=context.base_name,
+        fingerprint=context.fingerprint,
+        quote=context.plan.quote(rung.name),
+        asked=context.asked,
+        started=started,
+        finished=storage.now(),
+        kind=rung.kind,
+        **parts,
+    )

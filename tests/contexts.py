@@ -1,0 +1,40 @@
+"""Contexts for the tests of the ladder: a prepared file, as a climb would hand it to a rung."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rung.ladder.context import Context
+from rung.ladder.forecast import Rates, TrainRate
+from rung.ladder.plan import most_of
+from rung.ladder.prepare import Prepared
+from rung.ladder.watch import Silent
+from rung.storage import RunFolder
+
+SLOW = Rates(
+    prefill=2000.0,
+    decode=100.0,
+    train={
+        "lora": TrainRate(tokens_per_second=200.0, step_seconds=0.1, attach_seconds=0.5, parameters=2000),
+        "full": TrainRate(tokens_per_second=100.0, step_seconds=0.5, attach_seconds=0.5, parameters=20000),
+    },
+)
+
+
+def context_of(prepared: Prepared, folder: Path = Path("nowhere"), **changes: Any) -> Context:
+    """A context before there is a plan, on speeds that are made up."""
+    given: dict[str, Any] = {
+        "settings": prepared.settings,
+        "task": prepared.task,
+        "split": prepared.split,
+        "folder": RunFolder(folder),
+        "watcher": Silent(),
+        "load": lambda: prepared,
+        "size": most_of(prepared.settings, prepared.split),
+        "forgetting": True,
+        "base_name": prepared.base.name,
+    }
+    context = Context(**given | changes)
+    context.speeds = SLOW
+    return context

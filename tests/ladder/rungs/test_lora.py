@@ -1,0 +1,11 @@
+"""The rung `lora`."""
+
+from __future__ import annotations
+
+from rung.ladder.rungs import RUNGS
+from rung.methods import METHODS
+
+
+def test_it_tunes_with_the_method_of_its_name() -> None:
+    rung = RUNGS["lora"]
+    assert (rung.kind, rung.method, rung.title) == ("tune", "lora", METHODS["lora"].title)

@@ -1,0 +1,87 @@
+"""The ladder as a list of rungs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rung.config import make_settings
+from rung.errors import UsageError
+from rung.ladder.rungs import RUNGS, Rung, asked_for, place, register, rung_of
+from rung.ladder.rungs.prompt import PromptRung
+from rung.methods import METHODS
+from rung.records import Task
+from rung.registry import Registry
+
+
+def names(rungs: list[Rung]) -> list[str]:
+    return [rung.name for rung in rungs]
+
+
+def test_the_order_is_the_place_in_the_list() -> None:
+    assert list(RUNGS) == ["zero-shot", "few-shot", "lora", "full"]
+    assert [place(rung) for _, rung in RUNGS.items()] == [0, 1, 2, 3]
+
+
+def test_a_rung_that_tunes_names_a_method_and_the_others_prompt() -> None:
+    kinds = {name: (rung.kind, rung.method) for name, rung in RUNGS.items()}
+    assert kinds == {
+        "zero-shot": ("prompt", "prompt"),
+        "few-shot": ("prompt", "prompt"),
+        "lora": ("tune", "lora"),
+        "full": ("tune", "full"),
+    }
+    assert all(rung.method in METHODS for _, rung in RUNGS.items() if rung.kind == "tune")
+
+
+def test_the_rungs_of_a_climb_are_each_run_once_and_cheapest_first() -> None:
+    assert names(asked_for(make_settings({"rungs": "full,zero-shot,full"}))) == ["zero-shot", "full"]
+    assert names(asked_for(make_settings({}))) == list(RUNGS)
+
+
+def test_an_unknown_rung_is_named_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"unknown rung 'lorra'\. Did you mean 'lora'.*Known: zero-shot"):
+        asked_for(make_settings({"rungs": "zero-shot,lorra"}))
+
+
+def test_a_method_leaves_only_the_rung_that_tunes_with_it() -> None:
+    assert names(asked_for(make_settings({"method": "full"}))) == ["zero-shot", "few-shot", "full"]
+    with pytest.raises(UsageError, match="no rung is left"):
+        asked_for(make_settings({"method": "full", "rungs": "lora"}))
+    with pytest.raises(UsageError, match="Did you mean 'lora'"):
+        asked_for(make_settings({"method": "lorra"}))
+    assert rung_of("full").name == "full"
+
+
+def test_a_rung_that_does_not_apply_is_left_out_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PromptRung, "applies", lambda self, task: task.kind == "translation")
+    task = Task("generation", "said", ("chrf",))
+    assert names(asked_for(make_settings({}), task)) == ["lora", "full"]
+    assert names(asked_for(make_settings({"rungs": "few-shot"}), task)) == ["few-shot"]
+
+
+def test_a_name_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rung.ladder.rungs.rung.RUNGS", Registry("rung"))
+    register(lora := RUNGS["lora"])
+    with pytest.raises(ValueError, match="registered twice"):
+        register(lora)
+
+
+def test_the_ladder_the_plan_and_the_context_import_no_torch() -> None:
+    code = (
+        "import sys, rung.ladder.rungs, rung.ladder.plan, rung.ladder.task, rung.ladder.divide\n"
+        "print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    )
+    source = Path(__file__).parents[3] / "src"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -1,0 +1,57 @@
+"""Arithmetic of a forecast, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from rung.config import make_settings
+from rung.ladder.forecast import (
+    Rates,
+    Size,
+    TrainRate,
+    Workload,
+    prompt_seconds,
+    step_tokens,
+    train_seconds,
+    tuned_answer_seconds,
+)
+
+WORK = Workload(
+    row_tokens=50.0,
+    target_tokens=4.0,
+    tail_tokens=20.0,
+    prefix_tokens=30,
+    longest_answer=8,
+    label_tokens=0,
+    shots={},
+    general_tokens=1000,
+)
+RATE = TrainRate(tokens_per_second=100.0, step_seconds=0.5, attach_seconds=2.0, parameters=10)
+SPEEDS = Rates(prefill=1000.0, decode=10.0, train={"lora": RATE})
+SIZE = Size(dev=20, test=100, train=64, epochs=2.0)
+
+
+def test_training_is_tokens_steps_and_looks() -> None:
+    settings = make_settings({"batch_tokens": 640})
+    tokens, looks = 64 * 50 * 2, 6 * 30 * 50 / 1000
+    wanted = 2.0 + tokens / 100 + tokens / 640 * 0.5 + looks
+    assert train_seconds(settings, WORK, SPEEDS, RATE, SIZE, dev_rows=30) == pytest.approx(wanted)
+
+
+def test_a_step_has_as_many_tokens_as_asked_or_a_few_rows() -> None:
+    assert step_tokens(make_settings({"batch_tokens": 7}), WORK, 64, 2.0) == 7
+    assert step_tokens(make_settings({}), WORK, 64, 2.0) == 4 * 50
+    assert step_tokens(make_settings({}), WORK, 10_000, 2.0) == 16 * 50
+
+
+def test_a_tuned_model_reads_the_tail_and_writes_the_target() -> None:
+    assert tuned_answer_seconds(WORK, SPEEDS, SIZE) == pytest.approx(2.5 + 100 * (20 / 1000 + 4 / 10))
+
+
+def test_prompting_tries_every_way_on_dev_and_one_on_test() -> None:
+    row = 20 / 1000 + (1 + 30 / 3000) * 8 / 10
+    once = prompt_seconds(WORK, SPEEDS, SIZE, ways=1, prefix=30)
+    assert once == pytest.approx(30 / 1000 + 20 * row + 100 * row)
+    assert prompt_seconds(WORK, SPEEDS, SIZE, ways=3, prefix=30) - once == pytest.approx(
+        2 * (30 / 1000 + 20 * row)
+    )
