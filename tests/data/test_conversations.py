@@ -95,7 +95,7 @@ def test_unknown_roles_name_the_nearest_and_the_flag() -> None:
         RowError, match=r"unknown role 'asistant' in turn 2\. Did you mean 'assistant'"
     ) as caught:
         Speakers().role("asistant", "turn 2")
-    assert caught.value.fix == "Say which role it is: --roles assistant=asistant"
+    assert caught.value.fix == "Say which role it is: --roles user=asistant or --roles assistant=asistant"
 
 
 @pytest.mark.parametrize(

@@ -157,3 +157,12 @@ def test_tables_that_are_refused(columns: Given, part: str | None) -> None:
 def test_a_flag_for_a_column_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="--group names the column 'x'"):
         decide(sheet({"text": ASKED, "label": LABELS}, Columns(group="x")))
+
+
+def test_two_languages_are_a_translation_by_name_or_by_flag() -> None:
+    columns = {"de": ASKED, "en": SAID, "fr": ASKED}
+    found = decide(sheet({"de": ASKED, "en": SAID}))
+    assert (found.line(), found.languages) == ("prompt: de; target: en", ("German", "English"))
+    asked = decide(sheet(columns, Columns(prompt=("en",), completion=("de",))))
+    assert (asked.line(), asked.languages) == ("prompt: en; target: de; not used: fr", ("English", "German"))
+    assert decide(sheet({"text": ASKED, "en": SAID}, Columns(completion=("en",)))).languages is None

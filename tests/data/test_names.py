@@ -73,6 +73,8 @@ def test_words_of(name: str, words: list[str]) -> None:
 def test_a_compound_is_a_label_by_its_first_word_where_its_last_says_nothing() -> None:
     assert parts_of("category_hint") == [("target", "label", 11)]
     assert parts_of("text_hint") == []
+    assert parts_of("target_report")[0] == ("target", "answer", 10)
+    assert parts_of("target_language") == [("not used", "", 10)]
 
 
 @pytest.mark.parametrize(

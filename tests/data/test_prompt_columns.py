@@ -36,6 +36,7 @@ def prompt(columns: dict[str, Sequence[Any]], said: Columns | None = None) -> li
         ({"input": SHORT, "instruction": ASKED, "output": SAID}, ["instruction", "input"]),
         ({"context": SAID, "instruction": ASKED, "output": SHORT}, ["instruction", "context"]),
         ({"review_text": ASKED, "stars": LABELS}, ["review_text"]),
+        ({"dialog": ASKED, "label": LABELS}, ["dialog"]),
         ({"question": ASKED, "A": SHORT, "B": SHORT, "answer": LABELS}, ["question", "A", "B"]),
         ({"question": ASKED, "choices": [["a", "b"]] * N, "answer": LABELS}, ["question", "choices"]),
         ({"text": ASKED, "label": LABELS, "price": NUMBERS, "date": ["2024-01-02"] * N}, ["text"]),

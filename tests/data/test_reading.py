@@ -379,3 +379,15 @@ def test_random_bytes_never_escape_as_other_errors(write: Write) -> None:
         except DataError:
             refused += 1
     assert refused > 100
+
+
+def test_a_broken_object_among_objects_over_several_lines(write: Write) -> None:
+    whole = json.dumps({"prompt": "a", "completion": "b"}, indent=1)
+    assert len(read_examples(write(f"{whole}\n{whole}", "a.json")).examples) == 2
+    assert "row 2 is not valid JSON" in refusal(write(f"{whole}\n{whole.replace('b', chr(1))}", "a.json"))
+
+
+def test_a_column_that_cannot_be_typed_is_not_in_the_commands(write: Write) -> None:
+    rows = [{"a\nb": f"text {n} of five words here", "zebra": f"more {n} text of words"} for n in range(9)]
+    text = refusal(write("\n".join(map(json.dumps, rows))))
+    assert "--prompt COLUMN --completion zebra" in text

@@ -43,6 +43,23 @@ def test_one_target(columns: dict[str, Sequence[Any]], target: str, kind: str) -
     assert (made.parts["target"], made.parts.kind) == ([target], kind)
 
 
+def test_labels_next_to_several_texts_of_unknown_names_are_asked_about() -> None:
+    with pytest.raises(DataError, match="no column that is known to be the target; it could be 'w'"):
+        give_target(sheet({"u": ASKED, "v": SAID, "w": LABELS}))
+    made = sheet({"1": ASKED, "2": SAID, "3": LABELS})
+    give_target(made)
+    assert made.parts["target"] == ["3"]
+
+
+def test_a_target_that_may_be_one_field_of_several_is_said() -> None:
+    moves = ["on" if n % 2 else "off" for n in range(N)]
+    made = sheet({"text": ASKED, "action": moves, "target": LABELS})
+    give_target(made)
+    assert made.parts["target"] == ["target"]
+    said = "'action' could be learned as well, as one JSON object: --completion action,target"
+    assert made.parts.notes == [said]
+
+
 def test_what_the_form_of_a_target_says() -> None:
     made = sheet({"text": ASKED, "spots": SPANS})
     give_target(made)
@@ -52,7 +69,7 @@ def test_what_the_form_of_a_target_says() -> None:
     assert (made.parts.spans, made.parts.tags, made.parts["prompt"]) == (False, True, ["tokens"])
     made = sheet({"de": ASKED, "en": SAID})
     give_target(made)
-    assert (made.parts["prompt"], made.parts.languages) == (["de"], ("German", "English"))
+    assert made.parts["prompt"] == ["de"]
     assert "the other way round: --prompt en --completion de" in made.parts.notes[0]
 
 

@@ -155,9 +155,7 @@ def test_answers_that_end_before_their_target_does_are_counted(tmp_path: Path) -
 def test_a_climb_stops_where_many_answers_would_be_cut(tmp_path: Path) -> None:
     rows = [(text, label * (20 if n % 2 else 2)) for n, (text, label) in enumerate(letters.rows(40))]
     path = write(tmp_path / "x.jsonl", rows)
-    with pytest.raises(
-        DataError, match=r"longer than the 7 tokens.*Raise --max-new-tokens, 21 would"
-    ):
+    with pytest.raises(DataError, match=r"longer than the 7 tokens.*Raise --max-new-tokens, 21 would"):
         prepared_from(path, task="generation", max_new_tokens=7)
 
 

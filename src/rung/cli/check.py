@@ -67,7 +67,7 @@ def check(
     from rung.cli.base import ensure_base
     from rung.cli.progress import Screen
 
-    console = Console(highlight=False, quiet=json)
+    console = Console(highlight=False, soft_wrap=True, quiet=json)
     if write is not None:
         write_messages(data.loaded, write)
         if json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,7 +54,8 @@ class Speakers:
         role = self._names.get(_key(name)) if isinstance(name, str) else None
         if role is None:
             hint = nearest(name, self._names) if isinstance(name, str) else ""
-            fix = f"Say which role it is: --roles assistant={name if isinstance(name, str) else 'NAME'}"
+            said = shlex.quote(name) if isinstance(name, str) and len(name) < 40 else "NAME"
+            fix = f"Say which role it is: --roles user={said} or --roles assistant={said}"
             raise RowError(f"has the unknown role {show(name)} in {where}.{hint}".rstrip("."), fix)
         return role
 

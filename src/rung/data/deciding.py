@@ -51,6 +51,7 @@ def decide(sheet: Sheet) -> Parts:
             _wanted(sheet)
         give_prompt(sheet)
         _chosen_alone(sheet)
+    _languages(sheet)
     _rest(sheet)
     _require(sheet)
     return sheet.parts
@@ -190,6 +191,15 @@ def _ids(sheet: Sheet) -> None:
         named = column.may("id") and not column.free and not (column.few and not column.numbers)
         if named or (column.ids and not column.known):
             sheet.take("id", column.name)
+
+
+def _languages(sheet: Sheet) -> None:
+    """One column in one language as the prompt and one in another as the target are a translation."""
+    prompt, target = sheet.parts["prompt"], sheet.parts["target"]
+    if len(prompt) == len(target) == 1:
+        source, wanted = (sheet.columns[name].language for name in (*prompt, *target))
+        if source and wanted:
+            sheet.parts.languages = (source, wanted)
 
 
 def _chosen_alone(sheet: Sheet) -> None:

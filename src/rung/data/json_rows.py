@@ -102,7 +102,7 @@ def line_values(text: str, notes: list[str]) -> Iterator[tuple[int, Any]]:
 
 
 def values_in(text: str) -> Iterator[Any]:
-    """Values over several lines, one after the other. Raises `RowError`."""
+    """Values over several lines, one after the other; a `RowError` ends them."""
     place = 0
     decoder = json.JSONDecoder()
     while place < len(text):
@@ -110,7 +110,11 @@ def values_in(text: str) -> Iterator[Any]:
             end = decoder.raw_decode(text, place)[1]
         except (ValueError, RecursionError):
             end = len(text)
-        yield decode_line(text[place:end])
+        try:
+            yield decode_line(text[place:end])
+        except RowError as error:
+            yield error
+            return
         place = end + len(text[end:]) - len(text[end:].lstrip(" \t\r\n,"))
 
 

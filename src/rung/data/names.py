@@ -8,6 +8,7 @@ name: where two columns could be the target, the stronger one is.
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 from typing import Literal
 
@@ -39,7 +40,8 @@ _CONTEXT = """
 _QUESTION = """
     prompt instruction instructions question q query input inputs inputtext userinput userprompt prompttext
     userquery sourcetext source src problem request usermessage nlquery nlquestion naturallanguage frage
-    pregunta domanda pergunta vraag вопрос 问题 問題 質問 질문 سؤال 指令 输入 入力
+    pregunta domanda pergunta vraag anfrage eingabe entrada soru pytanie otazka pertanyaan cauhoi
+    вопрос запрос 问题 問題 提问 質問 질문 سؤال प्रश्न 指令 输入 入力
 """
 _TEXT = """
     text sentence review tweet content body message utterance comment post document article abstract
@@ -49,14 +51,16 @@ _TEXT = """
     newsheadline newstext ticket tickettext issue dialogue shortdescription reviewtitle summarytext user
     human customer line utt lyrics paragraph speech code sentenceone sentencetwo conclusion chatlog report
     texte phrase avis titre betreff nachricht beschreibung titel satz texto titulo mensaje oracion resena
-    opinion testo titolo recensione messaggio zin bericht текст отзыв сообщение 文本 内容 句子 评论 標題
-    标题 文章 テキスト 本文 文 문장 리뷰 نص
+    opinion comentario mensagem descripcion descricao avaliacao testo titolo recensione messaggio commento
+    commentaire kommentar inhalt zin bericht omschrijving onderwerp metin yorum tekst wiadomosc teks ulasan
+    noidung текст отзыв сообщение комментарий 文本 内容 句子 评论 評論 標題 标题 文章 正文 テキスト 本文 文
+    レビュー 문장 리뷰 텍스트 نص पाठ
 """
 _ANSWER = (
     """completion response output answer answers reply target targettext targets outputtext
     completiontext assistant gpt bot chatgpt modelresponse chosen chosenresponse preferredoutput preferred
-    correctanswer antwort respuesta risposta resposta antwoord reponse réponse ответ 答案 回答 回复 输出
-    出力 答え 답변 جواب""",
+    correctanswer antwort ausgabe respuesta salida risposta resposta antwoord reponse cevap odpowiedz
+    odpoved jawaban traloi ответ 答案 回答 回复 答复 输出 出力 答え 답변 جواب उत्तर""",
     """expectedoutput expectedanswer expectedresponse expected groundtruth gold reference goldanswer
     answerkey responses botresponse chatbotresponse agentresponse systemresponse correctoption
     correctchoice""",
@@ -65,17 +69,20 @@ _ANSWER = (
     keywords translatedtext code entities zusammenfassung resumen resume""",
 )
 _LABEL = (
-    """label goldlabel labels class classlabel target labeltext labelname étiquette etikett etiqueta
-    etichetta 标签 ラベル метка klasse""",
-    """category categories intent intents sentiment emotion topic tag tags polarity stance tone spam
-    toxicity categorie kategorie categoria kategoria категория 类别 分類 カテゴリ intencion absicht gefuhl
-    stimmung sentimiento airlinesentiment classindex classid labelid categoryid queue department issuetype
-    tickettype emotions genre mood""",
-    "rating stars score overall star grade bewertung punkte note nota calificacion puntuacion valoracion",
+    """label goldlabel labels class classlabel target labeltext labelname etiquette
+    etikett etiqueta etichetta etiket etykieta rotulo nhan 标签 標籤 ラベル 라벨 метка klasse
+    clase classe""",
+    """category categories intent intents sentiment emotion topic tag tags polarity
+    stance tone spam toxicity categorie kategorie categoria kategoria категория 类别 类型 分类
+    分類 カテゴリ 카테고리 情感 情绪 感情 감정 intencion intention absicht gefuhl stimmung sentimiento
+    sentimento duygu тональность airlinesentiment classindex classid labelid categoryid
+    queue department issuetype tickettype emotions genre mood""",
+    """rating stars score overall star grade bewertung punkte note nota calificacion
+    puntuacion valoracion""",
 )
 _REJECTED = "rejected rejectedresponse dispreferred nonpreferredoutput nonpreferred losing loser"
 _CHOSEN = ("chosen", "chosenresponse", "preferredoutput", "preferred")
-_WANTED = "kttotag ktotag desirable isdesirable wanted thumbsup iswanted isgood accepted"
+_WANTED = "ktotag desirable isdesirable wanted thumbsup iswanted isgood accepted"
 _WEIGHT = "weight lossweight sampleweight exampleweight"
 _ID = """
     id ids idx index no nr num number row rowid rowindex rownumber uid uuid guid key qid pid tid sid docid
@@ -153,14 +160,16 @@ _LANGUAGES = {
 }
 
 _SHORT_ANSWER: tuple[Part, Kind, int] = ("target", "answer", 2)  # of "A" next to "Q"
+_FIRST = ("target", "output", "expected", "gold", "reference", "corrected", "simplified", "translated")
 _OPTION = re.compile(
     r"(?:(?:option|choice|opt|op|ending|answer)[\s_]?)?[A-Ea-e]|(?:option|choice|opt|ending)[\s_]?[0-5]"
 )
 
 
 def plain(name: str) -> str:
-    """A name as it is compared: without case, spaces, ``_``, ``-``, ``.`` and ``:``."""
-    return re.sub(r"[\s_.:\-]+", "", name).casefold()
+    """A name as it is compared: without case, accents, spaces, ``_``, ``-``, ``.`` and ``:``."""
+    bare = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
+    return re.sub(r"[\s_.:\-]+", "", unicodedata.normalize("NFC", bare)).casefold()
 
 
 def words_of(name: str) -> list[str]:
@@ -194,8 +203,11 @@ def parts_of(name: str) -> list[tuple[Part, Kind, int]]:
     words = words_of(name)
     if len(words) < 2:
         return []
-    labels = [found for found in _table().get(words[0], []) if found[1] == "label"]
-    known = _table().get(words[-1]) or labels  # category_hint: a label by its first word
+    first, last = _table().get(words[0], []), _table().get(words[-1], [])
+    if words[0] in _FIRST and not any(part in ("id", "not used") for part, _, _ in last):
+        known = first  # target_report
+    else:
+        known = last or [found for found in first if found[1] == "label"]  # category_hint
     return [(part, kind, rank + 10) for part, kind, rank in known]
 
 

@@ -133,5 +133,5 @@ def listed(columns: Iterable[Column]) -> str:
 
 
 def flag(name: str) -> str:
-    """A column's name as it is typed in a shell."""
-    return shlex.quote(name)
+    """A column's name as it is typed in a shell; one that cannot be typed is COLUMN."""
+    return shlex.quote(name) if name.isprintable() and len(name) <= 80 else "COLUMN"

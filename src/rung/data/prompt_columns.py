@@ -21,9 +21,9 @@ def give_prompt(sheet: Sheet) -> None:
     if sheet.said.completion:
         sheet.take("prompt", *[c.name for c in sheet.left.values() if c.filled])
         return
-    named = [c for c in sheet.may("prompt", "context") if _is_text(c)]
+    named = [c for c in sheet.may("prompt", "context", "conversation") if _is_text(c)]
     options = [c for c in named if c.rank("prompt") == 2]
-    sure = [c for c in named if (c.only("prompt") and c.rank("prompt") < 10) or c.may("context")]
+    sure = [c for c in named if _is_sure(c)]
     sure += [c for c in options if c not in sure]
     asked = any(c.rank("prompt") == 0 for c in named)
     weak = [
@@ -56,6 +56,12 @@ def give_prompt(sheet: Sheet) -> None:
     sheet.take("prompt", *_ordered(sheet, found))
 
 
+def _is_sure(column: Column) -> bool:
+    """Whether a name says prompt and nothing else, or a context, or a conversation written as one text."""
+    named = column.only("prompt") and column.rank("prompt") < 10
+    return named or column.may("context") or column.may("conversation")
+
+
 def _is_text(column: Column) -> bool:
     """Whether a column with the name of a text holds one; a question may be anything."""
     if column.rank("prompt") in (0, 2) or column.may("context"):
@@ -65,7 +71,7 @@ def _is_text(column: Column) -> bool:
 
 def _ordered(sheet: Sheet, found: Sequence[Column]) -> list[str]:
     """Prompt columns in the order of the prompt: an instruction, then its input; a context, then the
-    question about it; else as in the file."""
+    question about it; else as in the file, a list of options last."""
     contexts = [c.name for c in found if c.may("context")]
     questions = [c.name for c in found if c.rank("prompt") == 0]
     instructed = [name for name in questions if names.plain(name).startswith("instruction")]
@@ -74,7 +80,7 @@ def _ordered(sheet: Sheet, found: Sequence[Column]) -> list[str]:
         return [*instructed, *(name for name in (*questions, *contexts) if name not in instructed)]
     if contexts and len(questions) == 1 and not extra:
         return [*contexts, *questions]
-    return [c.name for c in sorted(found, key=lambda c: c.place)]
+    return [c.name for c in sorted(found, key=lambda c: (names.plain(c.name) in _OPTIONS, c.place))]
 
 
 def _leaks(sheet: Sheet, column: Column) -> bool:

@@ -217,7 +217,7 @@ def _json(
         return made("jsonl", _objects(json_rows.line_values(text, notes)), notes=notes)
     try:
         if shape == "values":
-            return made("json", enumerate(map(as_object, json_rows.values_in(start)), start=1))
+            return made("json", _objects(enumerate(json_rows.values_in(start), start=1)))
         value = _items(path, start) if shape == "list" else decode_document(start)
         found = json_rows.rows_in(value, is_name, path.name)
     except RowError as error:

@@ -31,6 +31,7 @@ def give_target(sheet: Sheet) -> None:
     if chosen is not None:
         sheet.parts.kind = kind_of(chosen)
         sheet.take("target", chosen.name)
+        _note_fields(sheet, chosen)
     elif not (_translation(sheet) or _by_content(sheet)):
         _whole(sheet)
 
@@ -60,7 +61,8 @@ def _best(sheet: Sheet, candidates: Sequence[Column]) -> Column | None:
         return None
     answers = [c for c in candidates if kind_of(c) == "answer"]
     labels = [c for c in candidates if c not in answers]
-    asked = any(c.rank("prompt") == 0 for c in sheet.left.values()) or bool(sheet.parts["prompt"])
+    questions = [c for c in sheet.may("prompt") if c.only("prompt") and c.rank("prompt") == 0]
+    asked = bool(questions or sheet.parts["prompt"])
     first_answers, first_labels = _strongest(answers), _strongest(labels)
     if first_answers and first_labels:
         weak = first_labels[0].rank("target") >= 10 or first_answers[0].rank("target") >= 10
@@ -83,6 +85,16 @@ def _best(sheet: Sheet, candidates: Sequence[Column]) -> Column | None:
             learn = f"--completion {flag(other.name)}"
             sheet.parts.notes.append(f"{show(other.name)} could be the target as well; to learn it: {learn}")
     return best[0]
+
+
+def _note_fields(sheet: Sheet, chosen: Column) -> None:
+    """Say so where a column called "target" may be one field of several: a command's target, for instance."""
+    few = [c for c in sheet.left.values() if not c.known and c.few]
+    if sheet.parts.kind == "label" and _is_answer(chosen) and few:
+        every = ",".join(flag(c.name) for c in sorted([chosen, *few], key=lambda c: c.place))
+        sheet.parts.notes.append(
+            f"{listed(few)} could be learned as well, as one JSON object: --completion {every}"
+        )
 
 
 def _is_verdict(columns: Sequence[Column]) -> bool:
@@ -161,7 +173,6 @@ def _translation(sheet: Sheet) -> bool:
     sheet.take("prompt", source.name)
     sheet.take("target", target.name)
     sheet.parts.kind = "answer"
-    sheet.parts.languages = (source.language or "", target.language or "")
     sheet.parts.notes.append(
         f"read as translation from {source.name} to {target.name}; "
         f"the other way round: --prompt {flag(target.name)} --completion {flag(source.name)}"
@@ -180,7 +191,10 @@ def _by_content(sheet: Sheet) -> bool:
         if long.different >= 3 * short.different and long.words >= 3:
             sheet.take("prompt", long.name)
             few, texts = [short], [long]
-    if len(few) == 1 and (named or texts) and not _others(sheet, [*few, *named, *texts]):
+    sure = (
+        bool(named) or len(texts) == 1 or all(c.name.isdigit() for c in texts)
+    )  # or several of unknown names
+    if len(few) == 1 and (named or texts) and sure and not _others(sheet, [*few, *named, *texts]):
         sheet.take("target", few[0].name)
         sheet.parts.kind = "label"
         return True
