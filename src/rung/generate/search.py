@@ -1,13 +1,14 @@
 """The best choice without scoring them all: exact best-first search over the tree of choices.
 
-A log-probability is at most 0, so what a choice has after some of its tokens, plus its correction, is the most
-it can reach:
+A log-probability is at most 0, so what a choice has after some of its tokens, plus its correction, is the
+most it can reach:
 
-    bound[k, i, c] = correction[k, c] + sum over its known tokens t of  log p(choice_c[t] | prompt_i, choice_c[:t])
+    bound[k, i, c] = correction[k, c] + sum over its known tokens t of
+                     log p(choice_c[t] | prompt_i, choice_c[:t])
 
 Every row opens the node where its highest bound stands, until no bound exceeds its best finished choice. All
-rows of a batch do so together, one pass after another (A* with the bound 0 for what is left; Hart, Nilsson and
-Raphael 1968).
+rows of a batch do so together, one pass after another (A* with the bound 0 for what is left; Hart, Nilsson
+and Raphael 1968).
 """
 
 from __future__ import annotations
@@ -124,9 +125,10 @@ class Frontier:
                 opened = node[rows, top]
                 chosen[rows[wanted], opened[wanted]] = True
                 live[k] &= node != opened[:, None]
-        return chosen.nonzero()
+        row, read = chosen.nonzero()
+        return row, read
 
     def best(self) -> Numbers:
         """The first best finished choice of each row under each correction, (K, B)."""
         done = self._node[self._order, self.depth] < 0
-        return np.where(done, self.total + self.corrections, -np.inf).argmax(-1)
+        return np.asarray(np.where(done, self.total + self.corrections, -np.inf).argmax(-1))
