@@ -13,8 +13,9 @@ from rung.bases.attention import NAME
 from rung.bases.base import Base
 from rung.bases.tiny import tiny
 from rung.errors import DataError, UsageError
-from rung.generate import choose
-from rung.generate.choose import Tree, log_likelihoods
+from rung.generate import branches, choose
+from rung.generate.branches import Tree
+from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
 
 CHOICES = [(70, 71, 72, 2), (70, 71, 2), (70, 2), (80, 2), (80, 81, 82, 83, 84, 2), (90,), (70, 71, 72, 2)]
@@ -74,7 +75,7 @@ def test_small_passes_and_small_heads_change_nothing(monkeypatch: pytest.MonkeyP
     base, prompts = tiny(), ragged(2, 20)
     whole = log_likelihoods(base, prompts, CHOICES)
     monkeypatch.setattr(choose, "PASS_TOKENS", 20)
-    monkeypatch.setattr(choose, "HEAD_ROWS", 3)
+    monkeypatch.setattr(branches, "HEAD_ROWS", 3)
     np.testing.assert_allclose(log_likelihoods(base, prompts, CHOICES), whole, atol=1e-5, rtol=0)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from rung.bases.base import Base
 from rung.data.templates import Renderer
 from rung.evaluation.prompts import content_free
-from rung.generate.choose import log_likelihoods
+from rung.generate.choose import best_choices, log_likelihoods
 from rung.generate.engine import Engine
 from rung.records import Completion, Example, Message, Task
 
@@ -69,13 +69,11 @@ def pick_labels(
     choices = [renderer.completion_ids(label) for label in task.labels]
     empty = [renderer.prompt_ids(prompt) for prompt in content_free(prompts[0])]
     asked = renderer.prompts(examples, prompts)
-    scores = log_likelihoods(speaker.base, asked, choices, on_progress=watch)
     prior = log_likelihoods(speaker.base, empty, choices)
     prior = prior - np.logaddexp.reduce(prior, axis=1, keepdims=True)
-    answers = {
-        "likelihood": scores.argmax(1),
-        "calibrated likelihood": (scores - prior.mean(0)).argmax(1),
-    }
+    corrections = {"likelihood": np.zeros(len(choices)), "calibrated likelihood": -prior.mean(0)}
+    best = best_choices(speaker.base, asked, choices, list(corrections.values()), on_progress=watch)
+    answers = dict(zip(corrections, best, strict=True))
     return {
         name: [
             Completion(example.id, task.labels[int(best)], tokens=0)

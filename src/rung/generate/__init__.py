@@ -6,12 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rung.generate.choose import log_likelihoods
+    from rung.generate.choose import best_choices, log_likelihoods
     from rung.generate.engine import Engine, Generated
     from rung.generate.sample import Sampler
 
-_HOMES = {"Engine": "engine", "Generated": "engine", "Sampler": "sample", "log_likelihoods": "choose"}
-__all__ = ["Engine", "Generated", "Sampler", "log_likelihoods"]
+_HOMES = {
+    "Engine": "engine",
+    "Generated": "engine",
+    "Sampler": "sample",
+    "best_choices": "choose",
+    "log_likelihoods": "choose",
+}
+__all__ = ["Engine", "Generated", "Sampler", "best_choices", "log_likelihoods"]
 
 
 def __getattr__(name: str) -> Any:

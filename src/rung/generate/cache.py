@@ -150,6 +150,15 @@ class Rows:
         self.lengths, self.end = lengths, width
         self._pad = self._padding(capacity)
 
+    def extend(self, columns: int, room: int = BLOCK) -> None:
+        """Take `columns` more columns of every row into use; where so many are not free, make `room`."""
+        if self.end + columns > self.keys[0].shape[2]:
+            self.change(range(len(self.lengths)), room=max(columns, room))
+        self.lengths = [n + columns for n in self.lengths]
+        if self._pad is not None:
+            self._pad[..., self.end : self.end + columns] = 0
+        self.end += columns
+
     def _lead(self, packed: Packed) -> int:
         """Tokens of the pack's prefix that its rows must hold themselves."""
         return packed.prefix.length if packed.prefix and self.prefix is None else 0
@@ -167,7 +176,7 @@ class Rows:
     def own(self, layer: int, q: Tensor, scale: float, first: int = 0, extra: Tensor | None = None) -> Part:
         """Attention of grouped queries (B, kv_heads, R, D) to own columns from `first` on.
 
-        `extra` is an additive mask (R, columns from `first` on) for all rows.
+        `extra` is an additive mask, broadcastable to (B, kv_heads, R, columns from `first` on).
         """
         scores = self._scores(layer, q, scale, first, extra)
         return self._mix(layer, scores, q), torch.logsumexp(scores.float(), -1).view(q.shape[:3])
@@ -181,7 +190,9 @@ class Rows:
         scores = torch.bmm(q.flatten(0, 1) * scale, keys.mT)
         if self._pad is not None:
             scores += self._pad[..., max(first, 0) :].flatten(0, 1)
-        return scores if extra is None else scores.add_(extra)
+        if extra is not None:
+            scores.view(*q.shape[:3], -1).add_(extra)
+        return scores
 
     def _mix(self, layer: int, scores: Tensor, q: Tensor) -> Tensor:
         """softmax(scores) V for the last columns, shaped like q."""
@@ -234,14 +245,9 @@ class Decode(Rows):
 
     def open(self) -> Tensor:
         """Make a column for one more token of every row; returns the tokens' position ids (B, 1)."""
-        if self.end == self.keys[0].shape[2]:
-            self.change(range(len(self.lengths)))
+        self.extend(1)
         at = self._after
         self._after = at + 1
-        self.lengths = [n + 1 for n in self.lengths]
-        if self._pad is not None:
-            self._pad[..., self.end] = 0
-        self.end += 1
         return (at + self.start)[:, None]
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:

@@ -2,167 +2,115 @@
 
     score[i, c] = sum over tokens t of  log p(choice_c[t] | prompt_i, choice_c[:t])          (nats)
 
-Nothing is computed twice. The prompts' common prefix is read once, each prompt's tail once, and the choices
-hang on it as a tree: tokens that several choices begin with are one node, which sees the prefix, the tail,
-its ancestors and itself. All rows of a batch have the same tree, so it is one pass with (rows, nodes) tokens.
+Nothing is computed twice: the prompts' common prefix is read once, each prompt's tail once, and tokens that
+several choices begin with once (`branches`). `log_likelihoods` gives all scores, from one pass over the whole
+tree. `best_choices` gives the best choice alone (`search`) and reads only what could still win.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from numpy.typing import ArrayLike, NDArray
 
-from rung.bases.attention import flash, merge
+from rung.bases.attention import Prefix
 from rung.bases.base import Base
-from rung.bases.head import target_logits
-from rung.errors import UsageError
-from rung.generate.cache import PASS_TOKENS, Ids, Rows, common_prefix, group, hidden, prefill, read_prefix
+from rung.generate.branches import Branches, Numbers, Tree, log_probabilities
+from rung.generate.cache import BLOCK, PASS_TOKENS, Ids, common_prefix, read_prefix
 from rung.generate.engine import Engine, check_prompts, evaluating, places_for
+from rung.generate.search import search
 
-HEAD_ROWS = 256  # rows of logits at a time
 MOST_ROWS = 256  # prompts whose choices are read in one pass
+Progress = Callable[[int, int], None]
 
 
 def log_likelihoods(
     base: Base | Engine,
     prompts: Sequence[Ids],
     choices: Sequence[Ids],
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> NDArray[np.float64]:
     """Log-probabilities (prompts, choices) in nats of every choice after every prompt, over all its tokens.
 
     Give a choice its end of turn, else a choice that begins another is never less likely than it.
-    Raises `UsageError` for an empty choice, `DataError` for a prompt that is empty or too long.
+    Raises `UsageError` for an empty choice, `DataError` for a prompt that is empty or too long, `RungError`
+    where the model's logits are not finite.
     """
     base = base.base if isinstance(base, Engine) else base
     tree = Tree.of(choices)
-    check_prompts(prompts, base.context, room=max((len(choice) for choice in choices), default=0))
     scores = np.zeros((len(prompts), len(choices)))
-    if not scores.size:
-        return scores
+    nodes = len(tree.tokens)
+    done = 0
+    with torch.inference_mode(), evaluating(base.model):
+        for some, tails, prefix in _batches(base, prompts, choices, 0, PASS_TOKENS // (nodes + 1)):
+            scores[some] = _score(Branches(base, tree, prefix, nodes), tails, tree)
+            done += len(some)
+            if on_progress:
+                on_progress(done, len(prompts))
+    return scores
+
+
+def best_choices(
+    base: Base | Engine,
+    prompts: Sequence[Ids],
+    choices: Sequence[Ids],
+    corrections: ArrayLike,
+    on_progress: Progress | None = None,
+) -> Numbers:
+    """The best choice of every prompt, under each of K corrections of the scores: (K, prompts).
+
+    The same as ``(log_likelihoods(...) + corrections[k]).argmax(1)`` for `corrections` (K, choices), up to
+    rounding, with the first of equals. Raises what `log_likelihoods` raises.
+    """
+    base = base.base if isinstance(base, Engine) else base
+    tree = Tree.of(choices)
+    offsets = np.asarray(corrections, dtype=np.float64)
+    best = np.zeros((len(offsets), len(prompts)), dtype=np.intp)
+    done = 0
+
+    def finished(rows: int) -> None:
+        if on_progress:
+            on_progress(done + rows, len(prompts))
+
+    with torch.inference_mode(), evaluating(base.model):
+        room = min(len(tree.tokens), BLOCK)
+        for some, tails, prefix in _batches(base, prompts, choices, room, MOST_ROWS):
+            best[:, some] = search(base, tree, prefix, tails, offsets, finished)
+            done += len(some)
+    return best
+
+
+def _batches(
+    base: Base, prompts: Sequence[Ids], choices: Sequence[Ids], room: int, most: int
+) -> Iterator[tuple[list[int], list[Ids], Prefix | None]]:
+    """Prompts that are read together, longest first: which they are, their tails, and the common prefix.
+
+    At most `most` prompts, and at most as many as the cache holds with `room` more tokens each.
+    """
+    check_prompts(prompts, base.context, room=max((len(choice) for choice in choices), default=0))
+    if not prompts or not choices:
+        return
     ids = [tuple(prompt) for prompt in prompts]
     shared = common_prefix(ids)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     longest = len(ids[order[0]]) - shared
-    batch = min(MOST_ROWS, max(1, PASS_TOKENS // (len(tree.tokens) + 1)), places_for(base, longest))
-    with torch.inference_mode(), evaluating(base.model):
-        rows = Rows(read_prefix(base, ids[0][:shared] if shared else ()))
-        for at in range(0, len(order), batch):
-            some = order[at : at + batch]
-            scores[some] = _score(base, rows, [ids[i][shared:] for i in some], tree)
-            if on_progress:
-                on_progress(at + len(some), len(order))
-    return scores
+    batch = min(MOST_ROWS, max(1, most), places_for(base, longest + room))
+    prefix = read_prefix(base, ids[0][:shared] if shared else ())
+    for at in range(0, len(order), batch):
+        some = order[at : at + batch]
+        yield some, [ids[i][shared:] for i in some], prefix
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """The choices as a tree below a prompt; node 0 is the prompt's last token.
-
-    The model reads the N inner nodes: `tokens` (N,), their `depth` (N,) below the prompt's last token, and
-    who sees whom, `seen` (N, N). An edge leads from `source` (node 0..N) to token `target`; choice c is the
-    edges ``paths[c]``.
-    """
-
-    tokens: Tensor
-    depth: Tensor
-    seen: Tensor
-    source: Tensor
-    target: Tensor
-    paths: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, choices: Sequence[Ids]) -> Tree:
-        """Raises `UsageError` where a choice has no tokens."""
-        nodes: dict[Ids, int] = {(): 0}
-        edges: dict[tuple[int, int], int] = {}
-        paths = []
-        for i, choice in enumerate(choices, start=1):
-            if not choice:
-                raise UsageError(f"choice {i} of {len(choices)} has no tokens", fix="Leave it out")
-            path = []
-            for t, token in enumerate(choice):
-                source = nodes.setdefault(tuple(choice[:t]), len(nodes))
-                path.append(edges.setdefault((source, token), len(edges)))
-            paths.append(tuple(path))
-        inner = list(nodes)[1:]
-        seen = torch.zeros(len(inner), len(inner), dtype=torch.bool)
-        for i, node in enumerate(inner):
-            seen[i, [nodes[node[:t]] - 1 for t in range(1, len(node) + 1)]] = True
-        return cls(
-            tokens=torch.tensor([node[-1] for node in inner], dtype=torch.long),
-            depth=torch.tensor([len(node) for node in inner], dtype=torch.long),
-            seen=seen,
-            source=torch.tensor([source for source, _ in edges], dtype=torch.long),
-            target=torch.tensor([token for _, token in edges], dtype=torch.long),
-            paths=tuple(paths),
-        )
-
-
-class _Branches:
-    """The layout of a pass over a tree below every row."""
-
-    def __init__(self, rows: Rows, tree: Tree, device: torch.device) -> None:
-        self.rows = rows
-        self.depth = tree.depth.to(device)
-        self.seen = tree.seen.to(device)
-        # own tokens between the prefix and each node, (B, N)
-        self.after = torch.tensor(rows.lengths, device=device)[:, None] - 1 + self.depth
-
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
-        """q (B, heads, N, D); k, v (B, kv_heads, N, D) -> (B, heads, N, D); see `Layout`."""
-        grouped = group(q, k.shape[1])
-        times = grouped.shape[2] // q.shape[2]
-        seen, extra, blind = self.seen, None, None
-        if window is not None:
-            seen = seen & (self.depth[:, None] - self.depth < window)
-            blind = (self.depth >= window).repeat(times)  # these see nothing of the tail
-            back = torch.arange(self.rows.width, 0, -1, device=q.device)  # how far from the first node
-            near = self.depth[:, None] - 1 + back < window
-            extra = _additive(near.repeat(times, 1) | blind[:, None], q.dtype)
-        part = flash(grouped, k, v, scale, _additive(seen, q.dtype).repeat(times, 1)[None, None])
-        out, lse = self.rows.own(layer, grouped, scale, extra=extra)
-        part = merge(part, (out, lse if blind is None else lse.masked_fill(blind, -math.inf)))
-        shared = self.rows.shared(layer, grouped, scale, window, self.after.repeat(1, times))
-        return (part if shared is None else merge(part, shared))[0].reshape(q.shape)
-
-
-def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -math.inf)
-
-
-def _score(base: Base, rows: Rows, tails: Sequence[Ids], tree: Tree) -> NDArray[np.float64]:
-    """Scores (rows, choices) of one batch, whose tails replace what `rows` held."""
-    packs, roots = [], []
-    for packed, states in prefill(base, tails, rows.prefix):
-        packs.append((packed, range(len(packed.lengths))))
-        roots.append(states)
-    states = torch.cat(roots)[None]  # (1, B, d)
-    if len(tree.tokens):
-        rows.change((), packs, room=0)
-        layout = _Branches(rows, tree, base.device)
-        ids = tree.tokens.to(base.device).expand(len(tails), -1)
-        below = hidden(base, ids, layout.after + rows.start, layout)
-        states = torch.cat([states, below.transpose(0, 1)])  # (1 + N, B, d)
-    edges = _edges(base, states, tree)
+def _score(branches: Branches, tails: Sequence[Ids], tree: Tree) -> NDArray[np.float64]:
+    """Scores (B, choices) of one batch, from one pass over the whole tree below every row."""
+    b, n = len(tails), len(tree.tokens)
+    states = branches.begin(tails)[:, None]  # (B, 1, d)
+    if n:
+        below = branches.read(np.repeat(np.arange(b), n), np.tile(np.arange(1, n + 1), b))
+        states = torch.cat([states, below.view(b, n, -1)], 1)  # (B, 1 + N, d)
+    source = (torch.arange(b)[:, None] * (n + 1) + tree.source).flatten()
+    logs = log_probabilities(branches.base, states.flatten(0, 1), source, tree.target.repeat(b))
+    edges = logs.reshape(b, -1).T  # (edges, B)
     return np.stack([edges[list(path)].sum(0) for path in tree.paths], axis=1)
-
-
-def _edges(base: Base, states: Tensor, tree: Tree) -> NDArray[np.float64]:
-    """Log-probabilities (edges, B) of every edge, from the hidden states (1 + N, B, d) of all nodes."""
-    step = max(1, HEAD_ROWS // states.shape[1])
-    found = np.empty((len(tree.source), states.shape[1]))
-    for at in range(0, len(states), step):
-        some = states[at : at + step]
-        logits = target_logits(base.model, some.flatten(0, 1)).float().view(*some.shape[:2], -1)
-        edges = ((tree.source >= at) & (tree.source < at + step)).nonzero()[:, 0]
-        source = (tree.source[edges] - at).to(logits.device)
-        wanted = logits[source, :, tree.target[edges].to(logits.device)] - logits.logsumexp(-1)[source]
-        found[edges.numpy()] = wanted.double().cpu().numpy()
-    return found

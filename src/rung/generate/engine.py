@@ -148,12 +148,7 @@ class _Batch:
         """The next tokens (B,) after hidden states (B, d), noted in the rows that are not done."""
         logits = target_logits(self.base.model, states)
         best, tokens = logits.max(-1)
-        if not bool(best.isfinite().all()):
-            raise RungError(
-                "the model's logits are not finite",
-                where=self.base.name,
-                fix="Try --precision fp32; if it stays, the base or the adapter is broken",
-            )
+        check_finite(self.base, best)
         if self.sampler is not None:
             tokens = self.sampler(logits)
         for row, token in zip(rows, tokens.tolist(), strict=True):
@@ -164,6 +159,16 @@ class _Batch:
             else:
                 row.ids.append(token)
         return tokens
+
+
+def check_finite(base: Base, values: Tensor) -> None:
+    """Raises `RungError` where one of `values`, made from the model's logits, is not finite."""
+    if not bool(values.isfinite().all()):
+        raise RungError(
+            "the model's logits are not finite",
+            where=base.name,
+            fix="Try --precision fp32; if it stays, the base or the adapter is broken",
+        )
 
 
 def check_prompts(prompts: Sequence[Ids], context: int, room: int) -> None:

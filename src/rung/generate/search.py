@@ -1,0 +1,134 @@
+"""The best choice without scoring them all: exact best-first search over the tree of choices.
+
+A log-probability is at most 0, so what a choice has after some of its tokens, plus its correction, is the
+most it can reach:
+
+    bound[k, i, c] = correction[k, c] + sum over its known tokens t of
+                     log p(choice_c[t] | prompt_i, choice_c[:t])
+
+Every row opens the node where its highest bound stands, until no bound exceeds its best finished choice. All
+rows of a batch do so together, one pass after another (A* with the bound 0 for what is left; Hart, Nilsson
+and Raphael 1968).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rung.bases.attention import Prefix
+from rung.bases.base import Base
+from rung.generate.branches import Branches, Numbers, Tree, log_probabilities
+from rung.generate.cache import Ids
+
+ROOM = 16  # columns for nodes made at a time
+FULL = 64  # nodes; a pass over fewer costs hardly less than one over so many
+
+
+def search(
+    base: Base,
+    tree: Tree,
+    prefix: Prefix | None,
+    tails: Sequence[Ids],
+    corrections: NDArray[np.float64],
+    on_finished: Callable[[int], None],
+) -> Numbers:
+    """The first best choice of each row under each of the corrections (K, choices): (K, B).
+
+    `on_finished` is called with the number of rows that are done.
+    """
+    branches = Branches(base, tree, prefix, ROOM)
+    frontier = Frontier(tree, corrections, len(tails))
+    rows, nodes = np.arange(len(tails)), np.zeros(len(tails), dtype=np.intp)
+    kept = rows  # rows still in `branches`
+    states = branches.begin(tails)
+    while True:
+        frontier.learn(rows, nodes, *_edges(base, tree, states, nodes))
+        rows, nodes = frontier.open()
+        live = np.unique(rows)
+        on_finished(len(tails) - len(live))
+        if not len(live):
+            return frontier.best()
+        if 2 * len(live) <= len(kept):
+            branches.keep(np.searchsorted(kept, live).tolist())
+            kept = live
+        states = branches.read(np.searchsorted(kept, rows), nodes)
+
+
+def _edges(
+    base: Base, tree: Tree, states: Tensor, nodes: Numbers
+) -> tuple[Numbers, Numbers, NDArray[np.float64]]:
+    """The edges that leave `nodes` (T,): for each its place in T, its number, its log-probability."""
+    at, edges = (nodes[:, None] == tree.source.numpy()).nonzero()
+    return at, edges, log_probabilities(base, states, torch.from_numpy(at), tree.target[edges])
+
+
+class Frontier:
+    """What is known of every choice of every row, and which nodes are worth opening.
+
+    `total` (B, C) is the log-probability of the first `depth` (B, C) tokens of each choice.
+    """
+
+    def __init__(self, tree: Tree, corrections: NDArray[np.float64], rows: int) -> None:
+        lengths = np.array([len(path) for path in tree.paths])
+        source = tree.source.numpy()
+        self._edge = np.full((len(lengths), lengths.max() + 1), -1)  # (C, longest + 1) edges of each choice
+        self._node = np.full_like(self._edge, -1)  # the nodes these leave; -1 at the end
+        for c, path in enumerate(tree.paths):
+            self._edge[c, : len(path)] = path
+            self._node[c, : len(path)] = source[list(path)]
+        self._edges = len(source)
+        self._nodes = len(tree.tokens) + 1
+        self._order = np.arange(len(lengths))
+        self.corrections = corrections[:, None]  # (K, 1, C)
+        self.total = np.zeros((rows, len(lengths)))
+        self.depth = np.zeros((rows, len(lengths)), dtype=np.intp)
+
+    def learn(
+        self, rows: Numbers, nodes: Numbers, at: Numbers, edges: Numbers, logs: NDArray[np.float64]
+    ) -> None:
+        """Take in that nodes (T,) below rows (T,) were read.
+
+        Edge ``edges[e]``, which leaves the node ``at[e]`` of these, has the log-probability ``logs[e]``.
+        """
+        known = np.zeros((len(self.total), self._edges))
+        known[rows[at], edges] = logs
+        read = np.zeros((len(self.total), self._nodes + 1), dtype=bool)  # the last is the end's, -1
+        read[rows, nodes] = True
+        row = np.arange(len(self.total))[:, None]
+        moves = read[row, self._node[self._order, self.depth]]
+        self.total += np.where(moves, known[row, self._edge[self._order, self.depth]], 0.0)
+        self.depth += moves
+
+    def open(self) -> tuple[Numbers, Numbers]:
+        """Rows (T,), ascending, and a node (T,) of each that must be read; none where all is decided.
+
+        The node of the highest bound under each correction, and the next ones where few rows are left.
+        """
+        node = self._node[self._order, self.depth]  # (B, C)
+        done = node < 0
+        value = self.total + self.corrections  # (K, B, C)
+        finished = np.where(done, value, -np.inf)
+        best = finished.argmax(-1)[..., None]
+        most = np.take_along_axis(finished, best, -1)
+        live = ~done & ((value > most) | ((value == most) & (self._order < best)))
+        chosen = np.zeros((len(node), self._nodes), dtype=bool)
+        rows = np.arange(len(node))
+        for _ in range(max(1, FULL // max(1, int(live.any((0, 2)).sum())))):
+            bound = np.where(live, value, -np.inf)
+            for k, top in enumerate(bound.argmax(-1)):
+                wanted = live[k, rows, top]
+                opened = node[rows, top]
+                chosen[rows[wanted], opened[wanted]] = True
+                live[k] &= node != opened[:, None]
+        row, read = chosen.nonzero()
+        return row, read
+
+    def best(self) -> Numbers:
+        """The first best finished choice of each row under each correction, (K, B)."""
+        done = self._node[self._order, self.depth] < 0
+        return np.asarray(np.where(done, self.total + self.corrections, -np.inf).argmax(-1))
