@@ -101,3 +101,12 @@ def test_its_title_is_short() -> None:
     assert len(Constant("word " * 100).title) < 100
     assert constant.applies(task_of(of_targets("a", "b", times=10)))
     assert constant.KIND == "floor"
+
+
+def test_the_chosen_answer_is_shown_with_its_own_value() -> None:
+    beginning = "word " * 20
+    examples = rows((f"q{i}", beginning + ("right" if i % 3 else f"wrong {i}")) for i in range(60))
+    task = task_of(examples, "generation")
+    choice = constant.fit(task, examples, ()).choices[0]
+    best = max(value for value in choice.tried.values() if value is not None)
+    assert choice.tried[choice.chosen] == best

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NAME, TITLE, KIND = "constant", "the same answer for every row", "floor"
 _COMMONEST, _OTHERS, _FIELDS = 10, 20, 20  # candidates: frequent targets, others, sizes of an object
 _ROWS = 300  # rows that candidates are tried on, where targets are not the same few
-_SHOWN = 80  # characters of an answer in a note
+_SHOWN, _NAMED = 80, 5  # characters of an answer in a note; candidates named there
 
 Keys = tuple[str, ...]
 
@@ -90,8 +90,10 @@ def fit(task: Task, train: Sequence[Example], dev: Sequence[Example], seed: int 
         for one in found
     ]
     best, values = _best(task, tried)
-    shown = {one.title: value for one, value in zip(found, values, strict=True)}
-    return Fitted(found[best], (Choice("answer", found[best].title, _first(shown, found[best].title)),))
+    shown: dict[str, float | None] = {found[best].title: values[best]}
+    for place in sorted(range(len(found)), key=lambda place: -values[place])[:_NAMED]:
+        shown.setdefault(found[place].title, values[place])  # long answers may have one title
+    return Fitted(found[best], (Choice("answer", found[best].title, shown),))
 
 
 def _best(task: Task, tried: Sequence[Graded]) -> tuple[int, list[float]]:
@@ -103,12 +105,6 @@ def _best(task: Task, tried: Sequence[Graded]) -> tuple[int, list[float]]:
             others = {place: tried[place].value(name) for place in left}
             left = [place for place in left if others[place] == max(others.values())]
     return left[0], values
-
-
-def _first(shown: Mapping[str, float], chosen: str, most: int = 5) -> dict[str, float | None]:
-    """The best few, the chosen one among them."""
-    ordered = sorted(shown, key=lambda title: (title != chosen, -shown[title]))
-    return {title: shown[title] for title in ordered[:most]}
 
 
 def _weighted(examples: Sequence[Example], seed: int) -> dict[Example, float]:
