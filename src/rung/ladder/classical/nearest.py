@@ -1,0 +1,112 @@
+"""The answer of the most similar row: what looking things up in the file gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rung.ladder.classical import fitted
+from rung.ladder.classical.fitted import Fitted
+from rung.ladder.classical.texts import whole_prompt
+from rung.ladder.classical.tfidf import CHARACTERS, WORD_PAIRS, Tfidf
+from rung.records import Completion, Example, Task
+
+if TYPE_CHECKING:
+    from rung.ladder.classical.tfidf import Matrix
+    from rung.ladder.watch import Watcher
+
+NAME, TITLE, KIND = "nearest", "nearest row", "classical"
+_BATCH = 200  # rows that are compared with all known rows at once
+
+
+def applies(task: Task) -> bool:
+    """Whether the rung can be tried on `task`: always."""
+    return True
+
+
+@dataclass(frozen=True)
+class Index:
+    """Known rows by the words and characters of their prompts."""
+
+    tfidf: Tfidf
+    rows: Matrix  # (known rows, terms)
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> Index:
+        """The index of `examples`; needs at least one."""
+        texts = list(map(whole_prompt, examples))
+        tfidf = Tfidf.fit(texts, (WORD_PAIRS, CHARACTERS))
+        return cls(tfidf, tfidf.transform(texts))
+
+    def similar(self, examples: Sequence[Example], k: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Places of the `k` most similar known rows, most similar first, and their similarity from 0 to 1.
+
+        Both (examples, min(k, known rows)). Equally similar rows come in their own order.
+        """
+        k = min(k, self.rows.shape[0])
+        places, similarity = np.zeros((len(examples), k), np.intp), np.zeros((len(examples), k), np.float32)
+        for start in range(0, len(examples), _BATCH):
+            here = slice(start, start + _BATCH)
+            asked = self.tfidf.transform([whole_prompt(example) for example in examples[here]])
+            shared = (asked @ self.rows.T).toarray() / len(self.tfidf.blocks)  # (batch, known rows)
+            best = np.argsort(-shared, axis=1, kind="stable")[:, :k] if k > 1 else shared.argmax(1)[:, None]
+            places[here], similarity[here] = best, np.take_along_axis(shared, best, axis=1)
+        return places, similarity
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Answers with the target of the most similar row; the commonest one where no row is similar at all."""
+
+    index: Index
+    targets: tuple[str, ...]
+    commonest: str
+
+    def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
+        """One answer for each example, in their order."""
+        places, similarity = self.index.similar(examples, 1)
+        found = zip(examples, places[:, 0].tolist(), similarity[:, 0].tolist(), strict=True)
+        return [
+            Completion(example.id, self.targets[place] if shared > 0 else self.commonest, tokens=0)
+            for example, place, shared in found
+        ]
+
+    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> None:
+        """None: one row gives no probabilities."""
+
+    def save(self, folder: Path) -> None:
+        """Write the terms and targets as JSON, the rows as safetensors."""
+        rows = self.index.rows
+        settings = {
+            "tfidf": self.index.tfidf.as_json(),
+            "targets": self.targets,
+            "commonest": self.commonest,
+            "shape": rows.shape,
+        }
+        arrays = {"values": rows.data, "columns": rows.indices, "ends": rows.indptr}
+        fitted.save(folder, NAME, settings, {**self.index.tfidf.arrays(), **arrays})
+
+
+def load(folder: Path) -> Nearest:
+    """What `Nearest.save` wrote. Raises `ResumeError` where a file is missing or was changed."""
+    from scipy import sparse
+
+    settings, arrays = fitted.load(folder, NAME)
+    csr = (arrays["values"], arrays["columns"], arrays["ends"])
+    rows = sparse.csr_array(csr, shape=tuple(settings["shape"]))
+    index = Index(Tfidf.read(settings["tfidf"], arrays), rows)
+    return Nearest(index, tuple(settings["targets"]), settings["commonest"])
+
+
+def fit(task: Task, train: Sequence[Example], dev: Sequence[Example], seed: int = 0) -> Fitted[Nearest]:
+    """Remember the rows of train and dev: nothing is chosen on dev, so its rows are known ones too."""
+    known = (*train, *dev)
+    targets = tuple(example.target for example in known)
+    commonest = Counter(targets).most_common(1)[0][0]
+    return Fitted(Nearest(Index.of(known), targets, commonest))
