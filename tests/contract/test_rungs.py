@@ -39,6 +39,9 @@ class Row:
 
 
 ROWS = (
+    Row("constant", scores=False),
+    Row("nearest", scores=False),
+    Row("words"),
     Row("zero-shot"),
     Row("few-shot"),
     Row("lora"),

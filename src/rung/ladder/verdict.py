@@ -1,6 +1,7 @@
 """The verdict: which rung to use, drawn from results and answers alone. Pure: no model, no files, no clock.
 
-The rule: use the cheapest rung that is not significantly worse than the best one.
+The rule: use the cheapest rung that is not significantly worse than the best one. The floor (a constant
+answer) is recommended only where nothing else stands.
 
 - Best is the rung with the highest primary metric on the test rows that every rung answered, the lowest where
   lower is better.
@@ -104,7 +105,8 @@ def verdict(
     comparisons = _against_best(bench, best, [rung for rung in able if rung != best])
     worse = {pair.second for pair in comparisons if pair.distinguishable and bench.sign * _value(pair) > 0}
     alone = {rung for rung in able if rung != best} - {pair.second for pair in comparisons}
-    recommended = next(rung for rung in able if rung not in worse and rung not in alone)
+    standing = [rung for rung in able if rung not in worse and rung not in alone]
+    recommended = next((rung for rung in standing if named[rung].kind != "floor"), standing[0])
     rival = _rival(recommended, [rung for rung in able if rung not in alone], values, named)
     if rival is not None and best not in (recommended, rival):
         comparisons += [

@@ -23,13 +23,16 @@ def names(rungs: list[Rung]) -> list[str]:
 
 
 def test_the_order_is_the_place_in_the_list() -> None:
-    assert list(RUNGS) == ["zero-shot", "few-shot", "lora", "full"]
-    assert [place(rung) for _, rung in RUNGS.items()] == [0, 1, 2, 3]
+    assert list(RUNGS) == ["constant", "nearest", "words", "zero-shot", "few-shot", "lora", "full"]
+    assert [place(rung) for _, rung in RUNGS.items()] == list(range(7))
 
 
-def test_a_rung_that_tunes_names_a_method_and_the_others_prompt() -> None:
+def test_only_a_rung_that_tunes_names_a_method_of_training() -> None:
     kinds = {name: (rung.kind, rung.method) for name, rung in RUNGS.items()}
     assert kinds == {
+        "constant": ("floor", ""),
+        "nearest": ("classical", ""),
+        "words": ("classical", ""),
         "zero-shot": ("prompt", "prompt"),
         "few-shot": ("prompt", "prompt"),
         "lora": ("tune", "lora"),
@@ -40,7 +43,11 @@ def test_a_rung_that_tunes_names_a_method_and_the_others_prompt() -> None:
 
 def test_the_rungs_of_a_climb_are_each_run_once_and_cheapest_first() -> None:
     assert names(asked_for(make_settings({"rungs": "full,zero-shot,full"}))) == ["zero-shot", "full"]
-    assert names(asked_for(make_settings({}))) == list(RUNGS)
+    assert names(asked_for(make_settings({"rungs": "lora,words"}))) == ["words", "lora"]
+
+
+def test_a_climb_that_names_no_rungs_leaves_out_those_on_request() -> None:
+    assert names(asked_for(make_settings({}))) == ["zero-shot", "few-shot", "lora", "full"]
 
 
 def test_an_unknown_rung_is_named_with_the_nearest() -> None:

@@ -22,12 +22,13 @@ from rung.evaluation.tasks import KINDS
 from rung.ladder.classical import fitted
 from rung.ladder.classical.fitted import Fitted, Graded, graded
 from rung.ladder.classical.texts import Frame, last_question
-from rung.records import Choice, Completion, Example, Task
+from rung.records import Choice, Completion, Example, RungKind, Task
 
 if TYPE_CHECKING:
     from rung.ladder.watch import Watcher
 
-NAME, TITLE, KIND = "constant", "the same answer for every row", "floor"
+NAME, TITLE = "constant", "the same answer for every row"
+KIND: RungKind = "floor"
 _COMMONEST, _OTHERS, _FIELDS = 10, 20, 20  # candidates: frequent targets, others, sizes of an object
 _ROWS = 300  # rows that candidates are tried on, where targets are not the same few
 _SHOWN, _NAMED = 80, 5  # characters of an answer in a note; candidates named there

@@ -15,13 +15,14 @@ from rung.ladder.classical import fitted
 from rung.ladder.classical.fitted import Fitted
 from rung.ladder.classical.texts import whole_prompt
 from rung.ladder.classical.tfidf import CHARACTERS, WORD_PAIRS, Tfidf
-from rung.records import Completion, Example, Task
+from rung.records import Completion, Example, RungKind, Task
 
 if TYPE_CHECKING:
     from rung.ladder.classical.tfidf import Matrix
     from rung.ladder.watch import Watcher
 
-NAME, TITLE, KIND = "nearest", "nearest row", "classical"
+NAME, TITLE = "nearest", "nearest row"
+KIND: RungKind = "classical"
 _BATCH = 200  # rows that are compared with all known rows at once
 
 

@@ -24,13 +24,14 @@ from rung.ladder.classical import fitted
 from rung.ladder.classical.fitted import Fitted, graded
 from rung.ladder.classical.texts import whole_prompt
 from rung.ladder.classical.tfidf import CHARACTERS, WORD_PAIRS, WORDS, Tfidf, joined
-from rung.records import Choice, Completion, Example, Task
+from rung.records import Choice, Completion, Example, RungKind, Task
 
 if TYPE_CHECKING:
     from rung.ladder.classical.tfidf import Matrix
     from rung.ladder.watch import Watcher
 
-NAME, TITLE, KIND = "words", "TF-IDF and logistic regression", "classical"
+NAME, TITLE = "words", "TF-IDF and logistic regression"
+KIND: RungKind = "classical"
 NGRAMS = {
     "words 1-2, characters 2-5": (WORD_PAIRS, CHARACTERS),
     "characters 2-5": (CHARACTERS,),

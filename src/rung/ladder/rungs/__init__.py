@@ -2,6 +2,9 @@
 
 # The order is the order of the ladder, cheapest first.
 from rung.ladder.rungs import (  # isort: skip
+    constant,
+    nearest,
+    words,
     zero_shot,
     few_shot,
     lora,
@@ -14,11 +17,14 @@ __all__ = [
     "Outcome",
     "Rung",
     "asked_for",
+    "constant",
     "few_shot",
     "full",
     "lora",
+    "nearest",
     "place",
     "register",
     "rung_of",
+    "words",
     "zero_shot",
 ]

@@ -43,6 +43,7 @@ class Rung(ABC):
     kind: RungKind  # floor, classical, prompt, probe, tune or remote
     method: str = ""  # goes into `Result.method`; the name if empty
     needs_base: bool = True  # whether `quote` or `run` use `Context.prepared`
+    on_request: bool = False  # whether a climb tries it only where `--rungs` names it
 
     def applies(self, task: Task) -> bool:
         """Whether the rung can be tried on `task`."""
@@ -90,12 +91,13 @@ def rung_of(method: str) -> Rung:
 def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
     """The rungs of a climb, each once, cheapest first; with a method, only the tuned rung that uses it.
 
-    Where the settings name none, those that apply to `task`. Raises `UsageError` for an unknown rung or
+    Where the settings name none, those that apply to `task` and wait for no request.
+    Raises `UsageError` for an unknown rung or
     method, or where nothing is left.
     """
     only = rung_of(settings.method) if settings.method else None
     if settings.rungs is None:
-        named = [rung for _, rung in RUNGS.items() if task is None or rung.applies(task)]
+        named = [rung for _, rung in RUNGS.items() if _offered(rung, task)]
     else:
         named = [RUNGS[name] for name in dict.fromkeys(settings.rungs)]
     rungs = [rung for rung in named if only is None or rung.kind != "tune" or rung is only]
@@ -104,3 +106,7 @@ def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
             f"no rung is left with the method {settings.method!r}", fix="Leave out --rungs or --method"
         )
     return sorted(rungs, key=place)
+
+
+def _offered(rung: Rung, task: Task | None) -> bool:
+    return not rung.on_request and (task is None or rung.applies(task))
