@@ -25,7 +25,7 @@ from rung.data.memory import rows_of
 from rung.errors import ResourceError
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
-from rung.ladder.plan import Plan, quote_of, make_plan, most_of, rounded
+from rung.ladder.plan import Plan, make_plan, most_of, quote_of, rounded
 from rung.ladder.prepare import Prepared, on_base
 from rung.ladder.rungs import Rung, asked_for
 from rung.ladder.task import run_rung, write_rows
