@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from rung import cost
 from rung.config import Settings
 from rung.data.split import Split
-from rung.errors import ResourceError, RungError
+from rung.errors import ResourceError, RungError, UsageError
 from rung.ladder.context import Context
 from rung.ladder.forecast import Size, step_tokens
 from rung.ladder.rungs import Rung
@@ -124,12 +124,15 @@ def most_of(settings: Settings, parts: Split) -> Size:
 
 
 def quote_of(context: Context, rung: Rung) -> Quote:
-    """The quote of `rung` at ``context.size``; it does not fit where it fails or is not for the task."""
+    """The quote of `rung` at ``context.size``; it does not fit where it fails or is not for the task.
+
+    Raises `UsageError` for a setting that the user can put right before anything has run.
+    """
     if not rung.applies(context.task):
         return Quote(rung.name, fits=False, why=f"it is not for {context.task.kind}")
     try:
         return rung.quote(context)
-    except ResourceError:
+    except (ResourceError, UsageError):
         raise
     except Exception as error:  # noqa: BLE001  a rung that fails is a row with its reason
         context.folder.event("rung failed", rung=rung.name, trace=traceback.format_exc())
