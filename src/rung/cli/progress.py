@@ -79,7 +79,8 @@ class Screen:
             if not quote.fits:
                 self.say(f"  {quote.rung:<10} left out: {quote.why}")
                 continue
-            training = f", {quote.train_rows} rows x {quote.epochs:g} epochs" if quote.train_rows else ""
+            times = f" x {quote.epochs:g} epochs" if quote.epochs else ""
+            training = f", {quote.train_rows} rows{times}" if quote.train_rows else ""
             forecast = f"about {numbers.seconds(quote.seconds or 0)}{training}"
             self.say(f"  {quote.rung:<10} {forecast}, {quote.test_rows} test rows")
         for note in plan.notes:

@@ -174,7 +174,8 @@ class _Climb:
 
     def _new_plan(self) -> Plan:
         """Time a few real steps and fit the ladder into the budget."""
-        self.watcher.say("Timing a few real steps on this machine")
+        if any(rung.needs_base for rung in self.rungs):
+            self.watcher.say("Timing a few real steps on this machine")
         plan = make_plan(self.context, self.rungs, self.clock)
         needed = max(quote.disk_bytes for quote in plan.quotes)
         cost.require_disk(needed, storage.free_bytes(self.folder.path), str(self.folder.path))

@@ -41,7 +41,7 @@ def _title(view: View) -> Text:
     rows = max((r.result.primary.n for r in view.rungs if r.result.primary), default=len(view.examples))
     facts = [
         info.task.kind.replace("_", " "),
-        numbers.one_line(info.base),
+        *([numbers.one_line(info.base)] if info.base else []),  # empty where no rung needs one
         f"{numbers.count(rows)} test rows",
     ]
     return title.append("  " + " · ".join(facts), style="not bold dim")

@@ -51,7 +51,7 @@ def test_a_climb_that_names_no_rungs_leaves_out_those_on_request() -> None:
 
 
 def test_an_unknown_rung_is_named_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"unknown rung 'lorra'\. Did you mean 'lora'.*Known: zero-shot"):
+    with pytest.raises(UsageError, match=r"unknown rung 'lorra'\. Did you mean 'lora'.*Known: constant"):
         asked_for(make_settings({"rungs": "zero-shot,lorra"}))
 
 

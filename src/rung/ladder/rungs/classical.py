@@ -49,7 +49,6 @@ class ClassicalRung(Rung):
             fits=True,
             seconds=self._seconds + self._row_seconds * (train + size.dev + size.test),
             train_rows=train,
-            epochs=1.0,
             dev_rows=size.dev,
             test_rows=size.test,
         )
