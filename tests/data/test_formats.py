@@ -413,4 +413,4 @@ def test_real_files_of_other_shapes() -> None:
     text = refusal(DATA / "instructions-eval/ifeval.jsonl")
     assert "has no column that is known to be the answer to learn" in text
     loaded = read_examples(DATA / "general-suite/piqa.jsonl")
-    assert loaded.parts == {"prompt": ("choices", "query"), "target": ("gold",)}
+    assert loaded.parts == {"prompt": ("query", "choices"), "target": ("gold",)}
