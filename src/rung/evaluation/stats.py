@@ -12,11 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 Value = Callable[[Floats], Floats]  # totals (..., k) -> the metric (...)
@@ -78,7 +77,7 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     Covers close to 95 % at every n and share, where the bootstrap and the textbook interval collapse
     near 0 and 1 (Brown, Cai & DasGupta 2001, Statistical Science 16(2)).
     """
-    found = stats.binomtest(successes, n).proportion_ci(1 - ALPHA, method="wilson")
+    found = _scipy().binomtest(successes, n).proportion_ci(1 - ALPHA, method="wilson")
     return float(found.low), float(found.high)
 
 
@@ -100,9 +99,9 @@ def interval(rows: Floats, value: Value, seed: int = 0) -> Interval:
     cubed, squared = float((skew**3).sum()), float((skew**2).sum())
     pull = cubed / (6 * squared**1.5) if squared > 0 else 0.0
     below = float((values < found).mean() + (values == found).mean() / 2)
-    bias = float(stats.norm.ppf(min(max(below, 1 / RESAMPLES), 1 - 1 / RESAMPLES)))
+    bias = float(_scipy().norm.ppf(min(max(below, 1 / RESAMPLES), 1 - 1 / RESAMPLES)))
     reach = np.array([1.0, -1.0]) * _reach(n) + bias
-    low, high = np.quantile(values, stats.norm.cdf(bias + reach / (1 - pull * reach)))
+    low, high = np.quantile(values, _scipy().norm.cdf(bias + reach / (1 - pull * reach)))
     return Interval(found, float(low), float(high))
 
 
@@ -122,7 +121,7 @@ def resampled(rows: Floats, seed: int, resamples: int = RESAMPLES) -> Floats:
 
 def _reach(n: int) -> float:
     """Where the lower tail begins, as a normal deviate: -1.96 for many rows, further out for few."""
-    return float(stats.t.ppf(ALPHA / 2, n - 1)) * math.sqrt(n / (n - 1))
+    return float(_scipy().t.ppf(ALPHA / 2, n - 1)) * math.sqrt(n / (n - 1))
 
 
 def paired_difference(first: Floats, second: Floats, value: Value, seed: int = 0) -> Difference:
@@ -140,11 +139,11 @@ def paired_difference(first: Floats, second: Floats, value: Value, seed: int = 0
         return Difference(found, None, None, 1.0, 0.0, n)
     totals = resampled(np.concatenate([first, second], axis=1), seed)
     differences = value(totals[:, :k]) - value(totals[:, k:])
-    tail = float(stats.norm.cdf(_reach(n)))
+    tail = float(_scipy().norm.cdf(_reach(n)))
     low, high = (float(bound) for bound in np.quantile(differences, [tail, 1 - tail]))
     side = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    quantile = stats.norm.ppf((side + 1) / (len(differences) + 1))
-    p_value = 2 * float(stats.t.cdf(quantile * math.sqrt((n - 1) / n), n - 1))
+    quantile = _scipy().norm.ppf((side + 1) / (len(differences) + 1))
+    p_value = 2 * float(_scipy().t.cdf(quantile * math.sqrt((n - 1) / n), n - 1))
     spread = float(differences.std()) * math.sqrt(n)
     return Difference(found, low, high, min(1.0, p_value), spread, n)
 
@@ -161,7 +160,7 @@ def paired_shares(first: ArrayLike, second: ArrayLike) -> Difference:
         raise ValueError("no rows in common")
     only_one, only_two = int((one & ~two).sum()), int((~one & two).sum())
     more, disagree = only_one - only_two, only_one + only_two + 1
-    reach = -float(stats.norm.ppf(ALPHA / 2)) * math.sqrt(disagree - more**2 / (n + 2)) / (n + 2)
+    reach = -float(_scipy().norm.ppf(ALPHA / 2)) * math.sqrt(disagree - more**2 / (n + 2)) / (n + 2)
     centre = more / (n + 2)
     return Difference(
         value=more / n,
@@ -177,7 +176,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided p-value from the rows that only one of two rungs got right (McNemar 1947)."""
     if only_first + only_second == 0:
         return 1.0
-    return float(stats.binomtest(only_first, only_first + only_second).pvalue)
+    return float(_scipy().binomtest(only_first, only_first + only_second).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -199,5 +198,12 @@ def rows_needed(difference: float, spread: float, power: float = 0.8, alpha: flo
     """
     if difference == 0:
         return None
-    reach = float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
+    reach = float(_scipy().norm.ppf(1 - alpha / 2) + _scipy().norm.ppf(power))
     return max(2, math.ceil((reach * spread / difference) ** 2))
+
+
+def _scipy() -> Any:
+    """Loaded on first use: commands that only read data do not wait for it."""
+    from scipy import stats
+
+    return stats
