@@ -22,6 +22,7 @@ from rung.records import (
     Mechanism,
     Message,
     Quote,
+    Regret,
     Rendered,
     Result,
     RunInfo,
@@ -71,6 +72,7 @@ FULL = [
     Verdict("lora", "Use LoRA.", comparisons=(Comparison("lora", "full", MEASURE, 0.5, "exact McNemar"),)),
     RunInfo("run", TASK, "tiny", data={"rows": 10}, versions={"torch": "2"}, seconds=3.0),
     Mechanism("cached trunk", on=False, why="the first layer is trained too"),
+    Regret("lora", expected=0.4, chance=0.93),
 ]
 
 
@@ -144,3 +146,10 @@ def test_what_a_rung_does_follows_from_its_kind_and_in_older_runs_from_its_metho
     old = to_json(Result("x", "lora", "ok", 0, "tiny", "f"))
     del old["kind"]
     assert from_json(Result, old).kind == ""
+
+
+def test_cost_at_a_volume() -> None:
+    cost = Cost(seconds=110.0, answer_seconds=10.0, answers=100)
+    assert cost.making_seconds == 100.0
+    assert cost.at(1000) == 200.0
+    assert Cost(seconds=110.0).at(1000) is None

@@ -197,6 +197,15 @@ class Settings(BaseModel):
         None, ge=0, description="What an hour of this machine costs, for the money column."
     )
     currency: str = Field("USD", description="Currency of that price.")
+    tolerance: Finite = Field(
+        1.0, gt=0, le=100, description="Points by which the recommended rung may fall short of the best one."
+    )
+    goal: Finite | None = Field(
+        None, ge=0, description="Score that is good enough to use, on the scale of the screen, such as 80."
+    )
+    volume: int = Field(
+        10_000, ge=1, description="Answers that will be asked for; rungs are ordered by their cost at it."
+    )
 
     @property
     def columns(self) -> Columns:

@@ -19,7 +19,8 @@ Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 TaskKind = str  # a name in the registry of `rung.evaluation.tasks`
 ScoreStatus = Literal["ok", "unparsed", "truncated", "error"]
-RungStatus = Literal["ok", "failed", "skipped"]
+RungStatus = Literal["ok", "unfinished", "failed", "skipped"]  # unfinished: cut short, compared with nothing
+Certainty = Literal["clear", "likely", "open"]
 RungKind = Literal["floor", "classical", "prompt", "probe", "tune", "remote"]  # of rungs
 T = TypeVar("T")
 
@@ -152,6 +153,24 @@ class Cost:
     adapter_bytes: int | None = None
     money: float | None = None
     currency: str = ""
+    answer_seconds: float | None = None  # the part of `seconds` spent on answering the test rows
+    answers: int = 0  # how many rows were answered in that time
+    answer_tokens: float | None = None  # mean tokens of an answer, read and written; 0 where no model reads
+    answer_written: float | None = None  # the written ones among them
+
+    @property
+    def making_seconds(self) -> float | None:
+        """Everything before the test rows: choosing, fitting, training."""
+        if self.seconds is None or self.answer_seconds is None:
+            return None
+        return max(0.0, self.seconds - self.answer_seconds)
+
+    def at(self, volume: float) -> float | None:
+        """Seconds to make the rung and to answer `volume` rows with it."""
+        making = self.making_seconds
+        if making is None or not self.answers or self.answer_seconds is None:
+            return None
+        return making + volume * self.answer_seconds / self.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +191,8 @@ class Quote:
     train_seconds: float | None = None  # the part of `seconds` that is training
     disk_bytes: int = 0  # needed at most while it runs
     failed: bool = False  # it could not be timed; `why` says what happened
+    low: float | None = None  # range of `seconds` in which the rung is expected to end
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +265,8 @@ class Result:
     started: str = ""  # ISO 8601, UTC
     finished: str = ""
     kind: RungKind | Literal[""] = ""  # empty in runs from before it was kept
+    done: float | None = None  # unfinished: the share of the planned steps or rows that was done
+    needs_seconds: float | None = None  # unfinished: the budget of a climb that would finish it
 
     @property
     def prompts(self) -> bool:
@@ -272,6 +295,15 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Regret:
+    """How far a rung falls behind the best one, over bootstrap samples of the test rows."""
+
+    rung: str
+    expected: float  # mean shortfall, on the primary metric's own scale; 0 or more
+    chance: float  # share of the samples in which it is within the tolerance of the best
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The recommendation, drawn from results alone."""
 
@@ -282,6 +314,11 @@ class Verdict:
     best: str | None = None
     best_prompting: str | None = None
     conclusive: bool = True
+    regrets: tuple[Regret, ...] = ()  # in the order of the ladder
+    certainty: Certainty | None = None  # None in runs from before it was kept, or with nothing to compare
+    tolerance: float | None = None  # on the primary metric's own scale
+    volume: int | None = None  # answers by which cost was ordered
+    helps: tuple[str, ...] = ()  # what would help most, a sentence each, the most useful first
 
 
 @dataclass(frozen=True, slots=True)

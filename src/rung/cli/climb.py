@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("climb", epilog=EPILOG)(climb)
 
 
-@takes_settings("Options", "Data", "Prompting", "Training", "Machine and money")
+@takes_settings("Options", "Verdict", "Data", "Prompting", "Training", "Machine and money")
 def climb(file: File, settings: dict[str, Any], config: Config = None, json: Json = False) -> None:
     """Climb the ladder on FILE: prompting, LoRA, full fine-tuning, and a verdict."""
     from rung.cli.base import ensure_base

@@ -35,8 +35,10 @@ TRAINING = (
     "checkpoint_seconds",
 )
 MACHINE = ("precision", "threads", "price_per_hour", "currency")
+VERDICT = ("tolerance", "goal", "volume")
 PANELS = {
     "Options": MAIN,
+    "Verdict": VERDICT,
     "Data": DATA,
     "Prompting": PROMPTING,
     "Training": TRAINING,
