@@ -19,7 +19,11 @@ def test_every_setting_is_a_flag_of_one_panel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "without"), [("climb", set[str]()), ("tune", {"rungs", "shots", "max_new_tokens"})]
+    ("verb", "without"),
+    [
+        ("climb", set[str]()),
+        ("tune", {"rungs", "shots", "max_new_tokens", "tolerance", "goal", "volume"}),
+    ],
 )
 def test_the_verbs_that_run_take_them_all(
     verb: str, without: set[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
