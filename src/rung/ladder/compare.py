@@ -27,6 +27,7 @@ from rung.ladder.watch import Silent, Watcher
 from rung.methods.origin import Origin
 from rung.records import Answer, Comparison, Example, Measure, Task
 
+MOST_ROWS = 1000  # measured on where nobody asks for another number
 _AS_WORDS = {"adapter": "kept with the adapter", "asked": "as asked"}
 
 
@@ -117,7 +118,7 @@ def _usable(loaded: Loaded, task: Task, s: Settings) -> tuple[tuple[Example, ...
     bad = faults(task, tidied)
     left_out = [LeftOut(loaded.name, row, why) for row, why in (*loaded.left_out, *bad.items())]
     notes = lines(left_out, loaded.name)
-    examples = sample([one for one in tidied if one.row not in bad], s.max_test, s.seed)
+    examples = sample([one for one in tidied if one.row not in bad], s.max_test or MOST_ROWS, s.seed)
     if not examples:
         raise DataError(
             f"no row has a target that can be graded as {task.kind}",

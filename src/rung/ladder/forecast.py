@@ -7,7 +7,7 @@ answering = prompt tokens / prefill rate + answer tokens / decode rate
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from rung.config import Settings
@@ -52,32 +52,66 @@ class TrainRate:
     parameters: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Speeds as plain numbers: what was timed, as it is kept in plan.json."""
+
+    prefill: float  # tokens per second, forward only
+    decode: float  # tokens per second, all rows of a full batch together
+    score: float = 0.0  # seconds a row for finding the best label, reading the row included
+    train: Mapping[str, TrainRate] = field(default_factory=dict)  # by method
+    spread: float = 0.0  # how far timings of the same work lay apart at most, as a share of their median
+
+    def rates(self) -> Rates:
+        """These numbers."""
+        return self
+
+    def slower(self, training: float, answering: float) -> Rates:
+        """The same machine with all times of training, and all of answering, multiplied."""
+        train = {name: _slower(rate, training) for name, rate in self.train.items()}
+        return replace(
+            self,
+            prefill=self.prefill / answering,
+            decode=self.decode / answering,
+            score=self.score * answering,
+            train=train,
+        )
+
+
 class Speeds(Protocol):
     """What this machine does with this base and these rows: measured (`rung.ladder.quote`) or given."""
 
     @property
-    def prefill(self) -> float:
-        """Tokens per second, forward only."""
-        ...
+    def prefill(self) -> float: ...
 
     @property
-    def decode(self) -> float:
-        """Tokens per second, all rows of a full batch together."""
-        ...
+    def decode(self) -> float: ...
 
     @property
-    def train(self) -> Mapping[str, TrainRate]:
-        """By method."""
+    def score(self) -> float: ...
+
+    @property
+    def train(self) -> Mapping[str, TrainRate]: ...
+
+    @property
+    def spread(self) -> float: ...
+
+    def rates(self) -> Rates:
+        """What is known so far."""
+        ...
+
+    def slower(self, training: float, answering: float) -> Speeds:
+        """See `Rates.slower`."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Speeds as plain numbers."""
-
-    prefill: float
-    decode: float
-    train: Mapping[str, TrainRate]
+def _slower(rate: TrainRate, times: float) -> TrainRate:
+    return replace(
+        rate,
+        tokens_per_second=rate.tokens_per_second / times,
+        step_seconds=rate.step_seconds * times,
+        attach_seconds=rate.attach_seconds * times,
+    )
 
 
 def step_tokens(settings: Settings, work: Workload, rows: int, epochs: float) -> int:
@@ -110,7 +144,7 @@ def prompt_seconds(work: Workload, speeds: Speeds, size: Size, ways: int, prefix
     slower = 1 + prefix / 3000  # every new token also looks at the prefix
     written = min(work.longest_answer, 2 * work.target_tokens + 2)
     generate = work.tail_tokens / speeds.prefill + slower * written / speeds.decode
-    score = (work.tail_tokens + work.label_tokens) / speeds.prefill * slower if work.label_tokens else 0.0
+    score = speeds.score * slower if work.label_tokens else 0.0
     dev_row = generate + score
     test_row = max(generate, score)
     return ways * (prefix / speeds.prefill + size.dev * dev_row) + size.test * test_row

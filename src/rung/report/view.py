@@ -159,7 +159,7 @@ def _row(result: Result, verdict: Verdict | None) -> Rung:
     return Rung(
         result=result,
         recommended=verdict is not None and verdict.recommended == result.rung,
-        quality=numbers.quality(result.primary) if result.status == "ok" else result.status,
+        quality=_quality(result),
         train=numbers.seconds(cost.train_seconds),
         total=numbers.seconds(cost.seconds),
         forgot=numbers.significant(drift.value) if drift else numbers.ABSENT,
@@ -170,6 +170,14 @@ def _row(result: Result, verdict: Verdict | None) -> Rung:
         missed=_missed(result.counts),
         notes=reason + tuple(numbers.one_line(note) for note in result.notes),
     )
+
+
+def _quality(result: Result) -> str:
+    if result.status == "ok":
+        return numbers.quality(result.primary)
+    if result.status == "unfinished":
+        return f"{numbers.quality(result.primary)}, {numbers.unfinished(result)}"
+    return result.status
 
 
 def _missed(counts: Mapping[str, int]) -> str:

@@ -56,8 +56,8 @@ class TuneRung(Rung):
         prepared, folder, watcher = context.prepared, context.folder, context.watcher
         watch = cost.Stopwatch()
         watcher.begin(self.name, "training")
-        checkpoints = folder.file("checkpoints", self.name)
-        tuned = tuning.train(prepared, context.plan, self.method, checkpoints, watcher, limit)
+        checkpoints, plan = folder.file("checkpoints", self.name), context.plan.of(self.name)
+        tuned = tuning.train(prepared, plan, self.method, checkpoints, watcher, limit)
         trained = tuned.outcome
         earlier = max(0.0, trained.seconds - watch.seconds)
         try:
@@ -82,6 +82,7 @@ class TuneRung(Rung):
             train_tokens=trained.tokens,
             trainable_parameters=tuned.trainable,
             adapter_bytes=size,
+            done=trained.steps / max(1, trained.planned_steps),
             close=tuned.attached.detach,
         )
 
