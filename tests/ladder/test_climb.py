@@ -116,7 +116,7 @@ def test_the_run_folder_can_be_read_back(climbed: Climbed) -> None:
 
 def test_what_was_asked_and_what_was_applied_are_both_kept(climbed: Climbed) -> None:
     written = yaml.safe_load((climbed.folder / "config.yaml").read_text())
-    assert written["asked"].keys() == letters.FAST.keys() | {"output"}
+    assert written["asked"].keys() == letters.FOUR.keys() | {"output"}
     assert (written["asked"]["budget"], written["applied"]["budget"]) == (None, None)
     assert (written["applied"]["seed"], written["applied"]["rank"]) == (0, 8)
     info = climbed.info

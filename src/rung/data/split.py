@@ -108,8 +108,8 @@ def sample(
 ) -> tuple[Example, ...]:
     """`n` of the examples in their own order; a smaller `n` gives a subset of a larger one's.
 
-    With a `stratum`, such as the label, each stratum has its share of the rows at every `n`, as nearly as whole
-    rows allow.
+    With a `stratum`, such as the label, each stratum has its share of the rows at every `n`, as nearly as
+    whole rows allow.
     """
     order = sorted(range(len(examples)), key=lambda i: (_hash("sample", seed, examples[i].id), i))
     if stratum is not None:

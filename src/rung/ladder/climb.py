@@ -2,8 +2,8 @@
 
     prepare -> rungs without a base -> plan (timed on this machine) -> a task for each other rung -> verdict
 
-The plan is made again for the rungs that are left before each of them. Every finished rung is on disk before the
-next begins; the same command continues where the last one stopped.
+The plan is made again for the rungs that are left before each of them. Every finished rung is on disk
+before the next begins; the same command continues where the last one stopped.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from rung.ladder.divide import Divided, divide, usable
 from rung.ladder.pace import Pace, pace_of, still_improving
 from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
 from rung.ladder.prepare import Prepared, on_base
-from rung.ladder.quoting import what_changed
 from rung.ladder.rungs import Rung, asked_for
+from rung.ladder.sized import what_changed
 from rung.ladder.task import run_rung, write_rows
 from rung.ladder.understood import Understood, understand_data
 from rung.ladder.verdict import verdict
@@ -179,7 +179,8 @@ class _Climb:
     def _plan_new(self, rungs: Sequence[Rung]) -> None:
         """Plan those of `rungs` that have no plan yet, or could not be timed, with all that wait."""
         old = self.context.planned
-        new = [rung for rung in rungs if (quote := old and old.find(rung.name)) is None or quote.failed]
+        quotes = {rung.name: old.find(rung.name) if old else None for rung in rungs}
+        new = [rung for rung in rungs if (quote := quotes[rung.name]) is None or quote.failed]
         if new:
             if any(rung.needs_base for rung in new):
                 self.watcher.say("Timing real work on this machine")

@@ -1,8 +1,8 @@
 """Sizes that fit into a time: test rows are bought first, then dev rows, then training.
 
 Where answering would take more than `ANSWER_SHARE` of the time, dev shrinks; then the rungs with the most
-expensive answers get fewer test rows, each alone, but never below `FEWEST_TEST`. What is left is training, the
-same rows and epochs for every tuned rung.
+expensive answers get fewer test rows, each alone, but never below `FEWEST_TEST`. What is left is training,
+the same rows and epochs for every tuned rung.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from math import ceil
 from rung.ladder.context import Context
 from rung.ladder.forecast import Size
 from rung.ladder.pace import ENOUGH_ROWS, FAIR
-from rung.ladder.quoting import Refused, quote_at
 from rung.ladder.rungs import Rung
+from rung.ladder.sized import quote_at
 from rung.records import Quote
 
 ANSWER_SHARE = 0.4

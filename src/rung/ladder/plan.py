@@ -17,10 +17,10 @@ from rung.data.split import Split
 from rung.errors import ResourceError
 from rung.evaluation.stats import rows_needed
 from rung.ladder.context import Context
-from rung.ladder.fitting import ANSWER_SHARE, FEWEST_ROWS, FEWEST_TEST, Fitted, Fitting
+from rung.ladder.fitting import Fitted, Fitting
 from rung.ladder.forecast import Rates, Size, step_tokens
-from rung.ladder.quoting import Refused, quote_at, rounded
 from rung.ladder.rungs import Rung
+from rung.ladder.sized import Refused, quote_at, rounded
 from rung.records import Quote
 
 EPOCHS = 3.0  # when nobody asks for another number and the budget allows it
@@ -105,10 +105,10 @@ def make_plan(
 ) -> Plan:
     """Choose sizes for `rungs`, none of which has begun, and which of them there is time for.
 
-    ``context.size`` is the most that may be used. `clock` shows the seconds the climb has taken so far. `before`
-    is the plan so far, whose other rungs stay as they are. The first quote of a rung times what it needs on
-    this machine. A rung whose quote fails does not fit and says why. Raises `ResourceError` where not even the
-    cheapest of the rungs fits into the budget and `before` has no other.
+    ``context.size`` is the most that may be used. `clock` shows the seconds the climb has taken so far.
+    `before` is the plan so far, whose other rungs stay as they are. The first quote of a rung times what it
+    needs on this machine. A rung whose quote fails does not fit and says why. Raises `ResourceError` where
+    not even the cheapest of the rungs fits into the budget and `before` has no other.
     """
     most, budget = context.size, context.settings.budget
     gone, able = _quoted(context, rungs, most)
@@ -168,7 +168,7 @@ def _written(
     rates = before.rates if before else None
     if based:
         rates = context.speeds.rates()
-    quotes = tuple((old | new).values())
+    quotes = tuple((old | {rung.name: new[rung.name] for rung in rungs}).values())
     return Plan(
         quotes=quotes,
         dev_rows=size.dev,
@@ -188,7 +188,7 @@ def _written(
 
 
 def _limits(context: Context, quotes: Mapping[str, Quote], spent: float) -> dict[str, float]:
-    """Seconds that each rung may take: its quote and what is to spare, training at most half as long again."""
+    """Seconds that each rung may take: its quote and what is to spare, for training up to half of it more."""
     budget = context.settings.budget
     if budget is None:
         return {}

@@ -1,8 +1,8 @@
 """Speeds for the forecast: real work of each kind is timed on this machine; the rest is arithmetic.
 
-Timing has an allowance. Each kind of work is tried on a little first; how much is then done, and how often, follows
-from what is left. Where nothing is left for the expensive kinds (decoding, full fine-tuning), they are guessed from
-the cheaper ones, and the range of the quotes grows.
+Timing has an allowance. Each kind of work is tried on a little first; how much is then done, and how often,
+follows from what is left. Where nothing is left for the expensive kinds (decoding, full fine-tuning), they
+are guessed from the cheaper ones, and the range of the quotes grows.
 """
 
 from __future__ import annotations
@@ -176,8 +176,8 @@ class Timing:
             kind, lambda some: engine.generate(some, max_new_tokens=tokens, stop_ids=())
         )
 
-    def _over_prompts(self, kind: str, ask: Callable[[list[tuple[int, ...]]], object]) -> tuple[float, int]:
-        """Seconds that `ask` takes for some prompts, and for how many: a few first, then as many as it may."""
+    def _over_prompts(self, kind: str, ask: Callable[[list[list[int]]], object]) -> tuple[float, int]:
+        """Seconds that `ask` takes for some prompts, and for how many: two first, then as many as it may."""
         prepared, speaker = self.prepared, self.prepared.speaker
         self.watcher.begin("", f"timing: {kind}")
         some = prepared.split.train[: speaker.engine.rows]

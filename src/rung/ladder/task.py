@@ -26,8 +26,8 @@ from rung.ladder.divide import Divided, parts_of
 from rung.ladder.fitting import FEWEST_TEST
 from rung.ladder.pace import FAIR, share_done
 from rung.ladder.plan import SAFETY, Plan, most_of
-from rung.ladder.quoting import reason_of
 from rung.ladder.rungs import RUNGS, Outcome, Rung, place
+from rung.ladder.sized import reason_of
 from rung.ladder.watch import Silent, Watcher
 from rung.records import Answer, Cost, Example, Quote, Result, RungStatus, RunInfo, from_json, to_json
 
@@ -41,8 +41,9 @@ _GRACE = 0.02  # of the budget: a rung may always answer for so long
 def run_task(folder: Path, name: str, watcher: Watcher | None = None) -> Result:
     """Run the rung called `name` of the climb in `folder`, whatever process began it.
 
-    Rows, epochs and limits are those of the plan on disk. A rung that fails is a `Result` with its reason. Raises `UsageError` where `folder` holds no climb with that rung, `ResourceError` where nothing
-    can be written.
+    Rows, epochs and limits are those of the plan on disk. A rung that fails is a `Result` with its reason.
+    Raises `UsageError` where `folder` holds no climb with that rung, `ResourceError` where nothing can be
+    written.
     """
     context = from_disk(folder, watcher or Silent())
     if not any(quote.rung == name for quote in context.plan.quotes):

@@ -1,4 +1,4 @@
-"""One rung's quote at one size: faults are rows, and every quote carries a range and its share of answering."""
+"""A rung's quote at one size: a fault is a row, and every quote has a range and its seconds of answering."""
 
 from __future__ import annotations
 
