@@ -122,7 +122,8 @@ def _delimiter(text: str, known: Callable[[str], bool]) -> str | None:
         agreed = share == 1.0
         if not agreed and not names and share < 0.5:
             continue
-        merit = (agreed, names, share, counts[0])
+        tight = mark in text[: 1 << 16].replace(f"{mark} ", "")  # a comma in prose has a space behind it
+        merit = (agreed, names, share, counts[0], tight)
         if merit > best:
             best, found = merit, mark
     return found
