@@ -179,8 +179,8 @@ def _indicators(sheet: Sheet) -> bool:
     sheet.parts.kind, sheet.parts.indicators = "label" if one else "answer", True
     every = ",".join(flag(c.name) for c in found)
     sheet.parts.notes.append(
-        f"{len(found)} columns of 0 and 1 are read as {'the label' if one else 'a list of the labels'} with a 1; "
-        f"to learn the numbers themselves, as one JSON object: --completion {every}"
+        f"{len(found)} columns of 0 and 1 are read as {'the label' if one else 'a list of the labels'} "
+        f"with a 1; to learn the numbers themselves, as one JSON object: --completion {every}"
     )
     return True
 
