@@ -17,7 +17,7 @@ TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src"
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 
-_TOOLS = {"config", "registry", "storage", "device", "cost"}
+_TOOLS = {"config", "registry", "storage", "device", "machine", "cost", "strict"}
 _CORE = {"errors", "records"} | _TOOLS
 _ROOMS = {"data", "bases", "methods"}
 _GENERATE = _CORE | _ROOMS

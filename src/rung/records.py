@@ -1,7 +1,8 @@
-"""Frozen records that cross borders between the rooms of the house; no torch, no behaviour.
+"""Frozen records that cross borders between packages. No torch; properties only derive one field from others.
 
-Everything that is written to disk is one of these, turned to JSON by `to_json` and checked on the
-way back by `from_json`.  Absent is ``None``, never zero.
+What a run measured is written to disk as these (plan, answers, results, verdict, run.json), turned to JSON
+by `to_json` and checked on the way back by `from_json`. What answers rows later (adapters, vocabularies,
+prompts) has formats of its own. Absent is ``None``, never zero.
 """
 
 from __future__ import annotations

@@ -17,8 +17,7 @@ from typing import Any
 
 import yaml
 
-from rung import __version__, cost, storage
-from rung import device as devices
+from rung import __version__, cost, machine, storage
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded
 from rung.data.memory import rows_of
@@ -225,7 +224,7 @@ class _Climb:
             applied=self._applied()
             | {name: made_for.get(name) for name in ("precision", "precision_why", "max_new_tokens")}
             | {"step_tokens": plan.step_tokens, "epochs": plan.epochs},
-            machine=devices.describe(),
+            machine=machine.describe(),
             versions={"rung": __version__, "python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in _LIBRARIES},
             notes=plan.notes,
