@@ -93,7 +93,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Where a setting stands on the help page."""
+    """The section of the help page that a setting is in."""
 
     title: str
 

@@ -52,7 +52,7 @@ def test_identity_at_start_is_as_declared(method: Method, model: PreTrainedModel
 
 
 def test_only_its_own_parameters_get_gradients(method: Method, model: PreTrainedModel) -> None:
-    model.requires_grad_(True)  # whoever made the model may not have frozen it
+    model.requires_grad_(True)  # the model may come unfrozen
     attached = trained(method, model)
     own = attached.parameters()
     pack_loss(model, random_rows(4)).backward()  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rung.data.facts import LOOK, Column, facts
+from rung.data.facts import SAMPLE, Column, facts
 
 TURNS = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 SENTENCES = [f"this is sentence number {n}" for n in range(12)]
@@ -89,8 +89,8 @@ def test_few(values: list[str], few: bool) -> None:
 
 
 def test_names_and_looking_at_a_part() -> None:
-    found = facts("label", 3, ["a", "b"] * LOOK)
-    assert (found.rows, found.place) == (LOOK, 3)
+    found = facts("label", 3, ["a", "b"] * SAMPLE)
+    assert (found.rows, found.place) == (SAMPLE, 3)
     assert found.may("prompt", "target")
     assert not found.may("prompt", "context")
     assert found.only("target")

@@ -272,7 +272,7 @@ GATE: dict[str, tuple[Damage, str]] = {
     "layers twice": (config(layer_replication=[[0, 1]]), "layer_replication is set"),
     "swapped weights": (config(fan_in_fan_out=True), "fan_in_fan_out is set"),
     "layers left out": (config(exclude_modules=["q_proj"]), "exclude_modules is set"),
-    "what nobody knows yet": (
+    "an unknown key": (
         config(use_hyperlora=True),
         "use_hyperlora is set, which rung does not compute",
     ),

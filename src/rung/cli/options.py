@@ -30,7 +30,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 
 
 def panel_of(field: FieldInfo) -> str:
-    """The panel of the help page on which a setting stands."""
+    """The section of the help page that a setting is in."""
     return next((one.title for one in field.metadata if isinstance(one, Panel)), "")
 
 

@@ -15,7 +15,7 @@ from rung.data.spans import is_spans
 from rung.data.strict_json import show
 from rung.data.values import number, truth, unpacked
 
-LOOK = 2000  # rows that are looked at
+SAMPLE = 2000  # values of a column that are read
 _ID = re.compile(r"[A-Za-z]{0,12}[-_#:/]?\d[\w.:/-]*|[0-9a-f]{8}-[0-9a-f-]{20,}|[\w./:-]*\d[\w./:-]*")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _MAIL = r"(?:[^<>@,;]{0,80}<)?[^\s@<>,;]+@[\w-]+(?:\.[\w-]+)+>?"
@@ -86,11 +86,11 @@ class Column:
 
 
 def facts(name: str, place: int, values: Sequence[Any], is_language: bool = False) -> Column:
-    """The facts about one column from up to `LOOK` of its values, taken evenly.
+    """The facts about one column from up to `SAMPLE` of its values, taken evenly.
 
     `is_language` says that its name must be a language.
     """
-    looked = values[:: max(1, len(values) // LOOK)]
+    looked = values[:: max(1, len(values) // SAMPLE)]
     cells = [value for value in looked if value not in (None, "", [], {}) and not _blank(value)]
     texts = [value if isinstance(value, str) else repr(value) for value in cells]
     counts = Counter(text.strip() for text in texts)

@@ -189,7 +189,7 @@ def unquoted(name: str) -> str:
 
 
 def is_nameless(name: str) -> bool:
-    """Whether a column has no name of its own: ``column 3``, pandas' ``Unnamed: 3``, a number, nothing."""
+    """Whether a column has no real name: ``column 3``, pandas' ``Unnamed: 3``, a number, nothing."""
     return _NAMELESS.fullmatch(name.strip()) is not None
 
 

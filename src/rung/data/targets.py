@@ -118,7 +118,7 @@ def _same(sheet: Sheet, columns: Sequence[Column]) -> list[Column]:
 
 
 def _says(sheet: Sheet, first: Column, second: Column) -> bool:
-    """Whether each value of one column stands for exactly one of the other; texts must be equal."""
+    """Whether each value of one column goes with exactly one of the other; texts must be equal."""
     if first.filled != second.filled or first.different < 2:
         return False
     both = zip(sheet.values(first.name), sheet.values(second.name), strict=True)

@@ -25,7 +25,7 @@ class Run(NamedTuple):
 
     start: int
     stop: int
-    at: int  # where the token stands
+    at: int  # where the token is
     token: str  # "" after the last run
     own: bool  # no message wrote any of it
 

@@ -1,4 +1,4 @@
-"""What tuning changed that nobody asked for: how far general behaviour drifted from the base.
+"""Side effects of tuning: how far general behaviour drifted from the base.
 
 The plain base answers a fixed set of general prompts once, greedily. On those texts base and tuned model are
 compared token by token, over the whole vocabulary:
@@ -149,7 +149,7 @@ def _measure(name: str, values: Sequence[float], seed: int, *, higher_is_better:
         )
     if not all(math.isfinite(value) for value in values):
         raise RungError(
-            "the tuned model or its base gives probabilities that are not finite: no drift can be told",
+            "the tuned model or its base gives probabilities that are not finite: drift cannot be measured",
             fix="Train again with a lower learning rate, or in float32",
         )
     value, low, high = interval(mean_rows(values), mean_of, seed)

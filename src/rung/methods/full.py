@@ -1,7 +1,7 @@
 """Full fine-tuning: every weight is trained.
 
 The optimizer works on fp32 copies; the forward pass reads weights in the base's dtype. The base's own
-tensors are kept aside, so the plain base is one pointer swap away.
+tensors are kept, so switching to the plain base is a swap of pointers.
 """
 
 from __future__ import annotations

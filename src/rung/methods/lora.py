@@ -33,7 +33,7 @@ class Clock:
 
 
 class LoraLinear(nn.Module):
-    """A linear layer with a low-rank update beside it."""
+    """A linear layer with a low-rank update."""
 
     def __init__(
         self,
@@ -63,13 +63,13 @@ class LoraLinear(nn.Module):
         return y
 
     @staticmethod
-    def beside(modules: Sequence[nn.Module]) -> LowRank:
+    def joint_update(modules: Sequence[nn.Module]) -> LowRank:
         """The update of several linear layers that read the same input; not all need an adapter."""
         return LowRank(modules)
 
     @property
     def weight(self) -> Tensor:
-        """The frozen weight; some models look at its dtype."""
+        """The frozen weight; some models read its dtype."""
         return self.base.weight
 
     def delta(self) -> Tensor:

@@ -57,7 +57,7 @@ class Attached(Protocol):
         ...
 
     def applied(self) -> dict[str, Any]:
-        """The settings of its own that it used, for the record of the run."""
+        """The settings that only this method has, as used, for the record of the run."""
         ...
 
     def files(self, base: str, about: Mapping[str, Any]) -> Files:
@@ -88,7 +88,7 @@ class Method:
     attach: Callable[[nn.Module, MethodSettings], Attached]
     identity_at_start: bool = True  # the model answers as the base until the first step
     mergeable: bool = True
-    whole_model: bool = False  # its files are a model of its own, which needs a tokenizer next to it
+    whole_model: bool = False  # its files are a complete model, which needs a tokenizer next to it
 
 
 METHODS: Registry[Method] = Registry("method")

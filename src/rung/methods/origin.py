@@ -145,7 +145,7 @@ def _kept_task(folder: Path, ours: Mapping[str, Any]) -> Task | None:
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A small JSON object of the folder, in which no key stands twice. Raises `AdapterError`."""
+    """A small JSON object of the folder, in which no key is given twice. Raises `AdapterError`."""
     text = _read_text(folder, name)
     try:
         value = _DECODER.decode(text)
