@@ -205,6 +205,7 @@ def test_columns_of_0_and_1_name_the_labels(columns: dict[str, Sequence[Any]], k
     [
         {"is_new": BITS, "has_image": FLAGS, "is_bold": ONE[0]},  # facts about the row, or labels
         {"joy": BITS, "love": FLAGS},
+        {"car": ["yes", "no"] * 6, "dog": ["yes", "no", "no"] * 4, "cat": ["no", "yes"] * 6},
         {"joy": BITS, "love": FLAGS, "hate": [*BITS[1:], None]},
         {"joy": BITS, "love": FLAGS, "hate": ONE[0], "zebra": LABELS},
     ],

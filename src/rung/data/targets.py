@@ -14,6 +14,8 @@ from rung.data.parts import Sheet, flag, listed
 from rung.data.strict_json import show
 from rung.data.values import truth
 
+_BITS = ("0", "1", "0.0", "1.0", "true", "false")
+
 
 def give_target(sheet: Sheet) -> None:
     """Give one column the part of the target, or one text the part of prompt and target together.
@@ -191,7 +193,7 @@ def _is_indicator(sheet: Sheet, column: Column) -> bool:
         return False
     if not (column.numbers or column.truths) or column.filled < column.rows:
         return False
-    return all(truth(value) is not None for value in sheet.values(column.name))
+    return all(str(value).strip().lower() in _BITS for value in sheet.values(column.name))
 
 
 def _translation(sheet: Sheet) -> bool:
