@@ -19,7 +19,6 @@ from rung.ladder.rungs import asked_for
 from rung.ladder.workload import measure_workload
 from rung.records import Quote, from_json, to_json
 
-
 FOUR = "zero-shot,few-shot,lora,full"
 
 

@@ -92,6 +92,7 @@ class Context:
         return Timing(
             self.prepared,
             self.work,
+            self.texts,
             pack_tokens=self.pack_tokens,
             step_tokens=step_tokens(self.settings, self.work, size.train, size.epochs),
             allowance=Allowance(None if budget is None else TIMING * budget),

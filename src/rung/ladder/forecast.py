@@ -50,6 +50,8 @@ class TrainRate:
     step_seconds: float  # the optimizer's own work in a step
     attach_seconds: float
     parameters: int
+    forget_seconds: float = 0.0  # a token of the texts on which forgetting is measured
+    spread: float = 0.0  # how far timings lay apart, as in `Rates`
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Rates:
     decode: float  # tokens per second, all rows of a full batch together
     score: float = 0.0  # seconds a row for finding the best label, reading the row included
     train: Mapping[str, TrainRate] = field(default_factory=dict)  # by method
-    spread: float = 0.0  # how far timings of the same work lay apart at most, as a share of their median
+    spread: float = 0.0  # how far timings of reading and writing lay apart, as a share of their median
 
     def rates(self) -> Rates:
         """These numbers."""
@@ -110,6 +112,7 @@ def _slower(rate: TrainRate, times: float) -> TrainRate:
         rate,
         tokens_per_second=rate.tokens_per_second / times,
         step_seconds=rate.step_seconds * times,
+        forget_seconds=rate.forget_seconds * times,
         attach_seconds=rate.attach_seconds * times,
     )
 
@@ -131,9 +134,8 @@ def train_seconds(
 
 
 def tuned_answer_seconds(work: Workload, speeds: Speeds, size: Size) -> float:
-    """What a tuned model spends on answering test rows, and on measuring what it forgot."""
-    drift = 2.5 * work.general_tokens / speeds.prefill
-    return drift + size.test * (work.tail_tokens / speeds.prefill + work.target_tokens / speeds.decode)
+    """What a tuned model spends on answering test rows."""
+    return size.test * (work.tail_tokens / speeds.prefill + work.target_tokens / speeds.decode)
 
 
 def prompt_seconds(work: Workload, speeds: Speeds, size: Size, ways: int, prefix: int) -> float:

@@ -17,6 +17,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from rung.evaluation.forgetting import Text, drift
 from rung.evaluation.prompts import zero_shot
 from rung.generate.choose import best_choices
 from rung.ladder.forecast import Rates, TrainRate, Workload
@@ -26,10 +27,11 @@ from rung.methods import METHODS, MethodSettings
 from rung.records import Rendered
 from rung.train.trainer import StepTime, Trainer, TrainSettings
 
-_SHARE = 0.04  # of the allowance is for one run of one kind of work
-_REPEATS, _MOST_REPEATS = 3, 5
+_SHARE = 0.08  # of the allowance is for one run of one kind of work
+_REPEATS, _MOST_REPEATS = 2, 5
 _DISTURBED = 0.3  # a spread above which work is timed more often
 _NEW = 12  # tokens written where decoding is timed
+_TEXTS = 4  # on which measuring what was forgotten is timed
 _LEAST_TOKENS = 200  # of a step that is timed where the machine is slow
 _GUESSED = 0.5  # spread of what was not timed
 _OF_PREFILL, _OF_CHEAPER = 0.3, 0.6  # guesses: decode of prefill; tokens/s of full of those of another method
@@ -98,13 +100,14 @@ class Timing:
         self,
         prepared: Prepared,
         work: Workload,
+        texts: Sequence[Text],
         pack_tokens: int,
         step_tokens: int,
         allowance: Allowance,
         watcher: Watcher | None = None,
         known: Rates | None = None,
     ) -> None:
-        self.prepared, self.work = prepared, work
+        self.prepared, self.work, self.texts = prepared, work, texts
         self.pack_tokens, self.step_tokens = pack_tokens, step_tokens
         self.allowance = allowance
         self.watcher = watcher or Silent()
@@ -137,7 +140,10 @@ class Timing:
             return read * _OF_PREFILL
         seconds, count = self._generated(1 + _NEW)
         reading = (self.work.prefix_tokens + count * self.work.tail_tokens) / read
-        return count * _NEW / max(seconds - reading, 0.1 * seconds)
+        step = max(seconds - reading, 0.1 * seconds) / _NEW
+        alone = max(0.0, step - count / read)  # what a step costs besides the tokens it reads: the weights
+        rows = self.prepared.speaker.engine.rows
+        return rows / (alone + rows / read)
 
     @cached_property
     def score(self) -> float:
@@ -161,7 +167,7 @@ class Timing:
         """See `Rates.slower`; what is timed later is as it is found."""
         known = self.rates().slower(training, answering)
         sizes = (self.pack_tokens, self.step_tokens)
-        return Timing(self.prepared, self.work, *sizes, self.allowance, self.watcher, known)
+        return Timing(self.prepared, self.work, self.texts, *sizes, self.allowance, self.watcher, known)
 
     def note(self, timed: Timed) -> float:
         """Remember how far times lay apart; the time."""
@@ -229,16 +235,18 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
     attach_seconds = allowance.timed(attach)
     assert attached is not None
     try:
+        texts = timing.texts[:_TEXTS]
+        forgetting = allowance.timed(lambda: drift(prepared.base, attached, texts)) if texts else 0.0
         rows = _sample(prepared, int(tokens))
         trainer = Trainer(prepared.base.model, attached, rows, [], _settings(timing))
         steps = _timed_steps(trainer, allowance)
-        if len(steps) > 1:
-            timing.note(Timed.of([step.seconds / step.tokens for step in steps]))
         return TrainRate(
             tokens_per_second=1 / median(step.passes / step.tokens for step in steps),
             step_seconds=median(step.update for step in steps),
             attach_seconds=attach_seconds,
             parameters=sum(p.numel() for p in trainer.parameters),
+            forget_seconds=forgetting / max(1, sum(len(one.prompt) + len(one.written) for one in texts)),
+            spread=Timed.of([step.seconds / step.tokens for step in steps]).spread,
         )
     finally:
         attached.detach()
@@ -277,8 +285,7 @@ def _guess(timing: Timing, method: str, known: Mapping[str, TrainRate]) -> Train
     update = _SECONDS_PER_PARAMETER * parameters
     if timing.allowance.left > 2 * (timing.step_tokens / rate + update):
         return None
-    timing.note(Timed(0.0, _GUESSED))
-    return TrainRate(rate, update, other.attach_seconds, parameters)
+    return TrainRate(rate, update, other.attach_seconds, parameters, other.forget_seconds, _GUESSED)
 
 
 def training_memory(prepared: Prepared, parameters: int, pack_tokens: int) -> int:

@@ -56,7 +56,7 @@ def rounded(context: Context, rung: Rung, quote: Quote) -> Quote:
     """The quote as it is kept: with its range, and in tenths of a second."""
     seconds = quote.seconds or 0.0
     if rung.needs_base:
-        spread = context.speeds.spread
+        spread = _spread(context, rung, quote)
         low, high = seconds * (1 - min(0.75, EARLY + spread)), seconds * (1 + LATE + spread)
     else:
         low, high = seconds / _FIXED, seconds * _FIXED
@@ -69,6 +69,15 @@ def rounded(context: Context, rung: Rung, quote: Quote) -> Quote:
         high=_tenths(high if quote.high is None else quote.high),
         epochs=round(quote.epochs, 3),
     )
+
+
+def _spread(context: Context, rung: Rung, quote: Quote) -> float:
+    """Of the timings behind a quote: those of training count by its share of the seconds."""
+    answering = context.speeds.spread
+    if not quote.seconds or not quote.train_seconds or rung.method not in context.speeds.train:
+        return answering
+    share = quote.train_seconds / quote.seconds
+    return share * context.speeds.train[rung.method].spread + (1 - share) * answering
 
 
 def what_changed(before: Quote, after: Quote) -> str:

@@ -32,7 +32,8 @@ class TuneRung(Rung):
         rate = context.speeds.train[self.method]
         dev_rows = len(context.prepared.split.dev)
         training = train_seconds(settings, work, context.speeds, rate, size, dev_rows)
-        seconds = tuned_answer_seconds(work, context.speeds, size) + training
+        forgetting = rate.forget_seconds * work.general_tokens
+        seconds = training + forgetting + tuned_answer_seconds(work, context.speeds, size)
         return Quote(
             rung=self.name,
             fits=True,
