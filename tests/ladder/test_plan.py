@@ -227,7 +227,7 @@ def test_a_plan_is_made_again_for_the_rungs_that_are_left(prepared: Prepared, wo
         context.size = most_of(context.settings, context.whole)
         return make_plan(context, rungs[2:], SimpleNamespace(seconds=seconds), begun)
 
-    early, late, too_late = again(20.0), again(150.0), again(290.0)
+    early, late, too_late = again(20.0), again(150.0), again(297.0)
     assert early.quotes[:2] == late.quotes[:2] == first.quotes[:2]
     assert early.epochs > late.epochs or early.train_rows > late.train_rows
     assert late.seconds <= 300

@@ -1,6 +1,6 @@
 """Sizes that fit into a time: test rows are bought first, then dev rows, then training.
 
-Where answering would take more than `ANSWER_SHARE` of the time, dev shrinks; then the rungs with the most
+Where answers would take more than `ANSWER_SHARE` of the time, dev shrinks; then the rungs with the most
 expensive answers get fewer test rows, each alone, but never below `FEWEST_TEST`. What is left is training,
 the same rows and epochs for every tuned rung.
 """
@@ -47,18 +47,31 @@ class Fitting:
         if self.time is None:
             return found
         tuned = [rung for rung in rungs if self._quote(rung, found).train_seconds is not None]
-        room = self.time * (ANSWER_SHARE if tuned else 1.0)
+        if not tuned:
+            return self._answers(rungs, found, self.time)
+        nothing = Fitted(replace(self.most, dev=0), dict.fromkeys(found.test, 0))
+        fixed = self._answering(rungs, nothing)
+        # a single tuned rung may also have the time of all answers but the fewest
+        for share in (ANSWER_SHARE, 0.0) if len(tuned) == 1 else (ANSWER_SHARE,):
+            answers = self._answers(rungs, found, self.time, fixed + share * (self.time - fixed))
+            if answers is not None:
+                left = self.time - self._answering(rungs, answers)
+                if trained := self._training(tuned, answers, left):
+                    return trained
+        return None
+
+    def _answers(
+        self, rungs: Sequence[Rung], found: Fitted, time: float, wanted: float | None = None
+    ) -> Fitted | None:
+        """Dev and test rows that take at most `wanted` seconds, or else the fewest, within `time`."""
+        room = time if wanted is None else wanted
         for shrink in _SHRINK:
             dev = max(min(self.most.dev, FEWEST_ROWS), round(self.most.dev * shrink))
             found = replace(found, size=replace(self.most, dev=dev))
             if self._answering(rungs, found) <= room:
-                break
-        else:
-            found = self._fewer_test_rows(rungs, found, room)
-        left = self.time - self._answering(rungs, found)
-        if left < 0:
-            return None
-        return self._training(tuned, found, left) if tuned else found
+                return found
+        found = self._fewer_test_rows(rungs, found, room)
+        return found if self._answering(rungs, found) <= time else None
 
     def least(self, rung: Rung, fair: bool = False) -> float:
         """Seconds of `rung` at its smallest; with `fair`, with as many train rows as a fair try needs."""
@@ -118,8 +131,6 @@ class Fitting:
         fewest = min(FEWEST_ROWS, rows)
         if len(tuned) > 1:
             fewest = max(fewest, self._fair(rows))
-        while rows >= fewest:
-            if fits := sized(rows, asked or 1.0):
-                return fits
-            rows = int(rows * 0.95)
-        return None
+        while not (fits := sized(rows, asked or 1.0)) and rows > fewest:
+            rows = max(fewest, int(rows * 0.95))
+        return fits
