@@ -9,7 +9,7 @@ import pytest
 from contexts import SLOW, context_of
 from rung.config import make_settings
 from rung.ladder.context import Context
-from rung.ladder.fitting import FEWEST_ROWS, FEWEST_TEST, Fitting
+from rung.ladder.fitting import FEWEST_DEV, FEWEST_ROWS, FEWEST_TEST, Fitting
 from rung.ladder.pace import FAIR
 from rung.ladder.plan import most_of
 from rung.ladder.prepare import Prepared
@@ -18,7 +18,7 @@ from rung.ladder.rungs import RUNGS
 
 @pytest.fixture
 def context(prepared: Prepared) -> Context:
-    parts = replace(prepared.split, test=prepared.split.test * 10)
+    parts = replace(prepared.split, dev=prepared.split.dev * 4, test=prepared.split.test * 10)
     settings = make_settings({"base": "tiny", "shots": "2", "budget": 60})
     made = context_of(replace(prepared, split=parts, settings=settings))
     made.size = most_of(settings, parts)
@@ -41,7 +41,7 @@ def test_dev_shrinks_before_test(context: Context) -> None:
     found = fitting.fit([zero])
     assert found is not None
     assert found.test["zero-shot"] == most.test
-    assert FEWEST_ROWS <= found.size.dev < most.dev
+    assert FEWEST_DEV <= found.size.dev < most.dev
 
 
 def test_the_rung_with_the_most_expensive_answers_gives_way_alone(context: Context) -> None:

@@ -156,7 +156,7 @@ def test_too_few_rows() -> None:
     assert pair.rows_needed is not None
     assert pair.rows_needed > 60
     assert "there are not enough test rows" in drawn.sentence.lower()
-    assert " would do, there are 30): LoRA scores +13.3 points, 95% interval " in drawn.sentence
+    assert " would do, used here: 30): LoRA scores +13.3 points, 95% interval " in drawn.sentence
     assert drawn.sentence.endswith("Use 8-shot prompting for now.")
     assert "Do not tune" not in drawn.sentence
 
@@ -194,7 +194,7 @@ def test_one_row_settles_nothing() -> None:
     }
     drawn = verdict([result("few-shot"), result("lora")], answers, rows, SLOTS)
     assert (drawn.recommended, drawn.conclusive) == ("few-shot", False)
-    assert "(there are 1): LoRA scores +100.0 points and costs" in drawn.sentence
+    assert "(used here: 1): LoRA scores +100.0 points and costs" in drawn.sentence
 
 
 def test_holm_makes_many_comparisons_stricter() -> None:

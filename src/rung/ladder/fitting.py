@@ -20,7 +20,8 @@ from rung.records import Quote
 
 ANSWER_SHARE = 0.4
 FEWEST_TEST = 100
-FEWEST_ROWS = 20  # of dev and of train
+FEWEST_DEV = 40
+FEWEST_ROWS = 20  # of train
 _SHRINK = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.15, 0.1, 0.05, 0.0)
 
 
@@ -66,7 +67,7 @@ class Fitting:
         """Dev and test rows that take at most `wanted` seconds, or else the fewest, within `time`."""
         room = time if wanted is None else wanted
         for shrink in _SHRINK:
-            dev = max(min(self.most.dev, FEWEST_ROWS), round(self.most.dev * shrink))
+            dev = max(min(self.most.dev, FEWEST_DEV), round(self.most.dev * shrink))
             found = replace(found, size=replace(self.most, dev=dev))
             if self._answering(rungs, found) <= room:
                 return found
@@ -78,7 +79,7 @@ class Fitting:
         most = self.most
         rows = max(FEWEST_ROWS, self._fair(most.train)) if fair else FEWEST_ROWS
         size = Size(
-            dev=min(most.dev, FEWEST_ROWS),
+            dev=min(most.dev, FEWEST_DEV),
             test=min(most.test, FEWEST_TEST),
             train=min(most.train, rows),
             epochs=self.context.settings.epochs or 1.0,

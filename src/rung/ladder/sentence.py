@@ -145,7 +145,7 @@ def _open_question(case: Case, result: Result) -> str:
     enough = f"about {_roughly(pair.rows_needed)} would do, " if pair.rows_needed else ""
     return (
         f"there are not enough test rows to tell {title(best)} and {title(result)} apart "
-        f"({enough}there are {pair.difference.n:,}): "
+        f"({enough}used here: {pair.difference.n:,}): "
         f"{title(best)} scores {_signed(value)} points{_reach(reach)}{_and_costs(best, result)}"
     )
 
