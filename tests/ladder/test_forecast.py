@@ -12,6 +12,7 @@ from rung.ladder.forecast import (
     Size,
     TrainRate,
     Workload,
+    look_rows,
     prompt_seconds,
     step_tokens,
     train_seconds,
@@ -36,9 +37,14 @@ SIZE = Size(dev=20, test=100, train=64, epochs=2.0)
 
 def test_training_is_tokens_steps_and_looks() -> None:
     settings = make_settings({"batch_tokens": 640})
-    tokens, looks = 64 * 50 * 2, 6 * 30 * 50 / 1000
+    tokens, looks = 64 * 50 * 2, 6 * 16 * 50 / 1000
     wanted = 2.0 + tokens / 100 + tokens / 640 * 0.5 + looks
     assert train_seconds(settings, WORK, SPEEDS, RATE, SIZE, dev_rows=30) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(("rows", "rows_looked_at"), [(20, 16), (400, 60), (10_000, 64)])
+def test_looks_at_dev_cost_a_small_share_of_the_training(rows: int, rows_looked_at: int) -> None:
+    assert look_rows(rows, 2.0) == rows_looked_at
 
 
 def test_a_step_has_as_many_tokens_as_asked_or_a_few_rows() -> None:

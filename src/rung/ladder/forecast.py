@@ -15,7 +15,8 @@ from rung.config import Settings
 STEPS = 64  # few rows are learned from in smaller steps, so that there are about this many
 FEWEST_STEP_ROWS, MOST_STEP_ROWS = 4, 16
 LOOKS = 5
-DEV_LOSS_ROWS = 64
+LOOK_SHARE = 0.15
+FEWEST_LOOK_ROWS, MOST_LOOK_ROWS = 16, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,23 @@ def step_tokens(settings: Settings, work: Workload, rows: int, epochs: float) ->
     return settings.batch_tokens or round(wanted * work.row_tokens)
 
 
+def look_rows(rows: int, epochs: float) -> int:
+    """Dev rows in one look at the loss while `rows` are trained on for `epochs`.
+
+    As many as keep all looks within `LOOK_SHARE` of the training, whose tokens cost three times as much.
+    """
+    wanted = round(LOOK_SHARE * 3 * rows * epochs / (LOOKS + 1))
+    return min(MOST_LOOK_ROWS, max(FEWEST_LOOK_ROWS, wanted))
+
+
 def train_seconds(
     settings: Settings, work: Workload, speeds: Speeds, rate: TrainRate, size: Size, dev_rows: int
 ) -> float:
     """Training at `rate` on `size`, with looks at the loss of at most `dev_rows` dev rows."""
     tokens = size.train * work.row_tokens * size.epochs
     steps = max(1.0, tokens / step_tokens(settings, work, size.train, size.epochs))
-    looks = (LOOKS + 1) * min(DEV_LOSS_ROWS, dev_rows) * work.row_tokens / speeds.prefill
+    rows = min(look_rows(size.train, size.epochs), dev_rows)
+    looks = (LOOKS + 1) * rows * work.row_tokens / speeds.prefill
     return rate.attach_seconds + tokens / rate.tokens_per_second + steps * rate.step_seconds + looks
 
 
