@@ -171,6 +171,7 @@ def test_steps_end_with_the_allowance(prepared: Prepared) -> None:
         patch.setattr(quote.Trainer, "steps", counted)
         rate = timing.train["lora"]
     assert len(steps) == 1
+    assert rate.forget_seconds == 3.0 / 1000.0
     assert rate.tokens_per_second == steps[0].tokens / steps[0].passes
 
 
@@ -180,6 +181,7 @@ def test_what_is_expensive_is_guessed_where_nothing_is_left(prepared: Prepared) 
     lora, reading = timing.train["lora"], timing.prefill
     allowance.used = 10.0
     assert timing.decode == pytest.approx(0.3 * reading)
+    assert timing.score == pytest.approx(3 * timing.work.tail_tokens / reading)
     assert timing.spread >= 0.5
     full = timing.train["full"]
     assert full.tokens_per_second == 0.6 * lora.tokens_per_second

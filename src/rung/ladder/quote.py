@@ -23,7 +23,7 @@ from rung.generate.choose import best_choices
 from rung.ladder.forecast import Rates, TrainRate, Workload
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent, Watcher
-from rung.methods import METHODS, MethodSettings
+from rung.methods import METHODS, Attached, MethodSettings
 from rung.records import Rendered
 from rung.train.trainer import StepTime, Trainer, TrainSettings
 
@@ -35,6 +35,9 @@ _TEXTS = 4  # on which measuring what was forgotten is timed
 _LEAST_TOKENS = 200  # of a step that is timed where the machine is slow
 _GUESSED = 0.5  # spread of what was not timed
 _OF_PREFILL, _OF_CHEAPER = 0.3, 0.6  # guesses: decode of prefill; tokens/s of full of those of another method
+_OF_READING = (
+    3.0  # guess: choosing a label, or measuring drift on a text, takes so many times as long as reading
+)
 _SECONDS_PER_PARAMETER = 4e-9  # guess: an optimizer step
 
 
@@ -151,6 +154,9 @@ class Timing:
         labels = self.prepared.task.labels
         if not labels:
             return 0.0
+        if self.allowance.left <= 0:
+            self._spreads.append(_GUESSED)
+            return _OF_READING * self.work.tail_tokens / self.prefill
         choices = [self.prepared.speaker.renderer.completion_ids(label) for label in labels]
         corrections = np.zeros((2, len(choices)))
         base = self.prepared.base
@@ -189,7 +195,9 @@ class Timing:
         some = prepared.split.train[: speaker.engine.rows]
         prompts = [speaker.renderer.prompt_ids(zero_shot(prepared.task, example)) for example in some]
         few = prompts[:2]
-        first = min(self.allowance.timed(lambda: ask(few)) for _ in range(2)) / len(few)
+        first = self.allowance.timed(lambda: ask(few)) / len(few)  # warms up
+        if self.allowance.left > first * len(few):
+            first = min(first, self.allowance.timed(lambda: ask(few)) / len(few))
         count = self.allowance.rows(first, len(few), len(prompts))
         used = prompts[:count]
         return self.note(repeated(lambda: ask(used), self.allowance, first * count)), count
@@ -235,8 +243,7 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
     attach_seconds = allowance.timed(attach)
     assert attached is not None
     try:
-        texts = timing.texts[:_TEXTS]
-        forgetting = allowance.timed(lambda: drift(prepared.base, attached, texts)) if texts else 0.0
+        forgetting = _forget_seconds(timing, attached)
         rows = _sample(prepared, int(tokens))
         trainer = Trainer(prepared.base.model, attached, rows, [], _settings(timing))
         steps = _timed_steps(trainer, allowance)
@@ -245,11 +252,22 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
             step_seconds=median(step.update for step in steps),
             attach_seconds=attach_seconds,
             parameters=sum(p.numel() for p in trainer.parameters),
-            forget_seconds=forgetting / max(1, sum(len(one.prompt) + len(one.written) for one in texts)),
+            forget_seconds=forgetting,
             spread=Timed.of([step.seconds / step.tokens for step in steps]).spread,
         )
     finally:
         attached.detach()
+
+
+def _forget_seconds(timing: Timing, attached: Attached) -> float:
+    """Seconds that measuring what was forgotten takes for a token of its texts: the base and the tuned model
+    read it, and its logits are compared; guessed where no time is left."""
+    texts = timing.texts[:_TEXTS]
+    tokens = sum(len(one.prompt) + len(one.written) for one in texts)
+    guess = _OF_READING / timing.prefill
+    if not texts or timing.allowance.left < 2 * tokens * guess:
+        return guess
+    return timing.allowance.timed(lambda: drift(timing.prepared.base, attached, texts)) / tokens
 
 
 def _timed_steps(trainer: Trainer, allowance: Allowance) -> list[StepTime]:
