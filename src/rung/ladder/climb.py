@@ -293,8 +293,9 @@ class _Climb:
     def _begin(self, rung: Rung, left: Sequence[Rung]) -> None:
         """Plan the rungs that are left again, and settle what this one gets: it stays, also after a stop."""
         plan, fresh, self.fresh = self.context.plan, self.fresh, False
-        if self.settings.budget is not None and left and not fresh and self._waits(rung):
-            before = plan.quote(rung.name)
+        before = plan.quote(rung.name)
+        revises = self.settings.budget is not None and left and not fresh and not before.failed
+        if revises and self._waits(rung):
             self._plan_again([one for one in left if self._waits(one) and not plan.quote(one.name).failed])
             plan = self.context.plan
             if line := what_changed(before, plan.quote(rung.name)):

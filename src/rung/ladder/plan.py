@@ -128,7 +128,7 @@ def make_plan(
             left.remove(refused.rung)
     if able and not left and before is None and not any(gone[rung.name].failed for rung in able):
         raise _too_small(fitting, able, spent)
-    fitted = fitted or Fitted(most, {})
+    fitted = fitted or Fitted(before.size if before else most, {})
     new = {
         rung.name: rounded(context, rung, quote_at(context, rung, fitted.at(rung.name))) for rung in left
     } | gone
