@@ -78,3 +78,14 @@ def regrets(names: Sequence[str], behind: Floats, tolerance: float) -> tuple[Reg
         Regret(name, float(expected), float(chance))
         for name, expected, chance in zip(names, behind.mean(axis=1), within, strict=True)
     )
+
+
+def least(regrets: Sequence[Regret], tolerance: float) -> Regret:
+    """The first of `regrets` whose expectation is within `tolerance`; else the one with the least.
+
+    `regrets` begins with the cheapest rung.
+    What differs by less than a tenth of the tolerance counts as equal there: draws are a sample too.
+    """
+    smallest = min(one.expected for one in regrets)
+    bound = max(tolerance, smallest + tolerance / 10)
+    return next(one for one in regrets if one.expected <= bound)
