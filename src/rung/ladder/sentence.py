@@ -123,7 +123,7 @@ def _advice(case: Case, result: Result) -> str:
     if case.goal is None or measure is None or measure.value is None:
         return use + "."
     sign, mark = (1 if measure.higher_is_better else -1), "" if measure.unit else "%"
-    reached = measure.value * _points(measure)
+    reached = measure.value * points(measure)
     if sign * (reached - case.goal) >= 0:
         return use + "."
     return (
@@ -142,7 +142,7 @@ def _nothing_good(case: Case) -> str:
     pair = case.between(nearest.rung, floor.rung)
     ahead = pair is not None and _seen_from(pair, nearest.rung)[0] > 0
     if ahead and pair is not None and pair.rows_needed:
-        rows = _roughly(pair.rows_needed)
+        rows = roughly(pair.rows_needed)
         need = f"about {rows} test rows would tell them apart, there are {pair.difference.n:,}"
     else:
         need = "it would take more training rows, longer training or a larger base"
@@ -166,7 +166,7 @@ def _against_rival(case: Case, result: Result, rival: Result) -> str:
     if value < 0:
         return f"{other} beats {name} by {-value:.1f} points{_bracketed(reach, -1)}"
     took = result.cost.seconds
-    time = "" if took is None or result.prompts else f" in {_seconds(took)}"
+    time = "" if took is None or result.prompts else f" in {seconds(took)}"
     return f"{name} beats {other} by {value:.1f} points{_bracketed(reach)}{time}"
 
 
@@ -191,7 +191,7 @@ def _open_question(case: Case, result: Result) -> str:
     pair = case.between(result.rung, rung)
     assert pair is not None
     value, reach = _seen_from(pair, rung)
-    enough = f"about {_roughly(pair.rows_needed)} would do, " if pair.rows_needed else ""
+    enough = f"about {roughly(pair.rows_needed)} would do, " if pair.rows_needed else ""
     return (
         f"there are not enough test rows to tell {title(other)} and {title(result)} apart "
         f"({enough}there are {pair.difference.n:,}): "
@@ -244,7 +244,7 @@ def _remarks(result: Result) -> list[str]:
     if result.status == "unfinished":
         done = f" after {100 * result.done:.0f}% of what was planned" if result.done is not None else ""
         budget = result.needs_seconds
-        need = f"; a budget of {_seconds(budget)} would finish it" if budget else ""
+        need = f"; a budget of {seconds(budget)} would finish it" if budget else ""
         return [f"{name} is not finished: it was cut short{done}, and is compared with nothing{need}."]
     if result.status != "ok":
         why = result.reason.strip().rstrip(".")
@@ -268,7 +268,7 @@ def _remarks(result: Result) -> list[str]:
 # --- numbers as words -------------------------------------------------------------------------------
 
 
-def _points(measure: Measure) -> float:
+def points(measure: Measure) -> float:
     """Factor to points: shares of 1 are shown times 100."""
     return 1.0 if measure.unit else 100.0
 
@@ -277,7 +277,7 @@ def _seen_from(pair: Comparison, rung: str) -> tuple[float, tuple[float, float] 
     """Difference and interval in points, positive where `rung` is ahead."""
     measure = pair.difference
     ahead = (pair.first == rung) == measure.higher_is_better
-    factor = _points(measure) * (1 if ahead else -1)
+    factor = points(measure) * (1 if ahead else -1)
     value = (measure.value or 0.0) * factor
     if measure.low is None or measure.high is None:
         return value, None
@@ -297,8 +297,8 @@ def _bracketed(reach: tuple[float, float] | None, sign: int = 1) -> str:
     return f" ({text})" if text else ""
 
 
-def _amount(points: float) -> str:
-    return f"{points:g} point{'' if points == 1 else 's'}"
+def _amount(value: float) -> str:
+    return f"{value:g} point{'' if value == 1 else 's'}"
 
 
 def _chance(chance: float) -> str:
@@ -319,7 +319,7 @@ def _level(task: Task, result: Result) -> str:
     measure = result.primary
     if measure is None or measure.value is None:
         return ""
-    factor, mark = _points(measure), "" if measure.unit else "%"
+    factor, mark = points(measure), "" if measure.unit else "%"
     text = f" ({_metric(task)} {measure.value * factor:.1f}{mark}"
     if measure.low is not None and measure.high is not None:
         text += f", 95% interval {_tenth(measure.low * factor)} to {_tenth(measure.high * factor)}"
@@ -330,7 +330,8 @@ def _metric(task: Task) -> str:
     return _METRICS.get(task.primary, task.primary.replace("_", " "))
 
 
-def _seconds(value: float) -> str:
+def seconds(value: float) -> str:
+    """A time in words."""
     if value < 9.95:
         return f"{value:.1f} s"
     whole = round(value)
@@ -341,7 +342,7 @@ def _seconds(value: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _roughly(rows: int) -> str:
+def roughly(rows: int) -> str:
     """A row count, rounded up to two digits."""
     unit = 10 ** max(0, len(str(rows)) - 2)
     return f"{math.ceil(rows / unit) * unit:,}"

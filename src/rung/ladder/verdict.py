@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from rung.evaluation import stats
 from rung.evaluation.metrics import METRICS, Metric, primary_rows
 from rung.ladder import regret, sentence
+from rung.ladder.helps import helps
 from rung.ladder.sentence import Case
 from rung.records import Answer, Certainty, Comparison, Example, Measure, Regret, Result, Task, Verdict
 
@@ -136,19 +137,25 @@ def verdict(
         volume=volume,
         uncompared=tuple(rung for rung in able if rung in alone),
     )
-    prompting = [rung for rung in able if named[rung].prompts]
+    return _said(bench, case, values)
+
+
+def _said(bench: _Bench, case: Case, values: Mapping[str, float]) -> Verdict:
+    """What was decided, in a record and in words."""
+    prompting = [rung for rung in values if case.results[rung].prompts]
     return Verdict(
-        recommended=recommended,
+        recommended=case.recommended,
         sentence=sentence.verdict_of(case),
         reasons=sentence.reasons_of(case),
         comparisons=case.comparisons,
-        best=best,
+        best=case.best,
         best_prompting=max(prompting, key=values.__getitem__, default=None),
         conclusive=case.conclusive,
         regrets=case.regrets,
         certainty=case.certainty,
-        tolerance=bench.scaled(tolerance),
-        volume=volume,
+        tolerance=bench.scaled(case.tolerance),
+        volume=case.volume,
+        helps=helps(case, bench.answers, bench.examples),
     )
 
 
