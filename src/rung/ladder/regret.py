@@ -20,6 +20,7 @@ from rung.evaluation.stats import Floats, Value
 from rung.records import Regret
 
 DRAWS = 4000
+BEATS = 0.8  # share of the draws in which a rung must be ahead of the floor
 PRIOR = 0.5  # rows added for each rung, where rows are right or wrong
 _CELLS = 4_000_000  # weights held at once: 32 MB
 
@@ -78,6 +79,23 @@ def regrets(names: Sequence[str], behind: Floats, tolerance: float) -> tuple[Reg
         Regret(name, float(expected), float(chance))
         for name, expected, chance in zip(names, behind.mean(axis=1), within, strict=True)
     )
+
+
+def choose(
+    names: Sequence[str], values: Floats, floors: Sequence[int], tolerance: float
+) -> tuple[Regret | None, tuple[Regret, ...]]:
+    """The rung to recommend, None where none is ahead of the floor, and the regrets of all.
+
+    `names` begins with the cheapest rung; `values` is (rungs, draws), higher is better; `floors` are the
+    places of the rungs that are never recommended, and that a rung must be ahead of in `BEATS` of the draws.
+    """
+    every = regrets(names, shortfalls(values), tolerance)
+    usable = [
+        one
+        for i, one in enumerate(every)
+        if i not in floors and all((values[i] > values[floor]).mean() >= BEATS for floor in floors)
+    ]
+    return (least(usable, tolerance) if usable else None), every
 
 
 def least(regrets: Sequence[Regret], tolerance: float) -> Regret:

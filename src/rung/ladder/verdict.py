@@ -7,7 +7,7 @@ with the least.  docs/verdict.md shows what it costs against the truth.
   compared rung answered (`rung.ladder.regret`).
 - Cheapest is by the seconds it takes to make a rung and to answer `volume` rows with it; by the order of the
   ladder where a rung's cost is not known.
-- The floor (a constant answer) is never recommended, nor is a rung that is not ahead of it in `BEATS` of the
+- The floor (a constant answer) is never recommended, nor is a rung that is not ahead of it in 80 % of the
   draws.
 - The chance that the recommended rung is within the tolerance of the best makes the verdict clear, likely or
   open.
@@ -31,7 +31,6 @@ from rung.ladder.sentence import Case
 from rung.records import Answer, Certainty, Comparison, Example, Measure, Regret, Result, Task, Verdict
 
 MARGIN = 5.0  # points: a difference worth more test rows
-BEATS = 0.8  # share of the draws in which a rung must be ahead of the floor
 CLEAR, LIKELY = 0.95, 0.8  # chances from which a verdict is called so
 
 Answers = Mapping[str, Sequence[Answer]]
@@ -175,17 +174,10 @@ def _choose(
     if len(ranked) < 2 or len(rows[0]) == 0:
         return _Chosen(best if best in real else None, None, ())
     drawn = bench.sign * regret.draws(rows, bench.metric.value, bench.metric.share, bench.seed)
-    tolerance = bench.scaled(points)
-    regrets = regret.regrets(ranked, regret.shortfalls(drawn), tolerance)
-    floors = [i for i, rung in enumerate(ranked) if named[rung].kind == "floor"]
-    usable = [
-        one
-        for one, mine in zip(regrets, drawn, strict=True)
-        if one.rung in real and all((mine > drawn[i]).mean() >= BEATS for i in floors)
-    ]
-    if not usable:
+    floors = [i for i, rung in enumerate(ranked) if rung not in real]
+    taken, regrets = regret.choose(ranked, drawn, floors, bench.scaled(points))
+    if taken is None:
         return _Chosen(None, "open", regrets)
-    taken = regret.least(usable, tolerance)
     settled = len(rows[0]) > 1
     certainty: Certainty = "open"
     if settled and taken.chance >= LIKELY:
