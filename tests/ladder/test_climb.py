@@ -55,6 +55,7 @@ def test_the_same_file_and_settings_give_the_same_folder(letters_csv: Path, tmp_
     assert folder.parent == Path("runs")
     assert folder.name.startswith("letters-")
     assert default_folder(loaded, asked | {"output": "elsewhere"}) == folder
+    assert default_folder(loaded, asked | {"tolerance": 2.0, "goal": 80, "volume": 9}) == folder
     assert default_folder(loaded, asked | {"seed": 2}) != folder
     other = read_examples(letters.write_csv(tmp_path / "letters.csv", 100))
     assert default_folder(other, asked) != folder

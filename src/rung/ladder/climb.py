@@ -38,6 +38,9 @@ from rung.records import Answer, Result, RunInfo, Verdict, from_json, to_json
 if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
+_VERDICT = frozenset(
+    {"tolerance", "goal", "volume"}
+)  # settings that decide the verdict, not what is measured
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
 
@@ -75,8 +78,11 @@ def climb(
 
 
 def default_folder(loaded: Loaded, asked: dict[str, Any]) -> Path:
-    """``runs/<file>-<8 digits>``: the same rows and settings always give the same folder."""
-    relevant = {key: value for key, value in asked.items() if key != "output"}
+    """``runs/<file>-<8 digits>``: the same rows and settings always give the same folder.
+
+    Settings of the verdict alone do not count: another tolerance draws it again from the same results.
+    """
+    relevant = {key: value for key, value in asked.items() if key not in {"output", *_VERDICT}}
     mark = storage.fingerprint([loaded.sha256, relevant])
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(loaded.name).stem)[:40]
     return Path("runs") / f"{stem}-{mark[:8]}"
@@ -162,7 +168,8 @@ class _Climb:
     def _mark(self) -> tuple[str, dict[str, Any]]:
         """Fingerprint of everything that decides the results, and the same in words."""
         rows = self.rows
-        owner = self.settings.model_dump(mode="json", exclude={"output", "threads", "checkpoint_seconds"})
+        unmarked = {"output", "threads", "checkpoint_seconds", *_VERDICT}
+        owner = self.settings.model_dump(mode="json", exclude=unmarked)
         owner |= {
             "rungs": [rung.name for rung in self.rungs],
             "data": rows.loaded.sha256,
@@ -320,6 +327,16 @@ class _Climb:
             if result.status == "ok":
                 rows = storage.read_jsonl(self.folder.file("predictions", f"{result.rung}.jsonl"))
                 answers[result.rung] = [from_json(Answer, row) for row in rows]
-        drawn = verdict(results, answers, self.context.split.test, self.rows.task, self.settings.seed)
+        settings = self.settings
+        drawn = verdict(
+            results,
+            answers,
+            self.context.split.test,
+            self.rows.task,
+            settings.seed,
+            tolerance=settings.tolerance,
+            goal=settings.goal,
+            volume=settings.volume,
+        )
         storage.write_json(self.folder.file("verdict.json"), to_json(drawn))
         return Climbed(self.folder.path, self._write_info(storage.now()), results, drawn)

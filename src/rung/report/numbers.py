@@ -162,6 +162,12 @@ def money(value: float | None, currency: str = "") -> str:
     return f"{text} {one_line(currency)}".strip()
 
 
+def chance(value: float) -> str:
+    """A share of draws in whole percent, rounded down so that it never reads as more than it is."""
+    percent = math.floor(100 * value + 1e-9)
+    return f"{percent}%" if 1 <= percent <= 99 else "<1%" if percent < 1 else ">99%"
+
+
 def p_value(value: float | None) -> str:
     """``0.003`` or ``<0.001``."""
     if value is None or not math.isfinite(value):
