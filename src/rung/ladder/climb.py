@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from rung import __version__, cost, storage
+from rung import __version__, cost, storage, threads
 from rung import device as devices
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded
@@ -97,6 +97,7 @@ class _Climb:
         self.rungs = asked_for(settings, data.task)
 
     def run(self) -> Climbed:
+        threads.tell(self.watcher.say)
         self.rows = self._prepare(self.settings)
         self.watcher.prepared(self.rows)
         folder = self.settings.output or default_folder(self.rows.loaded, self.asked)
@@ -161,10 +162,9 @@ class _Climb:
         if not path.exists():
             return None
         plan = from_json(Plan, storage.read_json(path), path.name)
-        if plan.precision and plan.precision != self.rows.base_facts()["precision"]:
-            # a run keeps the number format it began with
-            settings = self.settings.model_copy(update={"precision": plan.precision})
-            self.rows = self._prepare(settings)
+        kept, facts = plan.kept(self.settings.threads), self.rows.base_facts()
+        if any(facts[name] != value for name, value in kept.items()):
+            self.rows = self._prepare(self.settings.model_copy(update=kept))
         if not any(quote.failed for quote in plan.quotes):
             return plan
         self.context.size = plan.size

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rung import device as devices
+from rung import threads
 from rung.bases.load import load
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded, read_examples
@@ -62,6 +63,7 @@ def evaluate(
     loaded = read_examples(source_of(data), s.columns)
     if not any(one.target.strip() for one in loaded.examples):
         raise DataError("every target is empty", where=loaded.name, fix="Write the wanted answer in each row")
+    threads.tell(watcher.say)
     device = devices.choose(s.precision, s.threads)
     base = load(s.base, dtype=device.dtype, device=str(device.device))
     speaker = Speaker(base, Renderer(base.tokenizer))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rung import cost
 from rung.config import Settings
@@ -43,6 +44,17 @@ class Plan:
     setup_seconds: float  # loading, timing, forgetting texts
     precision: str  # empty where no rung needs a base
     notes: tuple[str, ...] = ()
+    threads: int = 0  # that computed when it was made; 0 where no rung needs a base
+
+    def kept(self, threads: int | None) -> dict[str, Any]:
+        """Settings that a run keeps when it continues: the number format; in fp32 the threads, unless given.
+
+        Another number of threads rounds otherwise.
+        """
+        kept: dict[str, Any] = {"precision": self.precision} if self.precision else {}
+        if self.precision == "fp32" and self.threads and threads is None:
+            kept["threads"] = self.threads
+        return kept
 
     def quote(self, rung: str) -> Quote:
         return next(quote for quote in self.quotes if quote.rung == rung)
@@ -93,10 +105,11 @@ def make_plan(context: Context, rungs: Sequence[Rung], clock: cost.Stopwatch) ->
         gone[last.name] = Quote(last.name, fits=False, why="does not fit in the budget")
         if not left:
             raise _too_small(context, able[0], setup)
-    tokens, precision = 0, ""
+    tokens, precision, threads = 0, "", 0
     if any(rung.needs_base for rung in able):
         tokens = step_tokens(context.settings, context.work, size.train, size.epochs)
         precision = context.prepared.device.precision
+        threads = context.prepared.device.threads
     quotes = [gone.get(rung.name) or rounded(_quote(context, rung, size)) for rung in rungs]
     return Plan(
         quotes=tuple(quotes),
@@ -110,6 +123,7 @@ def make_plan(context: Context, rungs: Sequence[Rung], clock: cost.Stopwatch) ->
         setup_seconds=round(setup, 1),
         precision=precision,
         notes=_notes(context, size),
+        threads=threads,
     )
 
 
