@@ -80,7 +80,7 @@ def main() -> None:
     import_module("torch" if s["before"] else "rung")  # the first of the two decides how threads wait
     import ours
 
-    from rung import device
+    from rung import device, machine
     from rung.bases.load import load
 
     chosen = device.choose(s["dtype"], s["threads"])
@@ -101,7 +101,7 @@ def main() -> None:
         seconds=1,
         memory=memory,
         packages=ours.PACKAGES,
-        machine=device.describe(),
+        machine=machine.describe(),
         **more,
     )
 

@@ -77,7 +77,7 @@ def render() -> None:
         "# Results",
         "Written by `python benchmarks/climbs.py render` from `benchmarks/results/climbs`. Each table is one "
         f"climb with `--budget {BUDGET}`; intervals are 95%, on rows held out until the end. Times are wall "
-        "clock on the machine named, which did other work beside these climbs; read them as upper bounds.",
+        "clock on the machine named, which did other work at the same time; read them as upper bounds.",
     ]
     parts += [_section(name, load_view(KEPT / name)) for name in CLIMBS if (KEPT / name).is_dir()]
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

@@ -221,7 +221,7 @@ def test_waiting_is_set_unless_somebody_has_or_it_is_too_late() -> None:
 
 @pytest.mark.parametrize(("code", "said"), [("import rung", "=10000"), ("import torch, rung", "before rung")])
 def test_importing_rung_is_enough(code: str, said: str) -> None:
-    tail = "from rung import device; print(device.describe()['waiting'])"
+    tail = "import torch; from rung import machine; print(machine.describe()['waiting'])"
     free = {name: value for name, value in os.environ.items() if name not in threads._OWN}
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; {tail}"],
