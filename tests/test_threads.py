@@ -159,6 +159,15 @@ def test_a_fixed_count_does_not_follow() -> None:
     assert "threads_follow" not in here.describe()
 
 
+def test_a_fixed_count_is_no_limit_for_later() -> None:
+    machine = Machine()
+    here = machine.threads()
+    here.fix(1)
+    assert machine.count == 1
+    assert here.fit() == ""
+    assert machine.count == 2
+
+
 def test_one_thread_and_a_system_that_shows_nothing_are_left_alone() -> None:
     one = Machine(count=1)
     made = one.threads()
@@ -180,9 +189,8 @@ def test_the_kernels_counts_are_read_for_the_allowed_cores() -> None:
         "intr 1",
     ]
     tick = os.sysconf("SC_CLK_TCK")
-    assert threads._seen(lines, {0}, False, 1.0, 2.0) == Seen(1.0, 2.0, 126 / tick, 1)
-    assert threads._seen(lines, {0}, True, 1.0, 2.0).all == 166 / tick
-    assert threads._seen(lines, {0, 1}, False, 1.0, 2.0).cores == 2
+    assert threads._seen(lines, {0}, 1.0, 2.0) == Seen(1.0, 2.0, 166 / tick, 1)
+    assert threads._seen(lines, {0, 1}, 1.0, 2.0) == Seen(1.0, 2.0, 220 / tick, 2)
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="another system")

@@ -4,7 +4,7 @@ Every operation of torch ends when its slowest thread ends. Where another proces
 thread on that core is often set aside in the middle of its part, and the other one burns its core in waiting:
 two threads are then several times slower than one. So the count follows what the others leave, second by
 second, where that cannot change a result; and a waiting thread gives its core away sooner than by default.
-Nothing here imports torch before it is needed.
+Nothing here imports torch before it is needed. What was measured is in docs/performance.md.
 """
 
 from __future__ import annotations
@@ -55,25 +55,25 @@ class Seen:
 def look() -> Seen | None:
     """What Linux counts; None on another system.
 
-    Processes of lower priority are left out, since they give way. What a hypervisor takes counts as used.
+    What a hypervisor takes counts as used, and so does a process of low priority: whenever our threads wait
+    for each other, it gets their core.
     """
     try:
         allowed = os.sched_getaffinity(0)
         lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
-        gives_way = os.getpriority(os.PRIO_PROCESS, 0) > 0
-        return _seen(lines, allowed, gives_way, time.monotonic(), time.process_time())
+        return _seen(lines, allowed, time.monotonic(), time.process_time())
     except (AttributeError, OSError, ValueError):
         return None
 
 
-def _seen(lines: list[str], allowed: set[int], gives_way: bool, at: float, own: float) -> Seen:
+def _seen(lines: list[str], allowed: set[int], at: float, own: float) -> Seen:
     """The lines ``cpuN user nice system idle iowait irq softirq steal ...`` of proc(5), in ticks."""
     ticks = 0
     for line in lines:
         name, *fields = line.split()
         if name[:3] == "cpu" and name[3:].isdecimal() and int(name[3:]) in allowed:
             user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
-            ticks += user + system + irq + softirq + steal + (nice if gives_way else 0)
+            ticks += user + nice + system + irq + softirq + steal
     return Seen(at, own, ticks / os.sysconf("SC_CLK_TCK"), len(allowed))
 
 
@@ -143,7 +143,7 @@ class Threads:
 
     def fix(self, count: int) -> None:
         """Exactly `count` threads from now on."""
-        self._follower = None
+        self._begin()
         self._set(count)
 
     def fit(self) -> str:
@@ -151,9 +151,7 @@ class Threads:
 
         Looks at the machine for a quarter of a second, where there is a choice.
         """
-        self._follower = None
-        if self._get() != self._ours:  # nobody was here yet, or somebody else has set another count since
-            self._most = min(self._get(), quota() or self._get())
+        self._begin()
         count, reason = self._most, ""
         if self._most > 1 and (before := self._look()) is not None:
             self._sleep(EVERY / 4)
@@ -193,6 +191,12 @@ class Threads:
             return {"threads": self._get()}
         least = f", {self._least} at the least so far" if self._least < self._most else ""
         return {"threads": self._get(), "threads_follow": f"at most {self._most}{least}"}
+
+    def _begin(self) -> None:
+        """Stop following; a count that was not set here is the user's or torch's, and so the most."""
+        self._follower = None
+        if self._get() != self._ours:
+            self._most = min(self._get(), quota() or self._get())
 
     def _set(self, count: int) -> None:
         if count != self._get():
