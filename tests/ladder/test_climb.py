@@ -335,6 +335,30 @@ def test_a_run_goes_on_in_the_number_format_it_began_with(
     assert again.results[0].metrics == first.results[0].metrics
 
 
+def test_an_exact_run_goes_on_with_the_threads_it_began_with(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = letters.FAST | {"rungs": "zero-shot", "threads": None}
+    before = torch.get_num_threads()
+    used: list[int] = []
+    real = prompting.choose
+
+    def choose(*all_: Any) -> Any:
+        used.append(torch.get_num_threads())
+        return real(*all_)
+
+    monkeypatch.setattr(prompting, "choose", choose)
+    try:
+        torch.set_num_threads(1)
+        climb(letters_csv, output=tmp_path / "run", **settings)
+        torch.set_num_threads(2)
+        (tmp_path / "run" / "results" / "zero-shot.json").unlink()
+        climb(letters_csv, output=tmp_path / "run", **settings)
+        assert used == [1, 1]
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_config_file_and_keyword_settings_meet(letters_csv: Path, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("base: tiny\nbudget: none\nrungs: [zero-shot]\nthreads: 1\nseed: 5\nmax-test: 10\n")

@@ -67,6 +67,16 @@ def test_what_the_user_asks_for_is_kept(prepared: Prepared, work: Workload) -> N
     )
 
 
+def test_a_run_that_continues_keeps_what_changes_rounding(prepared: Prepared, work: Workload) -> None:
+    plan = planned(prepared, work, budget="none")
+    assert (plan.precision, plan.threads) == ("fp32", prepared.device.threads)
+    two = replace(plan, threads=2)
+    assert two.kept(None) == {"precision": "fp32", "threads": 2}
+    assert two.kept(1) == {"precision": "fp32"}  # the user's count
+    assert replace(two, precision="bf16").kept(None) == {"precision": "bf16"}  # follows other processes
+    assert replace(two, precision="").kept(None) == {}  # no rung needs a base
+
+
 def test_rungs_are_quoted_once_and_in_order(prepared: Prepared, work: Workload) -> None:
     plan = planned(prepared, work, budget="none", rungs="lora,zero-shot,lora")
     assert [quote.rung for quote in plan.quotes] == ["zero-shot", "lora"]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rung import __version__, cost, machine, storage
+from rung import __version__, cost, machine, storage, threads
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded
 from rung.data.memory import rows_of
@@ -110,6 +110,7 @@ class _Climb:
         self.rungs = asked_for(settings, data.task)
 
     def run(self) -> Climbed:
+        threads.tell(self.watcher.say)
         self.rows = self._prepare(self.settings)
         self.watcher.prepared(self.rows)
         folder = self.settings.output or default_folder(self.rows.loaded, self.asked)
@@ -185,9 +186,9 @@ class _Climb:
         if not path.exists():
             return None
         plan = from_json(Plan, storage.read_json(path), path.name)
-        if plan.precision and plan.precision != self.rows.base_facts()["precision"]:
-            settings = self.settings.model_copy(update={"precision": plan.precision})
-            self.rows = self._prepare(settings)
+        kept, facts = plan.kept(self.settings.threads), self.rows.base_facts()
+        if any(facts[name] != value for name, value in kept.items()):
+            self.rows = self._prepare(self.settings.model_copy(update=kept))
         return plan
 
     def _plan_new(self, rungs: Sequence[Rung]) -> None:

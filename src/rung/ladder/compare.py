@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rung import threads
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import source_of
@@ -62,6 +63,7 @@ def evaluate(
     loaded = read_examples(source_of(data), s.columns)
     if not any(one.target.strip() for one in loaded.examples):
         raise DataError("every target is empty", where=loaded.name, fix="Write the wanted answer in each row")
+    threads.tell(watcher.say)
     speaker = _speaker(s)
     lora, origin = _attached(adapter, speaker)
     task, task_from, loaded = _understood(loaded, origin.task, s)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
+from typing import Any
 
 from rung import cost
 from rung.config import Settings
@@ -49,6 +50,17 @@ class Plan:
     rates: Rates | None = None  # of this machine, as they were timed and as the rungs showed them
     limits: Mapping[str, float] = field(default_factory=dict)  # rung -> seconds it may take at most
     begun: tuple[str, ...] = ()  # rungs that have begun: their quotes stay as they are
+    threads: int = 0  # that computed when it was made; 0 where no rung needs a base
+
+    def kept(self, threads: int | None) -> dict[str, Any]:
+        """Settings that a run keeps when it continues: the number format; in fp32 the threads, unless given.
+
+        Another number of threads rounds otherwise.
+        """
+        kept: dict[str, Any] = {"precision": self.precision} if self.precision else {}
+        if self.precision == "fp32" and self.threads and threads is None:
+            kept["threads"] = self.threads
+        return kept
 
     def find(self, rung: str) -> Quote | None:
         return next((quote for quote in self.quotes if quote.rung == rung), None)
@@ -161,10 +173,12 @@ def _written(
     old = {quote.rung: quote for quote in before.quotes} if before else {}
     based = any(rung.needs_base and not new[rung.name].failed for rung in rungs)
     tokens, precision = (before.step_tokens, before.precision) if before else (0, "")
+    threads = before.threads if before else 0
     size = fitted.size
     if based and not tokens:
         tokens = step_tokens(context.settings, context.work, size.train, size.epochs)
         precision = context.prepared.device.precision
+        threads = context.prepared.device.threads
     rates = before.rates if before else None
     if based:
         rates = context.speeds.rates()
@@ -184,6 +198,7 @@ def _written(
         rates=rates,
         limits=(dict(before.limits) if before else {}) | _limits(context, new, spent),
         begun=before.begun if before else (),
+        threads=threads,
     )
 
 

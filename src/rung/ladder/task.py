@@ -66,8 +66,7 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
     info = from_json(RunInfo, storage.read_json(folder.file("run.json")), "run.json")
     plan = from_json(Plan, storage.read_json(folder.file("plan.json")), "plan.json")
     applied = yaml.safe_load(folder.file("config.yaml").read_text(encoding="utf-8"))["applied"]
-    precision = {"precision": plan.precision} if plan.precision else {}
-    settings = make_settings(applied | precision, "config.yaml")
+    settings = make_settings(applied | plan.kept(applied["threads"]), "config.yaml")
     parts: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
     for row in storage.read_jsonl(folder.file(DATA)):
         parts[row["part"]].append(from_json(Example, row["example"], DATA))
