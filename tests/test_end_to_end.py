@@ -88,10 +88,11 @@ def test_a_climb_learns_what_prompting_cannot_tell(climbed: Climbed) -> None:
     assert max(value["zero-shot"] or 0, value["few-shot"] or 0) < 0.9
 
     verdict = climbed.verdict
-    assert (verdict.recommended, verdict.conclusive) == ("lora", True)
+    assert verdict.recommended == "lora"  # as good as full fine-tuning, and cheaper
     assert verdict.sentence.startswith("LoRA beats ")
-    assert verdict.sentence.endswith("Use LoRA.")
-    assert "full fine-tuning is not distinguishable" in verdict.sentence
+    assert "Use LoRA" in verdict.sentence
+    assert verdict.certainty is not None
+    assert verdict.certainty in verdict.sentence
     assert "nats/token" in verdict.sentence
 
 

@@ -211,6 +211,19 @@ def test_settings_that_decide_nothing_may_change(letters_csv: Path, tmp_path: Pa
         climb(other, output=tmp_path / "run", **settings)
 
 
+def test_another_tolerance_draws_the_verdict_again_from_the_same_results(
+    letters_csv: Path, tmp_path: Path
+) -> None:
+    settings = {"rungs": "constant,words", "output": str(tmp_path / "run")}
+    first = climb(letters_csv, **settings)
+    again = climb(letters_csv, tolerance=3.0, goal=101, volume=7, **settings)
+    assert again.results == first.results
+    assert (first.verdict.tolerance, again.verdict.tolerance) == (0.01, 0.03)
+    assert again.verdict.volume == 7
+    stored = json.loads((tmp_path / "run" / "verdict.json").read_text())
+    assert stored["volume"] == 7
+
+
 def test_a_failed_rung_is_a_row_with_its_reason_and_is_tried_again(
     letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
