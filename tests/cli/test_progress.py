@@ -57,6 +57,7 @@ def test_results_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     screen.finished(result("failed", reason="it broke: [red]{x}"), before=False)
     screen.finished(result("skipped", reason="does not fit in the budget"), before=False)
     screen.finished(replace(result(), status="unfinished", done=0.124), before=False)
+    screen.finished(result("unfinished", reason="no time"), before=False)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.split("\n") == [
@@ -66,6 +67,7 @@ def test_results_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "- lora: failed: it broke: [red]{x}",
         "- lora: skipped: does not fit in the budget",
         "- lora: accuracy in % 50.0, not finished (12 %), 1 min 5 s",
+        "- lora: not finished: no time",
         "",
     ]
 

@@ -147,3 +147,13 @@ def test_a_late_rung_answers_fewer_rows_but_a_hundred(climbed: Climbed) -> None:
     assert len(_affordable(context, quote, 500.0, outcome)) == 100
     context.planned = replace(context.plan, limits={})
     assert len(_affordable(context, quote, 500.0, outcome)) == 400
+
+
+def test_a_rung_whose_time_is_up_before_it_answers_is_not_finished(copied: Path) -> None:
+    plan = from_json(Plan, storage.read_json(copied / "plan.json"))
+    storage.write_json(copied / "plan.json", to_json(replace(plan, budget=60.0, limits={"few-shot": 0.0})))
+    result = run_task(copied, "few-shot")
+    assert (result.status, result.primary) == ("unfinished", None)
+    assert result.reason == "its time was up before it could answer test rows"
+    assert (result.needs_seconds or 0) >= 60
+    assert storage.read_jsonl(copied / "predictions" / "few-shot.jsonl") == []

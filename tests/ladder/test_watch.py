@@ -6,9 +6,11 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import letters
 from rung.ladder.climb import climb
-from rung.ladder.watch import Silent, Watcher
+from rung.ladder.watch import Late, Silent, Until, Watcher
 from rung.records import Result
 
 
@@ -88,3 +90,17 @@ def test_everything_is_told_in_order(letters_csv: Path, tmp_path: Path) -> None:
         ("finished", "zero-shot", True),
         ("finished", "lora", True),
     ]
+
+
+def test_a_watcher_with_a_deadline_passes_everything_on() -> None:
+    diary, late = Diary(), [False]
+    until = Until(diary, lambda: late[0])
+    until.begin("few-shot", "choosing on dev")
+    until.rows(1, 2)
+    late[0] = True
+    until.step(1, 2, 3.0, 4.0, 5.0)  # training has a limit of its own
+    with pytest.raises(Late):
+        until.rows(2, 2)
+    assert diary.lines == [("few-shot", "choosing on dev"), ("rows", 1, 2), ("step", 1, 2), ("rows", 2, 2)]
+    watcher: Watcher = until
+    assert all(callable(getattr(watcher, name)) for name in methods_of(Watcher))

@@ -107,8 +107,9 @@ class Screen:
 
     def finished(self, result: Result, before: bool) -> None:
         self._hide()
-        if result.status not in ("ok", "unfinished"):
-            self.say(f"- {result.rung}: {result.status}: {result.reason}")
+        if result.status != "ok" and result.primary is None:
+            status = numbers.unfinished(result) if result.status == "unfinished" else result.status
+            self.say(f"- {result.rung}: {status}: {result.reason}")
             return
         when = "done before" if before else numbers.seconds(result.cost.seconds)
         measure = result.primary

@@ -33,7 +33,7 @@ from rung.ladder.task import run_rung, write_rows
 from rung.ladder.understood import Understood, understand_data
 from rung.ladder.verdict import verdict
 from rung.ladder.watch import Silent, Watcher
-from rung.records import Answer, Result, RunInfo, Verdict, from_json, to_json
+from rung.records import Answer, Quote, Result, RunInfo, Verdict, from_json, to_json
 
 if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
@@ -104,6 +104,7 @@ class _Climb:
         self.watcher = watcher
         self.clock = cost.Stopwatch()
         self.longest = EPOCHS  # that a tuned rung may be given
+        self.shown: dict[str, Quote] = {}  # what the user knows of the plan
         self.fresh = False  # whether no time has passed since the plan was made
         self.started = False  # whether the files that tasks read are written
         self.changed = False  # whether a rung was run that an earlier run of the command had not finished
@@ -129,6 +130,7 @@ class _Climb:
                 others = [rung for rung in self.rungs if rung.needs_base]
                 self._plan_new(others)
                 self.watcher.planned(self.context.plan)
+                self.shown = {quote.rung: quote for quote in self.context.plan.quotes}
                 results += [self._one(rung, others[place:]) for place, rung in enumerate(others)]
             except BaseException:
                 if self.started:
@@ -301,12 +303,12 @@ class _Climb:
     def _begin(self, rung: Rung, left: Sequence[Rung]) -> None:
         """Plan the rungs that are left again, and settle what this one gets: it stays, also after a stop."""
         plan, fresh, self.fresh = self.context.plan, self.fresh, False
-        before = plan.quote(rung.name)
-        revises = self.settings.budget is not None and left and not fresh and not before.failed
+        failed = plan.quote(rung.name).failed
+        revises = self.settings.budget is not None and left and not fresh and not failed
         if revises and self._waits(rung):
             self._plan_again([one for one in left if self._waits(one) and not plan.quote(one.name).failed])
             plan = self.context.plan
-            if line := what_changed(before, plan.quote(rung.name)):
+            if line := what_changed(self.shown[rung.name], plan.quote(rung.name)):
                 self.watcher.say(line)
         if plan.quote(rung.name).fits and rung.name not in plan.begun:
             plan = replace(plan, begun=(*plan.begun, rung.name))

@@ -77,7 +77,7 @@ class Fitting:
     def least(self, rung: Rung, fair: bool = False) -> float:
         """Seconds of `rung` at its smallest; with `fair`, with as many train rows as a fair try needs."""
         most = self.most
-        rows = max(FEWEST_ROWS, self._fair(most.train)) if fair else FEWEST_ROWS
+        rows = max(FEWEST_ROWS, ceil(FAIR * min(most.train, ENOUGH_ROWS))) if fair else FEWEST_ROWS
         size = Size(
             dev=min(most.dev, FEWEST_DEV),
             test=min(most.test, FEWEST_TEST),
@@ -85,10 +85,6 @@ class Fitting:
             epochs=self.context.settings.epochs or 1.0,
         )
         return quote_at(self.context, rung, size).seconds or 0.0
-
-    @staticmethod
-    def _fair(rows: int) -> int:
-        return ceil(FAIR * min(rows, ENOUGH_ROWS))
 
     def _quote(self, rung: Rung, found: Fitted) -> Quote:
         return quote_at(self.context, rung, found.at(rung.name))
@@ -117,7 +113,8 @@ class Fitting:
     def _training(self, tuned: Sequence[Rung], found: Fitted, time: float) -> Fitted | None:
         """Give every tuned rung the same: whole epochs where they fit, else a sample of the rows.
 
-        Several rungs share the time only where each gets enough rows for a fair try.
+        Several rungs share the time only where each sees all rows once, or `ENOUGH_ROWS` of them: one that is
+        trained well says more than two that are not.
         """
 
         def sized(rows: int, epochs: float) -> Fitted | None:
@@ -131,7 +128,7 @@ class Fitting:
                 return fits
         fewest = min(FEWEST_ROWS, rows)
         if len(tuned) > 1:
-            fewest = max(fewest, self._fair(rows))
+            fewest = max(fewest, min(rows, ENOUGH_ROWS))
         while not (fits := sized(rows, asked or 1.0)) and rows > fewest:
             rows = max(fewest, int(rows * 0.95))
         return fits

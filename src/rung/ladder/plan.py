@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -41,7 +42,7 @@ class Plan:
     test_rows: int  # that rungs are measured on; one with expensive answers has fewer in its quote
     train_rows: int
     epochs: float
-    step_tokens: int  # 0 where no rung needs a base
+    step_tokens: int  # for these rows and epochs; 0 where no rung needs a base
     pack_tokens: int
     budget: float | None
     setup_seconds: float  # spent when the plan was made: loading, timing, rungs before
@@ -77,10 +78,14 @@ class Plan:
             return None
         return limit - (quote.seconds - quote.train_seconds)
 
-    def of(self, rung: str) -> Plan:
-        """The plan with the train rows and epochs of one rung."""
+    def of(self, rung: str, context: Context) -> Plan:
+        """The plan with the train rows, epochs and steps of one rung."""
         quote = self.find(rung)
-        return self if quote is None else replace(self, train_rows=quote.train_rows, epochs=quote.epochs)
+        if quote is None:
+            return self
+        rows, epochs = quote.train_rows, quote.epochs
+        tokens = step_tokens(context.settings, context.work, rows, epochs)
+        return replace(self, train_rows=rows, epochs=epochs, step_tokens=tokens)
 
     @property
     def size(self) -> Size:
@@ -132,7 +137,7 @@ def make_plan(
         try:
             fitted = fitting.fit(left)
             if fitted is None:
-                costly = max(left, key=fitting.least)
+                costly = max(left, key=partial(fitting.least, fair=True))
                 gone[costly.name] = Quote(costly.name, fits=False, why=_no_time(fitting, left, spent))
                 left.remove(costly)
         except Refused as refused:
@@ -172,15 +177,15 @@ def _written(
     """The plan as a record."""
     old = {quote.rung: quote for quote in before.quotes} if before else {}
     based = any(rung.needs_base and not new[rung.name].failed for rung in rungs)
-    tokens, precision = (before.step_tokens, before.precision) if before else (0, "")
+    tokens, precision, rates = (
+        (before.step_tokens, before.precision, before.rates) if before else (0, "", None)
+    )
     threads = before.threads if before else 0
     size = fitted.size
-    if based and not tokens:
+    if based:
         tokens = step_tokens(context.settings, context.work, size.train, size.epochs)
         precision = context.prepared.device.precision
         threads = context.prepared.device.threads
-    rates = before.rates if before else None
-    if based:
         rates = context.speeds.rates()
     quotes = tuple((old | {rung.name: new[rung.name] for rung in rungs}).values())
     return Plan(

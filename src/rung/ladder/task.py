@@ -28,7 +28,7 @@ from rung.ladder.pace import FAIR, share_done
 from rung.ladder.plan import SAFETY, Plan, most_of
 from rung.ladder.rungs import RUNGS, Outcome, Rung, place
 from rung.ladder.sized import reason_of
-from rung.ladder.watch import Silent, Watcher
+from rung.ladder.watch import Late, Silent, Until, Watcher
 from rung.records import Answer, Cost, Example, Quote, Result, RungStatus, RunInfo, from_json, to_json
 
 if TYPE_CHECKING:
@@ -120,12 +120,14 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
     memory.reset()
     watch = cost.Stopwatch()
     try:
-        outcome = rung.run(context, context.plan.train_limit(rung.name))
+        outcome = _run(context, rung, watch)
         spent = watch.seconds + outcome.earlier_seconds
         test = _affordable(context, quote, spent, outcome)
         evaluation = _answered(context, rung, outcome, test)
     except ResourceError:
         raise
+    except Late:
+        return _stopped(context, rung, started, watch.seconds), ()
     except Exception as error:  # noqa: BLE001  a failed rung is a row with its reason, not a hole
         context.folder.event("rung failed", rung=rung.name, trace=traceback.format_exc())
         return _result(context, rung, "failed", started, reason=reason_of(error)), ()
@@ -146,6 +148,34 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
         mechanisms=outcome.mechanisms,
     )
     return result, evaluation.answers
+
+
+def _run(context: Context, rung: Rung, watch: cost.Stopwatch) -> Outcome:
+    """Let `rung` learn and choose. Raises `Late` where it asks and asks until no time is left for answers."""
+    limit, watcher = context.plan.limits.get(rung.name), context.watcher
+    if limit is None:
+        return rung.run(context, None)
+    quote = context.plan.quote(rung.name)
+    rows = quote.test_rows or len(context.split.test)
+    last = limit - (quote.answer_seconds or 0.0) * min(1.0, FEWEST_TEST / max(1, rows))
+    context.watcher = Until(watcher, lambda: watch.seconds > last)
+    try:
+        return rung.run(context, context.plan.train_limit(rung.name))
+    finally:
+        context.watcher = watcher
+
+
+def _stopped(context: Context, rung: Rung, started: str, seconds: float) -> Result:
+    """A rung that was stopped before it could answer."""
+    return _result(
+        context,
+        rung,
+        "unfinished",
+        started,
+        reason="its time was up before it could answer test rows",
+        cost=Cost(seconds=seconds),
+        needs_seconds=round((context.plan.budget or 0.0) + seconds, 1),
+    )
 
 
 def _affordable(context: Context, quote: Quote, spent: float, outcome: Outcome) -> tuple[Example, ...]:

@@ -191,7 +191,8 @@ def _quality(result: Result) -> str:
     if result.status == "ok":
         return numbers.quality(result.primary)
     if result.status == "unfinished":
-        return f"{numbers.quality(result.primary)}, {numbers.unfinished(result)}"
+        measured = f"{numbers.quality(result.primary)}, " if result.primary else ""
+        return measured + numbers.unfinished(result)
     return result.status
 
 

@@ -60,7 +60,7 @@ class TuneRung(Rung):
         prepared, folder, watcher = context.prepared, context.folder, context.watcher
         watch = cost.Stopwatch()
         watcher.begin(self.name, "training")
-        checkpoints, plan = folder.file("checkpoints", self.name), context.plan.of(self.name)
+        checkpoints, plan = folder.file("checkpoints", self.name), context.plan.of(self.name, context)
         tuned = tuning.train(prepared, plan, self.method, checkpoints, watcher, limit)
         trained = tuned.outcome
         earlier = max(0.0, trained.seconds - watch.seconds)
