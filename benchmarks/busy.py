@@ -1,7 +1,7 @@
 """Training next to processes that keep the cores busy: tokens per second with none, one and two of them.
 
 "before" leaves OpenMP as it is and computes with a fixed number of threads, as rung did; "now" is rung with
-its defaults. Both take turns, each in a process of its own, on the real base. Takes about five minutes. After
+its defaults. Both take turns, each in a process of its own, on the real base. Takes about six minutes. After
 each process results/busy.json holds what was measured, and the same command continues from there.
 """
 
