@@ -91,14 +91,14 @@ def main() -> None:
         "machine": machine(),
         "gate": old.get("gate") or gate(data),
         "work": work.about(data, 64),
-        "runs": old.get("runs", []),
+        "turns": old.get("turns", []),
     }
-    while len(record["runs"]) < 2 * o.repeats:
-        turn = len(record["runs"])
+    while len(record["turns"]) < 2 * o.repeats:
+        turn = len(record["turns"])
         arm = ("before", "now")[(turn + turn // 2) % 2]  # before now, now before, before now
         run = runner(data, arm, busy=list(BUSY), seconds=o.seconds).run()
-        record["runs"].append({"arm": arm, **run})
-        record["summary"] = summary(record["runs"])
+        record["turns"].append({"arm": arm, **run})
+        record["summary"] = summary(record["turns"])
         record["targets"] = [{**vars(t), "reached": t.reached} for t in targets(record["summary"])]
         RESULTS.mkdir(exist_ok=True)
         FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
