@@ -1,7 +1,7 @@
 """Training next to processes that keep the cores busy: tokens per second with none, one and two of them.
 
 "before" leaves OpenMP as it is and computes with a fixed number of threads, as rung did; "now" is rung with
-its defaults. Both take turns, each in a process of its own, on the real base. Takes about five minutes. After
+its defaults. Both take turns, each in a process of its own, on the real base. Takes about six minutes. After
 each process results/busy.json holds what was measured, and the same command continues from there.
 """
 
@@ -91,14 +91,14 @@ def main() -> None:
         "machine": machine(),
         "gate": old.get("gate") or gate(data),
         "work": work.about(data, 64),
-        "runs": old.get("runs", []),
+        "turns": old.get("turns", []),
     }
-    while len(record["runs"]) < 2 * o.repeats:
-        turn = len(record["runs"])
+    while len(record["turns"]) < 2 * o.repeats:
+        turn = len(record["turns"])
         arm = ("before", "now")[(turn + turn // 2) % 2]  # before now, now before, before now
         run = runner(data, arm, busy=list(BUSY), seconds=o.seconds).run()
-        record["runs"].append({"arm": arm, **run})
-        record["summary"] = summary(record["runs"])
+        record["turns"].append({"arm": arm, **run})
+        record["summary"] = summary(record["turns"])
         record["targets"] = [{**vars(t), "reached": t.reached} for t in targets(record["summary"])]
         RESULTS.mkdir(exist_ok=True)
         FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -54,7 +54,7 @@ def others(before: Any, now: Any) -> float | None:
 
 
 def phase(base: Any, attached: Any, rows: list[Any], busy: int, seconds: float) -> dict[str, Any]:
-    """Tokens per second with `busy` processes next to it, from the end of the first step to the last."""
+    """Tokens per second with `busy` processes next to it, from the moment they begin."""
     from rung import threads
 
     with ExitStack() as stack:
@@ -62,14 +62,14 @@ def phase(base: Any, attached: Any, rows: list[Any], busy: int, seconds: float) 
             process = subprocess.Popen(WORK)
             stack.callback(process.wait)
             stack.callback(process.kill)
-        before = threads.look()
+        before, start = threads.look(), time.perf_counter()
         pace = train(base, attached, rows, seconds)
         used = others(before, threads.look())
-    (start, first, *_), (end, last, *_) = pace.steps[0], pace.steps[-1]
+    end, tokens, *_ = pace.steps[-1]
     return {
         "busy": busy,
-        "rate": (last - first) / (end - start) if end > start else 0.0,
-        "tokens": last - first,
+        "rate": tokens / (end - start),
+        "tokens": tokens,
         "others_cores": used,
         "threads": [count for *_, count in pace.steps],
     }

@@ -169,7 +169,7 @@ class Threads:
             self._next = self._clock() + EVERY
 
     def pace(self) -> None:
-        """Look again, where a second has passed. Costs a tenth of a microsecond where none has."""
+        """Look again, where a second has passed. Costs well under a microsecond where none has."""
         if self._follower is None or self._clock() < self._next:
             return
         seen = self._look()
