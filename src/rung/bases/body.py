@@ -14,7 +14,7 @@ the wanted rows alone. Other models run through their own code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -71,6 +71,43 @@ def trunk(model: PreTrainedModel, ids: Tensor, positions: Tensor, layout: Layout
     if body is None:
         raise ValueError(_WHOLE)
     return body.run(embed(model, ids), positions, layout, layers=slice(layers))
+
+
+def every_layer(
+    model: PreTrainedModel, ids: Tensor, positions: Tensor, layout: Layout, layers: int
+) -> Iterator[Tensor]:
+    """What comes out of each of the first `layers` decoder layers for tokens ids (B, T): (B * T, d) each.
+
+    Without the model's last norm. For inference: nothing is kept for a backward pass.
+    """
+    body = _body_of(model)
+    if body is not None:
+        yield from body.each(embed(model, ids), positions, layout, layers)
+        return
+    states: list[Tensor] = []
+    inner: Any = model.base_model
+    hooks = [
+        layer.register_forward_hook(lambda _module, _inputs, out: states.append(_state(out)))
+        for layer in inner.layers[:layers]
+    ]
+    try:
+        inner(input_ids=ids, position_ids=positions, use_cache=False, layout=layout)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    yield from (state.flatten(0, 1) for state in states)
+
+
+def _state(out: Any) -> Tensor:
+    """The hidden states in what a decoder layer returns."""
+    state: Tensor = out[0] if isinstance(out, tuple) else out
+    return state
+
+
+def depth(model: PreTrainedModel) -> int:
+    """The number of decoder layers."""
+    inner: Any = model.base_model
+    return len(inner.layers)
 
 
 def embed(model: PreTrainedModel, ids: Tensor) -> Tensor:
@@ -174,9 +211,7 @@ class Body:
 
         Where `layers` stops before the last one, the result is the input of the next layer.
         """
-        cos, sin = self.inner.rotary_emb(h, position_ids=positions)
-        half = cos.shape[-1] // 2
-        angles = tuple(part[..., :half].reshape(-1, 1, half) for part in (cos, sin))
+        angles = self._angles(h, positions)
         shape, h = h.shape[:2], h.flatten(0, 1)
         chosen = self.layers[layers]
         ends = bool(chosen) and chosen[-1] is self.layers[-1]
@@ -187,6 +222,20 @@ class Body:
         norm = self.inner.norm
         out: Tensor = _Norm.apply(h, norm.weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
         return out
+
+    def each(self, h: Tensor, positions: Tensor, layout: Layout, layers: int) -> Iterator[Tensor]:
+        """h (B, T, d), the input of the first layer -> the outputs (B * T, d) of the first `layers`."""
+        angles = self._angles(h, positions)
+        shape, h = h.shape[:2], h.flatten(0, 1)
+        for layer in self.layers[:layers]:
+            h = _run_layer(layer, h, shape, angles, layout, None)
+            yield h
+
+    def _angles(self, h: Tensor, positions: Tensor) -> tuple[Tensor, ...]:
+        """cos and sin of the rotary angles, (B * T, 1, D / 2) each."""
+        parts = self.inner.rotary_emb(h, position_ids=positions)
+        half = parts[0].shape[-1] // 2
+        return tuple(part[..., :half].reshape(-1, 1, half) for part in parts)
 
 
 _bodies: WeakKeyDictionary[PreTrainedModel, Body] = WeakKeyDictionary()
