@@ -4,13 +4,16 @@
 >>> climbed = rung.climb("messages.csv", budget="15m")      # doctest: +SKIP
 >>> print(climbed.verdict.sentence)                         # doctest: +SKIP
 
-The public names are imported when they are first used, so that ``import rung`` stays light.
+The public names are imported when they are first used, so that ``import rung`` stays light. It sets how
+OpenMP's threads wait, which works only before torch is imported; see `rung.threads`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from rung import threads as _threads  # noqa: F401  before torch: sets how its threads wait
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "check", "climb", "evaluate", "load", "tune"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rung.ladder.sentence import Case, is_prompting, lone, reasons_of, title, verdict_of
+from rung.ladder.sentence import Case, lone, reasons_of, title, verdict_of
 from rung.records import Choice, Comparison, Cost, Measure, Result, Task
 
 TASK = Task("classification", "nine labels", ("accuracy",))
@@ -24,14 +24,21 @@ LORA = result("lora", "lora", 0.8, 2, forgetting=(Measure("kl", 0.01, 0.0, 0.02,
 def test_a_rung_is_called_by_what_it_did() -> None:
     assert title(FEW) == "8-shot prompting"
     assert title(LORA) == "LoRA"
-    assert is_prompting(FEW)
-    assert not is_prompting(LORA)
 
 
 def test_the_sentence_names_winner_rival_numbers_and_advice() -> None:
     gain = Measure("accuracy", 0.2, 0.12, 0.28, 200)
     pair = Comparison("lora", "few-shot", gain, p_value=0.001, test="exact McNemar", distinguishable=True)
-    case = Case(TASK, {"few-shot": FEW, "lora": LORA}, "lora", "lora", "few-shot", (pair,), conclusive=True)
+    case = Case(
+        TASK,
+        {"few-shot": FEW, "lora": LORA},
+        "lora",
+        "lora",
+        "few-shot",
+        (pair,),
+        "clear",
+        ranked=("few-shot", "lora"),
+    )
     said = verdict_of(case)
     assert said.startswith("LoRA beats 8-shot prompting by 20.0 points (95% interval 12.0 to 28.0) in 3 min")
     assert "forgot 0.01 nats/token" in said
@@ -40,13 +47,13 @@ def test_the_sentence_names_winner_rival_numbers_and_advice() -> None:
 
 
 def test_one_rung_alone_is_said_to_be_alone() -> None:
-    case = Case(TASK, {"lora": LORA}, "lora", "lora", None, (), conclusive=False)
+    case = Case(TASK, {"lora": LORA}, "lora", "lora", None, ())
     assert "LoRA" in lone(case)
     assert "beats" not in lone(case)
 
 
 def test_no_rung_at_all_is_no_recommendation() -> None:
     failed = Result("lora", "lora", "failed", 2, "tiny", "x", reason="it broke")
-    case = Case(TASK, {"lora": failed}, None, None, None, (), conclusive=False)
+    case = Case(TASK, {"lora": failed}, None, None, None, ())
     assert "Use" not in lone(case)
     assert any("it broke" in reason for reason in reasons_of(case))

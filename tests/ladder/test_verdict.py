@@ -14,13 +14,37 @@ import pytest
 from rung.evaluation import stats
 from rung.evaluation.metrics import METRICS, grade, measures
 from rung.ladder.verdict import MARGIN, verdict
-from rung.records import Answer, Choice, Completion, Cost, Example, Measure, Message, Result, Task, Verdict
+from rung.records import (
+    Answer,
+    Choice,
+    Completion,
+    Cost,
+    Example,
+    Measure,
+    Message,
+    Result,
+    RungKind,
+    Task,
+    Verdict,
+)
 
 MOOD = Task("classification", "", ("accuracy",), labels=("good", "bad"))
 SLOTS = Task("extraction", "", ("field_f1",))
 FRENCH = Task("translation", "", ("chrf",))
-ORDER = {"zero-shot": 0, "few-shot": 1, "lora": 2, "full": 3}
-SECONDS = {"zero-shot": 20.0, "few-shot": 60.0, "lora": 250.0, "full": 775.0}
+ORDER = {"constant": -3, "words": -2, "probe": -1, "zero-shot": 0, "few-shot": 1, "lora": 2, "full": 3}
+KINDS: dict[str, RungKind] = {"constant": "floor", "words": "classical", "probe": "probe"}
+SECONDS = {
+    "constant": 0.1,
+    "words": 1.0,
+    "probe": 15.0,
+    "zero-shot": 20.0,
+    "few-shot": 60.0,
+    "lora": 250.0,
+    "full": 775.0,
+}
+
+
+SURE = ": it is within 1 point of the best with more than 99% chance (clear)."
 
 
 def examples(targets: Sequence[str]) -> list[Example]:
@@ -39,7 +63,7 @@ def answered(task: Task, rows: Sequence[Example], texts: Sequence[str]) -> list[
 
 
 def result(rung: str, primary: Measure | None = None, kl: float = 0.012, **fields: object) -> Result:
-    tuned = rung not in ("zero-shot", "few-shot")
+    tuned = rung not in ("zero-shot", "few-shot", *KINDS)
     made = Result(
         rung=rung,
         method=rung if tuned else "prompt",
@@ -51,11 +75,18 @@ def result(rung: str, primary: Measure | None = None, kl: float = 0.012, **field
         cost=Cost(seconds=SECONDS[rung], trainable_parameters=1000 if tuned else None),
         choices=(Choice("k", "8"),) if rung == "few-shot" else (),
         forgetting=(Measure("kl", kl, unit="nats/token"),) if tuned else (),
+        kind=KINDS.get(rung, ""),
     )
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-def judged(right: dict[str, Sequence[bool]], **changed: Result) -> Verdict:
+def judged(
+    right: dict[str, Sequence[bool]],
+    tolerance: float = 1.0,
+    goal: float | None = None,
+    volume: int = 10_000,
+    **changed: Result,
+) -> Verdict:
     """The verdict where each rung is right on the rows given."""
     rows = examples(["good"] * len(next(iter(right.values()))))
     answers = {
@@ -63,7 +94,8 @@ def judged(right: dict[str, Sequence[bool]], **changed: Result) -> Verdict:
     }
     named = {name.replace("_", "-"): one for name, one in changed.items()}
     results = [named.pop(rung, None) or result(rung) for rung in right]
-    return verdict([*results, *named.values()], answers, rows, MOOD)
+    every = [*results, *named.values()]
+    return verdict(every, answers, rows, MOOD, tolerance=tolerance, goal=goal, volume=volume)
 
 
 def hits(right: int, of: int, start: int = 0) -> list[bool]:
@@ -89,7 +121,7 @@ def test_the_promised_sentence() -> None:
         f"LoRA beats 8-shot prompting by {gain:.1f} points "
         f"(95% interval {100 * pair.low:.1f} to {100 * pair.high:.1f}) in 4 min 10 s; "
     )
-    assert drawn.sentence.endswith("the adapter forgot 0.01 nats/token. Use LoRA.")
+    assert drawn.sentence.endswith(f"the tuned model forgot 0.01 nats/token. Use LoRA{SURE}")
 
 
 def test_the_cheaper_of_two_equals_is_recommended() -> None:
@@ -110,7 +142,7 @@ def test_the_dearer_rung_is_recommended_where_it_is_better() -> None:
     assert (drawn.recommended, drawn.conclusive) == ("full", True)
     assert drawn.sentence == (
         "Full fine-tuning beats zero-shot prompting by 50.0 points (95% interval 44.8 to 54.7) "
-        "in 12 min 55 s; the tuned model forgot 0.01 nats/token. Use full fine-tuning."
+        "in 12 min 55 s; the tuned model forgot 0.01 nats/token. Use full fine-tuning" + SURE
     )
 
 
@@ -129,7 +161,7 @@ def test_prompting_wins() -> None:
     drawn = judged({"zero-shot": hits(150, 400), "few-shot": hits(360, 400), "lora": hits(300, 400)})
     assert (drawn.recommended, drawn.conclusive) == ("few-shot", True)
     assert drawn.sentence.startswith("Do not tune: 8-shot prompting beats LoRA by 15.0 points (95% interval ")
-    assert drawn.sentence.endswith("). Use 8-shot prompting.")
+    assert drawn.sentence.endswith(f"). Use 8-shot prompting{SURE}")
     assert "forgot" not in drawn.sentence
 
 
@@ -144,31 +176,49 @@ def test_prompting_is_as_good() -> None:
     assert drawn.sentence == (
         "Do not tune: LoRA is not distinguishable from 8-shot prompting "
         f"(+0.5 points, 95% interval {100 * pair.low:.1f} to {100 * pair.high:.1f}) and costs 4.2x. "
-        "Use 8-shot prompting."
+        "Use 8-shot prompting: it is within 1 point of the best with 92% chance (likely)."
     )
 
 
 def test_too_few_rows() -> None:
-    drawn = judged({"few-shot": hits(18, 30), "lora": hits(22, 30, start=28)})
+    drawn = judged({"few-shot": hits(18, 30), "lora": hits(19, 30, start=14)})
     pair = drawn.comparisons[0]
-    assert (drawn.best, drawn.recommended, drawn.conclusive) == ("lora", "few-shot", False)
+    assert (drawn.best, drawn.recommended, drawn.certainty, drawn.conclusive) == (
+        "lora",
+        "lora",
+        "open",
+        False,
+    )
     assert not pair.distinguishable
     assert pair.rows_needed is not None
     assert pair.rows_needed > 60
     assert "there are not enough test rows" in drawn.sentence.lower()
-    assert " would do, there are 30): LoRA scores +13.3 points, 95% interval " in drawn.sentence
-    assert drawn.sentence.endswith("Use 8-shot prompting for now.")
+    assert " would do, used here: 30): 8-shot prompting scores -3.3 points, 95% interval " in drawn.sentence
+    assert "Use LoRA for now: it is within 1 point of the best with " in drawn.sentence
+    assert drawn.sentence.endswith("% chance (open).")
+
+
+def test_nothing_is_tuned_where_prompting_may_be_as_good() -> None:
+    """The cheaper of two rungs that cannot be told apart is taken only where little can be lost by it."""
+    drawn = judged({"few-shot": hits(20, 30), "lora": hits(20, 30, start=14)})
+    assert (drawn.recommended, drawn.certainty) == ("few-shot", "open")  # as good, so the cheaper one
     assert "Do not tune" not in drawn.sentence
+    assert drawn.sentence.count("Use 8-shot prompting for now") == 1
 
 
-def test_what_is_settled_is_said_beside_what_is_not() -> None:
-    drawn = judged({"few-shot": hits(5, 40), "lora": hits(32, 40), "full": hits(35, 40, start=38)})
-    assert (drawn.recommended, drawn.conclusive) == ("lora", False)
-    assert drawn.sentence.startswith("LoRA beats 8-shot prompting by 67.5 points")
+def test_what_is_settled_is_said_next_to_what_is_not() -> None:
+    drawn = judged({"few-shot": hits(5, 40), "lora": hits(33, 40), "full": hits(34, 40, start=35)})
+    assert (drawn.recommended, drawn.best, drawn.conclusive) == ("full", "full", False)
+    assert "there are not enough test rows to tell LoRA and full fine-tuning apart (about " in drawn.sentence
+    drawn = judged(
+        {"few-shot": hits(5, 40), "lora": hits(34, 40), "full": hits(35, 40, start=38)}, tolerance=4.0
+    )
+    assert (drawn.recommended, drawn.best, drawn.conclusive) == ("lora", "full", False)
+    assert drawn.sentence.startswith("LoRA beats 8-shot prompting by 72.5 points")
     assert (
         "; there are not enough test rows to tell full fine-tuning and LoRA apart (about " in drawn.sentence
     )
-    assert drawn.sentence.endswith("the adapter forgot 0.01 nats/token. Use LoRA for now.")
+    assert "within 4 points of the best" in drawn.sentence
 
 
 @pytest.mark.parametrize("rows", [12, 50, 200])
@@ -186,15 +236,15 @@ def test_rows_asked_for_are_more_than_there_are(rows: int) -> None:
 
 def test_one_row_settles_nothing() -> None:
     drawn = judged({"few-shot": [False], "lora": [True]})
-    assert (drawn.recommended, drawn.conclusive) == ("few-shot", False)
+    assert (drawn.recommended, drawn.certainty) == ("lora", "open")
     rows = examples(['{"a": 1}'])
     answers = {
         "few-shot": answered(SLOTS, rows, ['{"a": 2}']),
         "lora": answered(SLOTS, rows, ['{"a": 1}']),
     }
     drawn = verdict([result("few-shot"), result("lora")], answers, rows, SLOTS)
-    assert (drawn.recommended, drawn.conclusive) == ("few-shot", False)
-    assert "(there are 1): LoRA scores +100.0 points and costs" in drawn.sentence
+    assert (drawn.recommended, drawn.certainty) == ("lora", "open")
+    assert "(used here: 1): 8-shot prompting scores -100.0 points and costs" in drawn.sentence
 
 
 def test_holm_makes_many_comparisons_stricter() -> None:
@@ -387,8 +437,99 @@ def test_lower_can_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
         high = verdict(results, answers, rows, MOOD)
         low = verdict(results, answers, rows, replace(MOOD, metrics=("misses",)))
         assert (low.recommended, low.best, low.conclusive) == (high.recommended, high.best, high.conclusive)
-        assert low.sentence == high.sentence
+        assert low.sentence.split("the best with")[0] == high.sentence.split("the best with")[0]
+        for mine, others in zip(low.regrets, high.regrets, strict=True):
+            assert mine.expected == pytest.approx(others.expected, abs=0.003)
         for one, other in zip(low.comparisons, high.comparisons, strict=True):
             assert not one.difference.higher_is_better
             assert one.difference.value == pytest.approx(-(other.difference.value or 0))
             assert (one.distinguishable, one.rows_needed) == (other.distinguishable, other.rows_needed)
+
+
+def test_regrets_are_in_the_order_of_the_ladder() -> None:
+    drawn = judged({"words": hits(100, 400), "few-shot": hits(200, 400), "lora": hits(300, 400)})
+    assert [one.rung for one in drawn.regrets] == ["words", "few-shot", "lora"]
+    assert [round(one.expected, 1) for one in drawn.regrets] == [0.5, 0.2, 0.0]
+    assert [one.chance for one in drawn.regrets] == [0.0, 0.0, 1.0]
+    assert (drawn.certainty, drawn.tolerance, drawn.volume) == ("clear", 0.01, 10_000)
+    assert any(reason.startswith("The rule: the cheapest rung at 10,000 answers") for reason in drawn.reasons)
+
+
+def test_points_of_a_metric_that_is_in_points_are_not_divided() -> None:
+    rows = examples(["le chat dort bien ici"] * 30)
+    answers = {rung: answered(FRENCH, rows, ["le chat"] * 30) for rung in ("few-shot", "lora")}
+    drawn = verdict([result("few-shot"), result("lora")], answers, rows, FRENCH, tolerance=2.0)
+    assert (drawn.recommended, drawn.tolerance) == ("few-shot", 2.0)
+
+
+def test_a_wider_tolerance_takes_the_cheaper_rung() -> None:
+    right = {"few-shot": hits(185, 200), "lora": hits(195, 200)}
+    assert judged(right).recommended == "lora"
+    assert judged(right, tolerance=6.0).recommended == "few-shot"
+
+
+def test_cost_counts_the_answers_that_will_be_asked_for() -> None:
+    """Few-shot is cheap to make and expensive to use, the tuned rung the reverse."""
+    right = {"few-shot": hits(300, 400), "lora": hits(300, 400)}
+    costs = {
+        "few_shot": result("few-shot", cost=Cost(seconds=60, answer_seconds=50, answers=400)),
+        "lora": result("lora", cost=Cost(seconds=260, answer_seconds=10, answers=400)),
+    }
+    assert judged(right, volume=100, **costs).recommended == "few-shot"
+    many = judged(right, volume=10_000, **costs)
+    assert (many.recommended, many.volume) == ("lora", 10_000)
+    assert "costs 2.5x" in many.sentence  # 10 + 1,250 seconds against 250 + 250
+    unknown = costs | {"lora": result("lora")}
+    assert judged(right, volume=10_000, **unknown).recommended == "few-shot"
+
+
+def test_the_floor_is_never_recommended() -> None:
+    drawn = judged({"constant": hits(280, 400), "lora": hits(200, 400), "few-shot": hits(150, 400)})
+    assert (drawn.recommended, drawn.best, drawn.certainty) == (None, "constant", "open")
+    assert drawn.sentence.startswith(
+        "Nothing here is good enough yet: the same answer for every row needs no model"
+    )
+    assert "the nearest is LoRA" in drawn.sentence
+    assert "Use" not in drawn.sentence
+    ahead = judged({"constant": hits(200, 400), "lora": hits(203, 400, start=150)})
+    assert ahead.recommended is None  # three rows ahead is not ahead in 80% of the draws
+    assert "test rows would tell them apart, there are 400." in ahead.sentence
+    alone = judged({"constant": hits(280, 400)})
+    assert alone.recommended is None
+    assert alone.sentence.endswith("and as the floor it is not recommended.")
+
+
+def test_the_floor_is_no_rival_and_what_beats_it_is_recommended() -> None:
+    drawn = judged({"constant": hits(100, 400), "words": hits(200, 400), "lora": hits(300, 400)})
+    assert (drawn.recommended, drawn.certainty) == ("lora", "clear")
+    assert drawn.sentence.startswith("LoRA beats TF-IDF")
+
+
+def test_do_not_tune_is_said_only_where_tuning_was_tried() -> None:
+    probe = {"few-shot": hits(100, 400), "probe": hits(300, 400)}
+    assert judged(probe).sentence.startswith("Probe beats 8-shot prompting")
+    tuned = judged(probe | {"lora": hits(200, 400)})
+    assert tuned.sentence.startswith("Do not tune: probe beats LoRA by 25.0 points")
+    assert "in 15 s" in tuned.sentence
+
+
+def test_a_goal_that_is_missed_is_said() -> None:
+    right = {"few-shot": hits(100, 200), "lora": hits(120, 200)}
+    lora = result("lora", Measure("accuracy", 0.6, 0.53, 0.66, 200))
+    missed = judged(right, goal=80, lora=lora)
+    assert missed.recommended == "lora"
+    assert missed.sentence.endswith(
+        "It is the best so far, but not good enough yet: it scores 60.0% and misses the goal of 80%."
+    )
+    assert "goal" not in judged(right, goal=60, lora=lora).sentence
+
+
+def test_an_unfinished_rung_is_compared_with_nothing() -> None:
+    lora = result("lora", status="unfinished", done=0.21, needs_seconds=720.0)
+    drawn = judged({"words": hits(100, 200), "few-shot": hits(150, 200), "lora": hits(0, 200)}, lora=lora)
+    assert {one.rung for one in drawn.regrets} == {"words", "few-shot"}
+    assert (
+        "LoRA is not finished: it was cut short after 21% of what was planned, and is compared with nothing; "
+        "a budget of 12 min 0 s would finish it."
+    ) in drawn.reasons
+    assert "Do not tune" not in drawn.sentence

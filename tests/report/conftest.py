@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +14,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def fake() -> ModuleType:
-    """The module beside this file that writes run folders."""
+    """The module next to this file that writes run folders."""
     spec = importlib.util.spec_from_file_location("fake_run", Path(__file__).with_name("fake_run.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -41,3 +43,20 @@ def hostile(fake: ModuleType, tmp_path: Path) -> Path:
     """A run whose prompts, answers and notes hold attacks."""
     folder: Path = fake.classification_run(tmp_path / "hostile", hostile=True)
     return folder
+
+
+@pytest.fixture
+def add_regrets() -> Callable[[Path], None]:
+    """Puts regrets and what would help into the verdict of a run folder."""
+
+    def add(folder: Path) -> None:
+        path = folder / "verdict.json"
+        verdict = json.loads(path.read_text())
+        verdict["regrets"] = [
+            {"rung": "few-shot", "expected": 0.233, "chance": 0.0},
+            {"rung": "lora", "expected": 0.0042, "chance": 0.968},
+        ]
+        helps = ["Train LoRA longer.", "A larger base."]
+        path.write_text(json.dumps(verdict | {"tolerance": 0.01, "certainty": "clear", "helps": helps}))
+
+    return add

@@ -125,3 +125,8 @@ def test_plain_values_and_entries() -> None:
         ("rows: train", "820"),
         ("took", "1 min 1 s"),
     )
+
+
+def test_a_chance_never_reads_as_more_than_it_is() -> None:
+    shown = [numbers.chance(value) for value in (0.0, 0.004, 0.29, 0.949, 0.95, 0.9999, 1.0)]
+    assert shown == ["<1%", "<1%", "29%", "94%", "95%", "99%", ">99%"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from rung.report import tables
@@ -17,6 +18,20 @@ def test_ladder_leaves_out_columns_without_a_number(tickets: Path) -> None:
     for path in (tickets / "results").iterdir():
         path.write_text(path.read_text().replace('"money": ', '"money": null, "was": '))
     assert "money" not in tables.ladder(load_view(tickets)).head
+
+
+def test_regret_and_chance_stand_in_the_ladder_where_there_are_some(
+    tickets: Path, add_regrets: Callable[[Path], None]
+) -> None:
+    assert "regret, points" not in tables.ladder(load_view(tickets)).head
+    add_regrets(tickets)
+    table = tables.ladder(load_view(tickets))
+    place = table.head.index("regret, points")
+    assert table.head[place + 1] == "chance within 1 point"
+    cells = {row[0]: row[place : place + 2] for row in table.rows}
+    assert cells["few-shot"] == ("23.3", "<1%")
+    assert cells["lora"] == ("0.4", "96%")
+    assert cells["zero-shot"] == ("-", "-")
 
 
 def test_highlights_are_of_the_recommended_rung(tickets: Path) -> None:

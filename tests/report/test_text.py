@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,18 @@ def test_failed_rung_says_why(receipts: Path) -> None:
     text = _printed(receipts, 80)
     assert "full: full fine-tuning needs 3.2 GB and 1.9 GB are free" in text
     assert "failed" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_regrets_and_what_would_help_are_shown(
+    tickets: Path, add_regrets: Callable[[Path], None], width: int
+) -> None:
+    assert "What would help most" not in _printed(tickets, width)
+    add_regrets(tickets)
+    text = _printed(tickets, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "(96%)" in text
+    assert "What would help most: Train LoRA longer. A larger base." in text.replace("\n", " ")
 
 
 def test_unfinished_run(tickets: Path) -> None:

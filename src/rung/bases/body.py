@@ -28,6 +28,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMod
 from transformers.models.mistral.modeling_mistral import MistralDecoderLayer, MistralModel
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Model
 
+from rung import threads
 from rung.bases.attention import Layout
 from rung.bases.projection import Projection
 
@@ -55,6 +56,7 @@ def hidden_states(
         return body.run(h, positions, layout, rows, slice(first, None))
     if first:
         raise ValueError(_WHOLE)
+    threads.pace()
     out: Tensor = model.base_model(
         input_ids=inputs, position_ids=positions, use_cache=False, layout=layout
     ).last_hidden_state
@@ -349,6 +351,7 @@ class _Mlp(Function):
         down: Projection,
         *leaves: Tensor,
     ) -> Tensor:
+        threads.pace()
         m, rms = _norm(h, weight, eps)
         both = gate_up.forward(m)
         gate, up = both.chunk(2, 1)
@@ -358,6 +361,7 @@ class _Mlp(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        threads.pace()
         h, rms, weight, both = ctx.saved_tensors
         dy = grads[0]
         gate, up = both.chunk(2, 1)

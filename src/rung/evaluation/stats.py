@@ -59,7 +59,8 @@ def mean_rows(values: ArrayLike) -> Floats:
 def f1_of(totals: Floats) -> Floats:
     """F1 from totals (..., 3) of right, extra and missing; 1 where nothing was asked for and nothing said."""
     right, wrong = totals[..., 0], totals[..., 1] + totals[..., 2]
-    return np.asarray(np.where(right + wrong > 0, 2 * right / np.maximum(2 * right + wrong, 1), 1.0))
+    some = right + wrong > 0  # less than one, where rows are weighted
+    return np.asarray(np.where(some, 2 * right / np.where(some, 2 * right + wrong, 1), 1.0))
 
 
 def mean_interval(values: ArrayLike, seed: int = 0) -> Interval:

@@ -43,6 +43,7 @@ class Prepared(Divided):
             "fingerprint": self.base.fingerprint,
             "precision": self.device.precision,
             "precision_why": self.device.why,
+            "threads": self.device.threads,
             "max_length": self.max_length,
             "max_new_tokens": self.max_new_tokens,
         }

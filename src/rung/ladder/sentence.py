@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rung.ladder.rungs import RUNGS
-from rung.records import Comparison, Measure, Result, Task
+from rung.records import Certainty, Comparison, Measure, Regret, Result, Task
 
 FORGETS = 0.1  # nats/token from which drift is said to cost general ability
 MISSES = 0.1  # share of answers out of format that is worth a word
@@ -34,31 +34,35 @@ class Case:
     best: str | None
     rival: str | None
     comparisons: tuple[Comparison, ...]
-    conclusive: bool
+    certainty: Certainty | None = None  # None where there were no rows to compare on
+    regrets: tuple[Regret, ...] = ()
+    ranked: tuple[str, ...] = ()  # the rungs that were compared, the cheapest first
+    tolerance: float = 1.0  # in points of the screen, as is the goal
+    goal: float | None = None
+    volume: int = 10_000
     uncompared: tuple[str, ...] = ()  # rungs without test rows in common with the best
+
+    @property
+    def conclusive(self) -> bool:
+        return self.certainty in ("clear", "likely")
 
     def between(self, first: str, second: str) -> Comparison | None:
         """The comparison of two rungs, in whichever order it was made."""
         return next((pair for pair in self.comparisons if {pair.first, pair.second} == {first, second}), None)
 
 
-def is_prompting(result: Result) -> bool:
-    """Whether a rung only asks."""
-    return result.prompts
-
-
 def title(result: Result) -> str:
     """A rung's name on the screen, ``8-shot prompting`` with the k it chose."""
-    if result.rung == "few-shot":
-        k = next((choice.chosen for choice in result.choices if choice.name == "k"), "few")
+    k = next((choice.chosen for choice in result.choices if choice.name == "k"), None)
+    if k is not None and result.prompts:
         return f"{k}-shot prompting"
     return RUNGS[result.rung].title if result.rung in RUNGS else result.rung
 
 
 def verdict_of(case: Case) -> str:
     """The recommendation with its numbers, where two rungs or more were measured."""
-    assert case.recommended is not None
-    assert case.best is not None
+    if case.recommended is None:
+        return _nothing_good(case)
     result = case.results[case.recommended]
     if not case.comparisons:
         scored = f"{_capital(title(result))} scored best{_level(case.task, result)}"
@@ -69,32 +73,31 @@ def verdict_of(case: Case) -> str:
     parts += _alternatives(case, result) if case.conclusive else [_open_question(case, result)]
     if forgot := _forgot(result):
         parts.append(forgot)
-    tuned = any(
-        one.status == "ok" and rung not in case.uncompared and not is_prompting(one)
-        for rung, one in case.results.items()
-    )
-    head = "Do not tune: " if is_prompting(result) and tuned and case.conclusive else ""
+    tuned = any(case.results[rung].tunes for rung in case.ranked)
+    head = "Do not tune: " if tuned and not result.tunes and case.conclusive else ""
     words = _capital(head + "; ".join(part for part in parts if part))
-    return f"{words}. Use {title(result)}{'' if case.conclusive else ' for now'}."
+    return f"{words}. {_advice(case, result)}"
 
 
 def lone(case: Case) -> str:
     """What can be said with one rung or none."""
-    if case.recommended is None:
+    if case.best is None:
         gone = [f"{title(one)}: {one.reason or one.status}" for one in case.results.values()]
         return f"No rung was measured, so nothing can be recommended{_because(gone)}."
-    result = case.results[case.recommended]
+    result = case.results[case.best]
     measured = f"{_capital(title(result))} is the only rung that was measured{_level(case.task, result)}"
-    return f"{measured}; there is nothing to compare it with."
+    floor = ", and as the floor it is not recommended" if result.kind == "floor" else ""
+    return f"{measured}; there is nothing to compare it with{floor}."
 
 
 def reasons_of(case: Case) -> tuple[str, ...]:
     """The evidence, a sentence each."""
     found = []
-    if case.comparisons:
+    if case.regrets:
         found.append(
-            f"The rule: the cheapest rung that is not significantly worse than the best "
-            f"({_metric(case.task)} on the same test rows, p < 0.05 after Holm's correction)."
+            f"The rule: the cheapest rung at {case.volume:,} answers whose expected regret is within "
+            f"{_amount(case.tolerance)}, or else the one with the least. Regret is how far a rung falls "
+            f"behind the best ({_metric(case.task)} on the same test rows, joint Bayesian bootstrap)."
         )
     found += [_evidence(pair, case.results) for pair in case.comparisons]
     for rung in case.uncompared:
@@ -107,6 +110,48 @@ def reasons_of(case: Case) -> tuple[str, ...]:
 # --- parts of the sentence --------------------------------------------------------------------------
 
 
+def _advice(case: Case, result: Result) -> str:
+    """What to do, how sure that is, and whether the goal is met."""
+    use = f"Use {title(result)}{'' if case.conclusive else ' for now'}"
+    chance = next((one.chance for one in case.regrets if one.rung == result.rung), None)
+    if chance is not None:
+        use += (
+            f": it is within {_amount(case.tolerance)} of the best with {_chance(chance)} chance"
+            f" ({case.certainty})"
+        )
+    measure = result.primary
+    if case.goal is None or measure is None or measure.value is None:
+        return use + "."
+    sign, mark = (1 if measure.higher_is_better else -1), "" if measure.unit else "%"
+    reached = measure.value * points(measure)
+    if sign * (reached - case.goal) >= 0:
+        return use + "."
+    return (
+        f"{use}. It is the best so far, but not good enough yet: it scores {reached:.1f}{mark} "
+        f"and misses the goal of {case.goal:g}{mark}."
+    )
+
+
+def _nothing_good(case: Case) -> str:
+    """No rung is ahead of the floor."""
+    floor = next((one for one in case.results.values() if one.kind == "floor"), None)
+    behind = [one for one in case.regrets if case.results[one.rung].kind != "floor"]
+    if floor is None or not behind:
+        return "No rung can be recommended: there are no test rows on which to compare them."
+    nearest = case.results[min(behind, key=lambda one: one.expected).rung]
+    pair = case.between(nearest.rung, floor.rung)
+    ahead = pair is not None and _seen_from(pair, nearest.rung)[0] > 0
+    if ahead and pair is not None and pair.rows_needed:
+        rows = roughly(pair.rows_needed)
+        need = f"about {rows} test rows would tell them apart, there are {pair.difference.n:,}"
+    else:
+        need = "it would take more training rows, longer training or a larger base"
+    return (
+        f"Nothing here is good enough yet: {title(floor)} needs no model{_level(case.task, floor)}, and no "
+        f"rung is reliably ahead of it; the nearest is {title(nearest)}{_level(case.task, nearest)}; {need}."
+    )
+
+
 def _against_rival(case: Case, result: Result, rival: Result) -> str:
     pair = case.between(result.rung, rival.rung)
     if pair is None:
@@ -114,62 +159,68 @@ def _against_rival(case: Case, result: Result, rival: Result) -> str:
     name, other = title(result), title(rival)
     value, reach = _seen_from(pair, result.rung)
     if not pair.distinguishable:
-        end = _and_costs(rival, result)
+        end = _and_costs(case, rival, result)
         return (
             f"{other} is not distinguishable from {name} ({_signed(-value)} points{_reach(reach, -1)}){end}"
         )
     if value < 0:
         return f"{other} beats {name} by {-value:.1f} points{_bracketed(reach, -1)}"
     took = result.cost.seconds
-    time = "" if took is None or is_prompting(result) else f" in {_seconds(took)}"
+    time = "" if took is None or result.prompts else f" in {seconds(took)}"
     return f"{name} beats {other} by {value:.1f} points{_bracketed(reach)}{time}"
 
 
 def _alternatives(case: Case, result: Result) -> list[str]:
     """More expensive rungs, other than the rival, that do no better."""
     parts = []
-    for other in case.results.values():
-        pair = case.between(result.rung, other.rung)
-        if pair is None or other.rung == case.rival or other.order < result.order or pair.distinguishable:
+    for rung in case.ranked[case.ranked.index(result.rung) + 1 :]:
+        pair = case.between(result.rung, rung)
+        if pair is None or rung == case.rival or pair.distinguishable:
             continue
-        parts.append(f"{title(other)} is not distinguishable{_and_costs(other, result)}")
+        other = case.results[rung]
+        parts.append(f"{title(other)} is not distinguishable{_and_costs(case, other, result)}")
     return parts[:2]
 
 
 def _open_question(case: Case, result: Result) -> str:
-    assert case.best is not None
-    best = case.results[case.best]
-    pair = case.between(best.rung, result.rung)
+    """The rung that may be ahead after all: the best, or the one after it."""
+    rest = [one for one in case.regrets if one.rung != result.rung]
+    rung = case.best if case.best != result.rung else min(rest, key=lambda one: one.expected).rung
+    assert rung is not None
+    other = case.results[rung]
+    pair = case.between(result.rung, rung)
     assert pair is not None
-    value, reach = _seen_from(pair, best.rung)
-    enough = f"about {_roughly(pair.rows_needed)} would do, " if pair.rows_needed else ""
+    value, reach = _seen_from(pair, rung)
+    enough = f"about {roughly(pair.rows_needed)} would do, " if pair.rows_needed else ""
     return (
-        f"there are not enough test rows to tell {title(best)} and {title(result)} apart "
-        f"({enough}there are {pair.difference.n:,}): "
-        f"{title(best)} scores {_signed(value)} points{_reach(reach)}{_and_costs(best, result)}"
+        f"there are not enough test rows to tell {title(other)} and {title(result)} apart "
+        f"({enough}used here: {pair.difference.n:,}): "
+        f"{title(other)} scores {_signed(value)} points{_reach(reach)}{_and_costs(case, other, result)}"
     )
 
 
 def _forgot(result: Result) -> str:
     kl = next((one.value for one in result.forgetting if one.name == "kl"), None)
-    if kl is None or is_prompting(result):
+    if kl is None or result.prompts:
         return ""
-    what = "the tuned model" if result.method == "full" else "the adapter"
     amount = f"{kl:.2f}" if kl >= 0.005 else "less than 0.01"
     cost = ", which costs general ability" if kl > FORGETS else ""
-    return f"{what} forgot {amount} nats/token{cost}"
+    return f"the tuned model forgot {amount} nats/token{cost}"
 
 
-def _and_costs(other: Result, result: Result) -> str:
-    """How many times as expensive `other` is: by money where both have it, else by time."""
+def _and_costs(case: Case, other: Result, result: Result) -> str:
+    """How many times as expensive `other` is: at the volume, else by money or time as measured."""
     one, two = other.cost, result.cost
-    if one.money and two.money and one.currency == two.currency:
+    first, second = one.at(case.volume), two.at(case.volume)
+    if first and second:
+        ratio = first / second
+    elif one.money and two.money and one.currency == two.currency:
         ratio = one.money / two.money
     elif one.seconds and two.seconds:
         ratio = one.seconds / two.seconds
     else:
         return ""
-    return f" and costs {ratio:.0f}x" if ratio >= 9.95 else f" and costs {ratio:.1f}x"
+    return f" and costs {ratio:,.0f}x" if ratio >= 9.95 else f" and costs {ratio:.1f}x"
 
 
 # --- reasons ----------------------------------------------------------------------------------------
@@ -190,6 +241,11 @@ def _evidence(pair: Comparison, results: Mapping[str, Result]) -> str:
 
 def _remarks(result: Result) -> list[str]:
     name = _capital(title(result))
+    if result.status == "unfinished":
+        done = f" after {100 * result.done:.0f}% of what was planned" if result.done is not None else ""
+        budget = result.needs_seconds
+        need = f"; a budget of {seconds(budget)} would finish it" if budget else ""
+        return [f"{name} is not finished: it was cut short{done}, and is compared with nothing{need}."]
     if result.status != "ok":
         why = result.reason.strip().rstrip(".")
         return [
@@ -212,7 +268,7 @@ def _remarks(result: Result) -> list[str]:
 # --- numbers as words -------------------------------------------------------------------------------
 
 
-def _points(measure: Measure) -> float:
+def points(measure: Measure) -> float:
     """Factor to points: shares of 1 are shown times 100."""
     return 1.0 if measure.unit else 100.0
 
@@ -221,7 +277,7 @@ def _seen_from(pair: Comparison, rung: str) -> tuple[float, tuple[float, float] 
     """Difference and interval in points, positive where `rung` is ahead."""
     measure = pair.difference
     ahead = (pair.first == rung) == measure.higher_is_better
-    factor = _points(measure) * (1 if ahead else -1)
+    factor = points(measure) * (1 if ahead else -1)
     value = (measure.value or 0.0) * factor
     if measure.low is None or measure.high is None:
         return value, None
@@ -241,6 +297,15 @@ def _bracketed(reach: tuple[float, float] | None, sign: int = 1) -> str:
     return f" ({text})" if text else ""
 
 
+def _amount(value: float) -> str:
+    return f"{value:g} point{'' if value == 1 else 's'}"
+
+
+def _chance(chance: float) -> str:
+    """Rounded down, so that no chance reads as more than it is."""
+    return "more than 99%" if chance > 0.99 else f"{math.floor(100 * chance)}%"
+
+
 def _tenth(value: float) -> str:
     return f"{value:.1f}".replace("-0.0", "0.0")
 
@@ -254,7 +319,7 @@ def _level(task: Task, result: Result) -> str:
     measure = result.primary
     if measure is None or measure.value is None:
         return ""
-    factor, mark = _points(measure), "" if measure.unit else "%"
+    factor, mark = points(measure), "" if measure.unit else "%"
     text = f" ({_metric(task)} {measure.value * factor:.1f}{mark}"
     if measure.low is not None and measure.high is not None:
         text += f", 95% interval {_tenth(measure.low * factor)} to {_tenth(measure.high * factor)}"
@@ -265,7 +330,8 @@ def _metric(task: Task) -> str:
     return _METRICS.get(task.primary, task.primary.replace("_", " "))
 
 
-def _seconds(value: float) -> str:
+def seconds(value: float) -> str:
+    """A time in words."""
     if value < 9.95:
         return f"{value:.1f} s"
     whole = round(value)
@@ -276,7 +342,7 @@ def _seconds(value: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _roughly(rows: int) -> str:
+def roughly(rows: int) -> str:
     """A row count, rounded up to two digits."""
     unit = 10 ** max(0, len(str(rows)) - 2)
     return f"{math.ceil(rows / unit) * unit:,}"

@@ -1,18 +1,21 @@
 """The verdict: which rung to use, drawn from results and answers alone. Pure: no model, no files, no clock.
 
-The rule: use the cheapest rung that is not significantly worse than the best one. The floor (a constant
-answer) is recommended only where nothing else stands.
+The rule: use the cheapest rung whose expected regret is within the tolerance; where there is none, the one
+with the least.  docs/verdict.md shows what it costs against the truth.
 
-- Best is the rung with the highest primary metric on the test rows that every rung answered, the lowest where
-  lower is better.
-- Each other rung is compared with it on the rows both answered; rows the grader could not judge are left
-  out of that pair.  Where every row is right or wrong: exact McNemar; else the paired bootstrap.
-- The p-values of these comparisons are adjusted together (Holm 1979); worse means adjusted p < 0.05.
-- The rung recommended is also compared with its rival, the best of the other sort (prompting or tuned), for
-  the sentence; that p-value stands alone.
+- Regret is how far a rung falls behind the best one, over joint bootstrap draws of the test rows that every
+  compared rung answered (`rung.ladder.regret`).
+- Cheapest is by the seconds it takes to make a rung and to answer `volume` rows with it; by the order of the
+  ladder where a rung's cost is not known.
+- The floor (a constant answer) is never recommended, nor is a rung that is not ahead of it in 80 % of the
+  draws.
+- The chance that the recommended rung is within the tolerance of the best makes the verdict clear, likely or
+  open.
 
-Not worse is not equal: where the best may still be ahead by more than `MARGIN` points, the test has too few
-rows to settle it, and the verdict is not conclusive.
+Pairs are the evidence: the rung with the best score against each other one on the rows both answered.  Where
+every row is right or wrong: exact McNemar; else the paired bootstrap.  The p-values are adjusted together
+(Holm 1979).  The rung recommended is also compared with its rival, the best of the other sort (tuned or
+not), for the sentence; that p-value stands alone.
 """
 
 from __future__ import annotations
@@ -22,11 +25,13 @@ from dataclasses import dataclass, field, replace
 
 from rung.evaluation import stats
 from rung.evaluation.metrics import METRICS, Metric, primary_rows
-from rung.ladder import sentence
-from rung.ladder.sentence import Case, is_prompting
-from rung.records import Answer, Comparison, Example, Measure, Result, Task, Verdict
+from rung.ladder import regret, sentence
+from rung.ladder.helps import helps
+from rung.ladder.sentence import Case
+from rung.records import Answer, Certainty, Comparison, Example, Measure, Regret, Result, Task, Verdict
 
 MARGIN = 5.0  # points: a difference worth more test rows
+CLEAR, LIKELY = 0.95, 0.8  # chances from which a verdict is called so
 
 Answers = Mapping[str, Sequence[Answer]]
 
@@ -50,10 +55,14 @@ class _Bench:
         """What turns a difference in the metric into how far the first rung is ahead."""
         return 1 if self.metric.higher_is_better else -1
 
+    def scaled(self, points: float) -> float:
+        """Points of the screen on the metric's own scale."""
+        return points if self.metric.unit else points / 100
+
     @property
     def margin(self) -> float:
         """`MARGIN` on the metric's own scale."""
-        return MARGIN if self.metric.unit else MARGIN / 100
+        return self.scaled(MARGIN)
 
     def rows(self, rungs: Sequence[str]) -> list[stats.Floats]:
         """Statistics (n, k) of each rung, over the test rows that all of `rungs` answered."""
@@ -82,37 +91,36 @@ def verdict(
     examples: Sequence[Example],
     task: Task,
     seed: int = 0,
+    *,
+    tolerance: float = 1.0,
+    goal: float | None = None,
+    volume: int = 10_000,
 ) -> Verdict:
     """The recommendation for `task`, from what each rung measured on the test `examples`.
 
-    `answers` maps a rung's name to its answers, in any order.  Rungs that failed, were skipped or have no
-    answers are named in the reasons.  Raises `UsageError` where the task's primary metric is unknown.
+    `answers` maps a rung's name to its answers, in any order.  Rungs that failed, were skipped, were cut
+    short or have no answers are named in the reasons.  `tolerance` and `goal` are in points of the screen,
+    `volume` is the number of answers that cost is ordered by.  Raises `UsageError` where the task's primary
+    metric is unknown.
     """
     results = sorted(results, key=lambda result: result.order)
     named = {result.rung: result for result in results}
     bench = _Bench(task, examples, answers, seed)
     known = {example.id for example in examples}
-    able = [
-        result.rung
-        for result in results
-        if result.status == "ok"
-        and any(a.status != "error" and a.example_id in known for a in answers.get(result.rung, ()))
-    ]
+    able = [one.rung for one in results if one.status == "ok" and _answered(answers.get(one.rung, ()), known)]
     if len(able) < 2:
         return _without_comparison(able, named, task)
     values = _values(bench, able, named)
     best = max(able, key=lambda rung: (values[rung], -named[rung].order))
     comparisons = _against_best(bench, best, [rung for rung in able if rung != best])
-    worse = {pair.second for pair in comparisons if pair.distinguishable and bench.sign * _value(pair) > 0}
     alone = {rung for rung in able if rung != best} - {pair.second for pair in comparisons}
-    standing = [rung for rung in able if rung not in worse and rung not in alone]
-    recommended = next((rung for rung in standing if named[rung].kind != "floor"), standing[0])
-    rival = _rival(recommended, [rung for rung in able if rung not in alone], values, named)
-    if rival is not None and best not in (recommended, rival):
-        comparisons += [
-            _decided(pair, pair.p_value or 0.0) for pair in _compared(bench, [(recommended, rival)])
-        ]
-    prompting = [rung for rung in able if is_prompting(named[rung])]
+    compared = [rung for rung in able if rung not in alone]
+    ranked = _by_cost(compared, named, volume)
+    chosen = _choose(bench, ranked, best, named, tolerance)
+    recommended = chosen.recommended
+    rival = _rival(recommended, compared, values, named) if recommended else None
+    if recommended and rival and best not in (recommended, rival):
+        comparisons += [_decided(one, one.p_value or 0.0) for one in _compared(bench, [(recommended, rival)])]
     case = Case(
         task=task,
         results=named,
@@ -120,18 +128,72 @@ def verdict(
         best=best,
         rival=rival,
         comparisons=tuple(comparisons),
-        conclusive=_conclusive(bench, recommended, best, comparisons),
+        certainty=chosen.certainty,
+        regrets=tuple(sorted(chosen.regrets, key=lambda one: named[one.rung].order)),
+        ranked=tuple(ranked),
+        tolerance=tolerance,
+        goal=goal,
+        volume=volume,
         uncompared=tuple(rung for rung in able if rung in alone),
     )
+    return _said(bench, case, values)
+
+
+def _said(bench: _Bench, case: Case, values: Mapping[str, float]) -> Verdict:
+    """What was decided, in a record and in words."""
+    prompting = [rung for rung in values if case.results[rung].prompts]
     return Verdict(
-        recommended=recommended,
+        recommended=case.recommended,
         sentence=sentence.verdict_of(case),
         reasons=sentence.reasons_of(case),
         comparisons=case.comparisons,
-        best=best,
+        best=case.best,
         best_prompting=max(prompting, key=values.__getitem__, default=None),
         conclusive=case.conclusive,
+        regrets=case.regrets,
+        certainty=case.certainty,
+        tolerance=bench.scaled(case.tolerance),
+        volume=case.volume,
+        helps=helps(case, bench.answers, bench.examples),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    recommended: str | None
+    certainty: Certainty | None
+    regrets: tuple[Regret, ...]
+
+
+def _choose(
+    bench: _Bench, ranked: Sequence[str], best: str, named: Mapping[str, Result], points: float
+) -> _Chosen:
+    """The rule. `ranked` are the compared rungs, the cheapest first."""
+    rows = bench.rows(ranked)
+    real = [rung for rung in ranked if named[rung].kind != "floor"]
+    if len(ranked) < 2 or len(rows[0]) == 0:
+        return _Chosen(best if best in real else None, None, ())
+    drawn = bench.sign * regret.draws(rows, bench.metric.value, bench.metric.share, bench.seed)
+    floors = [i for i, rung in enumerate(ranked) if rung not in real]
+    taken, regrets = regret.choose(ranked, drawn, floors, bench.scaled(points))
+    if taken is None:
+        return _Chosen(None, "open", regrets)
+    settled = len(rows[0]) > 1
+    certainty: Certainty = "open"
+    if settled and taken.chance >= LIKELY:
+        certainty = "clear" if taken.chance >= CLEAR else "likely"
+    return _Chosen(taken.rung, certainty, regrets)
+
+
+def _by_cost(rungs: Sequence[str], named: Mapping[str, Result], volume: int) -> list[str]:
+    """The cheapest first at `volume` answers; in the order of the ladder where a cost is not known."""
+    costs = {rung: named[rung].cost.at(volume) for rung in rungs}
+    known = {rung: seconds for rung, seconds in costs.items() if seconds is not None}
+    return sorted(rungs, key=known.__getitem__) if len(known) == len(rungs) else list(rungs)
+
+
+def _answered(answers: Sequence[Answer], known: set[str]) -> bool:
+    return any(answer.status != "error" and answer.example_id in known for answer in answers)
 
 
 def compare(
@@ -145,13 +207,14 @@ def compare(
 def _without_comparison(able: Sequence[str], named: Mapping[str, Result], task: Task) -> Verdict:
     """Fewer than two rungs to look at."""
     rung = able[0] if able else None
-    case = Case(task, named, rung, rung, None, (), conclusive=False)
+    recommended = rung if rung and named[rung].kind != "floor" else None
+    case = Case(task, named, recommended, rung, None, ())
     return Verdict(
-        recommended=rung,
+        recommended=recommended,
         sentence=sentence.lone(case),
         reasons=sentence.reasons_of(case),
         best=rung,
-        best_prompting=rung if rung and is_prompting(named[rung]) else None,
+        best_prompting=rung if rung and named[rung].prompts else None,
         conclusive=False,
     )
 
@@ -238,23 +301,11 @@ def _at_most_ahead(bench: _Bench, low: float | None, high: float | None) -> floa
     return high if bench.sign > 0 else None if low is None else -low
 
 
-def _conclusive(bench: _Bench, recommended: str, best: str, pairs: Sequence[Comparison]) -> bool:
-    if recommended == best:
-        return bool(pairs)
-    pair = next(pair for pair in pairs if (pair.first, pair.second) == (best, recommended))
-    ahead = _at_most_ahead(bench, pair.difference.low, pair.difference.high)
-    return ahead is not None and ahead <= bench.margin
-
-
 def _rival(
     recommended: str, able: Sequence[str], values: Mapping[str, float], named: Mapping[str, Result]
 ) -> str | None:
-    """The best of the other sort (tuned for prompting and the reverse), or else the best of the rest."""
+    """The best of the other sort (tuned or not), or else the best of the rest; a floor only if alone."""
     rest = [rung for rung in able if rung != recommended]
-    sort = is_prompting(named[recommended])
-    other = [rung for rung in rest if is_prompting(named[rung]) != sort]
+    rest = [rung for rung in rest if named[rung].kind != "floor"] or rest
+    other = [rung for rung in rest if named[rung].tunes != named[recommended].tunes]
     return max(other or rest, key=values.__getitem__, default=None)
-
-
-def _value(pair: Comparison) -> float:
-    return pair.difference.value or 0.0

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rung.records import Measure
+from rung.records import Measure, Result
 
 ABSENT = "-"
 LIST_CAP = 60  # items of a list that are written out before "and N more"
@@ -162,6 +162,12 @@ def money(value: float | None, currency: str = "") -> str:
     return f"{text} {one_line(currency)}".strip()
 
 
+def chance(value: float) -> str:
+    """A share of draws in whole percent, rounded down so that it never reads as more than it is."""
+    percent = math.floor(100 * value + 1e-9)
+    return f"{percent}%" if 1 <= percent <= 99 else "<1%" if percent < 1 else ">99%"
+
+
 def p_value(value: float | None) -> str:
     """``0.003`` or ``<0.001``."""
     if value is None or not math.isfinite(value):
@@ -193,6 +199,12 @@ def plain(value: Any) -> str:
         head = ", ".join(plain(item) for item in value[:LIST_CAP])
         return head if len(value) <= LIST_CAP else f"{head} and {len(value) - LIST_CAP:,} more"
     return one_line(str(value))
+
+
+def unfinished(result: Result) -> str:
+    """``not finished (12 %)``."""
+    done = "" if result.done is None else f" ({result.done * 100:.0f} %)"
+    return f"not finished{done}"
 
 
 def entry(key: str, value: Any) -> tuple[str, str]:

@@ -34,6 +34,8 @@ def ladder(view: View) -> Table:
     lower = ", lower is better" if not view.higher_is_better else ""
     columns: tuple[tuple[str, Callable[[Rung], str]], ...] = (
         (f"{view.metric}{unit} (95% interval){lower}", lambda r: r.quality),
+        ("regret, points", lambda r: r.regret),
+        (f"chance {view.tolerance}", lambda r: r.chance),
         ("train", lambda r: r.train),
         ("total", lambda r: r.total),
         ("peak memory", lambda r: r.memory),

@@ -53,23 +53,29 @@ def _table(view: View, wide: bool, narrow: bool) -> Table:
     lower = "" if view.higher_is_better else " (lower is better)"
     table.add_column("rung", min_width=8, overflow="fold")
     table.add_column(f"{view.metric}{unit}{lower}\n(95% interval)", overflow="fold")
+    if regrets := bool(view.verdict and view.verdict.regrets):
+        table.add_column("regret\n(chance)", justify="right")
     for name in ("train /\ntotal",) if narrow else ("train", "total"):
         table.add_column(name, justify="right", overflow="fold")
     table.add_column("forgot,\nnats/token", justify="right")
     if wide:
         table.add_column("notes", overflow="fold", ratio=1)
     for rung in view.rungs:
-        table.add_row(*_cells(rung, wide, narrow), style=_style(rung))
+        table.add_row(*_cells(rung, wide, narrow, regrets), style=_style(rung))
     return table
 
 
-def _cells(rung: Rung, wide: bool, narrow: bool) -> list[Text]:
+def _cells(rung: Rung, wide: bool, narrow: bool, regrets: bool) -> list[Text]:
     name = ("> " if rung.recommended else "  ") + rung.name
     cells = [name, rung.quality, rung.train, rung.total, rung.forgot]
     if narrow:
         absent = rung.train == rung.total == numbers.ABSENT
         times = numbers.ABSENT if absent else f"{rung.train} /\n{rung.total}"
         cells = [name, rung.quality.replace(" (", "\n("), times, rung.forgot]
+    if regrets:
+        absent = rung.regret == numbers.ABSENT
+        lines = "\n" if narrow else " "
+        cells.insert(2, numbers.ABSENT if absent else f"{rung.regret}{lines}({rung.chance})")
     if wide:
         cells.append("\n".join(rung.notes))
     return [Text(cell) for cell in cells]
@@ -93,3 +99,6 @@ def _print_verdict(view: View, console: Console) -> None:
         return
     for reason in verdict.reasons:
         console.print(Padding(Text(numbers.one_line(reason)), (0, 0, 0, 2)))
+    if verdict.helps:
+        helps = numbers.one_line(" ".join(verdict.helps))
+        console.print(Text.assemble(("What would help most: ", "bold"), helps))

@@ -36,6 +36,8 @@ class Rung:
     money: str
     missed: str  # test rows that were not answered in the right form
     notes: tuple[str, ...]  # the reason first, where there is one
+    regret: str = numbers.ABSENT  # expected, in the unit of a difference
+    chance: str = numbers.ABSENT  # of being within the tolerance of the best
 
     @property
     def name(self) -> str:
@@ -79,6 +81,15 @@ class View:
     def higher_is_better(self) -> bool:
         measure = self._primary()
         return measure.higher_is_better if measure else True
+
+    @property
+    def tolerance(self) -> str:
+        """``within 1 point``; empty where the verdict has no regrets."""
+        measure = self._primary()
+        if measure is None or self.verdict is None or self.verdict.tolerance is None:
+            return ""
+        points = self.verdict.tolerance * (1 if measure.unit else 100)
+        return f"within {points:g} point{'' if f'{points:g}' == '1' else 's'}"
 
     @property
     def parts(self) -> str:
@@ -156,10 +167,12 @@ def _row(result: Result, verdict: Verdict | None) -> Rung:
     cost = result.cost
     reason = (numbers.one_line(result.reason),) if result.reason else ()
     drift = next((m for m in result.forgetting if m.unit == "nats/token"), None)
+    regret = next((one for one in verdict.regrets if one.rung == result.rung), None) if verdict else None
+    factor = 100.0 if result.primary and not result.primary.unit else 1.0
     return Rung(
         result=result,
         recommended=verdict is not None and verdict.recommended == result.rung,
-        quality=numbers.quality(result.primary) if result.status == "ok" else result.status,
+        quality=_quality(result),
         train=numbers.seconds(cost.train_seconds),
         total=numbers.seconds(cost.seconds),
         forgot=numbers.significant(drift.value) if drift else numbers.ABSENT,
@@ -169,7 +182,17 @@ def _row(result: Result, verdict: Verdict | None) -> Rung:
         money=numbers.money(cost.money, cost.currency),
         missed=_missed(result.counts),
         notes=reason + tuple(numbers.one_line(note) for note in result.notes),
+        regret=f"{regret.expected * factor:.1f}" if regret else numbers.ABSENT,
+        chance=numbers.chance(regret.chance) if regret else numbers.ABSENT,
     )
+
+
+def _quality(result: Result) -> str:
+    if result.status == "ok":
+        return numbers.quality(result.primary)
+    if result.status == "unfinished":
+        return f"{numbers.quality(result.primary)}, {numbers.unfinished(result)}"
+    return result.status
 
 
 def _missed(counts: Mapping[str, int]) -> str:

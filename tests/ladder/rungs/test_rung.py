@@ -46,8 +46,9 @@ def test_the_rungs_of_a_climb_are_each_run_once_and_cheapest_first() -> None:
     assert names(asked_for(make_settings({"rungs": "lora,words"}))) == ["words", "lora"]
 
 
-def test_a_climb_that_names_no_rungs_leaves_out_those_on_request() -> None:
-    assert names(asked_for(make_settings({}))) == ["zero-shot", "few-shot", "lora", "full"]
+def test_a_climb_that_names_no_rungs_leaves_out_those_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RUNGS["words"], "on_request", True)
+    assert names(asked_for(make_settings({}))) == [name for name in RUNGS if name != "words"]
 
 
 def test_an_unknown_rung_is_named_with_the_nearest() -> None:
@@ -56,7 +57,7 @@ def test_an_unknown_rung_is_named_with_the_nearest() -> None:
 
 
 def test_a_method_leaves_only_the_rung_that_tunes_with_it() -> None:
-    assert names(asked_for(make_settings({"method": "full"}))) == ["zero-shot", "few-shot", "full"]
+    assert names(asked_for(make_settings({"method": "full"}))) == [name for name in RUNGS if name != "lora"]
     with pytest.raises(UsageError, match="no rung is left"):
         asked_for(make_settings({"method": "full", "rungs": "lora"}))
     with pytest.raises(UsageError, match="Did you mean 'lora'"):
@@ -67,7 +68,7 @@ def test_a_method_leaves_only_the_rung_that_tunes_with_it() -> None:
 def test_a_rung_that_does_not_apply_is_left_out_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PromptRung, "applies", lambda self, task: task.kind == "translation")
     task = Task("generation", "said", ("chrf",))
-    assert names(asked_for(make_settings({}), task)) == ["lora", "full"]
+    assert names(asked_for(make_settings({}), task)) == ["constant", "nearest", "lora", "full"]
     assert names(asked_for(make_settings({"rungs": "few-shot"}), task)) == ["few-shot"]
 
 
