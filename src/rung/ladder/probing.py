@@ -158,12 +158,16 @@ def fit(
     reading, c, choices, notes = _choose(task, some, labels, truth[rows], tried, seed)
     if len(rows) < len(known):
         notes = (*notes, f"layer and C were chosen on {len(rows):,} of {len(known):,} rows")
-    watcher.begin(NAME, "reading the rows")
-    batches = [
-        features(prepared.speaker, task, reading, known[start : start + _BATCH])
-        for start in range(0, len(known), _BATCH)
-    ]
-    matrix, shift, scale = _standardised(np.concatenate(batches))
+    rest = [row for row in range(len(known)) if row not in set(rows.tolist())]
+    matrix = np.empty((len(known), tried[0][1].shape[1]), dtype=np.float32)  # (rows, d)
+    matrix[rows] = dict(tried)[reading]
+    if rest:
+        watcher.begin(NAME, "reading the other rows")
+    for start in range(0, len(rest), _BATCH):
+        part = rest[start : start + _BATCH]
+        matrix[part] = features(prepared.speaker, task, reading, [known[row] for row in part])
+        watcher.rows(start + len(part), len(rest))
+    matrix, shift, scale = _standardised(matrix)
     ((weights, bias),) = regression.fit(matrix, truth, len(labels), [c], STEPS)
     weights = weights / scale  # (labels, d), for states that are not standardised
     bias = bias - weights @ shift
@@ -203,7 +207,7 @@ def _kept(
     cache: Path,
     watcher: Watcher,
 ) -> states.Pooled:
-    """Hidden states of rows; from the file in `cache` that was made for the same rows and base, or made now."""
+    """Hidden states of rows, kept in a file of `cache` for the next who asks for the same rows and base."""
     from safetensors.torch import load_file, save_file
 
     base = prepared.base
@@ -227,7 +231,7 @@ def _choose(
     tried: Sequence[tuple[Reading, NDArray[np.float32]]],
     seed: int,
 ) -> tuple[Reading, float, tuple[Choice, ...], tuple[str, ...]]:
-    """The reading and C that answer rows best which were left out of the fit; log loss decides among equals."""
+    """The reading and C that answer rows left out of the fit best; of equals, the one with less log loss."""
     folds = regression.folds_of(examples, truth, len(labels), seed)
     if len(examples) < regression.FEW_ROWS or len(labels) < 2 or len(set(folds.tolist())) < 2:
         usual = tried[2 * (3 * len(tried) // 8)][0]  # mean, three quarters up, as it is

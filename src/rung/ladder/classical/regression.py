@@ -58,7 +58,7 @@ def folds_of(
 
 
 def left_out(
-    matrix: Floats,
+    matrix: NDArray[np.floating],
     truth: NDArray[np.int_],
     labels: int,
     folds: NDArray[np.int_],
@@ -76,7 +76,11 @@ def left_out(
 
 
 def fit(
-    matrix: Matrix | Floats, truth: NDArray[np.int_], labels: int, cs: Sequence[float], steps: int
+    matrix: Matrix | NDArray[np.floating],
+    truth: NDArray[np.int_],
+    labels: int,
+    cs: Sequence[float],
+    steps: int,
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """For each C, fitted from the one before: weights (labels, columns of `matrix`) and bias (labels,).
 
