@@ -42,6 +42,7 @@ ROWS = (
     Row("constant", scores=False),
     Row("nearest", scores=False),
     Row("words"),
+    Row("probe"),
     Row("zero-shot"),
     Row("few-shot"),
     Row("lora"),

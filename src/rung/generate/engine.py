@@ -166,10 +166,10 @@ class _Batch:
 
 
 def check_finite(base: Base, values: Tensor) -> None:
-    """Raises `RungError` where one of `values`, made from the model's logits, is not finite."""
+    """Raises `RungError` where one of `values`, which the model computed, is not finite."""
     if not bool(values.isfinite().all()):
         raise RungError(
-            "the model's logits are not finite",
+            "the model's outputs are not finite",
             where=base.name,
             fix="Try --precision fp32; if it stays, the base or the adapter is broken",
         )
