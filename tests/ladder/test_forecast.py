@@ -10,7 +10,6 @@ from rung.ladder.forecast import (
     Size,
     TrainRate,
     Workload,
-    prompt_seconds,
     step_tokens,
     train_seconds,
     tuned_answer_seconds,
@@ -46,12 +45,3 @@ def test_a_step_has_as_many_tokens_as_asked_or_a_few_rows() -> None:
 
 def test_a_tuned_model_reads_the_tail_and_writes_the_target() -> None:
     assert tuned_answer_seconds(WORK, SPEEDS, SIZE) == pytest.approx(2.5 + 100 * (20 / 1000 + 4 / 10))
-
-
-def test_prompting_tries_every_way_on_dev_and_one_on_test() -> None:
-    row = 20 / 1000 + (1 + 30 / 3000) * 8 / 10
-    once = prompt_seconds(WORK, SPEEDS, SIZE, ways=1, prefix=30)
-    assert once == pytest.approx(30 / 1000 + 20 * row + 100 * row)
-    assert prompt_seconds(WORK, SPEEDS, SIZE, ways=3, prefix=30) - once == pytest.approx(
-        2 * (30 / 1000 + 20 * row)
-    )

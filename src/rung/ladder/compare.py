@@ -22,6 +22,7 @@ from rung.ladder.adapter import attach
 from rung.ladder.divide import faults
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, counted, lines
+from rung.ladder.prepare import allowance
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent, Watcher
 from rung.methods.origin import Origin
@@ -130,9 +131,9 @@ def _usable(loaded: Loaded, task: Task, s: Settings) -> tuple[tuple[Example, ...
 
 
 def _longest_answer(speaker: Speaker, examples: Sequence[Example]) -> int:
-    """Room for the longest target and a quarter more, in tokens."""
+    """The allowance for the longest target, in tokens."""
     longest = max(len(speaker.renderer.completion_ids(example.target)) for example in examples)
-    return int(longest * 1.25) + 4
+    return allowance(longest)
 
 
 def _require_room(speaker: Speaker, examples: Sequence[Example], limit: int) -> None:

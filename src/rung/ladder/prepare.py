@@ -153,7 +153,12 @@ def _cut_answers(train: Sequence[Example], rendered: dict[str, Rendered], limit:
     return f"answers end after {limit} tokens, as asked, and {cut:,} of {len(train):,} targets are longer"
 
 
+def allowance(longest: int) -> int:
+    """Tokens that an answer may have where the longest target has `longest`: a base writes more than that."""
+    return int(longest * 1.5) + 12
+
+
 def _longest_answer(train: Sequence[Example], rendered: dict[str, Rendered]) -> int:
-    """Room for the longest train target but for the last half percent, and a quarter more."""
+    """The allowance for the longest train target, but for the last half percent."""
     lengths = sorted(rendered[example.id].answer_length for example in train)
-    return int(lengths[int(0.995 * (len(lengths) - 1))] * 1.25) + 4
+    return allowance(lengths[int(0.995 * (len(lengths) - 1))])

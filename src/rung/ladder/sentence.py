@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rung.evaluation.tasks import KINDS
 from rung.ladder.rungs import RUNGS
 from rung.records import Comparison, Measure, Result, Task
 
@@ -50,8 +51,9 @@ def is_prompting(result: Result) -> bool:
 def title(result: Result) -> str:
     """A rung's name on the screen, ``8-shot prompting`` with the k it chose."""
     if result.rung == "few-shot":
-        k = next((choice.chosen for choice in result.choices if choice.name == "k"), "few")
-        return f"{k}-shot prompting"
+        chosen = next((one.chosen for one in result.choices if one.name in ("prompt", "k")), "few")
+        retrieved = " with retrieved examples" if "retrieved" in chosen else ""
+        return f"{chosen.split()[0]}-shot prompting{retrieved}"
     return RUNGS[result.rung].title if result.rung in RUNGS else result.rung
 
 
@@ -100,7 +102,7 @@ def reasons_of(case: Case) -> tuple[str, ...]:
     for rung in case.uncompared:
         found.append(f"{_capital(title(case.results[rung]))} has no test rows in common with the best rung.")
     for result in case.results.values():
-        found += _remarks(result)
+        found += _remarks(result, case.task)
     return tuple(found)
 
 
@@ -188,7 +190,7 @@ def _evidence(pair: Comparison, results: Mapping[str, Result]) -> str:
     )
 
 
-def _remarks(result: Result) -> list[str]:
+def _remarks(result: Result, task: Task) -> list[str]:
     name = _capital(title(result))
     if result.status != "ok":
         why = result.reason.strip().rstrip(".")
@@ -198,15 +200,26 @@ def _remarks(result: Result) -> list[str]:
     found = []
     rows = sum(result.counts.values())
     faults = result.counts.get("error", 0)
-    missed = result.counts.get("unparsed", 0) + result.counts.get("truncated", 0)
-    if missed > MISSES * rows:
-        found.append(
-            f"{name}: {missed:,} of {rows:,} answers missed the format or were cut off. "
-            "Those that could not be read count as wrong."
-        )
+    missed, cut = result.counts.get("unparsed", 0), result.counts.get("truncated", 0)
+    if missed + cut > MISSES * rows:
+        found.append(f"{name}: {_missed(result, task, missed, cut, rows)}")
     if faults:
         found.append(f"{name}: {faults:,} of {rows:,} rows could not be graded and are left out.")
     return found
+
+
+def _missed(result: Result, task: Task, missed: int, cut: int, rows: int) -> str:
+    """How many answers had no answer in them, and how many were cut; free text has no format to miss."""
+    free = KINDS[task.kind].any_text
+    parts = []
+    if missed:
+        parts.append(f"{missed:,} of {rows:,} answers {'had no text' if free else 'missed the format'}")
+    if cut:
+        allowed = result.applied.get("max_new_tokens")
+        limit = f"the {allowed:,} tokens allowed" if isinstance(allowed, int) else "allowed"
+        which = f"{cut:,}" if parts else f"{cut:,} of {rows:,} answers"
+        parts.append(f"{which} were longer than {limit} and were cut")
+    return f"{' and '.join(parts)}. {'' if free else 'What could not be read counts as wrong.'}".strip()
 
 
 # --- numbers as words -------------------------------------------------------------------------------
