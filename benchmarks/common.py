@@ -158,10 +158,10 @@ def machine() -> Facts:
     import torch
     import transformers
 
-    from rung import device
+    from rung import machine as this_one
 
     return {
-        **device.describe(),
+        **this_one.describe(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

@@ -124,7 +124,7 @@ def attach(base: Base, s: dict[str, Any]) -> Any:
 def trainer(
     base: Base, attached: Any, rows: list[Rendered], s: dict[str, Any], steps: int, listener: Any
 ) -> Trainer:
-    """A trainer that takes `steps` steps an epoch and looks at dev only before the first."""
+    """A trainer that takes `steps` steps an epoch and measures dev loss only before the first."""
     tokens = sum(len(row.ids) for row in rows)
     settings = TrainSettings(
         learning_rate=s["learning_rate"],

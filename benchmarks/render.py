@@ -41,7 +41,7 @@ def table(record: Record) -> str:
         if one is None:
             lines.append(f"| {name} | failed: {runs[-1]['error'].splitlines()[-1]} | | | | |")
             continue
-        mine = record["summary"].get(_alike(name))
+        mine = record["summary"].get(_same_work(name))
         times = f"{mine['median'] / one['median']:.2f}x" if mine else ""
         peak = sorted(run["peak_rss_above_weights"] for run in runs)[len(runs) // 2] / MIB
         first = sorted(run["time_to_first_step"] for run in runs)[len(runs) // 2]
@@ -96,7 +96,7 @@ def picture(records: dict[str, Record]) -> None:
         if name == "table_04":  # memory, not speed
             continue
         for peer, value in record["summary"].items():
-            mine = record["summary"].get(_alike(peer))
+            mine = record["summary"].get(_same_work(peer))
             if mine and not peer.startswith("rung"):
                 bars.append((f"{name.removeprefix('table_')}  {peer}", mine["median"] / value["median"]))
     if not bars:
@@ -148,7 +148,7 @@ def _repeats(record: Record) -> str:
     return f"; {max(map(len, record['runs'].values()))} repeats in turn" if "runs" in record else ""
 
 
-def _alike(name: str) -> str:
+def _same_work(name: str) -> str:
     """The run of ours that did the same work as the runner called `name`."""
     return f"rung{OTHER_WORK}" if name.endswith(OTHER_WORK) else "rung"
 
@@ -195,8 +195,8 @@ def _settings(runs: dict[str, list[Record]]) -> list[str]:
         chosen = {
             key: value for key, value in run["settings"].items() if key not in OWN and value is not None
         }
-        told = ", ".join(f"{key} {_short(value)}" for key, value in chosen.items())
-        lines.append(f"- {name}: {versions}; {told}.")
+        shown = ", ".join(f"{key} {_short(value)}" for key, value in chosen.items())
+        lines.append(f"- {name}: {versions}; {shown}.")
     return lines
 
 

@@ -213,7 +213,7 @@ def spaced(template: str | None, scheme: str) -> PreTrainedTokenizerFast:
 
 
 def conversation(draw: random.Random) -> list[Message]:
-    """Turns that end with a question or a tool's result, now and then in an order nobody expects."""
+    """Turns that end with a question or a tool's result, now and then in an unusual order."""
     system = [Message("system", draw.choice(TEXTS))] if draw.random() < 0.4 else []
     turns = [Message("user", draw.choice(TEXTS))]
     for _ in range(draw.randrange(4)):

@@ -47,7 +47,7 @@ def letters_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def climbed(letters_csv: Path, test_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Climbed:
-    """One climb of all four rungs on `letters_csv`, for everyone to look at and nobody to change."""
+    """One climb of all four rungs on `letters_csv`, to be read by many tests and changed by none."""
     from rung.ladder.climb import climb
 
     with pytest.MonkeyPatch.context() as patch:

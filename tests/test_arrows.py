@@ -1,4 +1,4 @@
-"""The house of rung, checked by reading its source: who may import whom, sizes, docstrings, bans, tests."""
+"""The layout of rung, checked by reading its source: who may import whom, sizes, docstrings, bans, tests."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src"
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 
-_TOOLS = {"config", "registry", "storage", "device", "cost"}
+_TOOLS = {"config", "registry", "storage", "device", "machine", "cost", "strict"}
 _CORE = {"errors", "records"} | _TOOLS
-_ROOMS = {"data", "bases", "methods"}
-_GENERATE = _CORE | _ROOMS
+_PACKAGES = {"data", "bases", "methods"}
+_GENERATE = _CORE | _PACKAGES
 _EVALUATE = _GENERATE | {"train", "generate"}
 _SERVE = _GENERATE | {"generate"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": {"errors"},
     **{tool: {"errors", "records"} for tool in _TOOLS},
-    **dict.fromkeys(_ROOMS, _CORE),
+    **dict.fromkeys(_PACKAGES, _CORE),
     "train": _GENERATE,
     "generate": _GENERATE,
     "evaluation": _EVALUATE,
@@ -61,8 +61,8 @@ MODULES = {module_name(path): path for path in sorted((SOURCE / "rung").rglob("*
 TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, path in MODULES.items()}
 
 
-def room_of(module: str) -> str:
-    """The room of a module of rung, or "" for the package's own front."""
+def package_of(module: str) -> str:
+    """The package inside rung that a module is in, or "" for rung itself."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 and parts[1] != "__main__" else ("cli" if len(parts) > 1 else "")
 
@@ -106,7 +106,7 @@ def forbidden(found: Sequence[Import]) -> list[str]:
     """The imports that go against an arrow, in words."""
     wrong = []
     for one in found:
-        here, there = room_of(one.module), room_of(one.target)
+        here, there = package_of(one.module), package_of(one.target)
         if here in ("", there) or one.target == "rung.__version__":
             continue
         if there not in MAY_IMPORT.get(here, set()):
@@ -138,8 +138,8 @@ def test_there_is_something_to_check() -> None:
 
 
 def test_every_room_has_its_arrows() -> None:
-    rooms = {room_of(module) for module in MODULES} - {""}
-    assert rooms <= MAY_IMPORT.keys()
+    packages = {package_of(module) for module in MODULES} - {""}
+    assert packages <= MAY_IMPORT.keys()
 
 
 def test_arrows() -> None:

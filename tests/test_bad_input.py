@@ -352,7 +352,7 @@ def paragraph(err: str) -> str:
 
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    build, code, told = CASES[name]
+    build, code, said = CASES[name]
     if name == "unreadable" and os.geteuid() == 0:
         pytest.skip("root reads everything")
     arguments = build(tmp_path)
@@ -365,7 +365,7 @@ def test_bad_input(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert cli.run(["climb", *defaults, *arguments]) == code
     out, err = capsys.readouterr()
     message = paragraph(err)
-    for part in told:
+    for part in said:
         assert part in message
     assert message[-1] in ".?"
     assert out == ""

@@ -42,7 +42,7 @@ def _cache(request: pytest.FixtureRequest) -> None:
 
 
 def measured(result: Result) -> Result:
-    """A result without what differs from run to run: clocks, memory, and notes on where it went on."""
+    """A result without what differs from run to run: clocks, memory, and notes on where it continued."""
     curve = tuple(replace(point, seconds=0.0) for point in result.curve)
     quote = replace(result.quote, seconds=None, train_seconds=None) if result.quote else None
     counted = Cost(
@@ -117,13 +117,13 @@ def test_the_run_folder_is_whole_and_names_no_place(climbed: Climbed, letters_cs
     } <= files
     for adapter in (climbed.folder / "adapters").iterdir():
         storage.verify_folder(adapter)
-    told = [
+    noted = [
         name
         for name in files
         if (climbed.folder / name).is_file()
         and str(letters_csv.parent).encode() in (climbed.folder / name).read_bytes()
     ]
-    assert told == []
+    assert noted == []
 
 
 def test_from_the_command_line_to_a_report(
@@ -191,7 +191,7 @@ def test_ctrl_c_in_training_and_the_same_command_ends_the_same(
     assert same_outcome(again, climbed)
     lora = again.results[2]
     (note,) = lora.notes
-    assert note.startswith("went on from the checkpoint at step 31 of ")
+    assert note.startswith("continued from the checkpoint at step 31 of ")
     cost = lora.cost  # what was trained before the stop counts too
     assert (cost.seconds or 0) + 1e-6 >= (cost.train_seconds or 0) + (cost.eval_seconds or 0)
 
@@ -220,7 +220,7 @@ def test_a_killed_process_loses_no_more_than_it_must(
     assert not (run / "results" / "lora.json").exists()
     again = climb(letters_csv, output=run, **letters.FAST)
     assert same_outcome(again, climbed)
-    assert again.results[2].notes[0].startswith("went on from the checkpoint at step ")
+    assert again.results[2].notes[0].startswith("continued from the checkpoint at step ")
 
 
 def test_the_test_that_there_is_no_network_can_fail(tmp_path: Path) -> None:

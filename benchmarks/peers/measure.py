@@ -1,4 +1,4 @@
-"""Time and memory of one run, alike for every runner; standard library and torch only.
+"""Time and memory of one run, the same for every runner; standard library and torch only.
 
 Every runner reads a settings file and prints one line of JSON, made by `report`.
 """

@@ -91,119 +91,152 @@ class Columns:
     label_names: Mapping[str, str] = field(default_factory=dict)  # label in the file -> its meaning
 
 
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The section of the help page that a setting is in."""
+
+    title: str
+
+
+MAIN, VERDICT, DATA = Panel("Options"), Panel("Verdict"), Panel("Data")
+PROMPTING, TRAINING, MACHINE = Panel("Prompting"), Panel("Training"), Panel("Machine and money")
+
+
 class Settings(BaseModel):
-    """Everything that can be asked of rung, and the defaults."""
+    """Everything that can be asked of rung, with its default, its limits and its place on the help page."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base: str = Field(
+    base: Annotated[str, MAIN] = Field(
         "smollm2-135m-instruct", description="Base model: a catalog name, a folder, a GGUF file or a hub id."
     )
-    task: str | None = Field(
+    task: Annotated[str | None, MAIN] = Field(
         None,
         description="What the rows ask for: classification, extraction, api_call, translation, knowledge or "
         "generation; inferred from all rows if not given.",
     )
-    test: Path | None = Field(
+    test: Annotated[Path | None, MAIN] = Field(
         None, description="File of held-out rows; otherwise a part of FILE is held out."
     )
-    format: str | None = Field(None, description="Format of the rows; detected if not given.")
-    prompt: Names = Field((), description="Columns of the prompt, separated by commas; found if not given.")
-    completion: Names = Field(
+    format: Annotated[str | None, DATA] = Field(
+        None, description="Format of the rows; detected if not given."
+    )
+    prompt: Annotated[Names, DATA] = Field(
+        (), description="Columns of the prompt, separated by commas; found if not given."
+    )
+    completion: Annotated[Names, DATA] = Field(
         (), description="Columns of the answer to learn; several become one JSON object."
     )
-    label: Names = Field((), description="The same as --completion, and says that it is a class label.")
-    target: Names = Field((), description="The same as --completion.")
-    messages: str | None = Field(None, description="Column that holds conversations.")
-    system: str | None = Field(None, description="Column that holds the system text.")
-    text: str | None = Field(None, description="Column of plain text, all of which is learned.")
-    roles: RoleNames = Field(
+    label: Annotated[Names, DATA] = Field(
+        (), description="The same as --completion, and says that it is a class label."
+    )
+    target: Annotated[Names, DATA] = Field((), description="The same as --completion.")
+    messages: Annotated[str | None, DATA] = Field(None, description="Column that holds conversations.")
+    system: Annotated[str | None, DATA] = Field(None, description="Column that holds the system text.")
+    text: Annotated[str | None, DATA] = Field(
+        None, description="Column of plain text, all of which is learned."
+    )
+    roles: Annotated[RoleNames, DATA] = Field(
         {}, description="Names of a role in conversations, such as assistant=gpt,bot; can be given again."
     )
-    ignore: Names = Field((), description="Columns to leave out, separated by commas.")
-    group: str | None = Field(
+    ignore: Annotated[Names, DATA] = Field((), description="Columns to leave out, separated by commas.")
+    group: Annotated[str | None, DATA] = Field(
         None, description="Column whose rows with equal values stay on one side of the split."
     )
-    header: bool | None = Field(
+    header: Annotated[bool | None, DATA] = Field(
         None, description="The first line of a table names its columns, or not: they are 1, 2, ... then."
     )
-    label_names: Pairs = Field({}, description="What labels mean, such as 0=negative,1=positive.")
-    metric: str | None = Field(None, description="Metric to compare rungs by; the task's own if not given.")
-    rungs: Names | None = Field(
+    label_names: Annotated[Pairs, DATA] = Field(
+        {}, description="What labels mean, such as 0=negative,1=positive."
+    )
+    metric: Annotated[str | None, DATA] = Field(
+        None, description="Metric to compare rungs by; the task's own if not given."
+    )
+    rungs: Annotated[Names | None, MAIN] = Field(
         None,
         min_length=1,
         description="Rungs to try, separated by commas; all that fit the task if not given.",
     )
-    method: str | None = Field(
+    method: Annotated[str | None, MAIN] = Field(
         None, description="Tune in this one way only: lora or full. `climb` tries both, `tune` takes lora."
     )
-    budget: Annotated[Finite | None, BeforeValidator(parse_duration)] = Field(
+    budget: Annotated[Finite | None, BeforeValidator(parse_duration), MAIN] = Field(
         1800.0, gt=0, description="Time for the whole climb, such as 15m or 2h; none for no limit."
     )
-    output: Path | None = Field(None, description="Run folder; runs/<file>-<fingerprint> if not given.")
-    seed: int = Field(0, ge=0, lt=2**32, description="Seed of every random choice.")
-    epochs: Finite | None = Field(
+    output: Annotated[Path | None, MAIN] = Field(
+        None, description="Run folder; runs/<file>-<fingerprint> if not given."
+    )
+    seed: Annotated[int, MAIN] = Field(0, ge=0, lt=2**32, description="Seed of every random choice.")
+    epochs: Annotated[Finite | None, MAIN] = Field(
         None, gt=0, le=1000, description="Passes over the train rows; fitted into the budget if not given."
     )
-    learning_rate: Finite | None = Field(
+    learning_rate: Annotated[Finite | None, TRAINING] = Field(
         None, gt=0, le=1, description="Peak learning rate; the method's own if not given."
     )
-    rank: int = Field(16, ge=1, le=1024, description="LoRA rank.")
-    alpha: Finite = Field(32.0, gt=0, description="LoRA alpha: the update is scaled by alpha / rank.")
-    rslora: bool = Field(False, description="Scale LoRA by alpha / sqrt(rank) instead.")
-    lora_plus: Finite = Field(
+    rank: Annotated[int, TRAINING] = Field(16, ge=1, le=1024, description="LoRA rank.")
+    alpha: Annotated[Finite, TRAINING] = Field(
+        32.0, gt=0, description="LoRA alpha: the update is scaled by alpha / rank."
+    )
+    rslora: Annotated[bool, TRAINING] = Field(False, description="Scale LoRA by alpha / sqrt(rank) instead.")
+    lora_plus: Annotated[Finite, TRAINING] = Field(
         1.0, gt=0, le=1000, description="LoRA+: learning rate of LoRA's B over that of A."
     )
-    top_layers: int | None = Field(
+    top_layers: Annotated[int | None, TRAINING] = Field(
         None, ge=1, description="Adapt only so many of the last layers; all if not given."
     )
-    targets: Names = Field(
+    targets: Annotated[Names, TRAINING] = Field(
         (), description="Names of the linear layers to adapt, separated by commas; all if not given."
     )
-    batch_tokens: int | None = Field(
+    batch_tokens: Annotated[int | None, TRAINING] = Field(
         None, ge=1, description="Tokens per optimizer step; chosen from the data if not given."
     )
-    warmup: Finite = Field(
+    warmup: Annotated[Finite, TRAINING] = Field(
         0.06, ge=0, le=1, description="Share of the steps in which the learning rate rises."
     )
-    weight_decay: Finite = Field(0.0, ge=0, le=1, description="AdamW weight decay.")
-    max_grad_norm: Finite = Field(1.0, gt=0, description="Gradient norm is clipped to this.")
-    max_length: int | None = Field(
+    weight_decay: Annotated[Finite, TRAINING] = Field(0.0, ge=0, le=1, description="AdamW weight decay.")
+    max_grad_norm: Annotated[Finite, TRAINING] = Field(
+        1.0, gt=0, description="Gradient norm is clipped to this."
+    )
+    max_length: Annotated[int | None, DATA] = Field(
         None, ge=8, description="Longest row in tokens; the base's context if not given."
     )
-    long_rows: Literal["refuse", "drop"] = Field(
+    long_rows: Annotated[Literal["refuse", "drop"], DATA] = Field(
         "refuse", description="What to do with rows longer than that."
     )
-    dev_fraction: Finite = Field(
+    dev_fraction: Annotated[Finite, DATA] = Field(
         0.15, gt=0, lt=0.5, description="Share of the rows on which choices are made."
     )
-    test_fraction: Finite = Field(
+    test_fraction: Annotated[Finite, DATA] = Field(
         0.2, gt=0, lt=0.5, description="Share of the rows held out where no test file is given."
     )
-    max_dev: int = Field(200, ge=10, description="Most dev rows used.")
-    max_test: int = Field(1000, ge=10, description="Most test rows used.")
-    shots: Counts = Field(
+    max_dev: Annotated[int, DATA] = Field(200, ge=10, description="Most dev rows used.")
+    max_test: Annotated[int, DATA] = Field(1000, ge=10, description="Most test rows used.")
+    shots: Annotated[Counts, PROMPTING] = Field(
         (2, 4, 8, 16), description="Numbers of few-shot examples to choose from, separated by commas."
     )
-    max_new_tokens: int | None = Field(
+    max_new_tokens: Annotated[int | None, PROMPTING] = Field(
         None, ge=1, le=8192, description="Longest answer in tokens; from the targets in train if not given."
     )
-    precision: Literal["auto", "bf16", "fp32"] = Field(
+    precision: Annotated[Literal["auto", "bf16", "fp32"], MACHINE] = Field(
         "auto", description="Number format of the base; auto takes the faster one."
     )
-    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; all cores if not given.")
-    checkpoint_seconds: Finite = Field(60.0, gt=0, description="Seconds between checkpoints.")
-    price_per_hour: Finite | None = Field(
+    threads: Annotated[int | None, MACHINE] = Field(
+        None, ge=1, le=1024, description="CPU threads; all cores if not given."
+    )
+    checkpoint_seconds: Annotated[Finite, TRAINING] = Field(
+        60.0, gt=0, description="Seconds between checkpoints."
+    )
+    price_per_hour: Annotated[Finite | None, MACHINE] = Field(
         None, ge=0, description="What an hour of this machine costs, for the money column."
     )
-    currency: str = Field("USD", description="Currency of that price.")
-    tolerance: Finite = Field(
+    currency: Annotated[str, MACHINE] = Field("USD", description="Currency of that price.")
+    tolerance: Annotated[Finite, VERDICT] = Field(
         1.0, gt=0, le=100, description="Points by which the recommended rung may fall short of the best one."
     )
-    goal: Finite | None = Field(
+    goal: Annotated[Finite | None, VERDICT] = Field(
         None, ge=0, description="Score that is good enough to use, on the scale of the screen, such as 80."
     )
-    volume: int = Field(
+    volume: Annotated[int, VERDICT] = Field(
         10_000, ge=1, description="Answers that will be asked for; rungs are ordered by their cost at it."
     )
 

@@ -32,7 +32,7 @@ class PeakMemory:
     """
 
     def reset(self) -> None:
-        """Begin anew, where the system allows it, without what was freed and only kept for reuse."""
+        """Start again, where the system allows it, without what was freed and only kept for reuse."""
         with suppress(OSError, AttributeError, TypeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -91,20 +90,6 @@ def keep_freed_memory() -> bool:
         return False
 
 
-def describe() -> dict[str, str | int]:
-    """The machine in words, without its name."""
-    facts: dict[str, str | int] = {
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": os.cpu_count() or 1,
-        "threads": torch.get_num_threads(),
-        "memory_bytes": _memory(),
-    }
-    if torch.cuda.is_available():
-        facts["gpu"] = torch.cuda.get_device_name()
-    return facts
-
-
 def _error() -> float:
     """Relative error of fp32 products against fp64: a linear layer and its gradient."""
     draw = torch.Generator().manual_seed(0)
@@ -131,21 +116,3 @@ def _rate(dtype: torch.dtype) -> float:
 
 def _name(dtype: torch.dtype) -> str:
     return "bf16" if dtype is torch.bfloat16 else "fp32"
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"
-
-
-def _memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 0

@@ -8,7 +8,7 @@
     │   └── AdapterError 4  an adapter that cannot be loaded
     ├── VerifyError      5  something that was written does not answer as it should
     ├── ResourceError    6  not enough disk, memory or time
-    └── ResumeError      7  a run that cannot go on as asked
+    └── ResumeError      7  a run that cannot continue as asked
 
 The number is the process's exit code.
 """

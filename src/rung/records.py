@@ -1,7 +1,8 @@
-"""Frozen records that cross borders between the rooms of the house; no torch, no behaviour.
+"""Frozen records that cross borders between packages. No torch; properties only derive one field from others.
 
-Everything that is written to disk is one of these, turned to JSON by `to_json` and checked on the
-way back by `from_json`.  Absent is ``None``, never zero.
+What a run measured is written to disk as these (plan, answers, results, verdict, run.json), turned to JSON
+by `to_json` and checked on the way back by `from_json`. What answers rows later (adapters, vocabularies,
+prompts) has formats of its own. Absent is ``None``, never zero.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Example:
     messages: tuple[Message, ...]
     row: int  # 1-based: the line of a JSONL file, the record of any other
     source: str = ""  # name of the file, without folders
-    group: str = ""  # rows of one group stay on one side of the split; "" for a row of its own
+    group: str = ""  # rows of one group stay on one side of the split; "" for a row without a group
 
     @property
     def prompt(self) -> tuple[Message, ...]:
@@ -69,7 +70,7 @@ class Task:
     row_metric: str = ""  # says how good a single row is, higher is better; the primary one if empty
     notes: tuple[str, ...] = ()  # what the user should know, a sentence each
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # extraction: path -> (min, max)
-    meanings: Mapping[str, str] = field(default_factory=dict)  # label as it stands in the file -> its meaning
+    meanings: Mapping[str, str] = field(default_factory=dict)  # label as the file writes it -> its meaning
 
     @property
     def primary(self) -> str:

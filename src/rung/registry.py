@@ -1,4 +1,4 @@
-"""Name -> factory. Formats, methods, metrics, rungs and exporters are all found this way."""
+"""Name -> object. Methods, metrics, kinds of tasks and rungs are all found this way."""
 
 from __future__ import annotations
 

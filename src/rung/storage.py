@@ -1,8 +1,11 @@
-"""The only writer of files of a run: a file or a folder is there whole, or not at all.
+"""The writer of what a run keeps: a file or a folder is there whole, or not at all.
 
-A file is written beside its place, synced and renamed over it.  A folder gets a ``manifest.json`` with the
-size and sha256 of every file, and is renamed into place as the last step, so a power cut leaves either
-nothing or a folder that `verify_folder` accepts.  Tests set `fault` to fail or stop at any single operation.
+Caches write their own files elsewhere: the trunk's states (`rung.train.trunk`) and converted bases.
+
+A file is written under another name in the same folder, synced and renamed over the old one. A folder gets
+a ``manifest.json`` with the size and sha256 of every file, and is renamed into place as the last step, so a
+power cut leaves either nothing or a folder that `verify_folder` accepts. Tests set `fault` to fail or stop at
+any single operation.
 """
 
 from __future__ import annotations

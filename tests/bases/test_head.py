@@ -116,7 +116,7 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def test_gradients_nobody_asks_for_are_not_formed() -> None:
-    """A look at dev costs one product a chunk, also while every weight is trained."""
+    """A measurement of dev loss costs one product a chunk, also while every weight is trained."""
     model = tiny_model(dtype=torch.float32).requires_grad_(True)
     hidden, targets, _ = rows(7, torch.float32)
     with torch.inference_mode(), Products() as seen:

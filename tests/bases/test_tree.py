@@ -22,7 +22,7 @@ DEVICES = [
 
 
 def random_tree_rows(seed: int) -> list[Ids]:
-    """Rows that branch off each other, are the same, end where others go on, or share nothing; some long."""
+    """Rows that branch off each other, are equal, end where others continue, or share nothing; some long."""
     rng = random.Random(seed)
     rows: list[Ids] = []
     for _ in range(rng.randrange(1, 9)):

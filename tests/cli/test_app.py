@@ -67,7 +67,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "said"),
     [
         (["climbb"], "No such command 'climbb'. Did you mean 'climb'? See `rung --help`."),
         (["--nonsense"], "No such option: --nonsense. See `rung --help`."),
@@ -78,13 +78,13 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_a_command_line_that_cannot_be_used(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("rung: ")
-    assert err.endswith(f"{told}\n")
+    assert err.endswith(f"{said}\n")
     assert err.count("\n") == 1
     assert cli.run([*arguments, "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["exit_code"] == 2
@@ -98,13 +98,13 @@ def test_each_error_has_its_exit_code_and_its_json(
     kind: type[RungError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise kind("it broke", where="here", fix='Mend "it"')
+        raise kind("it broke", where="here", fix='Repair "it"')
 
     monkeypatch.setattr("rung.cli.app.app", fail)
     assert cli.run(["climb", "--json"]) == kind.exit_code
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"error": 'here: it broke. Mend "it".', "exit_code": kind.exit_code}
-    assert err == 'rung: here: it broke. Mend "it".\n'
+    assert json.loads(out) == {"error": 'here: it broke. Repair "it".', "exit_code": kind.exit_code}
+    assert err == 'rung: here: it broke. Repair "it".\n'
 
 
 def test_a_bug_is_raised_and_json_says_so_too(
@@ -127,7 +127,7 @@ def test_ctrl_c_is_130_and_says_how_to_go_on(
 
     monkeypatch.setattr("rung.ladder.understood.read_examples", interrupt)
     assert cli.run(["check", "x.csv", "--base", "tiny"]) == 130
-    assert capsys.readouterr().err == "rung: stopped; the same command goes on from here\n"
+    assert capsys.readouterr().err == "rung: stopped; run the same command again to continue from here\n"
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -183,8 +183,8 @@ def test_sigterm_ends_a_climb_at_the_next_step_and_the_run_can_go_on(
         out, err = process.communicate(timeout=60)
     assert process.returncode == 143
     assert out == ""
-    assert "stopping after this step; once more to stop at once" in err
-    assert err.endswith("rung: stopped; the same command goes on from here\n")
+    assert "stopping after this step; press again to stop immediately" in err
+    assert err.endswith("rung: stopped; run the same command again to continue from here\n")
     assert "Traceback" not in err
     assert ESCAPE not in err
     assert not (run / "lock.json").exists()

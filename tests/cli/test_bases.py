@@ -35,7 +35,7 @@ def test_getting_one_says_where_it_is(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "said"),
     [
         (["tiny"], 4, "tiny is built in code"),
         (["tinny"], 2, "unknown base 'tinny'. Did you mean 'tiny'?"),
@@ -44,9 +44,9 @@ def test_getting_one_says_where_it_is(
     ],
 )
 def test_what_cannot_be_got(
-    arguments: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["bases", "get", *arguments]) == code
     out, err = capsys.readouterr()
     assert out == ""
-    assert told in err
+    assert said in err

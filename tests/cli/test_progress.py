@@ -44,8 +44,8 @@ def signals_kept() -> Iterator[None]:
 
 
 def test_it_hears_all_that_a_climb_tells() -> None:
-    told = {name for name in vars(Silent) if not name.startswith("_")}
-    assert told <= {name for name in dir(Screen) if not name.startswith("_")}
+    calls = {name for name in vars(Silent) if not name.startswith("_")}
+    assert calls <= {name for name in dir(Screen) if not name.startswith("_")}
 
 
 def test_results_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,9 +136,9 @@ def test_what_was_left_out_is_said(prepared: Prepared, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
 )
-@pytest.mark.parametrize("hear", ["begin", "rows", "step"])
+@pytest.mark.parametrize("call", ["begin", "rows", "step"])
 def test_a_signal_stops_at_the_next_word(
-    number: signal.Signals, error: type[BaseException], hear: str, capsys: pytest.CaptureFixture[str]
+    number: signal.Signals, error: type[BaseException], call: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = {"begin": ("lora", "training"), "rows": (1, 2), "step": (1, 2, 0.5, 10.0, 1.0)}
     went_on = []
@@ -148,7 +148,7 @@ def test_a_signal_stops_at_the_next_word(
         with signals_kept(), screen.shown():
             os.kill(os.getpid(), number)
             went_on.append(screen.stop)
-            getattr(screen, hear)(*words[hear])
+            getattr(screen, call)(*words[call])
             went_on.append(0)
 
     with pytest.raises(error) as stopped:
@@ -156,7 +156,7 @@ def test_a_signal_stops_at_the_next_word(
     assert went_on == [number]
     if isinstance(stopped.value, SystemExit):
         assert stopped.value.code == 143
-    assert "stopping after this step; once more to stop at once" in capsys.readouterr().err
+    assert "stopping after this step; press again to stop immediately" in capsys.readouterr().err
 
 
 def test_a_second_signal_stops_at_once() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rung import storage
 from rung.errors import AdapterError
 from rung.methods import METHODS, Attached, Method, MethodSettings
 from rung.train.loss import pack_loss
@@ -48,7 +52,7 @@ def test_identity_at_start_is_as_declared(method: Method, model: PreTrainedModel
 
 
 def test_only_its_own_parameters_get_gradients(method: Method, model: PreTrainedModel) -> None:
-    model.requires_grad_(True)  # whoever made the model may not have frozen it
+    model.requires_grad_(True)  # the model may come unfrozen
     attached = trained(method, model)
     own = attached.parameters()
     pack_loss(model, random_rows(4)).backward()  # type: ignore[no-untyped-call]
@@ -185,3 +189,20 @@ def test_merged_answers_as_unmerged(method: Method, model: PreTrainedModel) -> N
     attached.detach()
     assert same_bytes(copy_of(model), merged)
     assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_its_files_hold_what_was_trained_and_where_it_is_from(
+    method: Method, model: PreTrainedModel, tmp_path: Path
+) -> None:
+    attached = trained(method, model)
+    storage.write_folder(tmp_path / "kept", attached.files("some-base", {"method": method.name}))
+    assert storage.read_json(tmp_path / "kept" / "rung.json") == {"method": method.name}
+    assert (tmp_path / "kept" / "config.json").exists() is method.whole_model
+    (weights,) = (tmp_path / "kept").glob("*.safetensors")
+    kept = sorted(load_file(weights).items())
+    state = sorted(attached.state().items())
+    assert len(kept) == len(state)
+    for (name, tensor), (ending, wanted) in zip(kept, state, strict=True):
+        assert name.endswith(ending)
+        assert torch.equal(tensor, wanted)
+    assert storage.as_json(attached.applied())

@@ -456,7 +456,7 @@ def test_documents(read: Read) -> None:
     wrapped = read("a.json", json.dumps({"version": 2, "data": rows}, indent=1))
     assert (first(wrapped), len(wrapped.examples)) == (LABELLED, N)
     two = refusal(read, "b.json", json.dumps({"train": rows[:9], "test": rows[9:]}))
-    assert "holds 2 lists of rows: 'train' (9), 'test' (3). Save each as a file of its own; " in two
+    assert "holds 2 lists of rows: 'train' (9), 'test' (3). Save each as a separate file; " in two
     assert "the test rows go to --test" in two
     intents = [{"tag": t, "patterns": ASK[i::3], "responses": REPLY[:1]} for i, t in enumerate(TOPIC)]
     chatbot = read("c.json", json.dumps({"intents": intents}))

@@ -185,3 +185,10 @@ def test_tools() -> None:
     assert tools_text([{"name": "f"}], "tools") == '[{"name": "f"}]'
     assert tools_text("f(x): finds x", "tools") == "f(x): finds x"
     assert [tools_text(value, "tools") for value in (None, "", [], "[]")] == ["", "", "", ""]
+
+
+def test_a_role_that_cannot_be_typed_is_not_shown_in_a_command() -> None:
+    with pytest.raises(RowError) as caught:
+        Speakers({}).role("a\nb", "turn 1")
+    assert caught.value.fix == "Say which role it is: --roles user=NAME or --roles assistant=NAME"
+    assert "\n" not in str(caught.value)

@@ -166,3 +166,21 @@ def test_two_languages_are_a_translation_by_name_or_by_flag() -> None:
     asked = decide(sheet(columns, Columns(prompt=("en",), completion=("de",))))
     assert (asked.line(), asked.languages) == ("prompt: en; target: de; not used: fr", ("English", "German"))
     assert decide(sheet({"text": ASKED, "en": SAID}, Columns(completion=("en",)))).languages is None
+
+
+def test_columns_without_a_name_and_nearly_empty_are_not_used() -> None:
+    torn = ["", "", "the end of a text", *[""] * 9]
+    columns = {"v1": ["ham", "spam"] * 6, "v2": ASKED, "column 3": torn, "4": torn, "Unnamed: 4": [""] * N}
+    found = decide(sheet(columns))
+    assert found.line() == "prompt: v2; target: v1; not used: column 3, 4, Unnamed: 4"
+    said = "not used, without a name and nearly empty: 'column 3', '4', 'Unnamed: 4' (row 3)"
+    assert found.notes == [said]
+    few = {name: values[:9] for name, values in columns.items()}
+    with pytest.raises(DataError, match="it could be 'v1'"):
+        decide(sheet(few))
+
+
+def test_a_mail_without_a_label_is_refused() -> None:
+    people = ["Ann Lee", "Bob Ray"] * 6
+    with pytest.raises(DataError, match="--prompt Subject --completion body"):
+        decide(sheet({"Subject": ASKED, "body": SAID, "date": people, "from": people}))

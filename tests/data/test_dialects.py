@@ -285,6 +285,50 @@ DIALECTS: dict[str, Dialect] = {
     "spam v1 v2": label(
         "a.csv", table(["v1", "v2", "", "", ""], ["ham", "spam"] * 6, ASK, *[[""] * N] * 3), target="ham"
     ),
+    "spam v1 v2 with a torn row": label(
+        "a.csv",
+        table(
+            ["v1", "v2", "", "", ""],
+            ["ham", "spam"] * 6,
+            ASK,
+            ["a torn end", *[""] * 11],
+            ["of it", *[""] * 11],
+            [""] * N,
+        ),
+        target="ham",
+    ),
+    "spam v1 v2 by pandas": label(
+        "a.csv",
+        table(
+            ["v1", "v2", *(f"Unnamed: {n}" for n in (2, 3, 4))],
+            ["ham", "spam"] * 6,
+            ASK,
+            ["a torn end", *[""] * 11],
+            *[[""] * N] * 2,
+        ),
+        target="ham",
+    ),
+    "quoted names": label("a.csv", table(["'text'", "'label'"], ASK, TOPICS)),
+    "quoted names in JSON": label("a.jsonl", jsonl(**{"“text”": ASK, "“label”": TOPICS})),
+    "one column for each label": label(
+        "a.csv", table(["text", *TOPIC], ASK, *([int(t == one) for t in TOPICS] for one in TOPIC))
+    ),
+    "one column for each of several labels": answer(
+        "a.csv",
+        table(["Text", "'Love'", "'Joy'", "'Hate'"], ASK, [0, 1, 0] * 4, [1, 1, 0] * 4, [0, 1] * 6),
+        target='{"labels": ["Joy"]}',
+    ),
+    "true or false for each label": answer(
+        "a.jsonl",
+        jsonl(
+            id=range(N),
+            comment_text=ASK,
+            toxic=[True, False] * 6,
+            insult=[True] + [False] * 11,
+            threat=[False] * N,
+        ),
+        target='{"labels": ["toxic", "insult"]}',
+    ),
     "German": label("a.csv", table(["Nachricht", "Kategorie"], ASK, TOPICS, mark=";")),
     "French": label("a.csv", table(["Texte", "Étiquette"], ASK, TOPICS, mark=";")),
     "Chinese": label(
@@ -326,6 +370,18 @@ DIALECTS: dict[str, Dialect] = {
         ),
         prompt=f"{ASK[0]}\n\nWe like pets.",
         format="alpaca",
+    ),
+    "sums without a header": answer(
+        "sums.csv",
+        table(None, [f"{n}+{7 * n % 5}" for n in range(N)], [n + 7 * n % 5 for n in range(N)]),
+        prompt="0+0",
+        target="0",
+    ),
+    "two texts without a header": answer("pairs.txt", table(None, ASK, REPLY, mark="\t")),
+    "Dutch with a help": answer(
+        "a.csv",
+        table(["Vraag", "Hulp", "Antwoord"], ASK, [f"A dog is {n} pets." for n in range(N)], REPLY, mark=";"),
+        prompt=f"Vraag: {ASK[0]}\nHulp: A dog is 0 pets.",
     ),
     "alpaca": answer("a.json", dump(rows(instruction=ASK, input=[""] * N, output=REPLY)), format="alpaca"),
     "alpaca with text": answer(

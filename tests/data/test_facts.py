@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rung.data.facts import LOOK, Column, facts
+from rung.data.facts import SAMPLE, Column, facts
 
 TURNS = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 SENTENCES = [f"this is sentence number {n}" for n in range(12)]
@@ -44,6 +44,12 @@ def test_words_of_scripts_without_spaces() -> None:
         (["2024-01-02", "2024-01-03"], {"dates"}),
         (["https://a.b/c", "www.x.y"], {"dates"}),
         (["Mon Apr 06 22:19:45 PDT 2009", "Tue Apr 07 2009"], {"dates"}),
+        (["ada@a.co", "Bo Li <bo@b.org>", "ada@a.co, bo@b.org;"], {"dates"}),
+        (["10:30", "11:45:10", "3:05 pm"], {"dates"}),
+        (["@ada", "@bo"], {"dates"}),
+        (["10.0.0.1", "10.0.0.2"], {"dates"}),
+        ([1700000500, "1700000000", 1700000500], {"numbers", "dates"}),
+        ([1700000500000, 1700000000000, 1700000500000], {"numbers", "dates"}),
         (["a1", "a2", "a3"], {"ids"}),
         ([1, 2, 5, 9], {"numbers", "ids"}),
         ([3, 1, 2, 4], {"numbers"}),
@@ -83,9 +89,10 @@ def test_few(values: list[str], few: bool) -> None:
 
 
 def test_names_and_looking_at_a_part() -> None:
-    found = facts("label", 3, ["a", "b"] * LOOK)
-    assert (found.rows, found.place) == (LOOK, 3)
-    assert found.may("target")
+    found = facts("label", 3, ["a", "b"] * SAMPLE)
+    assert (found.rows, found.place) == (SAMPLE, 3)
+    assert found.may("prompt", "target")
+    assert not found.may("prompt", "context")
     assert found.only("target")
     assert (found.rank("target"), found.rank("prompt")) == (0, 99)
     code = column("x", name="code")

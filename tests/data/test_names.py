@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from rung.data.names import is_chosen, is_name, language, parts_of, plain, words_of
+from rung.data.names import (
+    is_chosen,
+    is_name,
+    is_nameless,
+    is_yes_or_no,
+    language,
+    parts_of,
+    plain,
+    unquoted,
+    words_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +53,17 @@ def test_names_are_compared_without_case_and_marks(name: str) -> None:
         ("option_a", ("prompt", "", 2)),
         ("B", ("prompt", "", 2)),
         ("Q", ("prompt", "", 0)),
+        ("From", ("not used", "", 0)),
+        ("Bcc", ("not used", "", 0)),
+        ("X-From", ("not used", "", 10)),
+        ("sender_name", ("not used", "", 10)),
+        ("reported_by", ("not used", "", 10)),
+        ("seenAt", ("not used", "", 10)),
+        ("Empfänger", ("not used", "", 0)),
+        ("发件人", ("not used", "", 0)),
+        ("is_deleted", ("not used", "", 10)),
+        ("is_spam", ("target", "label", 11)),
+        ("'label'", ("target", "label", 0)),
     ],
 )
 def test_parts(name: str, first: tuple[str, str, int]) -> None:
@@ -103,3 +124,32 @@ def test_language(name: str, found: str | None) -> None:
 def test_is_chosen() -> None:
     assert is_chosen("preferred_output")
     assert not is_chosen("rejected")
+
+
+def test_a_question_of_yes_or_no_is_neither_an_answer_nor_a_text() -> None:
+    assert is_yes_or_no("is_reply")
+    assert is_yes_or_no("hasText")
+    assert parts_of("is_reply") == parts_of("hasText") == []
+    assert not is_yes_or_no("issue")
+
+
+@pytest.mark.parametrize(
+    ("name", "bare"),
+    [
+        ("'Love'", "Love"),
+        ('"a b"', "a b"),
+        (" «avis» ", "avis"),
+        ("user's", "user's"),
+        ("'a' or 'b'", "'a' or 'b'"),
+        ("''", "''"),
+        (" plain ", " plain "),
+    ],
+)
+def test_quotes_around_a_name(name: str, bare: str) -> None:
+    assert unquoted(name) == bare
+
+
+@pytest.mark.parametrize("name", ["", "column 3", "Unnamed: 2", "unnamed_2", "4"])
+def test_columns_without_a_name(name: str) -> None:
+    assert is_nameless(name)
+    assert not is_nameless(f"{name} v1")

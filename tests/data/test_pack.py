@@ -117,10 +117,12 @@ def families(count: int, begin: int, seed: int = 0) -> list[tuple[int, ...]]:
 def test_computed_tokens_are_those_of_the_tree(begin: int, seed: int) -> None:
     ids = families(4, begin, seed)
     more = len(build(ids).ids) - computed(ids, range(len(ids)))
-    assert 0 <= more <= 0.01 * sum(map(len, ids))  # tails that begin alike by chance are too short to share
+    assert (
+        0 <= more <= 0.01 * sum(map(len, ids))
+    )  # tails that agree at first by chance are too short to share
 
 
-def test_rows_that_begin_alike_share_a_pack() -> None:
+def test_rows_with_a_common_beginning_share_a_pack() -> None:
     ids = families(6, 200)
     lengths = [len(one) for one in ids]
     packs = group(lengths, ids, range(len(ids)), 1000)

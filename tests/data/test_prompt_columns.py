@@ -14,6 +14,7 @@ from rung.errors import DataError
 from sheets import ASKED, LABELS, NUMBERS, SAID, N, sheet
 
 SHORT = [f"w{chr(97 + n)} x" for n in range(N)]
+HELP = [f"look at number {n} of the list" for n in range(N)]
 BOTH = [f"{ask} and {said}" for ask, said in zip(ASKED, SAID, strict=True)]
 
 
@@ -42,6 +43,8 @@ def prompt(columns: dict[str, Sequence[Any]], said: Columns | None = None) -> li
         ({"text": ASKED, "label": LABELS, "price": NUMBERS, "date": ["2024-01-02"] * N}, ["text"]),
         ({"text": NUMBERS, "zebra": ASKED, "label": LABELS}, ["zebra"]),
         ({"u": ASKED, "label": LABELS}, ["u"]),
+        ({"question": ASKED, "zebra": HELP, "answer": SAID}, ["question", "zebra"]),
+        ({"Vraag": ASKED, "Hulp": HELP, "Antwoord": SAID}, ["Vraag", "Hulp"]),
         ({"u": SHORT, "label": LABELS}, ["u"]),
     ],
 )
@@ -86,3 +89,26 @@ def test_a_prompt_that_is_there_stays() -> None:
     made.take("prompt", "title")
     give_prompt(made)
     assert made.parts["prompt"] == ["title"]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"question": ASKED, "answer": SAID, "zebra": HELP},
+        {"zebra": HELP, "question": ASKED, "answer": SAID},
+        {"question": ASKED, "zebra": [f"so {said}" for said in SAID], "answer": SAID},
+        {"question": ASKED, "zebra": HELP, "label": LABELS},
+    ],
+)
+def test_a_text_that_is_not_between_question_and_answer_or_gives_it_away(
+    columns: dict[str, Sequence[Any]],
+) -> None:
+    with pytest.raises(DataError, match="'zebra' that could belong to the prompt or not"):
+        prompt(columns)
+
+
+def test_a_text_between_question_and_answer_is_said() -> None:
+    made = sheet({"question": ASKED, "help": HELP, "answer": SAID})
+    give_target(made)
+    give_prompt(made)
+    assert made.parts.notes == ["'help' is read as part of the prompt; without: --prompt question"]

@@ -273,8 +273,8 @@ def test_numbers_of_rows_in_words() -> None:
 def test_no_problems_raise_nothing() -> None:
     problems = Problems("a.csv", "row")
     problems.raise_any()
-    problems.add(4, RowError("is wrong", "Mend it"))
-    with pytest.raises(DataError, match=r"^a\.csv: row 4 is wrong\. Mend it\.$"):
+    problems.add(4, RowError("is wrong", "Repair it"))
+    with pytest.raises(DataError, match=r"^a\.csv: row 4 is wrong\. Repair it\.$"):
         problems.raise_any()
 
 

@@ -29,6 +29,7 @@ C = {"text": "c d", "label": "y"}
         ("text;label\na b;x\nc d;y\n", [A, C]),
         ("text\tlabel\na b\tx\nc d\ty\n", [A, C]),
         ("text|label\na b|x\nc d|y\n", [A, C]),
+        ("text\tlabel\na, b\tx\nc, d\ty\n", [{**A, "text": "a, b"}, {**C, "text": "c, d"}]),
         ("text,label\ra b,x\rc d,y\r", [A, C]),
         ("text,label\r\na b,x\r\n\r\nc d,y", [A, C]),
         ("sep=;\ntext;label\na b;x\n", [A]),

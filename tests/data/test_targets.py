@@ -35,6 +35,8 @@ CODES = [[0, 1]] * N
         ({"text": ASKED, "spots": SPANS}, "spots", "answer"),
         ({"tokens": TOKENS, "ner_tags": TAGS, "pos_tags": CODES}, "ner_tags", "answer"),
         ({"en": ASKED, "fr": SAID}, "fr", "answer"),
+        ({"1": ASKED, "2": SAID}, "2", "answer"),
+        ({"1": [f"{n}+{n}" for n in NUMBERS], "2": NUMBERS[::-1]}, "2", "answer"),
     ],
 )
 def test_one_target(columns: dict[str, Sequence[Any]], target: str, kind: str) -> None:
@@ -145,3 +147,82 @@ def test_an_empty_target_does_not_stop_a_text_with_marks() -> None:
 )
 def test_kinds(name: str, values: Sequence[Any], kind: str) -> None:
     assert kind_of(sheet({name: values}).columns[name]) == kind
+
+
+ANN = ["Ann Lee", "Bob Ray", "Cy Orr"] * (N // 3)
+BITS = [n % 2 for n in range(N)]
+FLAGS = [n // 2 % 2 for n in range(N)]
+ONE = [[int(n % 3 == k) for n in range(N)] for k in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("from", ANN),
+        ("To", ANN),
+        ("CC", ANN),
+        ("bcc", ANN),
+        ("Sender", ANN),
+        ("recipient name", ANN),
+        ("user", ANN),
+        ("author_name", ANN),
+        ("assigned_to", ANN),
+        ("reported_by", ANN),
+        ("Absender", ANN),
+        ("posted", ["Mon", "Tue"] * 6),
+        ("zebra", ["a@b.co", "c@d.org"] * 6),
+        ("zebra", ["10:30", "11:45"] * 6),
+        ("zebra", [1700000000, 1700000500] * 6),
+        ("zebra", ["https://a.b", "https://c.d"] * 6),
+        ("zebra", ["@ann", "@bob"] * 6),
+    ],
+)
+def test_who_when_and_where_are_no_target(name: str, values: Sequence[Any]) -> None:
+    made = sheet({"subject": ASKED, "body": SAID, name: values})
+    with pytest.raises(DataError, match="no column that is known to be the answer"):
+        give_target(made)
+
+
+@pytest.mark.parametrize(
+    ("columns", "kind"),
+    [
+        ({"text": ASKED, "joy": BITS, "love": FLAGS, "hate": [0] * N}, "answer"),
+        ({"text": ASKED, "joy": [b > 0 for b in BITS], "love": FLAGS, "spam": BITS}, "answer"),
+        ({"text": ASKED, "art": ONE[0], "news": ONE[1], "sport": ONE[2]}, "label"),
+        ({"zebra": ASKED, "art": ONE[0], "news": ONE[1], "sport": ONE[2], "author": ANN}, "label"),
+    ],
+)
+def test_columns_of_0_and_1_name_the_labels(columns: dict[str, Sequence[Any]], kind: str) -> None:
+    made = sheet(columns)
+    give_target(made)
+    labels = list(columns)[1:4]
+    assert (made.parts["target"], made.parts.kind, made.parts.indicators) == (labels, kind, True)
+    assert f", as one JSON object: --completion {','.join(labels)}" in made.parts.notes[0]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"is_new": BITS, "has_image": FLAGS, "is_bold": ONE[0]},  # facts about the row, or labels
+        {"joy": BITS, "love": FLAGS},
+        {"car": ["yes", "no"] * 6, "dog": ["yes", "no", "no"] * 4, "cat": ["no", "yes"] * 6},
+        {"joy": BITS, "love": FLAGS, "hate": [*BITS[1:], None]},
+        {"joy": BITS, "love": FLAGS, "hate": ONE[0], "zebra": LABELS},
+    ],
+)
+def test_columns_of_0_and_1_that_may_be_something_else_are_asked_about(
+    more: dict[str, Sequence[Any]],
+) -> None:
+    with pytest.raises(DataError, match="has several columns that could be the target"):
+        give_target(sheet({"text": ASKED, **more}))
+
+
+def test_a_label_wins_over_columns_of_0_and_1() -> None:
+    made = sheet({"text": ASKED, "label": LABELS, "bold": BITS, "long": FLAGS, "new": ONE[0]})
+    give_target(made)
+    assert made.parts["target"] == ["label"]
+
+
+def test_a_word_and_its_tag_in_each_row_are_asked_about() -> None:
+    with pytest.raises(DataError, match="--prompt 1 --completion 2"):
+        give_target(sheet({"1": [f"w{chr(97 + n)}" for n in range(N)], "2": ["NOUN", "VERB"] * 6}))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from tokenizers import AddedToken
+from transformers import PreTrainedTokenizerFast
 
-from chat_templates import byte_level, spaced
+from chat_templates import TEXTS, byte_level, spaced
+from rung.bases.tiny import tiny
 from rung.data.tokens import Stretch, Tokens
 from rung.data.traced import joined, traced
 
@@ -109,3 +113,29 @@ def test_a_space_in_front_is_learned_about_the_tokenizer(scheme: str, anchored: 
     plain = Tokens(byte_level())
     assert not plain.set_anchor("<s>")
     assert not plain.anchored
+
+
+@pytest.mark.parametrize("name", ["byte level", "always", "first", "tiny"])
+def test_ids_and_places_are_those_of_transformers(name: str) -> None:
+    made = {"byte level": byte_level, "tiny": lambda: tiny().tokenizer}
+    tokenizer = made[name]() if name in made else spaced(None, name)
+    tokens, draw = Tokens(tokenizer), random.Random(name)
+    pads = "max_length" if tokenizer.pad_token else False
+    for _ in range(100):
+        text = "".join(draw.choices([*TEXTS, "<s>", "<|im_end|>", "</s>", "a", " "], k=draw.randrange(4)))
+        tokenizer("a b c", truncation=True, max_length=1, padding=pads)  # leaves the core changed
+        ours = tokens._raw(text)
+        theirs = tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        assert ours.ids == theirs["input_ids"]
+        assert ours.encoding.offsets == theirs.encodings[0].offsets
+
+
+def test_a_tokenizer_that_changes_the_call_is_called_itself() -> None:
+    class Shouting(PreTrainedTokenizerFast):
+        def _encode_plus(self, text: str, *args: object, **kwargs: object) -> object:  # type: ignore[override]
+            return super()._encode_plus(text.upper(), *args, **kwargs)  # type: ignore[arg-type]
+
+    plain = byte_level()
+    names = {"bos_token": "<s>", "eos_token": "<|im_end|>", "pad_token": "<pad>"}
+    tokens = Tokens(Shouting(tokenizer_object=plain.backend_tokenizer, **names))
+    assert tokens.encode("abc") == Tokens(plain).encode("ABC")

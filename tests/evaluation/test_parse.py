@@ -57,7 +57,7 @@ def test_longer_label_wins_over_the_one_inside() -> None:
     assert read_label("It was written in C++ I believe", ("Java", "C++")) == "C++"
 
 
-def test_labels_that_look_alike_are_only_told_apart_exactly() -> None:
+def test_labels_that_look_the_same_are_only_matched_exactly() -> None:
     assert read_label("A+", ("A+", "A-", "A")) == "A+"
     assert read_label("us", ("US", "us")) == "us"
     assert read_label("Us", ("US", "us")) is None

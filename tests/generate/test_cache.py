@@ -1,4 +1,4 @@
-"""The cache's columns, masks and shared prefix give plain attention, whoever joins or leaves."""
+"""The cache's columns, masks and shared prefix give plain attention, whichever rows join or leave."""
 
 import pytest
 import torch

@@ -84,7 +84,7 @@ def test_single_tokens_sum_to_one_over_the_vocabulary() -> None:
     np.testing.assert_allclose(np.exp(scores).sum(1), 1.0, atol=1e-5)
 
 
-def test_equal_choices_score_alike_and_order_is_kept() -> None:
+def test_equal_choices_have_equal_scores_and_order_is_kept() -> None:
     base, prompts = tiny(), ragged(4, 20)
     scores = log_likelihoods(base, prompts, CHOICES)
     np.testing.assert_array_equal(scores[:, 0], scores[:, -1])

@@ -61,7 +61,7 @@ def plain(base: Base, prompts: Sequence[Sequence[int]], new: int) -> list[Genera
 
 
 def ragged(seed: int, shared: int, n: int = 13) -> list[list[int]]:
-    """Prompts that begin with `shared` common tokens and go on for 1 to 30 of their own."""
+    """Prompts that begin with `shared` common tokens and continue with 1 to 30 of their own."""
     draw = random.Random(seed)
     start = [draw.randrange(40, 259) for _ in range(shared)]
     return [start + [draw.randrange(40, 259) for _ in range(draw.randint(1, 30))] for _ in range(n)]
@@ -125,7 +125,7 @@ def test_buffers_grow_and_rows_leave_on_the_way(monkeypatch: pytest.MonkeyPatch)
     assert Engine(base, 8).generate(prompts, max_new_tokens=60, stop_ids=STOPS) == plain(base, prompts, 60)
 
 
-def test_identical_prompts_answer_alike() -> None:
+def test_identical_prompts_get_identical_answers() -> None:
     base = tiny()
     prompts = [list(range(50, 90))] * 3
     got = Engine(base).generate(prompts, max_new_tokens=5, stop_ids=())

@@ -18,6 +18,6 @@ def _own_cache(own_cache: Path) -> None: ...
 
 @pytest.fixture(scope="session")
 def prepared(letters_csv: Path) -> Prepared:
-    """The letters, prepared for tiny; whoever attaches something to the model detaches it again."""
+    """The letters, prepared for tiny; a test that attaches something to the model detaches it again."""
     settings = make_settings(letters.FAST)
     return prepare(understand_data(letters_csv, settings), settings)

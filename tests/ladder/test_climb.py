@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -362,3 +364,18 @@ def test_a_rung_that_cannot_be_timed_is_a_row_and_is_timed_again(
     quote = mended.results[1].quote
     assert quote is not None
     assert (quote.fits, quote.test_rows) == (True, zero.quote.test_rows if zero.quote else None)
+
+
+def test_a_climb_without_a_base_imports_no_torch(letters_csv: Path, tmp_path: Path) -> None:
+    settings = {"rungs": "constant,words", "output": str(tmp_path / "run")}
+    code = (
+        f"import sys, rung\nrung.climb({str(letters_csv)!r}, **{settings!r})\n"
+        "print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(climbing.__file__).parents[2])}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())["machine"]
+    assert "threads" not in facts
+    assert facts["cores"] == os.cpu_count()

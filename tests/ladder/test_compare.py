@@ -131,7 +131,7 @@ def test_a_wrong_label_of_the_adapters_is_wrong_and_not_unread(
     def kitchen(speaker: object, examples: list[Example], *_: object) -> list[Completion]:
         return [Completion(one.id, "kitchen", 2) for one in examples]
 
-    monkeypatch.setattr("rung.ladder.compare.complete", kitchen)
+    monkeypatch.setattr("rung.evaluation.run.complete", kitchen)
     found = evaluate(some(tmp_path / "x.jsonl", *("attic", "cellar") * 4), four, **ASKED)
     assert {(after.status, after.answer) for _, _, after in found.answers if after} == {("ok", "kitchen")}
 

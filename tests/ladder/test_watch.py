@@ -26,7 +26,7 @@ def test_the_silent_watcher_has_all_a_watcher_needs() -> None:
 
 
 class Diary(Silent):
-    """Writes down what it hears."""
+    """Writes down what it is told."""
 
     def __init__(self) -> None:
         self.lines: list[Any] = []
@@ -57,8 +57,8 @@ def test_everything_is_told_in_order(letters_csv: Path, tmp_path: Path) -> None:
     diary = Diary()
     settings = letters.FAST | {"rungs": "zero-shot,lora", "epochs": 1}
     climb(letters_csv, output=tmp_path / "run", watcher=diary, **settings)
-    told = diary.lines
-    phases = [line for line in told if isinstance(line, str) or line[0] not in ("rows", "step")]
+    lines = diary.lines
+    phases = [line for line in lines if isinstance(line, str) or line[0] not in ("rows", "step")]
     assert phases == [
         "prepared",
         "planned",
@@ -70,9 +70,9 @@ def test_everything_is_told_in_order(letters_csv: Path, tmp_path: Path) -> None:
         ("lora", "answering test rows"),
         ("finished", "lora", False),
     ]
-    steps = [line for line in told if line[0] == "step"]
+    steps = [line for line in lines if line[0] == "step"]
     assert [done for _, done, _ in steps] == list(range(1, steps[0][2] + 1))
-    last_rows = [line for line in told if line[0] == "rows"][-1]
+    last_rows = [line for line in lines if line[0] == "rows"][-1]
     assert last_rows == ("rows", 40, 40)
 
     again = Diary()

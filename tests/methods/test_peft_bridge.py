@@ -242,7 +242,7 @@ GATE: dict[str, tuple[Damage, str]] = {
     "config a pipe": (pipe(CONFIG), "adapter_config.json is not a file that can be read"),
     "our file a pipe": (pipe(OURS), "rung.json is not a file that can be read"),
     "weights a pipe": (pipe(WEIGHTS), f"holds no {WEIGHTS}"),
-    "a key twice": (twice, "a key occurs twice"),
+    "a key twice": (twice, "it has the key"),
     "our file broken": (text(OURS, "{"), "rung.json cannot be read"),
     "our file a list": (text(OURS, "[1]"), "rung.json is not a JSON object"),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), f"holds no {WEIGHTS}"),
@@ -272,7 +272,7 @@ GATE: dict[str, tuple[Damage, str]] = {
     "layers twice": (config(layer_replication=[[0, 1]]), "layer_replication is set"),
     "swapped weights": (config(fan_in_fan_out=True), "fan_in_fan_out is set"),
     "layers left out": (config(exclude_modules=["q_proj"]), "exclude_modules is set"),
-    "what nobody knows yet": (
+    "an unknown key": (
         config(use_hyperlora=True),
         "use_hyperlora is set, which rung does not compute",
     ),
@@ -286,8 +286,8 @@ GATE: dict[str, tuple[Damage, str]] = {
     "fewer layers": (config(target_modules=["q_proj"]), "missing or unknown"),
     "alpha zero": (config(lora_alpha=0), "lora_alpha cannot be 0"),
     "alpha below zero": (config(lora_alpha=-1.0), "lora_alpha cannot be -1.0"),
-    "alpha NaN": (config(lora_alpha=float("nan")), "lora_alpha cannot be nan"),
-    "alpha infinite": (config(lora_alpha=float("inf")), "lora_alpha cannot be inf"),
+    "alpha NaN": (config(lora_alpha=float("nan")), "it holds NaN, which is not JSON"),
+    "alpha infinite": (config(lora_alpha=float("inf")), "it holds Infinity, which is not JSON"),
     "alpha huge": (config(lora_alpha=1e300), "lora_alpha cannot be 1e+300"),
     "alpha text": (config(lora_alpha="16"), "lora_alpha cannot be '16'"),
     "alpha true": (config(lora_alpha=True), "lora_alpha cannot be True"),

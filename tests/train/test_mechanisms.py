@@ -13,19 +13,19 @@ from rung.records import Mechanism, Rendered
 from rung.train.mechanisms import mechanisms
 from tiny_model import tiny_model
 
-TRUNK = Mechanism("cached trunk", on=False, why="told by the trainer")
+TRUNK = Mechanism("cached trunk", on=False, why="said by the trainer")
 HEADER = tuple(range(20, 30))
-ALIKE = [Rendered(str(i), (*HEADER, i, i + 1), (False,) * 11 + (True,)) for i in range(3, 7)]
+COMMON = [Rendered(str(i), (*HEADER, i, i + 1), (False,) * 11 + (True,)) for i in range(3, 7)]
 APART = [Rendered(str(i), (i, i + 1, i + 2, i + 3), (False, False, True, True)) for i in range(3, 90, 9)]
 
 
-def told(model: object, rows: list[Rendered]) -> dict[str, Mechanism]:
+def shown(model: object, rows: list[Rendered]) -> dict[str, Mechanism]:
     plan = [Step(0, (tuple(range(len(rows))),))]
     return {one.name: one for one in mechanisms(model, rows, plan, TRUNK)}  # type: ignore[arg-type]
 
 
-def test_rows_that_begin_alike() -> None:
-    found = told(tiny_model(), ALIKE)
+def test_rows_with_a_common_beginning() -> None:
+    found = shown(tiny_model(), COMMON)
     assert found["shared beginnings"] == Mechanism(
         "shared beginnings", on=True, why="62% of the tokens had been computed for another row"
     )
@@ -36,11 +36,11 @@ def test_rows_that_begin_alike() -> None:
 
 def test_a_beginning_too_small_to_count() -> None:
     long = [Rendered(str(i), (*HEADER, *[i] * 2000), (False,) * 2009 + (True,)) for i in (3, 4)]
-    assert told(tiny_model(), long)["shared beginnings"].why.startswith("under 1% of the tokens")
+    assert shown(tiny_model(), long)["shared beginnings"].why.startswith("under 1% of the tokens")
 
 
 def test_rows_that_do_not() -> None:
-    found = told(tiny_model(), APART)["shared beginnings"]
+    found = shown(tiny_model(), APART)["shared beginnings"]
     assert not found.on
     assert "no beginning in common" in found.why
 
@@ -48,7 +48,7 @@ def test_rows_that_do_not() -> None:
 def test_a_model_with_layers_and_a_head_of_its_own() -> None:
     shape = {"vocab_size": 99, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
     model = GemmaForCausalLM(GemmaConfig(**shape, num_attention_heads=4, num_key_value_heads=2, head_dim=8))
-    found = told(model, APART)
+    found = shown(model, APART)
     assert not found["fused layers"].on
     assert "GemmaModel" in found["fused layers"].why
 
@@ -59,12 +59,12 @@ def test_fp32_products(precision: str, on: bool) -> None:
     before = switch.fp32_precision
     try:
         switch.fp32_precision = precision
-        assert told(tiny_model(), APART)["fp32 products by oneDNN"].on is on
+        assert shown(tiny_model(), APART)["fp32 products by oneDNN"].on is on
     finally:
         switch.fp32_precision = before
 
 
 def test_fp32_products_do_not_matter_in_bf16() -> None:
-    found = told(tiny_model(dtype=torch.bfloat16), APART)["fp32 products by oneDNN"]
+    found = shown(tiny_model(dtype=torch.bfloat16), APART)["fp32 products by oneDNN"]
     assert not found.on
     assert "fp32" in found.why

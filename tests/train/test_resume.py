@@ -1,4 +1,4 @@
-"""A run that was stopped and goes on ends with the same bytes as one that was not (`Trainer`)."""
+"""A run that was stopped and continues ends with the same bytes as one that was not (`Trainer`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_killed_and_resumed_ends_with_the_same_bytes(
     outcome = resumed.go()
     assert same_bytes(resumed.attached.state(), unbroken.attached.state())
     assert without_time(outcome) == without_time(wanted)
-    assert any(f"went on from the checkpoint at step {int(saved.name[-6:])} of" in x for x in outcome.notes)
+    assert any(f"continued from the checkpoint at step {int(saved.name[-6:])} of" in x for x in outcome.notes)
 
 
 def test_killed_many_times_still_ends_with_the_same_bytes(tmp_path: Path) -> None:

@@ -61,9 +61,9 @@ def test_training_with_it_ends_where_training_without_it_ends(monkeypatch: pytes
         model = tiny_model(dtype=torch.float64)
         attached = METHODS["lora"].attach(model, MethodSettings(rank=4, top_layers=1))
         outcome = Trainer(model, attached, ROWS, random_rows(5, seed=9), SETTINGS).run()
-        told = {one.name: one for one in outcome.mechanisms}["cached trunk"]
-        assert told.on is on
-        assert ("1 layers" if on else "switched off") in told.why
+        mechanism = {one.name: one for one in outcome.mechanisms}["cached trunk"]
+        assert mechanism.on is on
+        assert ("1 layers" if on else "switched off") in mechanism.why
         states.append(attached.state())
     assert max(distance(states[0][name], states[1][name]) for name in states[0]) < 1e-9
 

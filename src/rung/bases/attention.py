@@ -47,7 +47,7 @@ class Prefix:
 
 
 def positions(lengths: Sequence[int], start: int = 0, device: torch.device | str = "cpu") -> Tensor:
-    """Position ids (1, sum of lengths) that begin anew at `start` in every segment."""
+    """Position ids (1, sum of lengths) that start again at `start` in every segment."""
     return torch.cat([torch.arange(start, start + n, device=device) for n in lengths])[None]
 
 
@@ -71,7 +71,7 @@ class Packed:
             self.keys.append(k.transpose(1, 2).contiguous().transpose(1, 2))  # not a part of something larger
             self.values.append(v)
         batch, _, tokens, _ = q.shape
-        if batch > 1:
+        if batch > 1:  # rows of the batch one after the other: (B, heads, T, D) -> (1, heads, B * T, D)
             q, k, v = (x.transpose(0, 1).flatten(1, 2)[None] for x in (q, k, v))
         start = self.prefix.length if self.prefix else 0
         if window is not None and start + max(self.lengths) > window:
@@ -79,6 +79,7 @@ class Packed:
         else:
             past = (self.prefix.keys[layer], self.prefix.values[layer]) if self.prefix else None
             out = self._plan(batch).attend(q, k, v, scale, past)
+        # (1, heads, B * T, D) -> (B, heads, T, D)
         return out if batch == 1 else torch.stack(torch.split(out[0], tokens, 1))
 
     def _plan(self, batch: int) -> Blocks:
@@ -98,6 +99,7 @@ class Packed:
         outs = []
         lengths = self.lengths * (q.shape[2] // sum(self.lengths))
         for a, b, c in zip(*(torch.split(x, lengths, 2) for x in (q, k, v)), strict=True):
+            # a (1, heads, n, D); b and c (1, kv_heads, n, D), then (1, kv_heads, past + n, D)
             if self.prefix:
                 b = torch.cat([self.prefix.keys[layer], b], 2)
                 c = torch.cat([self.prefix.values[layer], c], 2)
@@ -108,8 +110,8 @@ class Packed:
 
 def causal_mask(length: int, past: int, window: int | None, device: torch.device | str) -> Tensor:
     """Boolean (length, past + length): true where position ``past + i`` may see position ``j``."""
-    at = torch.arange(past, past + length, device=device)[:, None]
-    to = torch.arange(past + length, device=device)[None]
+    at = torch.arange(past, past + length, device=device)[:, None]  # (length, 1)
+    to = torch.arange(past + length, device=device)[None]  # (1, past + length)
     seen = to <= at
     return seen if window is None else seen & (at - to < window)
 
@@ -132,17 +134,17 @@ def flash(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = N
 def reference(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = None) -> Part:
     """The same as `flash`, spelled out in fp32: softmax(q k^T scale + mask) v."""
     groups = q.shape[1] // k.shape[1]
-    k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-    scores = (q.float() @ k.float().transpose(-1, -2)) * scale
+    k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)  # (B, heads, S, D)
+    scores = (q.float() @ k.float().transpose(-1, -2)) * scale  # (B, heads, T, S)
     if mask is not None:
         scores = scores + mask
-    lse = torch.logsumexp(scores, -1)
+    lse = torch.logsumexp(scores, -1)  # (B, heads, T)
     return ((scores - lse[..., None]).exp() @ v.float()).to(q.dtype), lse
 
 
 def merge(first: Part, second: Part) -> Part:
     """Join attentions of the same queries over disjoint keys; exact."""
-    (out1, lse1), (out2, lse2) = first, second
+    (out1, lse1), (out2, lse2) = first, second  # each (B, heads, T, D) and (B, heads, T)
     lse = torch.logaddexp(lse1, lse2)
     out = out1 * (lse1 - lse).exp()[..., None].to(out1.dtype)
     return out + out2 * (lse2 - lse).exp()[..., None].to(out2.dtype), lse
@@ -164,6 +166,7 @@ def _attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     layout: Layout = kwargs.get("layout") or Packed([query.shape[2]])
     layer: int = getattr(module, "layer_idx", 0)
+    # query (B, heads, T, D), key and value (B, kv_heads, T, D) -> (B, T, heads, D), as transformers wants it
     out = layout.attend(layer, query, key, value, scale, kwargs.get("sliding_window"))
     return out.transpose(1, 2), None
 

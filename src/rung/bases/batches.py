@@ -1,8 +1,8 @@
 """Which nodes of a tree of tokens are attended together, as index tables for `rung.bases.blocks`.
 
 Nodes whose paths have one length, and which have similar lengths themselves, are a batch: each is padded to
-n queries and m keys, its path's keys before its own. A path that is long beside the nodes below it is not
-copied to them: it is attended by all of them at once.
+n queries and m keys, its path's keys before its own. A path that is long compared with the nodes below it is
+not copied to them: all of them attend to it at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import accumulate, chain, groupby
 import torch
 from torch import Tensor
 
-LONGEST = 128  # tokens; longer nodes should be cut into chains, or their masked half is computed in vain
+LONGEST = 128  # tokens; longer nodes should be cut into chains, or their masked half is wasted work
 _NEAR = 2  # copies of a path may have up to this many times the tokens of the nodes below it, ...
 _NEAREST = 512  # ... and the path at most this many
 _EVEN = 0.7  # a batch pads its nodes' scores to at most 1 / this of what they need, ...
@@ -71,7 +71,7 @@ class Batch:
 class Tables:
     batches: list[Batch]
     far: list[tuple[Span, list[Span]]]  # queries and the path above them
-    queries_back: Tensor  # (T * heads,): where each row lies in the batches laid end to end
+    queries_back: Tensor  # (T * heads,): where each row lies in the batches put end to end
     bags: tuple[Tensor, Tensor]  # where the copies of each key row lie, and where its list begins
 
 

@@ -8,13 +8,13 @@ Every query has at most two softmax parts, joined exactly by their log-sum-exps 
     far   a longer path, unmasked: neighbours with one parent are one product, and share its keys
 
 The query heads of one key head are stacked as rows, so keys are never copied for them. The backward pass
-makes the probabilities anew, each part from the joined log-sum-exp l (FlashAttention, Dao et al. 2022):
+computes the probabilities again, each part from the joined log-sum-exp l (FlashAttention, Dao et al. 2022):
 
     P = exp(scale q k^T - l)    dV = P^T dO    dS = P * (dO V^T - rowsum(dO * O))    dQ = scale dS K
 
 Every product and exponential is in the tensors' own format. What is subtracted from a product is a column of
-it (`_beside`): the difference is then formed inside the product, in fp32, and only the result is rounded, so
-that a probability exp(s - l) is as exact as its logarithm is small.
+it (`_with_column`): the difference is then formed inside the product, in fp32, and only the result is
+rounded, so that a probability exp(s - l) is as exact as its logarithm is small.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class _Attention(Function):
     ) -> Tensor:
         x = _Heads(q, k, v, past_k, past_v, blocks)
         wide = torch.promote_types(q.dtype, torch.float32)
-        queries, keys = _beside(x.q * scale, 0), _beside(x.k, 1)
+        queries, keys = _with_column(x.q * scale, 0), _with_column(x.k, 1)
         outs, sums = [], []
         for batch in x.tables.batches:
             part, lse = _part(
@@ -151,7 +151,7 @@ class _Attention(Function):
         delta = (grad * out).sum(-1, keepdim=True, dtype=lse.dtype)
         padded, grad = _less(x.q * scale, lse, spare=1), _less(grad, delta)
         queries, ones = padded[:-1], padded.shape[-1] - size
-        keys, values = _beside(x.k, *[1] * ones), _beside(x.v, *[1] * ones)
+        keys, values = _with_column(x.k, *[1] * ones), _with_column(x.v, *[1] * ones)
         # Padding gets a log-sum-exp so large that its probabilities are 0: it gives no gradient.
         padded[-1] = 0
         padded[-1, :, size] = -_NEVER
@@ -193,9 +193,9 @@ def _gathered(parts: Tensor, tables: Tables) -> Tensor:
 def _part(
     q: Tensor, k: Tensor, v: Tensor, wide: torch.dtype, batch: Batch | None = None
 ) -> tuple[Tensor, Tensor]:
-    """softmax(q k^T) v, and the log-sum-exp of each row, both `wide`; of a batch, what its mask lets be seen.
+    """softmax(q k^T) v, and the log-sum-exp of each row, both `wide`; of a batch, where its mask allows it.
 
-    q has a column of zeros beside it, which is overwritten, and k one of ones.
+    q has an extra last column of zeros, which is overwritten, and k one of ones.
     """
     scores = torch.bmm(q, k.mT).to(wide)
     if batch is not None:
@@ -214,9 +214,9 @@ def _part(
 def _gradients(
     q: Tensor, k: Tensor, v: Tensor, grad: Tensor, plain: Tensor, batch: Batch | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """dq, dk, dv of one part; q and grad come from `_less`, k and v have ones beside them, `plain` is k.
+    """dq, dk, dv of one part; q and grad come from `_less`, `plain` is k.
 
-    dk and dv come with columns beside them that mean nothing.
+    k and v have an extra column of ones; dk and dv come with an extra last column that means nothing.
     """
     p = torch.bmm(q, k.mT).exp_()
     _cut(p, batch)
@@ -232,7 +232,7 @@ def _cut(scores: Tensor, batch: Batch | None) -> None:
 
 
 def _less(rows: Tensor, x: Tensor, spare: int = 0) -> Tensor:
-    """Rows (T, heads, D) with columns that subtract x (T, heads, 1) from a product with `_beside`.
+    """Rows (T, heads, D) with columns that subtract x (T, heads, 1) from a product with `_with_column`.
 
     In bf16 x becomes a sum of two. `spare` rows more are left to be set.
     """
@@ -244,7 +244,7 @@ def _less(rows: Tensor, x: Tensor, spare: int = 0) -> Tensor:
     return out
 
 
-def _beside(rows: Tensor, *columns: float) -> Tensor:
+def _with_column(rows: Tensor, *columns: float) -> Tensor:
     """Rows (..., D) with columns of a constant each."""
     out = rows.new_empty((*rows.shape[:-1], rows.shape[-1] + len(columns)))
     out[..., : rows.shape[-1]] = rows

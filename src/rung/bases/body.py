@@ -92,7 +92,7 @@ def why_not(model: PreTrainedModel) -> str | None:
     inner = model.base_model
     layer = _MODELS.get(type(inner))
     if layer is None:
-        return f"the model is a {type(inner).__name__}, whose layers rung does not know by heart"
+        return f"the model is a {type(inner).__name__}, for whose layers rung has no fast path"
     config = model.config.get_text_config()
     if config.hidden_act != "silu":
         return f"the model's activation is {config.hidden_act}, not silu"
@@ -100,7 +100,7 @@ def why_not(model: PreTrainedModel) -> str | None:
         if type(one) is not layer:
             return f"a layer is a {type(one).__name__}"
         for module in (*_attention_inputs(one), one.self_attn.o_proj, *_mlp(one)):
-            if type(module) is not nn.Linear and not hasattr(module, "beside"):
+            if type(module) is not nn.Linear and not hasattr(module, "joint_update"):
                 return f"the method's {type(module).__name__} works alone"
     return None
 

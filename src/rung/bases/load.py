@@ -121,7 +121,7 @@ def _load(folder: Path, name: str, license: str, dtype: torch.dtype, device: tor
 
 
 def _in_memory(model: PreTrainedModel) -> PreTrainedModel:
-    """The model, its weights out of the mapped file: its pages would stay when a weight is laid anew."""
+    """The model with its weights copied out of the mapped file, whose pages would otherwise be kept."""
     for parameter in model.parameters():
         if parameter.device.type == "cpu":
             parameter.data = parameter.data.clone()

@@ -3,7 +3,8 @@
     y = x W^T + b          dx = dy W     dW = dy^T x     db = sum over rows of dy          W = [W1; W2; ...]
 
 Queries, keys and values are one product, gate and up another: fewer and wider products run faster. A method
-that works beside frozen weights wraps a layer and says, by `beside`, what it adds to the whole product.
+that trains next to frozen weights wraps a layer and says, by `joint_update`, what it adds to the whole
+product.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ class Update(Protocol):
 
 
 class Projection:
-    """Linear layers, or wrappers of them with ``base`` and ``beside``, that read the same input."""
+    """Linear layers, or wrappers of them with ``base`` and ``joint_update``, that read the same input."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         """Raises TypeError where a module is neither."""
         self.modules = tuple(modules)
         self.linears = [_linear(module) for module in modules]
         self.sizes = [linear.out_features for linear in self.linears]
-        wrapper: Any = next((module for module in modules if hasattr(module, "beside")), None)
-        self.update: Update | None = wrapper.beside(modules) if wrapper is not None else None
-        _lay_side_by_side(self.linears)
+        wrapper: Any = next((module for module in modules if hasattr(module, "joint_update")), None)
+        self.update: Update | None = wrapper.joint_update(modules) if wrapper is not None else None
+        _place_side_by_side(self.linears)
 
     @property
     def leaves(self) -> tuple[nn.Parameter, ...]:
@@ -93,7 +94,7 @@ class Projection:
 
 
 def _linear(module: nn.Module) -> nn.Linear:
-    inner = getattr(module, "base", module) if hasattr(module, "beside") else module
+    inner = getattr(module, "base", module) if hasattr(module, "joint_update") else module
     if type(inner) is not nn.Linear:
         raise TypeError(f"{type(module).__name__} is no linear layer")
     return inner
@@ -111,7 +112,7 @@ def _side_by_side(weights: Sequence[Tensor]) -> bool:
     return True
 
 
-def _lay_side_by_side(linears: Sequence[nn.Linear]) -> None:
+def _place_side_by_side(linears: Sequence[nn.Linear]) -> None:
     """Move frozen weights into one piece of memory; every layer keeps its part as a view."""
     weights = [one.weight for one in linears]
     if any(weight.requires_grad for weight in weights) or _side_by_side([w.detach() for w in weights]):

@@ -1,9 +1,17 @@
-"""Rows that begin alike as a prefix tree: what several rows share is computed once, forward and backward.
+"""Rows with common beginnings as a prefix tree: what rows share is computed once, forward and backward.
 
-A **node** is a run of tokens that stands once in the pass; the rows through it have the same tokens up to its
-end. Nodes lie in one row of T tokens in breadth-first order, so the children of a node are neighbours and
-their attention to what stands above them is one product (`rung.bases.blocks`). Sharing nests, whole rows may
-be the same, and a row may end where another goes on.
+A **node** is a run of tokens that is computed once in the pass; the rows through it have the same tokens up
+to its end. Nodes lie in one row of T tokens in breadth-first order, so the children of a node are neighbours
+and their attention to what is above them is one product (`rung.bases.blocks`). Sharing nests, whole rows may
+be the same, and a row may end where another continues.
+
+Three rows, `Q: a dog`, `Q: a cat` and `Q: b`, become five nodes and a pass of T = 6 tokens:
+
+    place      0 1 | 2 | 3 | 4   | 5
+    token      Q : | a | b | dog | cat
+    position   0 1 | 2 | 2 | 3   | 3
+
+(if so short a run were shared at all; see `SHORTEST`).
 """
 
 from __future__ import annotations
@@ -51,7 +59,7 @@ class Node:
 class Tree:
     """Layout of a pass over the prefix tree of `rows` of token ids; see `rung.bases.attention.Layout`.
 
-    `ids` and `positions` are the tokens of the pass and their positions; the token of row r at i stands at
+    `ids` and `positions` are the tokens of the pass and their positions; the token of row r at i is at
     ``places(r)[i]``.
     """
 
@@ -78,18 +86,19 @@ class Tree:
     def _windowed(self, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tensor:
         """Row by row with a mask; of a shared token, the first row's is kept."""
         outs = []
-        back = [-1] * len(self.ids)
+        back = [-1] * len(self.ids)  # for each of the T places, its token among the rows put end to end
         at = 0
         for row in range(len(self._paths)):
             places = self.places(row)
             index = torch.tensor(places, device=q.device)
-            a, b, c = (x.index_select(2, index) for x in (q, k, v))
+            a, b, c = (x.index_select(2, index) for x in (q, k, v))  # (1, heads or kv_heads, n, D) of a row
             mask = causal_mask(len(places), 0, window, q.device)
             outs.append(scaled_dot_product_attention(a, b, c, attn_mask=mask, scale=scale, enable_gqa=True))
             for i, place in enumerate(places):
                 if back[place] < 0:
                     back[place] = at + i
             at += len(places)
+        # (1, heads, sum of n, D) -> (1, heads, T, D)
         return torch.cat(outs, 2).index_select(2, torch.tensor(back, device=q.device))
 
 
@@ -118,7 +127,7 @@ def build(rows: Sequence[Sequence[int]], shortest: int = SHORTEST) -> Tree:
 def _runs(
     ids: Sequence[tuple[int, ...]], group: Sequence[int], start: int, shortest: int
 ) -> Iterator[tuple[int, list[int]]]:
-    """How the sorted rows `group`, the same up to `start`, go on: ends of runs and the rows through them."""
+    """How the sorted rows `group`, equal up to `start`, continue: ends of runs and the rows through them."""
 
     def split(group: list[int]) -> Iterator[tuple[int, list[int]]]:
         end = _agree(ids[group[0]], ids[group[-1]])

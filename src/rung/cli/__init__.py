@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "run"]
 
-_STOPPED = "stopped; the same command goes on from here"
+_STOPPED = "stopped; run the same command again to continue from here"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,7 +63,7 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _unread() -> int:
-    """Whoever read our output has seen enough: what is left of it goes nowhere."""
+    """The reader of our output closed the pipe: drop the rest of it."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from rung.cli.progress import Screen
 from rung.errors import BaseModelError
 
 
-class Sayer(Protocol):
-    """Takes lines for the screen."""
-
-    def say(self, text: str) -> None: ...
-
-
-def ensure_base(config: Path | None, settings: dict[str, Any], screen: Sayer) -> None:
+def ensure_base(config: Path | None, settings: dict[str, Any], screen: Screen) -> None:
     """Fetch the base that will be used if it is in the catalog and not yet here.
 
     Raises `UsageError` for settings that cannot be used, `BaseModelError` where it cannot be fetched.

@@ -11,39 +11,7 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from rung.config import Settings
-
-MAIN = ("base", "task", "test", "rungs", "method", "budget", "output", "epochs", "seed")
-DATA = (
-    *("prompt", "completion", "label", "target", "messages", "system", "text", "roles", "ignore", "group"),
-    *("header", "label_names", "metric", "format"),
-    *("max_length", "long_rows", "dev_fraction", "test_fraction", "max_dev", "max_test"),
-)
-PROMPTING = ("shots", "max_new_tokens")
-TRAINING = (
-    "learning_rate",
-    "rank",
-    "alpha",
-    "rslora",
-    "lora_plus",
-    "top_layers",
-    "targets",
-    "batch_tokens",
-    "warmup",
-    "weight_decay",
-    "max_grad_norm",
-    "checkpoint_seconds",
-)
-MACHINE = ("precision", "threads", "price_per_hour", "currency")
-VERDICT = ("tolerance", "goal", "volume")
-PANELS = {
-    "Options": MAIN,
-    "Verdict": VERDICT,
-    "Data": DATA,
-    "Prompting": PROMPTING,
-    "Training": TRAINING,
-    "Machine and money": MACHINE,
-}
+from rung.config import Panel, Settings
 
 File = Annotated[
     Path,
@@ -61,11 +29,22 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
+def panel_of(field: FieldInfo) -> str:
+    """The section of the help page that a setting is in."""
+    return next((one.title for one in field.metadata if isinstance(one, Panel)), "")
+
+
 def takes_settings(
     *panels: str, leave_out: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a verb the flags of `panels`; it receives them in its keyword argument `settings`, as given."""
-    names = {name: panel for panel in panels for name in PANELS[panel] if name not in leave_out}
+    fields = Settings.model_fields.items()
+    names = {
+        name: panel
+        for panel in panels
+        for name, field in fields
+        if panel_of(field) == panel and name not in leave_out
+    }
 
     def wrap(verb: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(verb, eval_str=True)

@@ -133,7 +133,7 @@ class Screen:
         if self.stop:
             self._leave(number)
         self.stop = number
-        self.console.print("stopping after this step; once more to stop at once")
+        self.console.print("stopping after this step; press again to stop immediately")
 
     def _check(self) -> None:
         if self.stop:

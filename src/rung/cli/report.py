@@ -1,4 +1,4 @@
-"""`rung report`: show a run again, and write its report anew."""
+"""`rung report`: show a run again, and rewrite its report."""
 
 from __future__ import annotations
 

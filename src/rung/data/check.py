@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from rung.data.formats import Loaded
 from rung.data.split import prompt_key
@@ -20,20 +20,15 @@ from rung.data.turns import refusal
 from rung.errors import DataError, TurnsError
 from rung.records import Example, Rendered
 
+if TYPE_CHECKING:
+    from rung.data.templates import Renderer
+
 # Characters that cannot be seen or that reverse the reading order; joiners of scripts and emoji stay.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
 )
 
 Pair = tuple[int, int]
-
-
-class Renders(Protocol):
-    """What `check` needs of `rung.data.templates.Renderer`."""
-
-    def render(self, example: Example) -> Rendered: ...
-
-    def control_tokens(self, text: str) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +99,7 @@ class _Measured:
 
 def check(
     loaded: Loaded,
-    renderer: Renders,
+    renderer: Renderer,
     max_length: int,
     test: Loaded | None = None,
     labels: Sequence[str] = (),
@@ -177,7 +172,7 @@ def require_trainable(examples: Sequence[Example], minimum: int = 20) -> None:
         )
 
 
-def _measure(examples: Sequence[Example], renderer: Renders) -> _Measured:
+def _measure(examples: Sequence[Example], renderer: Renderer) -> _Measured:
     rows, prompts, targets, control, rewritten, refused = list[Example](), [], [], [], [], []
     for example in examples:
         try:

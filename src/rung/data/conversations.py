@@ -54,7 +54,8 @@ class Speakers:
         role = self._names.get(_key(name)) if isinstance(name, str) else None
         if role is None:
             hint = nearest(name, self._names) if isinstance(name, str) else ""
-            said = shlex.quote(name) if isinstance(name, str) and len(name) < 40 else "NAME"
+            typed = isinstance(name, str) and len(name) < 40 and name.isprintable()
+            said = shlex.quote(name) if typed else "NAME"
             fix = f"Say which role it is: --roles user={said} or --roles assistant={said}"
             raise RowError(f"has the unknown role {show(name)} in {where}.{hint}".rstrip("."), fix)
         return role

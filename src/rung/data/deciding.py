@@ -19,6 +19,7 @@ from rung.data.targets import give_target, kind_of
 from rung.data.values import Seen, text_of
 
 _SMALL: tuple[Part, ...] = ("weight", "rejected", "system", "history", "tools")
+_FEW_ROWS = 10  # in fewer, one cell is not "nearly none"
 _GROUPS = (
     *(
         "documentid",
@@ -38,6 +39,7 @@ def decide(sheet: Sheet) -> Parts:
     """The part of every column. Raises `DataError` where two readings are left over, `UsageError` for a flag
     that names no column."""
     _flags(sheet)
+    _nameless(sheet)
     for part in _SMALL:
         sheet.take(part, *[one.name for one in sheet.left.values() if _is(sheet, one, part)])
     if sheet.said.text:
@@ -111,6 +113,25 @@ def _flags(sheet: Sheet) -> None:
         only = sheet.columns[sheet.parts["target"][0]] if len(sheet.parts["target"]) == 1 else None
         sheet.parts.kind = "label" if said.classification else kind_of(only) if only else "answer"
         sheet.parts.spans = only is not None and only.spans
+
+
+def _nameless(sheet: Sheet) -> None:
+    """Columns without a name that are empty in nearly every row are left over from a spreadsheet or hold a
+    piece of a text that was torn at a delimiter: not used, and said."""
+    full: set[int] = set()
+    found = []
+    for column in sheet.left.values():
+        if not names.is_nameless(column.name) or column.filled > 0.1 * column.rows:
+            continue
+        cells = enumerate(sheet.values(column.name), start=1)
+        rows = {number for number, value in cells if text_of(value, "").strip()}
+        if len(rows) <= max(1, 0.05 * column.rows) and column.rows >= _FEW_ROWS:
+            found.append(column)
+            full |= rows
+    sheet.take("not used", *[column.name for column in found])
+    if full:
+        where = f"row {min(full)}" if len(full) == 1 else f"{len(full):,} rows, the first is row {min(full)}"
+        sheet.parts.notes.append(f"not used, without a name and nearly empty: {listed(found)} ({where})")
 
 
 def _conversation(sheet: Sheet) -> bool:

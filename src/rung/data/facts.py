@@ -15,11 +15,14 @@ from rung.data.spans import is_spans
 from rung.data.strict_json import show
 from rung.data.values import number, truth, unpacked
 
-LOOK = 2000  # rows that are looked at
+SAMPLE = 2000  # values of a column that are read
 _ID = re.compile(r"[A-Za-z]{0,12}[-_#:/]?\d[\w.:/-]*|[0-9a-f]{8}-[0-9a-f-]{20,}|[\w./:-]*\d[\w./:-]*")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-_DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ,].*)?|(?:https?://|www\.)\S+"
+_MAIL = r"(?:[^<>@,;]{0,80}<)?[^\s@<>,;]+@[\w-]+(?:\.[\w-]+)+>?"
+_STAMP = re.compile(  # what says when, from where or from whom: never an answer, and no text
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ,].*)?|\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\.?)?"
+    r"|(?:https?://|www\.)\S+|@\w+|\d{1,3}(?:\.\d{1,3}){3}"
+    rf"|{_MAIL}(?:[,;]\s*{_MAIL})*[,;]?"
     rf"|(?:[a-z]{{3,9}},? )?{_MONTH} \d{{1,2}}\b.*\d{{4}}"
     rf"|(?:[a-z]{{3,9}},? )?\d{{1,2}}\.? {_MONTH},? \d{{4}}.*",
     re.IGNORECASE,
@@ -46,14 +49,15 @@ class Column:
     texts: bool  # all are lists of texts
     spans: bool
     objects: bool  # most are objects or lists
-    dates: bool  # dates, links or mail addresses
+    dates: bool  # dates, times, links, user names with @, mail or IP addresses
     ids: bool  # a different value without spaces in every row, or a running number
     sample: str  # a first value, shown short
     known: tuple[tuple[Part, Kind, int], ...]
     language: str | None = None  # that the column is named after
 
-    def may(self, part: Part) -> bool:
-        return any(known == part for known, _, _ in self.known)
+    def may(self, *parts: Part) -> bool:
+        """Whether its name allows one of these parts."""
+        return any(known in parts for known, _, _ in self.known)
 
     def only(self, part: Part) -> bool:
         """Whether its name says this part and no other."""
@@ -82,11 +86,11 @@ class Column:
 
 
 def facts(name: str, place: int, values: Sequence[Any], is_language: bool = False) -> Column:
-    """The facts about one column from up to `LOOK` of its values, taken evenly.
+    """The facts about one column from up to `SAMPLE` of its values, taken evenly.
 
     `is_language` says that its name must be a language.
     """
-    looked = values[:: max(1, len(values) // LOOK)]
+    looked = values[:: max(1, len(values) // SAMPLE)]
     cells = [value for value in looked if value not in (None, "", [], {}) and not _blank(value)]
     texts = [value if isinstance(value, str) else repr(value) for value in cells]
     counts = Counter(text.strip() for text in texts)
@@ -109,7 +113,8 @@ def facts(name: str, place: int, values: Sequence[Any], is_language: bool = Fals
         texts=bool(unpack) and all(_is_texts(value) for value in unpack),
         spans=bool(unpack) and nested > 0 and _all_spans(unpack),
         objects=nested > 0.5 * len(unpack) if unpack else False,
-        dates=bool(cells) and all(_DATE.fullmatch(text.strip()) for text in texts),
+        dates=bool(cells)
+        and (all(_STAMP.fullmatch(text.strip()) for text in texts) or _is_clock(cells, numbers)),
         ids=_is_id(cells, texts, counts, numbers),
         sample=show(texts[0], 60) if texts else "nothing",
         known=tuple(parts_of(name)),
@@ -138,6 +143,12 @@ def _all_spans(values: Sequence[Any]) -> bool:
     """Whether values are lists of spans; some may be empty, not all."""
     full = [value for value in values if value not in ([], {"entities": []})]
     return bool(full) and all(is_spans(value) for value in full)
+
+
+def _is_clock(cells: Sequence[Any], numbers: bool) -> bool:
+    """Whether these are seconds or milliseconds since 1970, of a year from 2001 on."""
+    values = [number(cell) or 0.0 for cell in cells] if numbers else [0.0]
+    return all(1e9 <= value < 2.2e9 for value in values) or all(1e12 <= value < 2.2e12 for value in values)
 
 
 def _is_id(cells: Sequence[Any], texts: Sequence[str], counts: Counter[str], numbers: bool) -> bool:

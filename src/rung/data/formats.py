@@ -85,7 +85,7 @@ def read_examples(source: Path | Rows, columns: Columns = NOTHING_SAID) -> Loade
 def read_rows(source: RowFile, columns: Columns = NOTHING_SAID) -> Loaded:
     """The examples in rows that have been opened; see `read_examples`."""
     rows = list(source)
-    table, order = _unfolded([row for _, row in rows], source)
+    table, order = _unquoted(*_unfolded([row for _, row in rows], source), source)
     if not rows:
         source.problems.raise_any()
         source.fail("holds no rows", fix="Put at least 20 examples in it")
@@ -163,6 +163,18 @@ def _unfolded(rows: Sequence[Row], source: RowFile) -> tuple[list[Row], list[str
     place = order.index(folded)
     order[place : place + 1] = [key for key in keys if key not in order]
     return [{k: v for k, v in row.items() if k != folded} | row[folded] for row in rows], order
+
+
+def _unquoted(rows: list[Row], order: list[str], source: RowFile) -> tuple[list[Row], list[str]]:
+    """Rows and column names with the quote marks around names taken off; two names stay different."""
+    bare = Counter(map(names.unquoted, order))
+    new = {name: one for name in order if (one := names.unquoted(name)) != name and bare[one] == 1}
+    if not new:
+        return rows, order
+    source.class_names = {new.get(name, name): found for name, found in source.class_names.items()}
+    source.languages = tuple(new.get(name, name) for name in source.languages)
+    rows = [{new.get(name, name): value for name, value in row.items()} for row in rows]
+    return rows, [new.get(name, name) for name in order]
 
 
 def _format(parts: Parts, rows: Sequence[Row]) -> str:

@@ -34,7 +34,7 @@ class NoRows(ValueError):
 class Found:
     """The rows of a document and how they were found."""
 
-    rows: list[Any]  # objects, or lists of cells; what is neither is refused where it stands
+    rows: list[Any]  # objects, or lists of cells; anything else is refused with its place
     shape: str = ""  # name of a known document, or ""
     columns: tuple[str, ...] = ()  # where the document itself names them
     notes: list[str] = field(default_factory=list)
@@ -192,9 +192,9 @@ def _several(lists: Sequence[tuple[tuple[str, ...], list[Any]]], name: str) -> N
     shown = [f"{show('.'.join(path))} ({len(rows):,})" for path, rows in lists[:6]]
     more = f" and {len(lists) - 6} more" if len(lists) > 6 else ""
     keys = [path[-1] for path, _ in lists if len(path) == 1]
-    fix = "Save the one that holds the examples as a file of its own"
+    fix = "Save the one that holds the examples as a separate file"
     if len(keys) == len(lists):
-        fix = "Save each as a file of its own"
+        fix = "Save each as a separate file"
         if any(key.lower() in _SPLITS for key in keys):
             fix += "; the test rows go to --test"
         code = (

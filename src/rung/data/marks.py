@@ -73,7 +73,7 @@ class Edges:
 
 def edges(texts: Sequence[str], least: int = 5) -> Edges:
     """The marks around `texts`: a sign without letters and digits such as ``###`` or ``->``, a known stop
-    word such as ``END``, or a space or line break of their own.
+    word such as ``END``, or an extra space or line break.
 
     Punctuation that ends sentences, lists or code is content, and so are shared words. Fewer than `least`
     texts have none.
@@ -172,7 +172,7 @@ _TEMPLATES: tuple[tuple[str, Callable[[str], list[Message] | None]], ...] = (
 
 
 def _by_heads(texts: Sequence[str]) -> Cut | None:
-    """Texts of one question and one answer, cut at the last heading that stands in every one of them."""
+    """Texts of one question and one answer, cut at the last heading that every one of them has."""
     if len(texts) < 2:
         return None
     heads = [
@@ -197,7 +197,7 @@ def _by_heads(texts: Sequence[str]) -> Cut | None:
 
 
 def _asked(prompt: str, head: str | None) -> list[Message]:
-    """The prompt; what stands before its one heading goes to the system turn."""
+    """The prompt; what comes before its one heading goes to the system turn."""
     if head is None:
         return [Message("user", prompt.strip())]
     start, end = _last(prompt, head)
@@ -207,7 +207,7 @@ def _asked(prompt: str, head: str | None) -> list[Message]:
 
 
 def _last(text: str, head: str) -> tuple[int, int]:
-    """Start and end of the last place where `head` begins a line, or stands in one."""
+    """Start and end of the last place where `head` begins a line, or is inside one."""
     spots = list(re.finditer(rf"(?:^|\n)[ \t]*{re.escape(head)}", text))
     spots = spots or list(re.finditer(rf"(?<=\s){re.escape(head)}", text))
     return (spots[-1].start(), spots[-1].end()) if spots else (0, 0)

@@ -40,7 +40,7 @@ class Rows:
 
     rows: list[dict[str, Any]]
     columns: tuple[str, ...]
-    name: str  # stands where a file's name would stand
+    name: str  # shown in place of a file's name
     sha256: str  # of columns, class names and rows as JSON
     class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # column -> the names of 0, 1, ...
 

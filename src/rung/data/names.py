@@ -57,7 +57,7 @@ _TEXT = """
     レビュー 문장 리뷰 텍스트 نص पाठ
 """
 _ANSWER = (
-    """completion response output answer answers reply target targettext targets outputtext
+    """completion response output answer answers ans reply target targettext targets outputtext
     completiontext assistant gpt bot chatgpt modelresponse chosen chosenresponse preferredoutput preferred
     correctanswer antwort ausgabe respuesta salida risposta resposta antwoord reponse cevap odpowiedz
     odpoved jawaban traloi ответ 答案 回答 回复 答复 输出 出力 答え 답변 جواب उत्तर""",
@@ -101,6 +101,16 @@ _OTHER = """
     embeddings vector tokens tokencount ntokens wordcount numtokens flags flag verifiedpurchase origin
     provider created modified name firstname lastname phone status numturns turn answerstart isimpossible
     contextset responseid similarity distance
+    from to cc bcc sender senders recipient recipients receiver receivers replyto sentto sentby sentfrom
+    sentat senton receivedat receivedon postedat postedby createdby createdon updatedby updatedon modifiedby
+    closedat closedby resolvedat openedat uploadedby timezone owner assignee assignedto reporter requester
+    submitter poster handle screenname nickname avatar ip ipaddress useragent headers permalink website
+    mailbox folder attachments read unread starred archived edited deleted posted ts epoch site zip zipcode
+    postcode postalcode reviewer employee
+    von an absender empfanger datum uhrzeit zeit benutzer benutzername verfasser expediteur destinataire
+    auteur utilisateur heure remitente destinatario fecha hora autor usuario remetente utente mittente autore
+    afzender ontvanger aan gebruiker отправитель получатель дата время автор пользователь 发件人 收件人 日期
+    时间 作者 用户 用户名 差出人 宛先 日付 日時 作者 ユーザー
 """
 
 _EVERY: tuple[tuple[Part, Kind, int, str], ...] = (
@@ -161,20 +171,42 @@ _LANGUAGES = {
 
 _SHORT_ANSWER: tuple[Part, Kind, int] = ("target", "answer", 2)  # of "A" next to "Q"
 _FIRST = ("target", "output", "expected", "gold", "reference", "corrected", "simplified", "translated")
+_NAMELESS = re.compile(r"(?:column|unnamed:?)?[\s_]*\d*", re.IGNORECASE)
+_OF_AN_ACT = ("by", "at", "on")
+_YES_OR_NO = ("is", "has", "was", "were", "are", "have", "had", "can", "does", "did")
+_QUOTES = {"'": "'", '"': '"', "`": "`", "‘": "’", "“": "”", "„": "“", "«": "»", "「": "」"}
 _OPTION = re.compile(
     r"(?:(?:option|choice|opt|op|ending|answer)[\s_]?)?[A-Ea-e]|(?:option|choice|opt|ending)[\s_]?[0-5]"
 )
 
 
+def unquoted(name: str) -> str:
+    """A name without quote marks around the whole of it: ``'Love'`` is ``Love``; any other name as it is."""
+    bare = name.strip()
+    if len(bare) > 2 and _QUOTES.get(bare[0]) == bare[-1] and not {bare[0], bare[-1]} & {*bare[1:-1]}:
+        return bare[1:-1].strip() or name
+    return name
+
+
+def is_nameless(name: str) -> bool:
+    """Whether a column has no real name: ``column 3``, pandas' ``Unnamed: 3``, a number, nothing."""
+    return _NAMELESS.fullmatch(name.strip()) is not None
+
+
+def is_yes_or_no(name: str) -> bool:
+    """Whether a name asks a question that yes or no answers: ``is_reply``, ``hasImage``."""
+    return (words_of(name) or [""])[0] in _YES_OR_NO
+
+
 def plain(name: str) -> str:
-    """A name as it is compared: without case, accents, spaces, ``_``, ``-``, ``.`` and ``:``."""
-    bare = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
+    """A name as it is compared: without quotes, case, accents, spaces, ``_``, ``-``, ``.`` and ``:``."""
+    bare = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", unquoted(name)))
     return re.sub(r"[\s_.:\-]+", "", unicodedata.normalize("NFC", bare)).casefold()
 
 
 def words_of(name: str) -> list[str]:
     """The words of a name, in lower case: ``review_text``, ``reviewText`` and ``Review Text`` have two."""
-    parts = re.split(r"[\s_.:\-/]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip()))
+    parts = re.split(r"[\s_.:\-/]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unquoted(name).strip()))
     return [part.casefold() for part in parts if part]
 
 
@@ -204,6 +236,10 @@ def parts_of(name: str) -> list[tuple[Part, Kind, int]]:
     if len(words) < 2:
         return []
     first, last = _table().get(words[0], []), _table().get(words[-1], [])
+    if is_yes_or_no(name):
+        last = [found for found in last if found[1] == "label" or found[0] == "not used"]  # not is_reply
+    if words[-1] in _OF_AN_ACT and not last:
+        last = [("not used", "", 0)]  # reported_by, seen_at
     if words[0] in _FIRST and not any(part in ("id", "not used") for part, _, _ in last):
         known = first  # target_report
     else:

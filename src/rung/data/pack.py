@@ -1,8 +1,9 @@
 """Which rows go into which forward pass, and which passes into which optimizer step: pure arithmetic.
 
 The plan of a whole training run is a function of (lengths, ids, seed, epochs, sizes) alone, so a run that
-goes on after a stop sees the same rows in the same order. Inside a step, rows that begin alike are put into
-the same pack: a pass computes what they share once (`rung.bases.tree`), and its size is what it computes.
+continues after a stop sees the same rows in the same order. Inside a step, rows with a common beginning are
+put into the same pack: a pass computes what they share once (`rung.bases.tree`), and its size is what it
+computes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Step:
 def pack(lengths: Sequence[int], rows: Sequence[int], limit: int) -> list[tuple[int, ...]]:
     """Put rows into as few packs of at most `limit` tokens as first-fit-decreasing finds.
 
-    A row longer than `limit` gets a pack of its own; no token is dropped. Packs keep row order inside.
+    A row longer than `limit` gets its own pack; no token is dropped. Packs keep row order inside.
     """
     packs: list[list[int]] = []
     room: list[int] = []
@@ -50,7 +51,7 @@ def pack(lengths: Sequence[int], rows: Sequence[int], limit: int) -> list[tuple[
 
 
 def computed(ids: Sequence[tuple[int, ...]], rows: Sequence[int]) -> int:
-    """Tokens that one pass over `rows` computes, what rows begin with alike counted once.
+    """Tokens that one pass over `rows` computes, a common beginning counted once.
 
     A lower bound, within a few tokens a row: the pass shares no run that is too short to pay.
     """
@@ -71,14 +72,14 @@ def group(
         return []
     plain = _even(lengths, rows, pack_tokens)
     ordered = sorted(rows, key=ids.__getitem__)
-    alike = _shared(ids, ordered)
-    if not any(alike):
+    common = _shared(ids, ordered)
+    if not any(common):
         return plain
     sizes = [lengths[row] for row in ordered]
-    tokens = sum(sizes) - sum(alike)
+    tokens = sum(sizes) - sum(common)
     counts = max(1, round(tokens / pack_tokens)), math.ceil(tokens / (2 * pack_tokens))
     usual, few = (
-        [tuple(sorted(ordered[start:stop])) for start, stop in _cut_evenly(sizes, alike, count)]
+        [tuple(sorted(ordered[start:stop])) for start, stop in _cut_evenly(sizes, common, count)]
         for count in counts
     )
     alone, together, fewest = (sum(computed(ids, one) for one in way) for way in (plain, usual, few))
@@ -103,23 +104,23 @@ def _shared(ids: Sequence[tuple[int, ...]], ordered: Sequence[int]) -> list[int]
     return shared
 
 
-def _cut_evenly(lengths: Sequence[int], alike: Sequence[int], count: int) -> list[tuple[int, int]]:
+def _cut_evenly(lengths: Sequence[int], shared: Sequence[int], count: int) -> list[tuple[int, int]]:
     """At most `count` runs of rows, of which the largest computes as few tokens as can be."""
-    low, high = max(max(lengths), (sum(lengths) - sum(alike)) // count), sum(lengths)
+    low, high = max(max(lengths), (sum(lengths) - sum(shared)) // count), sum(lengths)
     while low < high:
         middle = (low + high) // 2
-        if len(_cut(lengths, alike, middle)) <= count:
+        if len(_cut(lengths, shared, middle)) <= count:
             high = middle
         else:
             low = middle + 1
-    return _cut(lengths, alike, low)
+    return _cut(lengths, shared, low)
 
 
-def _cut(lengths: Sequence[int], alike: Sequence[int], limit: int) -> list[tuple[int, int]]:
+def _cut(lengths: Sequence[int], shared: Sequence[int], limit: int) -> list[tuple[int, int]]:
     """Runs of rows, as full as `limit` computed tokens allow; the first row of each is computed whole."""
     starts, size = [0], lengths[0]
     for row in range(1, len(lengths)):
-        size += lengths[row] - alike[row]
+        size += lengths[row] - shared[row]
         if size > limit:
             starts.append(row)
             size = lengths[row]

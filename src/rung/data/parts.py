@@ -28,6 +28,9 @@ class Parts:
     kind: Kind = ""  # of the target
     spans: bool = False  # the target is marked spans of the prompt
     tags: bool = False  # the target is tags, one for each word of the prompt
+    indicators: bool = (
+        False  # the targets are columns of 0 and 1; the answer is the names of those that are 1
+    )
     whole: bool = False  # one text, to be cut at its marks
     learned: bool = False  # one text, all of which is learned
     languages: tuple[str, str] | None = None

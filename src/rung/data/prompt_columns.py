@@ -40,6 +40,10 @@ def give_prompt(sheet: Sheet) -> None:
         and not _leaks(sheet, c)
     ]
     free = [c for c in unknown if not _leaks(sheet, c)]
+    if asked and free and _between(sheet, named, free):
+        said = f"{listed(free)} {'is' if len(free) == 1 else 'are'} read as part of the prompt; without: "
+        sheet.parts.notes.append(f"{said}--prompt {','.join(flag(c.name) for c in named)}")
+        named, free = [*named, *free], []
     if named and free:
         wanted = flag(sheet.parts["target"][0])
         both = ",".join(flag(c.name) for c in sorted([*named, *free], key=lambda c: c.place))
@@ -54,6 +58,22 @@ def give_prompt(sheet: Sheet) -> None:
     short = [c for c in sheet.left.values() if not c.known and c.filled and c.different > 0.5 * c.filled]
     found = named or free or [c for c in short if not (c.numbers or c.dates or c.objects or c.ids)]
     sheet.take("prompt", *_ordered(sheet, found))
+
+
+def _between(sheet: Sheet, questions: Sequence[Column], texts: Sequence[Column]) -> bool:
+    """Whether texts of unknown names stand between the question and its answer, as an input does, and do not
+    give the answer away."""
+    target = sheet.parts.one("target")
+    if target is None or sheet.parts.kind != "answer" or len(sheet.parts["target"]) > 1:
+        return False
+    first, last = min(c.place for c in questions), sheet.columns[target].place
+    answers = [text_of(value, "").strip() for value in sheet.values(target)[:500]]
+    for column in texts:
+        cells = [text_of(value, "") for value in sheet.values(column.name)[:500]]
+        held = sum(bool(answer) and answer in cell for answer, cell in zip(answers, cells, strict=True))
+        if not first < column.place < last or held > 0.2 * len(answers):
+            return False
+    return True
 
 
 def _is_sure(column: Column) -> bool:

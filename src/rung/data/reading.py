@@ -237,7 +237,7 @@ def _items(path: Path, text: str) -> list[Any]:
         items.extend(item for _, item in array_items(text))
     except json.JSONDecodeError as error:
         what = f"line {error.lineno} is not valid JSON ({error.msg}, column {error.colno})"
-        refuse(path, what, why=f"It stands after row {len(items)} of the list" if items else "")
+        refuse(path, what, why=f"It comes after row {len(items)} of the list" if items else "")
     except RowError as error:
         items.append(error)
     return items

@@ -186,6 +186,10 @@ class Builder:
         columns = self.parts["target"]
         if not columns:
             return turns
+        if self.parts.indicators:
+            named = [name for name in columns if truth(row.get(name))]
+            label = named[0] if self.parts.kind == "label" else text_of({"labels": named}, "the target")
+            return [*turns, Message("assistant", label)]
         if len(columns) > 1:
             value: Any = {name: self._cell(row, name) for name in columns}
             return [*turns, Message("assistant", text_of(value, "the target"))]

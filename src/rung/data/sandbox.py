@@ -1,4 +1,4 @@
-"""Chat templates come from strangers: run them where they can neither reach Python nor eat the machine.
+"""Chat templates are untrusted code: run them where they cannot reach Python or use up the machine.
 
 Jinja's sandbox keeps a template away from the interpreter, not from the clock or the memory. So loops,
 calls and the size of every string have a budget: a small one, and more for long conversations. What a

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
+
+from rung.strict import strict_decoder
 
 MAX_LINE = 1_000_000  # bytes of one line of text, or characters of one item of a JSON array
 MAX_DEPTH = 100  # nested objects and lists
@@ -121,19 +123,6 @@ def _check_surrogates(text: str, value: Any) -> None:
             raise RowError("holds half of a character (a lone surrogate such as \\ud800)") from error
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> Row:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RowError(f"has the key {show(twice)} twice", "Keep one of them")
-    return row
-
-
-def _constant(name: str) -> NoReturn:
-    raise RowError(f"holds {name}, which is not JSON", "Use null, or leave the key out")
-
-
 def _whole(digits: str) -> int:
     if (length := len(digits.lstrip("-"))) > MAX_DIGITS:
         raise RowError(f"holds a number of {length:,} digits", "Write it as text")
@@ -154,6 +143,4 @@ def _real(digits: str) -> float:
     return number
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_constant, parse_int=_whole, parse_float=_real
-)
+_DECODER = strict_decoder(RowError, parse_int=_whole, parse_float=_real)

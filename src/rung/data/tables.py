@@ -20,7 +20,7 @@ from rung.data.strict_json import MAX_LINE, Row, RowError, show
 
 MAX_COLUMNS = 1000
 DELIMITERS = ",;\t|"
-_LOOK = 200  # records that decide about delimiter and header
+_SAMPLE = 200  # records that decide about delimiter and header
 _MARK_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?")
 
@@ -65,7 +65,7 @@ def read_table(
     records, fault = _records(text, delimiter or ",", notes)
     if not records:
         raise NotATable
-    looked = [cells for _, cells in records[:_LOOK]]
+    looked = [cells for _, cells in records[:_SAMPLE]]
     if not sure and _is_prose(looked, known):
         raise NotATable
     width = len(records[0][1])
@@ -76,7 +76,7 @@ def read_table(
         columns, body = [cell.strip() for cell in records[0][1]], records[1:]
         again = sum(cells == records[0][1] for _, cells in body)
         if again:
-            notes.append(f"the header stands {again + 1} times in the file; it is read once")
+            notes.append(f"the header occurs {again + 1} times in the file; it is read once")
     else:
         columns, body = [str(n) for n in range(1, width + 1)], records
         if header is None:
@@ -89,7 +89,7 @@ def read_table(
 
 
 def _prepared(text: str, notes: list[str]) -> tuple[str, str | None]:
-    """`text` without what stands before its header, and the delimiter that a line ``sep=;`` names."""
+    """`text` without what comes before its header, and the delimiter that a line ``sep=;`` names."""
     if "\n" not in text:
         text = text.replace("\r", "\n")  # line ends of an old Mac
     start = re.match(r"(?:[ \t]*\r?\n)*", text)
@@ -122,7 +122,8 @@ def _delimiter(text: str, known: Callable[[str], bool]) -> str | None:
         agreed = share == 1.0
         if not agreed and not names and share < 0.5:
             continue
-        merit = (agreed, names, share, counts[0])
+        tight = mark in text[: 1 << 16].replace(f"{mark} ", "")  # a comma in prose has a space behind it
+        merit = (agreed, names, share, counts[0], tight)
         if merit > best:
             best, found = merit, mark
     return found
@@ -135,7 +136,7 @@ def _counts(text: str, mark: str) -> tuple[list[int], list[str]]:
         cells = []
         try:
             for one in islice(
-                csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True, **way), _LOOK
+                csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True, **way), _SAMPLE
             ):
                 if one:
                     cells.append(one)
@@ -143,7 +144,7 @@ def _counts(text: str, mark: str) -> tuple[list[int], list[str]]:
             pass
         if cells:
             results.append(cells)
-    plain = [line.split(mark) for line in islice(_lines(text), _LOOK) if line.strip()]
+    plain = [line.split(mark) for line in islice(_lines(text), _SAMPLE) if line.strip()]
     results.append(plain)
     chosen = max(
         results,
@@ -159,7 +160,7 @@ def _lines(text: str) -> Iterator[str]:
 
 def _one_column(text: str, known: Callable[[str], bool]) -> bool:
     """Whether this is a table of one column: a known name above, or every cell in quotes."""
-    lines = [line.strip() for line in islice(_lines(text), _LOOK) if line.strip()]
+    lines = [line.strip() for line in islice(_lines(text), _SAMPLE) if line.strip()]
     return len(lines) > 1 and known(lines[0].strip('"'))
 
 

@@ -12,6 +12,9 @@ from rung.data.marks import cut_texts
 from rung.data.names import Kind
 from rung.data.parts import Sheet, flag, listed
 from rung.data.strict_json import show
+from rung.data.values import truth
+
+_BITS = ("0", "1", "0.0", "1.0", "true", "false")
 
 
 def give_target(sheet: Sheet) -> None:
@@ -19,7 +22,7 @@ def give_target(sheet: Sheet) -> None:
 
     Raises `DataError` where two columns could be the target, or none.
     """
-    if sheet.parts["target"] or _spans(sheet) or _tags(sheet):
+    if sheet.parts["target"] or _spans(sheet) or _tags(sheet) or _indicators(sheet):
         return
     candidates = [c for c in sheet.may("target") if c.only("target") or c.few or c.numbers or _is_answer(c)]
     candidates = [c for c in candidates if c.only("target")] or candidates
@@ -117,7 +120,7 @@ def _same(sheet: Sheet, columns: Sequence[Column]) -> list[Column]:
 
 
 def _says(sheet: Sheet, first: Column, second: Column) -> bool:
-    """Whether each value of one column stands for exactly one of the other; texts must be equal."""
+    """Whether each value of one column goes with exactly one of the other; texts must be equal."""
     if first.filled != second.filled or first.different < 2:
         return False
     both = zip(sheet.values(first.name), sheet.values(second.name), strict=True)
@@ -159,6 +162,38 @@ def _tags(sheet: Sheet) -> bool:
     sheet.take("target", ner[0].name)
     sheet.parts.kind, sheet.parts.tags = "answer", True
     return True
+
+
+def _indicators(sheet: Sheet) -> bool:
+    """Three or more columns of 0 and 1 next to a text, each named after a label: the answer is
+    ``{"labels": [...]}`` with the names that are 1, or the name itself where that is one in every row."""
+    found = [c for c in sheet.left.values() if _is_indicator(sheet, c)]
+    texts = [c for c in sheet.left.values() if c not in found and (c.may("prompt", "context") or c.free)]
+    rivals = [c for c in sheet.may("target") if c not in found and c.only("target")]
+    others = [c for c in _others(sheet, [*found, *texts]) if not c.only("not used")]
+    asked = any(c.known for c in texts) or len(texts) == 1 or bool(sheet.parts["prompt"])
+    if len(found) < 3 or not asked or rivals or others or any(names.is_yes_or_no(c.name) for c in found):
+        return False
+    rows = zip(*(sheet.values(c.name) for c in found), strict=True)
+    counts = [sum(truth(value) is True for value in row) for row in rows]
+    one = all(count == 1 for count in counts)
+    sheet.take("target", *[c.name for c in found])
+    sheet.parts.kind, sheet.parts.indicators = "label" if one else "answer", True
+    every = ",".join(flag(c.name) for c in found)
+    sheet.parts.notes.append(
+        f"{len(found)} columns of 0 and 1 are read as {'the label' if one else 'a list of the labels'} "
+        f"with a 1; to learn the numbers themselves, as one JSON object: --completion {every}"
+    )
+    return True
+
+
+def _is_indicator(sheet: Sheet, column: Column) -> bool:
+    """Whether every row has 0 or 1 (or true or false) here, and the name may be a label's own."""
+    if column.known and not (column.only("target") and column.rank("target") > 0):
+        return False
+    if not (column.numbers or column.truths) or column.filled < column.rows:
+        return False
+    return all(str(value).strip().lower() in _BITS for value in sheet.values(column.name))
 
 
 def _translation(sheet: Sheet) -> bool:
@@ -222,7 +257,25 @@ def _by_content(sheet: Sheet) -> bool:
         sheet.take("target", only[0].name)
         sheet.parts.kind = "answer"
         return True
-    return False
+    return _second_of_two(sheet)
+
+
+def _second_of_two(sheet: Sheet) -> bool:
+    """Two columns without a header, neither of them an id: the second answers the first."""
+    left = [c for c in sheet.left.values() if c.filled]
+    if len(left) != 2 or not all(c.name.isdigit() for c in left) or sheet.parts["prompt"]:
+        return False
+    asked, answered = left
+    if any(c.ids or c.dates or c.turns or c.few or c.different < 2 for c in left):
+        return False  # few: a label next to a word, which may be one word of a tagged sentence
+    sheet.take("prompt", asked.name)
+    sheet.take("target", answered.name)
+    sheet.parts.kind = "answer"
+    sheet.parts.notes.append(
+        f"column {answered.name} is read as the answer to column {asked.name}; "
+        f"the other way round: --prompt {answered.name} --completion {asked.name}"
+    )
+    return True
 
 
 def _others(sheet: Sheet, explained: Sequence[Column]) -> list[Column]:
@@ -254,6 +307,8 @@ def _whole(sheet: Sheet) -> None:
         sheet.parts.whole = True
         return
     both = [c.name for c in (texts or list(sheet.left.values()))]
+    if len(both) < 2 == len(sheet.columns):
+        both = list(sheet.columns)
     if len(both) >= 2:
         tries = [f"--prompt {flag(both[0])} --completion {flag(both[-1])}"]
         if len(both) == 2:

@@ -14,10 +14,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rung.data.traced import own, plain
 
 if TYPE_CHECKING:
-    from transformers import BatchEncoding, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 Stretch = tuple[int, int]  # characters from the first to before the second
-_Part = tuple["BatchEncoding", int, int]
+
+
+class _Encoded(NamedTuple):
+    """The ids of a text, and the encoding that knows at which characters each begins and ends."""
+
+    ids: list[int]
+    encoding: Any  # of the tokenizers library; None of a tokenizer written in Python
+
+
+_Part = tuple[_Encoded, int, int]
 
 
 class Run(NamedTuple):
@@ -25,7 +34,7 @@ class Run(NamedTuple):
 
     start: int
     stop: int
-    at: int  # where the token stands
+    at: int  # where the token is
     token: str  # "" after the last run
     own: bool  # no message wrote any of it
 
@@ -44,7 +53,8 @@ class Tokens:
         self.special: dict[str, int] = {}
         self.make_special(*(text for text, token in self.added.items() if token.special))
         self.anchored = False
-        self._anchor: list[int] = self._raw("\n")["input_ids"]
+        self._core = _core_of(tokenizer)
+        self._anchor: list[int] = self._raw("\n").ids
         self._known: dict[tuple[str, bool], list[int]] = {}
 
     def make_special(self, *texts: str) -> None:
@@ -111,12 +121,12 @@ class Tokens:
 
     def encode(self, text: str, anchored: bool = False) -> list[int]:
         """Ids of a text in which nothing is special."""
-        return [i for part, skip, _ in self._parts(text, anchored) for i in part["input_ids"][skip:]]
+        return [i for part, skip, _ in self._parts(text, anchored) for i in part.ids[skip:]]
 
     def begun(self, text: str, at: int, anchored: bool = False) -> list[int]:
         """Of the ids of a text in which nothing is special, those that begin before its character `at`."""
         parts = self._parts(text, anchored)
-        ids = [i for part, skip, _ in parts for i in part["input_ids"][skip:]]
+        ids = [i for part, skip, _ in parts for i in part.ids[skip:]]
         return ids[: self._before(text, anchored, parts, at)]
 
     def _run(
@@ -128,7 +138,7 @@ class Tokens:
             ids = self._known[text, anchored]
             return ids, [False] * len(ids)
         parts = self._parts(text, anchored)
-        ids = [i for part, skip, _ in parts for i in part["input_ids"][skip:]]
+        ids = [i for part, skip, _ in parts for i in part.ids[skip:]]
         mask = [False] * len(ids)
         for a, b in learned:
             first, last = (self._before(text, anchored, parts, at) for at in (a, b))
@@ -141,7 +151,7 @@ class Tokens:
             return len(self.encode(text[: max(0, at)], anchored))
         count = end = 0
         for part, skip, shift in parts:
-            for first, last in part.encodings[0].offsets[skip:]:
+            for first, last in part.encoding.offsets[skip:]:
                 count += min(first + shift, end) < at  # some tokenizers leave out the space before a word
                 end = last + shift
         return count
@@ -150,20 +160,23 @@ class Tokens:
         """`text` encoded: (encoding, ids to skip, place in `text` of its first character)."""
         if anchored:
             parts = self._parts("\n" + text, anchored=False)
-            if parts[0][0]["input_ids"][: len(self._anchor)] == self._anchor:
+            if parts[0][0].ids[: len(self._anchor)] == self._anchor:
                 return [
                     (part, 0 if i else len(self._anchor), at - 1) for i, (part, _, at) in enumerate(parts)
                 ]
         whole = self._raw(text)
         spelled = self.spelled(text)
-        if not spelled or {self.special[token] for token in spelled}.isdisjoint(whole["input_ids"]):
+        if not spelled or {self.special[token] for token in spelled}.isdisjoint(whole.ids):
             return [(whole, 0, 0)]
         # This tokenizer finds special tokens even when asked not to: break each after its first character.
         cuts = [0, *(match.start() + 1 for match in self._control.finditer(text)), len(text)]
         return [(self._raw(text[a:b]), 0, a) for a, b in itertools.pairwise(cuts)]
 
-    def _raw(self, text: str) -> BatchEncoding:
-        encoded: BatchEncoding = self.tokenizer(
+    def _raw(self, text: str) -> _Encoded:
+        if self._core is not None:
+            found = _plainly(self._core).encode(text, add_special_tokens=False)
+            return _Encoded(found.ids, found)
+        encoded = self.tokenizer(
             text,
             add_special_tokens=False,
             split_special_tokens=True,
@@ -171,4 +184,26 @@ class Tokens:
             return_token_type_ids=False,
             verbose=False,
         )
-        return encoded
+        return _Encoded(list(encoded["input_ids"]), encoded.encodings[0] if encoded.encodings else None)
+
+
+def _core_of(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """The tokenizer of the tokenizers library that does the work, without what transformers puts around each
+    call, which costs as much again for a short text. None where a subclass changes the call."""
+    from transformers import PreTrainedTokenizerFast
+
+    fast = isinstance(tokenizer, PreTrainedTokenizerFast)
+    if not fast or type(tokenizer)._encode_plus is not PreTrainedTokenizerFast._encode_plus:
+        return None
+    return tokenizer.backend_tokenizer
+
+
+def _plainly(core: Any) -> Any:
+    """`core`, set to cut and pad nothing and to find no special tokens: other callers may have changed it."""
+    if core.truncation is not None:
+        core.no_truncation()
+    if core.padding is not None:
+        core.no_padding()
+    if not core.encode_special_tokens:
+        core.encode_special_tokens = True
+    return core

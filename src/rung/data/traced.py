@@ -2,7 +2,7 @@
 
 A chat template may read what it writes: drop earlier thoughts, skip an empty turn, switch on a word. So it
 is given the messages themselves, as texts that keep their origin through what templates do with texts: add,
-slice, strip, split, replace, join. What it writes is then known character by character: words of its own,
+slice, strip, split, replace, join. What it writes is then known character by character: its own words,
 which may be special tokens, and words of a message, which may not.
 
 An operation that is not followed here gives an ordinary text. The characters then count as lost, and

@@ -1,4 +1,4 @@
-"""What a chat template made of each turn: where its text stands, and whether words were lost.
+"""What a chat template made of each turn: where its text is, and whether words were lost.
 
 Templates drop turns without saying so: tool turns, a system turn, an answer followed by another. A row that
 loses words this way is refused. Two losses are meant, in training as in use. Many templates leave out the
@@ -28,7 +28,7 @@ Stretch = tuple[int, int]  # characters from the first to before the second
 
 
 def locate(text: str, messages: Sequence[Message]) -> list[Stretch | None]:
-    """Where the text of each message stands in `text`; None where it stands there in other words.
+    """Where the text of each message is in `text`; None where it is there in other words.
 
     `text` is what a template wrote from `messages`, each traced by its number from 0 on. Raises `TurnsError`
     for the first message that lost words which are no thoughts of an answer and no switch.
@@ -66,7 +66,7 @@ def _place(words: str, written: Sequence[Span], message: Message, turn: int) -> 
         return None
     gaps, kept, at = list[tuple[int, int, str]](), list[Span](), 0
     for span in written:
-        if span.first >= at:  # else the template writes this part once more
+        if span.first >= at:  # else the template writes this part a second time
             gaps.append((at, span.first, words[kept[-1].end : span.start] if kept else ""))
             kept.append(span)
             at = span.last

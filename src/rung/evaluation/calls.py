@@ -8,7 +8,7 @@ Two calls are the same when only their writing differs:
 - Command: order of flags among each other and among the words, ``--flag=value`` against
   ``--flag value``, quoting, order of keys in a JSON value.  The order of words (``cp a b``) counts, and so
   does everything after ``--``.  Whether ``-t pod`` is a flag with a value or a switch before a word is not in
-  the text; a flag that stands without a value in either of the two commands is a switch in both.  ``-it`` and
+  the text; a flag without a value in either of the two commands is a switch in both.  ``-it`` and
   ``-i -t``, short and long names, differ.  A new line, ``;`` and ``&&`` are the same, ``|`` and ``||`` are
   not.
 """

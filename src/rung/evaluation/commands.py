@@ -70,7 +70,7 @@ class Arranged:
 
 
 def arrange(tokens: tuple[str, ...], other: tuple[str, ...] = ()) -> Arranged:
-    """`tokens` arranged; a flag that stands without a value here or in `other` is a switch in both."""
+    """`tokens` arranged; a flag without a value here or in `other` is a switch in both."""
     switches = _switches(tokens) | _switches(other)
     words: list[str] = []
     flags: Counter[tuple[str, str | None]] = Counter()

@@ -1,4 +1,4 @@
-"""What tuning changed that nobody asked for: how far general behaviour drifted from the base.
+"""Side effects of tuning: how far general behaviour drifted from the base.
 
 The plain base answers a fixed set of general prompts once, greedily. On those texts base and tuned model are
 compared token by token, over the whole vocabulary:
@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,34 +24,18 @@ from rung import storage
 from rung.bases.attention import Packed, positions
 from rung.bases.base import Base
 from rung.bases.head import target_logits
+from rung.data.templates import Renderer
 from rung.errors import DataError, RungError
 from rung.evaluation.stats import interval, mean_of, mean_rows
 from rung.generate.cache import hidden
 from rung.generate.engine import Engine, evaluating
+from rung.methods import Attached
 from rung.records import Measure, Message
 
 NEW_TOKENS = 64
 BATCH_TEXTS = 8
 BATCH_LOGITS = 2**25  # logits of one model held at a time: 128 MiB in fp32
 HEAD_ROWS = 64
-
-
-class Writer(Protocol):
-    """What is needed of a renderer."""
-
-    @property
-    def stop_ids(self) -> frozenset[int]: ...
-    @property
-    def fingerprint(self) -> str: ...
-    def prompt_ids(self, messages: Sequence[Message], /) -> list[int]: ...
-
-
-class Reversible(Protocol):
-    """What is needed of an attached method."""
-
-    def disabled(self) -> AbstractContextManager[Any]:
-        """The plain base, for as long as the block runs."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +52,7 @@ def general_prompts() -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def reference(engine: Engine, writer: Writer, folder: Path) -> tuple[Text, ...]:
+def reference(engine: Engine, renderer: Renderer, folder: Path) -> tuple[Text, ...]:
     """What the plain base writes after the general prompts, at most 64 new tokens each.
 
     Kept in `folder`, one JSON file for each base, chat template and set of prompts, and read back from there.
@@ -78,13 +60,13 @@ def reference(engine: Engine, writer: Writer, folder: Path) -> tuple[Text, ...]:
     after which it writes nothing, are left out. Raises `DataError` where nothing is left.
     """
     prompts = general_prompts()
-    key = storage.fingerprint([engine.base.fingerprint, writer.fingerprint, NEW_TOKENS, *prompts])
+    key = storage.fingerprint([engine.base.fingerprint, renderer.fingerprint, NEW_TOKENS, *prompts])
     path = folder / f"reference-{key}.json"
     if path.exists() and (kept := _parse(path)):
         return kept
-    ids = [writer.prompt_ids([Message("user", prompt)]) for prompt in prompts]
+    ids = [renderer.prompt_ids([Message("user", prompt)]) for prompt in prompts]
     ids = [one for one in ids if len(one) + NEW_TOKENS <= engine.base.context]
-    answers = engine.generate(ids, max_new_tokens=NEW_TOKENS, stop_ids=writer.stop_ids)
+    answers = engine.generate(ids, max_new_tokens=NEW_TOKENS, stop_ids=renderer.stop_ids)
     texts = tuple(Text(tuple(p), a.ids) for p, a in zip(ids, answers, strict=True) if a.ids)
     if not texts:
         raise DataError(
@@ -97,7 +79,7 @@ def reference(engine: Engine, writer: Writer, folder: Path) -> tuple[Text, ...]:
 
 
 def _parse(path: Path) -> tuple[Text, ...]:
-    """The texts of a file; none where it is damaged, so that they are written anew."""
+    """The texts of a file; none where it is damaged, so that they are written again."""
     try:
         pairs = storage.read_json(path)["texts"]
         return tuple(Text(tuple(map(int, prompt)), tuple(map(int, written))) for prompt, written in pairs)
@@ -105,7 +87,7 @@ def _parse(path: Path) -> tuple[Text, ...]:
         return ()
 
 
-def drift(base: Base, attached: Reversible, texts: Sequence[Text], seed: int = 0) -> tuple[Measure, Measure]:
+def drift(base: Base, attached: Attached, texts: Sequence[Text], seed: int = 0) -> tuple[Measure, Measure]:
     """KL(base || tuned) in nats per token, and the share of tokens where both would say the same word.
 
     Both are means over texts of the mean over a text's written tokens, with a 95% interval over texts.
@@ -167,7 +149,7 @@ def _measure(name: str, values: Sequence[float], seed: int, *, higher_is_better:
         )
     if not all(math.isfinite(value) for value in values):
         raise RungError(
-            "the tuned model or its base gives probabilities that are not finite: no drift can be told",
+            "the tuned model or its base gives probabilities that are not finite: drift cannot be measured",
             fix="Train again with a lower learning rate, or in float32",
         )
     value, low, high = interval(mean_rows(values), mean_of, seed)

@@ -12,7 +12,7 @@ WRAPPING = " \t\r\n\"'`“”‘’«».,;:!?*()[]{}<>…。，、；：！？�
 _NO_BREAK = str.maketrans({"\u00a0": " ", "\u2007": " ", "\u202f": " "})
 _SELECTORS = str.maketrans({"\ufe0e": None, "\ufe0f": None})  # text or emoji form of one character
 _MINUS = re.compile(r"(?<!\w)[−–](?=\d)")
-_SIGN = re.compile(r"(?:[<>]|(?<![.,])[.,])$")  # belongs to the number it stands before
+_SIGN = re.compile(r"(?:[<>]|(?<![.,])[.,])$")  # belongs to the number behind it
 _JOINT = re.compile(r"(?<=\w)(?:[\s_-]+(?=[^\W\d])|[\s_]+(?=\d)|-(?=\d))")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 

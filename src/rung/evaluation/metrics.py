@@ -60,7 +60,7 @@ def grade(task: Task, example: Example, completion: Completion) -> Score:
     """The grade of one completion.
 
     An answer that cannot be read is ``unparsed``, or ``truncated`` if the token limit cut it off: wrong
-    either way.  Tasks that take any text grade a cut-off one as it stands and still count it as
+    either way.  Tasks that take any text grade a cut-off one as it is and still count it as
     ``truncated``.  A fault of the grader, such as a target that is not in the task's form, is an ``error``
     with its reason in `note`; it never raises.
     """

@@ -6,7 +6,6 @@ an answer that can be read two ways is not an answer.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from rung.evaluation.labels import WRAPPING, equal_label, plain_text
+from rung.strict import strict_decoder
 
 _TAIL = re.compile(r"^[\w\s'*-]{0,60}?(?:[:：=]|\bis\b)\s*(\S.*)$", re.IGNORECASE)
 # One character counts in front of an answer behind opening marks, and with a closing mark or a dash after it.
@@ -147,18 +147,7 @@ class _Refused(ValueError):
     """Well-formed JSON that cannot be taken at its word."""
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise _Refused("a key is given twice")
-    return value
-
-
-def _no_constant(name: str) -> Any:
-    raise _Refused(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_no_twins, parse_constant=_no_constant)
+_DECODER = strict_decoder(_Refused)
 
 
 def _end_of(text: str, start: int) -> int | None:

@@ -1,6 +1,6 @@
 """Prompts at their best: what the task asks in a few words, and examples worth showing.
 
-The instruction stands in the system turn, after the row's own system text, and the examples before the
+The instruction is in the system turn, after the row's own system text, and the examples before the
 row's own turns: rows with the same system text share everything up to their own turns, which the engine
 reads once.  Examples come from train rows only.
 """
@@ -46,7 +46,7 @@ def few_shot(
 
 
 def content_free(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
-    """The same prompt with nothing in the user's last turn, three times over.
+    """The same prompt with nothing in the user's last turn, in three ways.
 
     What a model then prefers is its bias, to be taken off its label likelihoods: contextual calibration
     (Zhao et al. 2021, arXiv 2102.09690).

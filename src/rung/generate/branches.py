@@ -59,7 +59,9 @@ class Tree:
                 path.append(edges.setdefault((source, token), len(edges)))
             paths.append(tuple(path))
         inner = list(nodes)[1:]
-        seen = torch.zeros(len(inner), len(inner), dtype=torch.bool)
+        seen = torch.zeros(
+            len(inner), len(inner), dtype=torch.bool
+        )  # (N, N): row sees column, itself included
         for i, node in enumerate(inner):
             seen[i, [nodes[node[:t]] - 1 for t in range(1, len(node) + 1)]] = True
         return cls(
@@ -86,11 +88,11 @@ class Branches(Rows):
         self.room = room
         device = base.device
         self._tokens = pad(tree.tokens, (1, 0)).to(device)  # (1 + N,), indexed by node like the next two
-        self._depth = pad(tree.depth, (1, 0)).to(device)
-        self._seen = pad(tree.seen, (1, 0, 1, 0)).to(device)
+        self._depth = pad(tree.depth, (1, 0)).to(device)  # (1 + N,)
+        self._seen = pad(tree.seen, (1, 0, 1, 0)).to(device)  # (1 + N, 1 + N)
         self.held = torch.zeros(0, 0, dtype=torch.long, device=device)
         self._asked = self.held  # (B, R) nodes of this pass, 0 for none
-        self._place = self.held  # (T,) where each token of this pass stands in B * R
+        self._place = self.held  # (T,) place of each token of this pass in B * R
         self._after = self.held  # (B, R) own tokens between the prefix and each node
         self._masks: dict[int | None, Tensor] = {}  # of this pass, by window
 
@@ -102,16 +104,16 @@ class Branches(Rows):
             roots.append(states)
         self.change((), packs, room=self.room)
         self.held = self.held.new_zeros(len(tails), 0)
-        return torch.cat(roots)
+        return torch.cat(roots)  # of every pass (segments, d) -> (B, d)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Let go of all rows but these; they are numbered in this order from now on."""
+        """Drop all rows but these; they are numbered in this order from now on."""
         self.change(rows, room=self.room)
         self.held = self.held[list(rows)]
 
     def read(self, rows: Numbers, nodes: Numbers) -> Tensor:
         """Hidden states (T, d) of nodes (T,) below rows (T,), which ascend."""
-        first = np.searchsorted(rows, rows)
+        first = np.searchsorted(rows, rows)  # (T,) where the row of each begins
         row = torch.from_numpy(rows).to(self.held.device)
         at = torch.from_numpy(np.arange(len(rows)) - first).to(row.device)  # among the nodes of its row
         width = int(at.max()) + 1
@@ -120,21 +122,21 @@ class Branches(Rows):
         self._asked = self.held.new_zeros(len(self.lengths), width)
         self._asked[row, at] = torch.from_numpy(nodes).to(row.device)
         self.held = torch.cat([self.held, self._asked], 1)
-        self._place = row * width + at
-        self._after = lengths[:, None] - 1 + self._depth[self._asked]
+        self._place = row * width + at  # (T,)
+        self._after = lengths[:, None] - 1 + self._depth[self._asked]  # (B, R)
         self._masks = {}
-        tokens = self._tokens[self._asked[row, at]][None]
+        tokens = self._tokens[self._asked[row, at]][None]  # (1, T)
         return hidden(self.base, tokens, (self._after[row, at] + self.start)[None], self)[0]
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         """q (1, heads, T, D); k, v (1, kv_heads, T, D) -> (1, heads, T, D); see `Layout`."""
         _, heads, tokens, size = q.shape
         b, r = self._asked.shape
-        row, column = self._place // r, self.end - r + self._place % r
-        self.keys[layer][row, :, column] = k[0].transpose(0, 1)
+        row, column = self._place // r, self.end - r + self._place % r  # (T,) each
+        self.keys[layer][row, :, column] = k[0].transpose(0, 1)  # (T, kv_heads, D)
         self.values[layer][row, :, column] = v[0].transpose(0, 1)
         if tokens == b * r:
-            wide = q[0].transpose(0, 1)
+            wide = q[0].transpose(0, 1)  # (B * R, heads, D)
         else:  # rows with fewer nodes get queries of zeros, which are not read
             wide = q.new_zeros(b * r, heads, size).index_copy_(0, self._place, q[0].transpose(0, 1))
         grouped = group(wide.view(b, r, heads, size).transpose(1, 2), k.shape[1])  # (B, kv_heads, g R, D)
@@ -142,22 +144,22 @@ class Branches(Rows):
             self._masks[window] = self._mask(window, q.dtype).repeat(1, 1, heads // k.shape[1], 1)
         part = self.own(layer, grouped, scale, extra=self._masks[window])
         shared = self.shared(layer, grouped, scale, window, self._after.repeat(1, heads // k.shape[1]))
-        out = (part if shared is None else merge(part, shared))[0]
+        out = (part if shared is None else merge(part, shared))[0]  # (B, kv_heads, g R, D)
         out = out.reshape(b, heads, r, size).transpose(1, 2).reshape(b * r, heads, size)
-        return (out if tokens == b * r else out[self._place]).transpose(0, 1)[None]
+        return (out if tokens == b * r else out[self._place]).transpose(0, 1)[None]  # (1, heads, T, D)
 
     def _mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
         """Additive mask (B, 1, R, columns) of what the nodes of this pass see of their rows."""
         depth = self._depth[self._asked][:, :, None]  # (B, R, 1)
         own = self.end - self.held.shape[1]
         nodes = self._seen[self._asked[:, :, None], self.held[:, None]]  # (B, R, S)
-        tail = nodes.new_ones(*self._asked.shape, own)
+        tail = nodes.new_ones(*self._asked.shape, own)  # (B, R, own): every node sees its whole row
         if window is not None:
             nodes &= depth - self._depth[self.held][:, None] < window
             back = torch.arange(own, 0, -1, device=depth.device)  # from each own token to a node of depth 1
             tail &= depth - 1 + back < window
         free = self.keys[0].shape[2] - self.end
-        seen = pad(torch.cat([tail, nodes], 2), (0, free))
+        seen = pad(torch.cat([tail, nodes], 2), (0, free))  # (B, R, own + S + free columns)
         mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -math.inf)
         return mask[:, None]
 
@@ -171,11 +173,11 @@ def log_probabilities(base: Base, states: Tensor, source: Tensor, target: Tensor
     source = source.to(states.device)
     target = target.to(states.device)
     for at in range(0, len(states), HEAD_ROWS):
-        logits = target_logits(base.model, states[at : at + HEAD_ROWS])
+        logits = target_logits(base.model, states[at : at + HEAD_ROWS])  # (rows, vocabulary)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        whole = logits.logsumexp(-1)
+        whole = logits.logsumexp(-1)  # (rows,)
         check_finite(base, whole)
-        here = ((source >= at) & (source < at + HEAD_ROWS)).nonzero()[:, 0]
+        here = ((source >= at) & (source < at + HEAD_ROWS)).nonzero()[:, 0]  # edges from these rows
         row = source[here] - at
         wanted = (logits[row, target[here]] - whole[row]).clamp_(max=0.0)  # rounding could exceed 0
         found[here.cpu().numpy()] = wanted.double().cpu().numpy()

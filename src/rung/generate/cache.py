@@ -40,7 +40,7 @@ def hidden(
 
 
 def common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
-    """Length of the prefix to share, 0 or at least `MIN_PREFIX`; each prompt keeps a token of its own."""
+    """Length of the prefix to share, 0 or at least `MIN_PREFIX`; each prompt keeps at least one own token."""
     if len(prompts) < 2:
         return 0
     length = min(common_length(prompts), min(map(len, prompts)) - 1)
@@ -66,8 +66,8 @@ def prefill(base: Base, tails: Sequence[Ids], prefix: Prefix | None) -> Iterator
     for group in _passes(tails):
         lengths = [len(tail) for tail in group]
         layout = Packed(lengths, prefix, keep=True)
-        ids = torch.tensor([[token for tail in group for token in tail]], device=base.device)
-        last = torch.tensor(lengths, device=base.device).cumsum(0) - 1
+        ids = torch.tensor([[token for tail in group for token in tail]], device=base.device)  # (1, T)
+        last = torch.tensor(lengths, device=base.device).cumsum(0) - 1  # (segments,) places in the pack
         yield layout, hidden(base, ids, positions(lengths, start, base.device), layout, last)[0]
 
 
@@ -139,6 +139,7 @@ class Rows:
         stay = slice(None) if list(keep) == list(range(len(self.lengths))) else list(keep)
         seen = slice(self.end - min(width, self.end), self.end)
         for layer in range(max(len(self.keys), *(len(packed.keys) for packed, _ in packs), 0)):
+            # parts of (rows, kv_heads, w, D) each: the rows that stay, then the chosen segments of every pack
             keys = [self.keys[layer][stay, :, seen]] if keep else []
             values = [self.values[layer][stay, :, seen]] if keep else []
             for lead, (packed, _), at in zip(leads, packs, gathers, strict=True):
@@ -167,9 +168,9 @@ class Rows:
         if self.end == capacity and len(set(self.lengths)) == 1:
             return None
         like = self.keys[0]
-        first = torch.tensor([self.end - n for n in self.lengths])
+        first = torch.tensor([self.end - n for n in self.lengths])  # (B,) first column that a row fills
         column = torch.arange(capacity)
-        hide = (column < first[:, None]) | (column >= self.end)
+        hide = (column < first[:, None]) | (column >= self.end)  # (B, capacity)
         pad = torch.zeros(hide.shape, dtype=like.dtype).masked_fill_(hide, -math.inf)
         return pad[:, None, None].repeat(1, like.shape[1], 1, 1).to(like.device)
 
@@ -186,17 +187,17 @@ class Rows:
 
         Columns not yet in use are masked rather than cut off: a product with part of a buffer copies it.
         """
-        keys = self.keys[layer][:, :, max(first, 0) :].flatten(0, 1)
-        scores = torch.bmm(q.flatten(0, 1) * scale, keys.mT)
+        keys = self.keys[layer][:, :, max(first, 0) :].flatten(0, 1)  # (B * kv_heads, columns, D)
+        scores = torch.bmm(q.flatten(0, 1) * scale, keys.mT)  # (B * kv_heads, R, columns)
         if self._pad is not None:
-            scores += self._pad[..., max(first, 0) :].flatten(0, 1)
+            scores += self._pad[..., max(first, 0) :].flatten(0, 1)  # (B * kv_heads, 1, columns)
         if extra is not None:
             scores.view(*q.shape[:3], -1).add_(extra)
         return scores
 
     def _mix(self, layer: int, scores: Tensor, q: Tensor) -> Tensor:
         """softmax(scores) V for the last columns, shaped like q."""
-        values = self.values[layer][:, :, -scores.shape[2] :]
+        values = self.values[layer][:, :, -scores.shape[2] :]  # (B, kv_heads, columns, D)
         return torch.bmm(scores.softmax(-1), values.flatten(0, 1)).view(q.shape)
 
     def shared(self, layer: int, q: Tensor, scale: float, window: int | None, after: Tensor) -> Part | None:
@@ -210,18 +211,20 @@ class Rows:
         keys, values = self.prefix.keys[layer], self.prefix.values[layer]
         mask = blind = None
         if window is not None and self.start + int(after.max()) >= window:
-            sees = (window - 1 - after).reshape(-1)  # of the prefix's last tokens, how many
+            sees = (window - 1 - after).reshape(-1)  # (B * R,) of the prefix's last tokens, how many
             most = min(int(sees.max()), self.start)
             if most <= 0:
                 return None
             keys, values = keys[:, :, -most:], values[:, :, -most:]
             blind = sees <= 0
+            # (B * R, most); a blind query gets no mask, since a row of -inf alone would give NaN: see `lse`
             hide = (torch.arange(most, 0, -1, device=q.device) > sees[:, None]) & ~blind[:, None]
             mask = torch.zeros(hide.shape, dtype=q.dtype, device=q.device).masked_fill_(hide, -math.inf)
+        # the queries of all rows as positions of one sequence: the prefix's keys are read once
         line = q.transpose(0, 1).reshape(1, heads, b * r, d)
         out, lse = flash(line, keys, values, scale, None if mask is None else mask[None, None])
         if blind is not None:
-            lse = lse.masked_fill(blind, -math.inf)
+            lse = lse.masked_fill(blind, -math.inf)  # weight 0 when the parts are merged
         return out.view(heads, b, r, d).transpose(0, 1), lse.view(heads, b, r).transpose(0, 1)
 
 
@@ -254,12 +257,12 @@ class Decode(Rows):
         """q (B, heads, 1, D); k, v (B, kv_heads, 1, D) -> (B, heads, 1, D); see `Layout`."""
         self.keys[layer][:, :, self.end - 1] = k[:, :, 0]
         self.values[layer][:, :, self.end - 1] = v[:, :, 0]
-        grouped = group(q, k.shape[1])
+        grouped = group(q, k.shape[1])  # (B, kv_heads, R, D) with R = heads / kv_heads
         first = 0 if window is None else self.end - window
         if self.prefix is None:
             return self._mix(layer, self._scores(layer, grouped, scale, first), grouped).reshape(q.shape)
         own = self.own(layer, grouped, scale, first)
-        after = (self._after - 1)[:, None].expand(-1, grouped.shape[2])
+        after = (self._after - 1)[:, None].expand(-1, grouped.shape[2])  # (B, R)
         shared = self.shared(layer, grouped, scale, window, after)
         return (own if shared is None else merge(shared, own))[0].reshape(q.shape)
 
@@ -275,17 +278,17 @@ def _columns(lengths: Sequence[int], chosen: Sequence[int], lead: int = 0) -> Te
 
     The pack comes after `lead` tokens that stand before each segment.
     """
-    ends = torch.tensor(lengths).cumsum(0)
-    sizes = torch.tensor([lengths[j] for j in chosen])
-    back = torch.arange(int(sizes.max()) + lead, 0, -1)
-    own = lead + ends[list(chosen)][:, None] - back
+    ends = torch.tensor(lengths).cumsum(0)  # (segments,) place after each segment
+    sizes = torch.tensor([lengths[j] for j in chosen])  # (rows,)
+    back = torch.arange(int(sizes.max()) + lead, 0, -1)  # (width,) from each column to the end
+    own = lead + ends[list(chosen)][:, None] - back  # (rows, width) places of a segment's own tokens
     return torch.where(back > sizes[:, None], lead + sizes[:, None] - back, own).clamp_(min=0)
 
 
 def _gather(front: Tensor | None, pack: Tensor, at: Tensor) -> Tensor:
     """Rows (rows, heads, w, D) of the tokens at places `at` (rows, w) in (1, heads, T, D), after `front`."""
     whole = pack if front is None else torch.cat([front, pack], 2)
-    return whole[0][:, at].transpose(0, 1)
+    return whole[0][:, at].transpose(0, 1)  # (heads, rows, w, D) -> (rows, heads, w, D)
 
 
 def _right_aligned(parts: Sequence[Tensor], width: int, capacity: int) -> Tensor:

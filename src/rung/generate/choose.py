@@ -113,7 +113,7 @@ def _score(branches: Branches, tails: Sequence[Ids], tree: Tree) -> NDArray[np.f
     if n:
         below = branches.read(np.repeat(np.arange(b), n), np.tile(np.arange(1, n + 1), b))
         states = torch.cat([states, below.view(b, n, -1)], 1)  # (B, 1 + N, d)
-    source = (torch.arange(b)[:, None] * (n + 1) + tree.source).flatten()
+    source = (torch.arange(b)[:, None] * (n + 1) + tree.source).flatten()  # (B * edges,) rows of states
     logs = log_probabilities(branches.base, states.flatten(0, 1), source, tree.target.repeat(b))
     edges = logs.reshape(b, -1).T  # (edges, B)
-    return np.stack([edges[list(path)].sum(0) for path in tree.paths], axis=1)
+    return np.stack([edges[list(path)].sum(0) for path in tree.paths], axis=1)  # (B, choices)

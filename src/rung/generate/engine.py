@@ -2,7 +2,7 @@
 
 Prompts are read longest first in packed passes; up to `rows` of them are then decoded together, one token a
 row and step. A row that has finished leaves, and the next prompts take its place, when a quarter of the
-places are free. What a row says does not depend on the rows beside it (up to rounding).
+places are free. What a row says does not depend on the other rows (up to rounding).
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class _Row:
 
 
 class _Batch:
-    """Rows that are decoded together; finished ones stay, unheard, until the next `admit`."""
+    """Rows that are decoded together; finished ones stay, without effect, until the next `admit`."""
 
     def __init__(
         self,
@@ -132,7 +132,9 @@ class _Batch:
             group = rows[at : at + len(packed.lengths)]
             at += len(group)
             tokens = self._write(states, group)
-            chosen = [j for j, row in enumerate(group) if not row.done]
+            chosen = [
+                j for j, row in enumerate(group) if not row.done
+            ]  # an answer may end with its first token
             packs.append((packed, chosen))
             last.append(tokens[chosen])
             stay += [group[j] for j in chosen]
@@ -145,14 +147,16 @@ class _Batch:
     def step(self) -> None:
         """One more token for every row."""
         at = self.layout.open()
-        states = hidden(self.base, self._last[:, None], at, self.layout)[:, 0]
+        states = hidden(self.base, self._last[:, None], at, self.layout)[
+            :, 0
+        ]  # (B, 1) -> (B, 1, d) -> (B, d)
         self._last = self._write(states, self.rows)
         self.active = sum(not row.done for row in self.rows)
 
     def _write(self, states: Tensor, rows: Sequence[_Row]) -> Tensor:
         """The next tokens (B,) after hidden states (B, d), noted in the rows that are not done."""
-        logits = target_logits(self.base.model, states)
-        best, tokens = logits.max(-1)
+        logits = target_logits(self.base.model, states)  # (B, vocabulary)
+        best, tokens = logits.max(-1)  # (B,) each
         check_finite(self.base, best)
         if self.sampler is not None:
             tokens = self.sampler(logits)
@@ -196,6 +200,7 @@ def places_for(base: Base, tokens: int) -> int:
     config = base.model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    # keys and values of all layers, in bytes
     per_token = 2 * config.num_hidden_layers * heads * size * base.dtype.itemsize
     return max(1, CACHE_BYTES // int(per_token * max(1, tokens)))
 

@@ -6,9 +6,9 @@ positive) and plus its correction, is the most it can reach:
     bound[k, i, c] = correction[k, c] + factor[k, c] * sum over its known tokens t of
                      log p(choice_c[t] | prompt_i, choice_c[:t])
 
-Every row opens the node where its highest bound stands, until no bound exceeds its best finished choice. All
-rows of a batch do so together, one pass after another (A* with the bound 0 for what is left; Hart, Nilsson
-and Raphael 1968).
+Every row next reads the node that its highest bound waits for, until no bound exceeds its best finished
+choice. All rows of a batch do so together, one pass after another (A* with the bound 0 for what is left;
+Hart, Nilsson and Raphael 1968).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Frontier:
         read = np.zeros((len(self.total), self._nodes + 1), dtype=bool)  # the last is the end's, -1
         read[rows, nodes] = True
         row = np.arange(len(self.total))[:, None]
-        moves = read[row, self._node[self._order, self.depth]]
+        moves = read[row, self._node[self._order, self.depth]]  # (B, C): the node it waits for was read
         self.total += np.where(moves, known[row, self._edge[self._order, self.depth]], 0.0)
         self.depth += moves
 
@@ -115,19 +115,19 @@ class Frontier:
         The node of the highest bound under each rule, and the next ones where few rows are left.
         """
         node = self._node[self._order, self.depth]  # (B, C)
-        done = node < 0
+        done = node < 0  # (B, C)
         value = self.total * self.factors + self.corrections  # (K, B, C)
         finished = np.where(done, value, -np.inf)
-        best = finished.argmax(-1)[..., None]
-        most = np.take_along_axis(finished, best, -1)
+        best = finished.argmax(-1)[..., None]  # (K, B, 1)
+        most = np.take_along_axis(finished, best, -1)  # (K, B, 1)
         live = ~done & ((value > most) | ((value == most) & (self._order < best)))
-        chosen = np.zeros((len(node), self._nodes), dtype=bool)
+        chosen = np.zeros((len(node), self._nodes), dtype=bool)  # (B, 1 + N)
         rows = np.arange(len(node))
         for _ in range(max(1, FULL // max(1, int(live.any((0, 2)).sum())))):
-            bound = np.where(live, value, -np.inf)
+            bound = np.where(live, value, -np.inf)  # (K, B, C)
             for k, top in enumerate(bound.argmax(-1)):
-                wanted = live[k, rows, top]
-                opened = node[rows, top]
+                wanted = live[k, rows, top]  # (B,) whether the row still has a choice to read
+                opened = node[rows, top]  # (B,)
                 chosen[rows[wanted], opened[wanted]] = True
                 live[k] &= node != opened[:, None]
         row, read = chosen.nonzero()

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rung import __version__, cost, storage
-from rung import device as devices
+from rung import __version__, cost, machine, storage
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded
 from rung.data.memory import rows_of
@@ -26,13 +25,15 @@ from rung.errors import ResourceError
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
 from rung.ladder.plan import Plan, make_plan, most_of, quote_of, rounded
-from rung.ladder.prepare import Prepared, on_base
 from rung.ladder.rungs import Rung, asked_for
 from rung.ladder.task import run_rung, write_rows
 from rung.ladder.understood import Understood, understand_data
 from rung.ladder.verdict import verdict
 from rung.ladder.watch import Silent, Watcher
 from rung.records import Answer, Result, RunInfo, Verdict, from_json, to_json
+
+if TYPE_CHECKING:
+    from rung.ladder.prepare import Prepared
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
@@ -122,7 +123,11 @@ class _Climb:
     def _prepare(self, settings: Settings) -> Divided:
         """The rows in their parts; as tokens of the base, where a rung needs one."""
         rows = divide(self.data, settings)
-        return on_base(rows) if any(rung.needs_base for rung in self.rungs) else usable(rows)
+        if not any(rung.needs_base for rung in self.rungs):
+            return usable(rows)
+        from rung.ladder.prepare import on_base  # imports torch
+
+        return on_base(rows)
 
     def _context(self, mark: str) -> Context:
         return Context(
@@ -140,6 +145,8 @@ class _Climb:
         )
 
     def _on_base(self) -> Prepared:
+        from rung.ladder.prepare import Prepared, on_base
+
         return self.rows if isinstance(self.rows, Prepared) else on_base(self.rows)
 
     def _mark(self) -> tuple[str, dict[str, Any]]:
@@ -225,7 +232,7 @@ class _Climb:
             applied=self._applied()
             | {name: made_for.get(name) for name in ("precision", "precision_why", "max_new_tokens")}
             | {"step_tokens": plan.step_tokens, "epochs": plan.epochs},
-            machine=devices.describe(),
+            machine=machine.describe(),
             versions={"rung": __version__, "python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in _LIBRARIES},
             notes=plan.notes,

@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rung import device as devices
-from rung.bases.load import load
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import source_of
 from rung.data.split import sample
-from rung.data.templates import Renderer
 from rung.errors import DataError
 from rung.evaluation.judging import Evaluation, judge
-from rung.evaluation.run import Speaker, complete
 from rung.evaluation.tasks import tidy, understand, with_primary
-from rung.ladder.adapter import attach
 from rung.ladder.divide import faults
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, counted, lines
 from rung.ladder.prepare import allowance
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent, Watcher
-from rung.methods.origin import Origin
 from rung.records import Answer, Comparison, Example, Measure, Task
+
+if TYPE_CHECKING:
+    from rung.evaluation.run import Speaker
+    from rung.methods.lora import Lora
+    from rung.methods.origin import Origin
 
 _AS_WORDS = {"adapter": "kept with the adapter", "asked": "as asked"}
 
@@ -63,10 +62,8 @@ def evaluate(
     loaded = read_examples(source_of(data), s.columns)
     if not any(one.target.strip() for one in loaded.examples):
         raise DataError("every target is empty", where=loaded.name, fix="Write the wanted answer in each row")
-    device = devices.choose(s.precision, s.threads)
-    base = load(s.base, dtype=device.dtype, device=str(device.device))
-    speaker = Speaker(base, Renderer(base.tokenizer))
-    lora, origin = attach(Path(adapter), speaker) if adapter is not None else (None, Origin())
+    speaker = _speaker(s)
+    lora, origin = _attached(adapter, speaker)
     task, task_from, loaded = _understood(loaded, origin.task, s)
     examples, notes = _usable(loaded, task, s)
     warnings = tuple(dict.fromkeys((*origin.warnings, *loaded.warnings, *task.notes, *notes)))
@@ -77,6 +74,8 @@ def evaluate(
     _require_room(speaker, examples, limit)
 
     def ask(who: str) -> Evaluation:
+        from rung.evaluation.run import complete
+
         watcher.begin(who, "answering")
         prompts = [example.prompt for example in examples]
         return judge(task, examples, complete(speaker, examples, prompts, limit, watcher.rows), s.seed)
@@ -98,6 +97,25 @@ def evaluate(
         answers=rows,
         warnings=warnings,
     )
+
+
+def _speaker(s: Settings) -> Speaker:
+    from rung import device as devices
+    from rung.bases.load import load
+    from rung.data.templates import Renderer
+    from rung.evaluation.run import Speaker
+
+    device = devices.choose(s.precision, s.threads)
+    base = load(s.base, dtype=device.dtype, device=str(device.device))
+    return Speaker(base, Renderer(base.tokenizer))
+
+
+def _attached(adapter: str | Path | None, speaker: Speaker) -> tuple[Lora | None, Origin]:
+    """The adapter on the base, and what its folder says of itself. Raises `AdapterError`."""
+    from rung.ladder.adapter import attach
+    from rung.methods.origin import Origin
+
+    return attach(Path(adapter), speaker) if adapter is not None else (None, Origin())
 
 
 def _understood(loaded: Loaded, kept: Task | None, s: Settings) -> tuple[Task, str, Loaded]:

@@ -1,4 +1,4 @@
-"""Rows of a file that nobody learns from or is measured on: which ones, and why."""
+"""Rows of a file that are neither learned nor measured: which ones, and why."""
 
 from __future__ import annotations
 

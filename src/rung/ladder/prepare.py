@@ -129,7 +129,7 @@ def _require_short(long: Sequence[tuple[Example, int]], rows: int, max_length: i
             f"{len(long):,} of {counted(rows)} are longer than {max_length} tokens, "
             f"such as row {example.row} with {tokens}",
             where=example.source,
-            why=f"Without more than {MOST_DROPPED:.0%} of its rows a file no longer stands for itself",
+            why=f"Without more than {MOST_DROPPED:.0%} of its rows the file would be another one",
             fix="Shorten the rows, raise --max-length, or take a base with a longer context",
         )
 

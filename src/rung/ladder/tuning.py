@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from rung import __version__, storage
 from rung import device as devices
@@ -26,10 +25,7 @@ from rung.ladder.prompting import FILE, label_scores
 from rung.ladder.quote import method_settings
 from rung.ladder.speaking import speaker_of
 from rung.ladder.watch import Watcher
-from rung.methods import METHODS, Attached
-from rung.methods.lora import Lora
-from rung.methods.origin import OURS
-from rung.methods.peft_bridge import adapter_files
+from rung.methods import METHODS, Attached, Files
 from rung.records import Completion, Example, to_json
 from rung.train.trainer import Outcome, Trainer, TrainSettings
 
@@ -74,8 +70,7 @@ def train(
     settings = train_settings(prepared, plan, method, limit_seconds)
     rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
     dev = sample(prepared.split.dev, DEV_LOSS_ROWS, prepared.settings.seed)
-    asked = method_settings(prepared)
-    attached = METHODS[method].attach(prepared.base.model, asked)
+    attached = METHODS[method].attach(prepared.base.model, method_settings(prepared))
     try:
         outcome = Trainer(
             prepared.base.model,
@@ -95,15 +90,15 @@ def train(
         "dev_loss_rows": len(dev),
         **asdict(settings),
     }
-    if isinstance(attached, Lora):
-        names = sorted({name.rsplit(".", 1)[-1] for name in attached.layers})
-        applied |= {"rank": asked.rank, "alpha": asked.alpha, "rslora": asked.rslora, "targets": names}
-        applied |= {"lora_plus": asked.b_rate, "top_layers": asked.top_layers}
+    applied |= attached.applied()
     return Tuned(attached, outcome, applied, sum(p.numel() for p in attached.parameters()))
 
 
 def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
-    """Write the adapter (PEFT's format) or, for full fine-tuning, the model; returns its weights' bytes."""
+    """Write the files that the method leaves, with a tokenizer where they are a whole model.
+
+    Returns the bytes of the weights.
+    """
     base = prepared.base
     about = {
         "rung_version": __version__,
@@ -114,30 +109,11 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
         "task": to_json(prepared.task),
         "applied": tuned.applied,
     }
-    files: dict[str, bytes | Callable[[Path], None]]
-    if isinstance(tuned.attached, Lora):
-        files = adapter_files(tuned.attached, base.name, about)
-    else:
-        files = _model_files(prepared, tuned, about)
+    files = tuned.attached.files(base.name, about)
+    if METHODS[tuned.applied["method"]].whole_model:
+        files |= tokenizer_files(prepared)
     storage.write_folder(folder, files)
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-
-
-def _model_files(
-    prepared: Prepared, tuned: Tuned, about: dict[str, Any]
-) -> dict[str, bytes | Callable[[Path], None]]:
-    base = prepared.base
-    state = {name: tensor.cpu().contiguous() for name, tensor in tuned.attached.state().items()}
-    config = base.model.config.to_dict()
-    for name in ("_name_or_path", "_attn_implementation", "_attn_implementation_internal"):
-        config.pop(name, None)
-    config["architectures"] = [type(base.model).__name__]
-    files: dict[str, bytes | Callable[[Path], None]] = {
-        "model.safetensors": lambda path: save_file(state, path, metadata={"format": "pt"}),
-        "config.json": storage.as_json(config),
-        OURS: storage.as_json(about),
-    }
-    return files | tokenizer_files(prepared)
 
 
 @dataclass(frozen=True)
@@ -180,7 +156,7 @@ def load(folder: Path) -> TunedResponder:
     return TunedResponder(speaker, value["max_new_tokens"], adapter, about)
 
 
-def tokenizer_files(prepared: Prepared) -> dict[str, bytes | Callable[[Path], None]]:
+def tokenizer_files(prepared: Prepared) -> Files:
     """The tokenizer's own files, as transformers writes them."""
     import tempfile
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Watcher(Protocol):
-    """Hears how a climb goes. Raising KeyboardInterrupt from `step` or `rows` stops it cleanly."""
+    """Is told how a climb goes. Raising KeyboardInterrupt from `step` or `rows` stops it cleanly."""
 
     def say(self, text: str) -> None:
         """One line for the log."""

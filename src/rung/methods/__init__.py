@@ -2,9 +2,9 @@
 
 from rung.methods import full as _full
 from rung.methods import lora as _lora
-from rung.methods.method import METHODS, Attached, Method, MethodSettings
+from rung.methods.method import METHODS, Attached, Files, Method, MethodSettings
 
-__all__ = ["METHODS", "Attached", "Method", "MethodSettings"]
+__all__ = ["METHODS", "Attached", "Files", "Method", "MethodSettings"]
 
 METHODS.add("lora", _lora.LORA)
 METHODS.add("full", _full.FULL)

@@ -1,25 +1,31 @@
 """Full fine-tuning: every weight is trained.
 
 The optimizer works on fp32 copies; the forward pass reads weights in the base's dtype. The base's own
-tensors are kept aside, so the plain base is one pointer swap away.
+tensors are kept, so switching to the plain base is a swap of pointers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rung.methods.method import Method, MethodSettings, require_fit
+from rung import storage
+from rung.methods.method import Files, Method, MethodSettings, require_fit
+from rung.methods.origin import OURS
+
+_NOT_ITS_OWN = ("_name_or_path", "_attn_implementation", "_attn_implementation_internal")  # of a config
 
 
 class Full:
     """Full fine-tuning on a model; see `rung.methods.method.Attached`."""
 
     def __init__(self, model: nn.Module, settings: MethodSettings) -> None:
-        self.model = model
+        self.model: Any = model
         self.weights = dict(model.named_parameters())  # tied weights appear once
         self._originals = {name: weight.data for name, weight in self.weights.items()}
         self._masters: dict[str, nn.Parameter] = {}
@@ -61,6 +67,21 @@ class Full:
                 weight.copy_(state[name])
                 if self._masters[name] is not weight:
                     self._masters[name].copy_(state[name])
+
+    def applied(self) -> dict[str, Any]:
+        return {}
+
+    def files(self, base: str, about: Mapping[str, Any]) -> Files:
+        """The model in the format of transformers, without a tokenizer."""
+        state = {name: tensor.cpu().contiguous() for name, tensor in self.state().items()}
+        config: dict[str, Any] = self.model.config.to_dict()
+        config = {key: value for key, value in config.items() if key not in _NOT_ITS_OWN}
+        config["architectures"] = [type(self.model).__name__]
+        return {
+            "model.safetensors": lambda path: save_file(state, path, metadata={"format": "pt"}),
+            "config.json": storage.as_json(config),
+            OURS: storage.as_json(dict(about)),
+        }
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
@@ -114,4 +135,4 @@ def _hand_over(master: nn.Parameter) -> Callable[[Tensor], None]:
     return move
 
 
-FULL = Method(name="full", title="full fine-tuning", learning_rate=2e-4, attach=Full)
+FULL = Method(name="full", title="full fine-tuning", learning_rate=2e-4, attach=Full, whole_model=True)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import linear
 
-from rung.methods.method import Method, MethodSettings, require_fit
+from rung.methods.method import Files, Method, MethodSettings, require_fit
 from rung.methods.targets import layer_of, linear_layers, replace
 
 
@@ -33,7 +33,7 @@ class Clock:
 
 
 class LoraLinear(nn.Module):
-    """A linear layer with a low-rank update beside it."""
+    """A linear layer with a low-rank update."""
 
     def __init__(
         self,
@@ -63,13 +63,13 @@ class LoraLinear(nn.Module):
         return y
 
     @staticmethod
-    def beside(modules: Sequence[nn.Module]) -> LowRank:
+    def joint_update(modules: Sequence[nn.Module]) -> LowRank:
         """The update of several linear layers that read the same input; not all need an adapter."""
         return LowRank(modules)
 
     @property
     def weight(self) -> Tensor:
-        """The frozen weight; some models look at its dtype."""
+        """The frozen weight; some models read its dtype."""
         return self.base.weight
 
     def delta(self) -> Tensor:
@@ -202,6 +202,23 @@ class Lora:
 
     def state(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self._named()}
+
+    def applied(self) -> dict[str, Any]:
+        s = self.settings
+        return {
+            "rank": s.rank,
+            "alpha": s.alpha,
+            "rslora": s.rslora,
+            "targets": sorted({name.rsplit(".", 1)[-1] for name in self.layers}),
+            "lora_plus": s.b_rate,
+            "top_layers": s.top_layers,
+        }
+
+    def files(self, base: str, about: Mapping[str, Any]) -> Files:
+        """An adapter folder in PEFT's format."""
+        from rung.methods.peft_bridge import adapter_files  # which builds on this module
+
+        return adapter_files(self, base, about)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         named = dict(self._named())

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from rung.errors import AdapterError
 from rung.registry import Registry
+
+Files = dict[str, bytes | Callable[[Path], None]]  # name -> content, or what writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,15 @@ class Attached(Protocol):
         """Take over a `state`. Raises `AdapterError` where names or shapes differ."""
         ...
 
+    def applied(self) -> dict[str, Any]:
+        """The settings that only this method has, as used, for the record of the run."""
+        ...
+
+    def files(self, base: str, about: Mapping[str, Any]) -> Files:
+        """The files from which what was trained can be loaded again; `base` is the name of the base, and
+        `about` says where they come from and is kept with them."""
+        ...
+
     def disabled(self) -> AbstractContextManager[None]:
         """The plain base, for as long as the context lasts."""
         ...
@@ -76,6 +88,7 @@ class Method:
     attach: Callable[[nn.Module, MethodSettings], Attached]
     identity_at_start: bool = True  # the model answers as the base until the first step
     mergeable: bool = True
+    whole_model: bool = False  # its files are a complete model, which needs a tokenizer next to it
 
 
 METHODS: Registry[Method] = Registry("method")

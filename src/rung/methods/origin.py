@@ -7,7 +7,6 @@ which can only be compared as a name, and may hold a chat template, which is com
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,11 @@ from typing import Any
 from rung import storage
 from rung.errors import AdapterError, DataError, ResumeError
 from rung.records import Task, from_json
+from rung.strict import strict_decoder
 
 CONFIG = "adapter_config.json"
 OURS = "rung.json"
+_DECODER = strict_decoder(lambda what, fix: ValueError(f"it {what}"))
 JSON_BYTES = 64 << 20
 _BASE = "base_model_name_or_path"
 _OTHER_TEMPLATE = "the adapter was trained with another chat template than this base has"
@@ -144,17 +145,10 @@ def _kept_task(folder: Path, ours: Mapping[str, Any]) -> Task | None:
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A small JSON object of the folder, in which no key occurs twice. Raises `AdapterError`."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) < len(keys):
-            raise ValueError("a key occurs twice")
-        return dict(pairs)
-
+    """A small JSON object of the folder, in which no key is given twice. Raises `AdapterError`."""
     text = _read_text(folder, name)
     try:
-        value = json.loads(text, object_pairs_hook=unique)
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise AdapterError(f"{name} cannot be read: {error}", where=str(folder)) from error
     if not isinstance(value, dict):

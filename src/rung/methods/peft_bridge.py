@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from rung.errors import AdapterError, UsageError
 from rung.methods.lora import Lora
-from rung.methods.method import MethodSettings
+from rung.methods.method import Files, MethodSettings
 from rung.methods.origin import CONFIG, OURS, Home, Origin, read_json, read_origin, require_inside, verify
 from rung.methods.targets import layer_of, linear_layers
 
@@ -62,9 +62,7 @@ _WITHOUT_EFFECT = {  # on what a finished adapter computes; any other key must b
 }
 
 
-def adapter_files(
-    lora: Lora, base_name: str, about: Mapping[str, Any]
-) -> dict[str, bytes | Callable[[Path], None]]:
+def adapter_files(lora: Lora, base_name: str, about: Mapping[str, Any]) -> Files:
     """The files of an adapter folder: name -> content. `about` goes into rung.json."""
     s = lora.settings
     alpha = s.alpha * math.sqrt(s.rank) if s.rslora else s.alpha

@@ -1,6 +1,6 @@
 """Checkpoints of a training run: all of its state, in safetensors and JSON, with a manifest.
 
-A run that goes on from a checkpoint ends, on the same machine and versions, with the same bytes as one that
+A run that continues from a checkpoint ends, on the same machine and versions, with the same bytes as one that
 was never stopped: the order of rows is a pure function of the settings, so step, parameters, optimizer
 moments and the best state so far are everything there is.
 """
@@ -36,7 +36,7 @@ class Progress:
     curve: list[CurvePoint] = field(default_factory=list)
     best_step: int | None = None
     best_loss: float | None = None
-    loss_since: float = 0.0  # summed over the target tokens since the last look at dev
+    loss_since: float = 0.0  # summed over the target tokens since dev loss was last measured
     targets_since: int = 0
 
 

@@ -1,8 +1,8 @@
-"""The loss of a pack: nats over its target tokens, summed. What rows begin with alike is computed once.
+"""The loss of a pack: nats over its target tokens, summed. A common beginning of rows is computed once.
 
 A pass runs over the prefix tree of the rows (`rung.bases.tree`). A target is a pair (place, token): the
 hidden state at the place predicts the token. A pair that n rows have is computed once with weight n; a place
-whose rows go on differently has a target for each way they go on.
+whose rows continue differently has a target for each continuation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The only training loop. What is trained, how long and how fast are values it is given.
 
 for step in plan:   loss = sum over packs of cross-entropy / target tokens of the step
-                    stop if anything is not finite; clip; AdamW; now and then look at dev and save
+                    stop if anything is not finite; clip; AdamW; now and then measure dev loss and save
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TrainSettings:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     seed: int = 0
-    evaluations: int = 5  # looks at dev, spread evenly
+    evaluations: int = 5  # measurements of dev loss, spread evenly
     checkpoint_seconds: float = 60.0
     limit_seconds: float | None = None  # training stops here, with the best state so far
 
@@ -64,7 +64,7 @@ class Outcome:
 
 
 class Listener(Protocol):
-    """Hears of every step."""
+    """Is called after every step."""
 
     def step(
         self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float
@@ -137,7 +137,7 @@ class Trainer:
                 pause = max(self.settings.checkpoint_seconds, 20 * (saved - begun))
             try:
                 self._tell()
-            except BaseException:  # whoever watches wants to stop: nothing that was learned is lost
+            except BaseException:  # the listener wants to stop: keep what was learned
                 self._save()
                 raise
             if late:
@@ -206,8 +206,8 @@ class Trainer:
             if why is None:
                 self.trunk = Trunk(self.model, layers, rows, folder)
                 stack.callback(setattr, self, "trunk", None)
-            told = why or f"the first {layers} layers were computed once for every token"
-            about = Mechanism("cached trunk", why is None, told)
+            reason = why or f"the first {layers} layers were computed once for every token"
+            about = Mechanism("cached trunk", why is None, reason)
             self.mechanisms = mechanisms(self.model, self.rows, self.plan, about)
             yield
 
@@ -220,7 +220,7 @@ class Trainer:
 
     @cached_property
     def _mark(self) -> str:
-        """Stands for everything that decides the weights: rows, order and settings."""
+        """A hash of everything that decides the weights: rows, order and settings."""
         settings = asdict(self.settings) | {"checkpoint_seconds": None, "limit_seconds": None}
         rows = [
             [storage.sha256_bytes(array("q", row.ids).tobytes() + bytes(row.mask)) for row in part]
@@ -241,7 +241,7 @@ class Trainer:
         self.progress, self.best, skipped = found
         self.attached.updated()
         self.notes += [f"skipped a damaged checkpoint: {note}" for note in skipped]
-        self.notes.append(f"went on from the checkpoint at step {self.progress.step} of {len(self.plan)}")
+        self.notes.append(f"continued from the checkpoint at step {self.progress.step} of {len(self.plan)}")
 
     def _tell(self) -> None:
         if self.listener is not None:
@@ -268,6 +268,6 @@ class Trainer:
         )
 
 
-def _spread(steps: int, looks: int) -> frozenset[int]:
-    """`looks` step numbers, evenly spread, the last step among them."""
-    return frozenset(max(1, round(steps * (i + 1) / looks)) for i in range(looks))
+def _spread(steps: int, count: int) -> frozenset[int]:
+    """`count` step numbers, evenly spread, the last step among them."""
+    return frozenset(max(1, round(steps * (i + 1) / count)) for i in range(count))

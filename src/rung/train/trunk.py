@@ -2,9 +2,11 @@
 
     work per token and epoch, in forward passes of the body:   1 + k / L   without,     2 k / L   with it
 
-The input of the first adapted layer is kept for every row in one memory-mapped file, in the model's number
-format (2 d bytes a token in bf16), and is read in every epoch and by every configuration that freezes the
-same layers. It is exact: the same model, the same numbers. After Skip2-LoRA (arXiv 2410.21073).
+(the pass back through a layer whose weights are frozen costs about as much as the pass forward). The input of
+the first adapted layer is kept for every train and dev row in one memory-mapped file, in the model's number
+format (2 d bytes a token in bf16). It is read in every epoch, and again by a run that continues in the same
+folder with the same frozen weights and rows. Nothing is approximated; but rows are packed in another order
+than in training, so the last bits of a sum may differ. After Skip2-LoRA (arXiv 2410.21073).
 """
 
 from __future__ import annotations
@@ -51,15 +53,17 @@ class Trunk:
 
     def states(self, tree: Tree, rows: Sequence[Ids]) -> Tensor:
         """What layer `layers` reads in a pass over the `tree` of `rows`: (1, T, d)."""
+        # A node holds tokens that its rows share; any of them has the states, so the first is asked.
         spans = [
             torch.arange(at, at + node.length)
             for node in tree.nodes
             for at in (self._starts[rows[node.rows[0]]] + node.depth,)
         ]
-        return self._states[torch.cat(spans)][None]
+        return self._states[torch.cat(spans)][None]  # (tokens of the file, d) -> (T, d) -> (1, T, d)
 
     def _open(self, path: Path, tokens: int, dtype: torch.dtype) -> Tensor:
         size = tokens * self._width
+        # (tokens, d), row after row; `shared` writes through to the file
         return torch.from_file(str(path), shared=True, size=size, dtype=dtype).view(tokens, self._width)
 
     def _mark(self, model: PreTrainedModel) -> str:
@@ -97,9 +101,10 @@ def why_not(model: PreTrainedModel, layers: int, rows: Sequence[Ids], folder: Pa
 def _fill(model: PreTrainedModel, layers: int, starts: dict[Ids, int], states: Tensor) -> None:
     rows = list(starts)
     for indices in group([len(row) for row in rows], rows, range(len(rows)), _PASS_TOKENS):
-        some = [rows[index] for index in indices]
+        some = [rows[index] for index in indices]  # rows of one pass, with T tokens in their prefix tree
         tree = build(some)
-        ids, positions = (torch.tensor([x]) for x in (tree.ids, tree.positions))
+        ids, positions = (torch.tensor([x]) for x in (tree.ids, tree.positions))  # each (1, T)
         out = body.trunk(model, ids, positions, tree, layers)
         for number, row in enumerate(some):
+            # places of the row's n tokens in the tree: (n,); shared tokens are copied to each of their rows
             states[starts[row] : starts[row] + len(row)] = out[torch.tensor(tree.places(number))]

@@ -1,4 +1,4 @@
-"""The floor: the best answer that does not look at the row, or the row's own text handed back.
+"""The floor: the best answer that does not look at the row, or the row's own text again.
 
 Candidates are the commonest answers, an object of the commonest fields, and a sample of the other targets;
 where any text is an answer, also the text of the question (a translation that translates nothing).  The one

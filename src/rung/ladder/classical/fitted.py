@@ -32,7 +32,7 @@ class Fitted(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """Answers to rows with their grades; `weights` (rows,) says how many rows each stands for."""
+    """Answers to rows with their grades; `weights` (rows,) says how many rows each represents."""
 
     task: Task
     examples: Sequence[Example]

@@ -116,7 +116,7 @@ def _vectorizer(name: str, **more: Any) -> Any:
 def _fitted(name: str, texts: Sequence[str], most_terms: int) -> Any:
     vectorizer = _vectorizer(name, max_features=most_terms)
     analyze: Callable[[str], list[str]] = vectorizer.build_analyzer()
-    # scikit-learn refuses texts that have no term at all; then one term that never occurs stands for them
+    # scikit-learn refuses texts that have no term at all; then one term that never occurs is used
     return vectorizer.fit(texts if any(map(analyze, texts)) else ["none"])
 
 

@@ -206,7 +206,7 @@ def _folds(examples: Sequence[Example], truth: NDArray[np.int_], folds: int, see
 
 
 def _rotated(matrix: Matrix) -> Floats:
-    """The rows of `matrix` (n, terms) in coordinates of their own, (n, at most n).
+    """The rows of `matrix` (n, terms) in their own coordinates, (n, at most n).
 
     Distances and angles stay, so a regression with a penalty on squared weights finds the same answers, in a
     fraction of the time where there are far more terms than rows.
