@@ -48,7 +48,7 @@ FILES = {  # train and test below the data folder; helpdesk is split by rung
     "api-torchhub": ("train.json", "test.json"),
     "helpdesk": ("messages.csv", None),
 }
-TEST_ROWS, DEV_ROWS = 150, 60
+TEST_ROWS, DEV_ROWS = 120, 48
 _TURN = re.compile(r"^### (system|user|assistant)\n", re.MULTILINE)
 
 

@@ -48,6 +48,12 @@ def test_rows_that_were_read_are_not_read_again(asker: Asker) -> None:
         parts, whole = trial.values(), trials_of(asker, DEV, (0.5, 0.5), 4, Began(), trial.writes)[0]
         whole.read(20)
         assert whole.values() == parts
+        whole.read(8)
+        first = trials_of(asker, DEV[:8], (0.5, 0.5), 4, Began(), trial.writes)[0]
+        first.read(8)
+        if trial.writes:  # the shares that labels are matched to are those of all rows that were read
+            assert whole.values() == first.values()
+        assert (whole.rows, first.rows) == (8, 8)
 
 
 def test_written_answers_are_graded(asker: Asker) -> None:

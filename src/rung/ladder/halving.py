@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 FEWEST = 16  # rows of the first round at least, where there are so many
+FURTHER_ROWS = 96  # of a second stage at most, in which ways are expensive
 
 
 class Arm(Protocol):
     """Something that can be tried on rows."""
 
     def read(self, rows: int) -> None:
-        """Be tried on the first `rows` rows; what was read before is kept."""
+        """Be measured on the first `rows` rows; what was read before is kept."""
         ...
 
     def worth(self) -> float:
-        """How good it was on the rows read so far, the higher the better."""
+        """How good it was on these rows, the higher the better."""
         ...
 
 

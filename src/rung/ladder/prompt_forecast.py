@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rung.ladder.forecast import Size, Speeds, Workload
-from rung.ladder.halving import rounds
+from rung.ladder.halving import FURTHER_ROWS, rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def prompt_seconds(
     low = mean = high = 0.0
     for i, arms in enumerate(costs):
         done = 0
-        for left, rows in rounds(len(arms) + (i > 0), size.dev):
+        for left, rows in rounds(len(arms) + (i > 0), min(size.dev, FURTHER_ROWS) if i else size.dev):
             ordered = sorted(start + (rows - done) * row for start, row in arms)
             left = min(left, len(ordered))  # what went on from the stage before has been read already
             low += sum(ordered[:left])

@@ -17,7 +17,7 @@ from rung.evaluation.label_scores import pick_labels
 from rung.evaluation.run import Prompt, Speaker, write
 from rung.generate.choose import log_likelihoods
 from rung.ladder import retrieval
-from rung.ladder.halving import best_of
+from rung.ladder.halving import FURTHER_ROWS, best_of
 from rung.ladder.prepare import Prepared
 from rung.ladder.retrieval import Pool
 from rung.ladder.speaking import base_of, speaker_of
@@ -108,7 +108,7 @@ def choose(
     chosen = _Choosing(prepared, rung, dev, watcher)
     best = best_of(chosen.trials(ways), len(dev))
     if more := further(best.asker.way):
-        best = best_of([best, *chosen.trials(more, best.writes)], len(dev))
+        best = best_of([best, *chosen.trials(more, best.writes)], min(len(dev), FURTHER_ROWS))
     how = best.best()
     prompted = Prompted(best.asker, best.rules().get(how), how, prepared.max_new_tokens, base_of(prepared))
     return prompted, chosen.choices(best)

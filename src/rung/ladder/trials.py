@@ -21,7 +21,7 @@ Begin = Callable[[Way], Watch]  # says that a way is read, and gives what counts
 class Trial:
     """One arm of the choice; see `rung.ladder.halving.Arm`.
 
-    Attributes: `asker`, the way; `rows`, dev rows read so far; `writes`, whether answers are written.
+    Attributes: `asker`, the way; `rows`, the dev rows of its values; `writes`, whether answers are written.
     """
 
     writes: bool
@@ -32,21 +32,23 @@ class Trial:
         self.dev = dev
         self.rows = 0
         self._begin = begin
+        self._answered = 0
         self._values: dict[str, float | None] = {}
 
     def read(self, rows: int) -> None:
-        """Answer the first `rows` dev rows; those that were answered before are kept."""
-        if rows > self.rows:
-            self._read(self.dev[self.rows : rows], self._begin(self.asker.way))
-            self.rows = rows
-        task, seen = self.asker.task, self.dev[: self.rows]
+        """Be measured on the first `rows` dev rows; rows that were answered before are not answered again."""
+        if rows > self._answered:
+            self._read(self.dev[self._answered : rows], self._begin(self.asker.way))
+            self._answered = rows
+        self.rows = rows
+        task, seen = self.asker.task, self.dev[:rows]
         sign = 1 if METRICS[task.primary].higher_is_better else -1
         for how, texts in self._texts().items():
-            value = graded(task, seen, texts).value(task.primary)
+            value = graded(task, seen, texts[:rows]).value(task.primary)
             self._values[how] = sign * value if np.isfinite(value) else None
 
     def worth(self) -> float:
-        """The best value on the rows read so far, its sign turned where lower is better."""
+        """The best value on these rows, its sign turned where lower is better."""
         return max((self._worth(how) for how in self._values), default=-np.inf)
 
     def best(self) -> str:
@@ -54,7 +56,7 @@ class Trial:
         return max(self._values, key=self._worth, default=self.first)
 
     def values(self) -> dict[str, float | None]:
-        """By way to read an answer, the primary metric on the rows read so far."""
+        """By way to read an answer, the primary metric on these rows."""
         return dict(self._values)
 
     def rules(self) -> dict[str, LabelRule]:

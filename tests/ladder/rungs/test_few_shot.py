@@ -30,7 +30,7 @@ def test_there_is_a_way_for_each_number_of_shots_in_each_layout(prepared: Prepar
 
 
 def test_retrieved_examples_follow_in_the_layout_that_was_best(prepared: Prepared) -> None:
-    context = with_shots(prepared, "2,8,16")
+    context = with_shots(prepared, "1,2,8,16")
     further = FewShot().further(context, Way("16 examples, plain layout", plain=True))
     assert [(way.name, way.retrieved, way.plain, way.shots) for way in further] == [
         ("2 retrieved examples, plain layout", 2, True, ()),

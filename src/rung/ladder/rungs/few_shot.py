@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rung.ladder.ways import Way
 
 MOST_RETRIEVED = 8  # examples; every prompt has its own, so none of their tokens are shared
+_TRIED = 2  # numbers of retrieved examples
 
 
 class FewShot(PromptRung):
@@ -70,8 +71,8 @@ class FewShot(PromptRung):
 
 
 def _retrieved(numbers: Sequence[int]) -> list[int]:
-    """The numbers of examples that are retrieved: of those asked for, those that are not too many."""
-    return [k for k in numbers if k <= MOST_RETRIEVED] or list(numbers[:1])
+    """The numbers of examples that are retrieved: the largest of those asked for that are not too many."""
+    return [k for k in numbers if k <= MOST_RETRIEVED][-_TRIED:] or list(numbers[:1])
 
 
 def _named(k: int, retrieved: bool = False, plain: bool = False) -> str:
