@@ -70,7 +70,7 @@ def test_of_many_labels_a_part_is_read(prepared: Prepared) -> None:
     many = replace(prepared, task=replace(prepared.task, labels=tuple(f"label{i}" for i in range(10, 90))))
     assert measure_workload(many, 0).label_tokens == round(
         0.4 * (5 + 8 + 80)
-    )  # label, a digit, another digit
+    )
 
 
 def test_a_task_without_labels_scores_none(prepared: Prepared) -> None:
