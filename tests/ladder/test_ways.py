@@ -70,7 +70,6 @@ def test_an_empty_text_calibrates_fixed_examples_alone(speaker: Speaker) -> None
 
 def test_the_plain_layout_has_the_headings_of_the_task(speaker: Speaker) -> None:
     plain = plain_speaker(speaker, TASK)
-    assert plain is not None
     assert plain.base is speaker.base
     (ids,) = Asker(plain, TASK, Way("p", instruction=False, plain=True), ROOM).ids(ASKED[:1])
     assert speaker.base.tokenizer.decode(ids) == "Text: a red car\nLabel:"

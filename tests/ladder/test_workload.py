@@ -68,9 +68,7 @@ def test_shots_leave_room_for_the_longest_row_and_its_answer(prepared: Prepared)
 
 def test_of_many_labels_a_part_is_read(prepared: Prepared) -> None:
     many = replace(prepared, task=replace(prepared.task, labels=tuple(f"label{i}" for i in range(10, 90))))
-    assert measure_workload(many, 0).label_tokens == round(
-        0.4 * (5 + 8 + 80)
-    )
+    assert measure_workload(many, 0).label_tokens == round(0.4 * (5 + 8 + 80))
 
 
 def test_a_task_without_labels_scores_none(prepared: Prepared) -> None:

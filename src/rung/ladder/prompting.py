@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rung import storage
+from rung.errors import BaseModelError
 from rung.evaluation.label_rules import LabelRule, shares_of
 from rung.evaluation.label_scores import pick_labels
 from rung.evaluation.run import Prompt, Speaker, write
@@ -80,7 +81,7 @@ def load(folder: Path) -> Prompted:
     task, way = from_json(Task, value["task"], FILE), from_json(Way, value["way"], FILE)
     speaker = speaker_of(value["base"])
     if way.plain:
-        speaker = plain_speaker(speaker, task) or speaker
+        speaker = plain_speaker(speaker, task)
     pool = retrieval.load(folder / POOL) if way.retrieved else None
     return Prompted(
         asker=Asker(speaker, task, way, value["room"], pool),
@@ -176,10 +177,17 @@ class _Choosing:
         self.watcher.begin(self.rung, f"choosing on dev{several}")
         return self.watcher.rows
 
+    def _plain_speaker(self) -> Speaker | None:
+        try:
+            return plain_speaker(self.prepared.speaker, self.prepared.task)
+        except BaseModelError:  # then the chat template is the only layout
+            return None
+
     def _asker(self, way: Way) -> Asker | None:
+        """What writes the prompts of `way`; None where the base has no such layout."""
         prepared = self.prepared
         if way.plain not in self._speakers:
-            self._speakers[True] = plain_speaker(prepared.speaker, prepared.task)
+            self._speakers[True] = self._plain_speaker()
         speaker = self._speakers[way.plain]
         if speaker is None:
             return None

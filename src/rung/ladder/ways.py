@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rung.data.plain_layout import PlainLayout, fits
-from rung.errors import BaseModelError
 from rung.evaluation.prompts import content_free, few_shot
 from rung.evaluation.run import Prompt, Speaker
 from rung.evaluation.tasks import KINDS
@@ -71,13 +70,9 @@ class Asker:
         ]
 
 
-def plain_speaker(speaker: Speaker, task: Task) -> Speaker | None:
-    """The same base with the plain layout; None where its tokenizer has no token that ends a text."""
-    try:
-        layout = PlainLayout(speaker.base.tokenizer, *KINDS[task.kind].headings(task))
-    except BaseModelError:
-        return None
-    return Speaker(speaker.base, layout)
+def plain_speaker(speaker: Speaker, task: Task) -> Speaker:
+    """The same base with the plain layout. Raises `BaseModelError`, see `PlainLayout`."""
+    return Speaker(speaker.base, PlainLayout(speaker.base.tokenizer, *KINDS[task.kind].headings(task)))
 
 
 def plain_fits(train: Sequence[Example]) -> bool:
