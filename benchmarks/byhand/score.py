@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rung import device
+from rung import machine
 from rung.config import make_settings
 from rung.data.plain_layout import PlainLayout
 from rung.data.split import sample
@@ -128,6 +128,7 @@ def score(name: str, data: Path) -> dict[str, Any]:
         hand = by_hand(found, file.read_text(encoding="utf-8"))
         answers = {"hand": hand.answers, "ladder": rungs[best][1].answers}
         against = compare("hand", "ladder", answers, found.split.test, found.task, 0)
+        assert against is not None
         low = against.difference.low
         prompts[file.name] = {
             **_measure(hand.primary),
@@ -136,7 +137,7 @@ def score(name: str, data: Path) -> dict[str, Any]:
         }
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": device.describe(),
+        "machine": machine.describe(),
         "base": found.base.name,
         "precision": found.device.precision,
         "metric": found.task.primary,
