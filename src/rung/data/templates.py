@@ -54,9 +54,7 @@ class Renderer:
     its text goes before the first user turn; `template`, the source in use.
     """
 
-    _ours = (
-        False  # whether the template is rung's own, so that the tokenizer says whether a text begins with bos
-    )
+    _ours = False  # whether the template is rung's own: then the tokenizer says how a text begins
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> None:
         self.tokenizer: Any = tokenizer
