@@ -10,6 +10,7 @@ from rung.ladder.forecast import (
     Size,
     TrainRate,
     Workload,
+    allowance,
     step_tokens,
     train_seconds,
     tuned_answer_seconds,
@@ -45,3 +46,7 @@ def test_a_step_has_as_many_tokens_as_asked_or_a_few_rows() -> None:
 
 def test_a_tuned_model_reads_the_tail_and_writes_the_target() -> None:
     assert tuned_answer_seconds(WORK, SPEEDS, SIZE) == pytest.approx(2.5 + 100 * (20 / 1000 + 4 / 10))
+
+
+def test_an_answer_may_be_longer_than_the_longest_target() -> None:
+    assert [allowance(longest) for longest in (1, 2, 21, 100)] == [13, 15, 43, 162]

@@ -12,7 +12,8 @@ import letters
 from rung.config import make_settings
 from rung.data.memory import rows_of
 from rung.errors import DataError
-from rung.ladder.prepare import Prepared, allowance, prepare
+from rung.ladder.forecast import allowance
+from rung.ladder.prepare import Prepared, prepare
 from rung.ladder.understood import understand_data
 from rung.storage import sha256_file
 

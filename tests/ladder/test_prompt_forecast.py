@@ -56,3 +56,7 @@ def test_labels_are_read_as_tokens() -> None:
     labels = replace(WORK, label_tokens=10)
     low = prompt_seconds(labels, SPEEDS, SIZE, [[SHORT]])[0]
     assert low == pytest.approx(20 * SHORT_ROW + 120 * 30 / 1000)
+
+
+def test_no_way_costs_nothing() -> None:
+    assert prompt_seconds(WORK, SPEEDS, SIZE, [[], []]) == (0.0, 0.0, 0.0)

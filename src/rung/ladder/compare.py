@@ -15,9 +15,9 @@ from rung.errors import DataError
 from rung.evaluation.judging import Evaluation, judge
 from rung.evaluation.tasks import tidy, understand, with_primary
 from rung.ladder.divide import faults
+from rung.ladder.forecast import allowance
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, counted, lines
-from rung.ladder.prepare import allowance
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent, Watcher
 from rung.records import Answer, Comparison, Example, Measure, Task

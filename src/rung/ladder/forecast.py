@@ -100,3 +100,8 @@ def tuned_answer_seconds(work: Workload, speeds: Speeds, size: Size) -> float:
     """What a tuned model spends on answering test rows, and on measuring what it forgot."""
     drift = 2.5 * work.general_tokens / speeds.prefill
     return drift + size.test * (work.tail_tokens / speeds.prefill + work.target_tokens / speeds.decode)
+
+
+def allowance(longest: int) -> int:
+    """Tokens that an answer may have where the longest target has `longest`: a base writes more than that."""
+    return int(longest * 1.5) + 12

@@ -16,6 +16,7 @@ from rung.data.turns import refusal
 from rung.errors import DataError, TurnsError
 from rung.evaluation.run import Speaker
 from rung.ladder.divide import Divided, divide, faults, parts_of, without
+from rung.ladder.forecast import allowance
 from rung.ladder.left_out import LeftOut, counted
 from rung.ladder.understood import Understood
 from rung.records import Example, Rendered, Task
@@ -151,11 +152,6 @@ def _cut_answers(train: Sequence[Example], rendered: dict[str, Rendered], limit:
     if not cut:
         return ""
     return f"answers end after {limit} tokens, as asked, and {cut:,} of {len(train):,} targets are longer"
-
-
-def allowance(longest: int) -> int:
-    """Tokens that an answer may have where the longest target has `longest`: a base writes more than that."""
-    return int(longest * 1.5) + 12
 
 
 def _longest_answer(train: Sequence[Example], rendered: dict[str, Rendered]) -> int:

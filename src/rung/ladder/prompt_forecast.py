@@ -42,6 +42,8 @@ def prompt_seconds(
             mean += left * fmean(ordered)
             high += sum(ordered[-left:])
             done = rows
+    if not costs:
+        return 0.0, 0.0, 0.0  # nothing can be asked; the run says why
     test = sorted(start + size.test * row for arms in costs for start, row in arms)
     return low + test[0], mean + test[-1], high + test[-1]
 
