@@ -87,10 +87,11 @@ def test_a_climb_learns_what_prompting_cannot_tell(climbed: Climbed) -> None:
     assert max(value["zero-shot"] or 0, value["few-shot"] or 0) < 0.9
 
     verdict = climbed.verdict
-    assert (verdict.recommended, verdict.conclusive) == ("lora", True)
+    # 40 test rows: the cheaper of two rungs that are always right, but they may differ by more than a point
+    assert (verdict.recommended, verdict.certainty) == ("lora", "open")
     assert verdict.sentence.startswith("LoRA beats ")
-    assert verdict.sentence.endswith("Use LoRA.")
-    assert "full fine-tuning is not distinguishable" in verdict.sentence
+    assert "not enough test rows to tell full fine-tuning and LoRA apart" in verdict.sentence
+    assert "Use LoRA for now: it is within 1 point of the best with " in verdict.sentence
     assert "nats/token" in verdict.sentence
 
 
