@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -25,7 +24,8 @@ from typing import Any
 from rung.errors import DataError, ResourceError, ResumeError
 
 MANIFEST = "manifest.json"
-LOCK = "lock.json"
+LOCK = "lock.json"  # who uses the run folder; the lock itself is a file of the operating system
+_LOCKED = ".lock"
 fault: Callable[[str, Path], None] | None = None  # called before each operation: (name, path)
 
 
@@ -180,20 +180,16 @@ class RunFolder:
         begun = self._check_owner(mark, asked)
         if not begun:
             write_json(self.file("claim.json"), {"fingerprint": mark, "asked": dict(asked)})
-        lock = self.file(LOCK)
-        with _explained(lock):
-            _take_lock(lock)
-        try:
-            yield begun
-        except BaseException:
-            if not begun and {file.name for file in self.path.iterdir()} <= {"claim.json", LOCK}:
-                self.file("claim.json").unlink()
-                lock.unlink(missing_ok=True)
-                with suppress(OSError):
-                    self.path.rmdir()
-            raise
-        finally:
-            lock.unlink(missing_ok=True)
+        with locked(self.path):
+            try:
+                yield begun
+            except BaseException:
+                if not begun and {file.name for file in self.path.iterdir()} <= {"claim.json", LOCK, _LOCKED}:
+                    for file in self.path.iterdir():
+                        file.unlink()
+                    with suppress(OSError):
+                        self.path.rmdir()
+                raise
 
     def _check_owner(self, mark: str, asked: Mapping[str, Any]) -> bool:
         claim = self.file("claim.json")
@@ -217,8 +213,51 @@ class RunFolder:
 
 
 def _is_content(path: Path) -> bool:
-    """Whether a file is more than what a stopped write left behind."""
-    return not (path.name.startswith(".") and path.name.endswith(".tmp"))
+    """Whether a file is more than a lock, or what a stopped write left behind."""
+    return not (path.name == _LOCKED or (path.name.startswith(".") and path.name.endswith(".tmp")))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process out of `folder`; the operating system ends the lock with the process.
+
+    Raises `ResumeError` that says who holds it, `ResourceError` where the disk refuses.
+    """
+    from filelock import FileLock, Timeout
+
+    who = folder / LOCK
+    lock = FileLock(folder / _LOCKED, timeout=0)
+    with _explained(who):
+        _step("lock", who)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ResumeError(
+                "another process is using the run folder",
+                where=str(folder),
+                why=_holder(who),
+                fix="Wait for it, or stop it",
+            ) from None
+        try:
+            mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+            who.write_text(json.dumps(mine), encoding="utf-8")
+        except BaseException:
+            lock.release()
+            raise
+    try:
+        yield
+    finally:
+        who.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(who: Path) -> str:
+    """Who wrote `who`, as a sentence; "" where that cannot be read."""
+    try:
+        held = json.loads(who.read_text(encoding="utf-8"))
+        return f"Process {held['pid']} on {held['host']} has held it since {held['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def free_bytes(path: Path) -> int:
@@ -226,39 +265,6 @@ def free_bytes(path: Path) -> int:
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
-
-
-def _take_lock(lock: Path) -> None:
-    mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-    for _ in range(2):
-        try:
-            _step("lock", lock)
-            with lock.open("x", encoding="utf-8") as file:
-                json.dump(mine, file)
-            return
-        except FileExistsError:
-            if _is_held(lock):
-                raise ResumeError(
-                    "another process is using the run folder",
-                    where=str(lock.parent),
-                    fix=f"Wait for it, or stop it; if it is gone for sure, delete {LOCK} there",
-                ) from None
-            lock.unlink(missing_ok=True)
-
-
-def _is_held(lock: Path) -> bool:
-    try:
-        held = json.loads(lock.read_text(encoding="utf-8"))
-        if held["host"] != socket.gethostname():
-            return True
-        if held["pid"] == os.getpid():
-            return False
-        os.kill(held["pid"], 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return False
-    return True
 
 
 def _fill_folder(folder: Path, files: Mapping[str, bytes | Callable[[Path], None]]) -> None:
