@@ -189,7 +189,7 @@ def test_the_same_command_again_runs_nothing_and_changes_nothing(
     def forbidden(*_: Any, **__: Any) -> Any:
         raise AssertionError("this was done before")
 
-    for name in ("run_rung", "make_plan", "quote_of"):
+    for name in ("run_rung", "make_plan"):
         monkeypatch.setattr(climbing, name, forbidden)
     again = climb(letters_csv, output=tmp_path / "run", **QUICK)
     assert (again.results, again.verdict, again.info) == (first.results, first.verdict, first.info)

@@ -11,7 +11,7 @@ import importlib.metadata
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,14 @@ from rung import __version__, cost, machine, storage
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded
 from rung.data.memory import rows_of
-from rung.errors import ResourceError
+from rung.errors import ResourceError, ResumeError
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
-from rung.ladder.plan import Plan, make_plan, most_of, quote_of, rounded
-from rung.ladder.rungs import Rung, asked_for
+from rung.ladder.earlier import Earlier, drop_checkpoints, go_on, read_earlier
+from rung.ladder.forecast import Size
+from rung.ladder.looks import look, sentence
+from rung.ladder.plan import Plan, make_plan, most_of
+from rung.ladder.rungs import Rung, asked_for, place
 from rung.ladder.task import run_rung, write_rows
 from rung.ladder.understood import Understood, understand_data
 from rung.ladder.verdict import verdict
@@ -35,6 +38,8 @@ from rung.records import Answer, Result, RunInfo, Verdict, from_json, to_json
 if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
+# Settings that decide no result: the same run folder serves, and what is done there is kept.
+_FREE = {"output", "threads", "checkpoint_seconds", "rungs", "budget", "tolerance", "goal", "volume"}
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
 
@@ -72,8 +77,11 @@ def climb(
 
 
 def default_folder(loaded: Loaded, asked: dict[str, Any]) -> Path:
-    """``runs/<file>-<8 digits>``: the same rows and settings always give the same folder."""
-    relevant = {key: value for key, value in asked.items() if key != "output"}
+    """``runs/<file>-<8 digits>``: the same rows and settings always give the same folder.
+
+    Which rungs are tried, and for how long, makes no difference: a later climb adds to what is there.
+    """
+    relevant = {key: value for key, value in asked.items() if key not in _FREE}
     mark = storage.fingerprint([loaded.sha256, relevant])
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(loaded.name).stem)[:40]
     return Path("runs") / f"{stem}-{mark[:8]}"
@@ -95,22 +103,25 @@ class _Climb:
         self.watcher = watcher
         self.clock = cost.Stopwatch()
         self.changed = False  # whether a rung was run that an earlier run of the command had not finished
-        self.rungs = asked_for(settings, data.task)
+        self.folder = storage.RunFolder(settings.output or default_folder(data.loaded, asked))
+        self.earlier = read_earlier(self.folder)
+        self.asked_rungs = asked_for(settings, data.task)
+        every = [*self.asked_rungs, *self.earlier.rungs]
+        self.rungs = sorted({rung.name: rung for rung in every}.values(), key=place)
 
     def run(self) -> Climbed:
         self.rows = self._prepare(self.settings)
         self.watcher.prepared(self.rows)
-        folder = self.settings.output or default_folder(self.rows.loaded, self.asked)
-        self.folder = storage.RunFolder(folder)
         mark, owner = self._mark()
-        with self.folder.claimed(mark, owner) as begun:
+        with self.folder.claimed(mark, owner):
+            self.earlier = self._usable_earlier()
             self.context = self._context(mark)
-            self.plan = self._old_plan() if begun else None
-            if self.plan is None:
-                self.plan = self._new_plan()
+            self.plan = self._old_plan() or self._keep(self._new_plan(self.rungs))
             self.context.settle(self.plan)
             self.watcher.planned(self.plan)
-            self.before = self._info_before()
+            self.looks = sentence(look(self.rows.split.test, mark))
+            if self.looks:
+                self.watcher.say(self.looks)
             self._write_start()
             try:
                 results = tuple(self._one(rung) for rung in self.rungs)
@@ -152,41 +163,58 @@ class _Climb:
     def _mark(self) -> tuple[str, dict[str, Any]]:
         """Fingerprint of everything that decides the results, and the same in words."""
         rows = self.rows
-        owner = self.settings.model_dump(mode="json", exclude={"output", "threads", "checkpoint_seconds"})
+        owner = self.settings.model_dump(mode="json", exclude=_FREE)
         owner |= {
-            "rungs": [rung.name for rung in self.rungs],
             "data": rows.loaded.sha256,
             "test": rows.loaded_test.sha256 if rows.loaded_test else None,
-            "base": rows.base_facts().get("fingerprint"),
             "rung": __version__,
         }
         return storage.fingerprint(owner), owner
 
-    def _old_plan(self) -> Plan | None:
-        """The plan of an earlier run of the command; a rung that could not be timed then is timed again."""
-        path = self.folder.file("plan.json")
-        if not path.exists():
-            return None
-        plan = from_json(Plan, storage.read_json(path), path.name)
-        if plan.precision and plan.precision != self.rows.base_facts()["precision"]:
-            # a run keeps the number format it began with
-            settings = self.settings.model_copy(update={"precision": plan.precision})
-            self.rows = self._prepare(settings)
-        if not any(quote.failed for quote in plan.quotes):
-            return plan
-        self.context.size = plan.size
-        known = [(rung, plan.quote(rung.name)) for rung in self.rungs]
-        quotes = [rounded(quote_of(self.context, rung)) if old.failed else old for rung, old in known]
-        return self._keep(replace(plan, quotes=tuple(quotes)))
+    def _usable_earlier(self) -> Earlier:
+        """What earlier climbs left here; without the results if those were measured on other rows.
 
-    def _new_plan(self) -> Plan:
-        """Time a few real steps and fit the ladder into the budget."""
-        if any(rung.needs_base for rung in self.rungs):
+        Raises `ResumeError` where it was another base.
+        """
+        earlier = read_earlier(self.folder)
+        was = earlier.info.applied.get("base_fingerprint") if earlier.info else None
+        now = self.rows.base_facts().get("fingerprint")
+        if was and now and was != now:
+            raise ResumeError(
+                "the base is not the one that this run began with",
+                where=str(self.folder.path),
+                why=f"{self.settings.base} has the fingerprint {now}, not {was}",
+                fix="Give the base as it was, or another --output",
+            )
+        if earlier.same_rows(self.rows.facts()["split"]):
+            return earlier
+        self.watcher.say("the base cannot read every row: what ran without it runs again on the same rows")
+        return Earlier(info=earlier.info)
+
+    def _old_plan(self) -> Plan | None:
+        """The plan of earlier climbs, with what has to be planned now; None where there is none."""
+        old = self.earlier.plan
+        if old is None:
+            return None
+        if old.precision and old.precision != self.rows.base_facts().get("precision"):
+            # a run keeps the number format it began with
+            settings = self.settings.model_copy(update={"precision": old.precision})
+            self.rows = self._prepare(settings)
+        budget, most = self.settings.budget, self.context.size
+        pending = [rung for rung in self.asked_rungs if self.earlier.done(rung, budget) is None]
+        plan = go_on(old, pending, budget, most, self._new_plan)
+        drop_checkpoints(self.folder, old, plan, pending)
+        return plan if plan is old else self._keep(plan)
+
+    def _new_plan(self, rungs: Sequence[Rung], most: Size | None = None) -> Plan:
+        """Time a few real steps and fit `rungs` into the budget, with no more rows than `most`."""
+        if any(rung.needs_base for rung in rungs):
             self.watcher.say("Timing a few real steps on this machine")
-        plan = make_plan(self.context, self.rungs, self.clock)
+        self.context.size = most or self.context.size
+        plan = make_plan(self.context, rungs, self.clock)
         needed = max(quote.disk_bytes for quote in plan.quotes)
         cost.require_disk(needed, storage.free_bytes(self.folder.path), str(self.folder.path))
-        return self._keep(plan)
+        return plan
 
     def _keep(self, plan: Plan) -> Plan:
         storage.write_json(self.folder.file("plan.json"), to_json(plan))
@@ -205,15 +233,10 @@ class _Climb:
         applied = self.settings.model_dump(mode="json", exclude={"output"})
         return applied | {"rungs": [rung.name for rung in self.rungs]}
 
-    def _info_before(self) -> RunInfo | None:
-        """run.json as an earlier run of the same command left it."""
-        path = self.folder.file("run.json")
-        return from_json(RunInfo, storage.read_json(path), path.name) if path.exists() else None
-
     def _write_info(self, finished: str = "") -> RunInfo:
         """Write run.json; one that says it is finished stays as it is until a rung is run again."""
         plan = self.context.plan
-        before = self.before
+        before = self.earlier.info
         if before is not None and before.finished and not self.changed:
             return before
         earlier = before.seconds or 0.0 if before else 0.0
@@ -231,11 +254,12 @@ class _Climb:
             asked=self.asked,
             applied=self._applied()
             | {name: made_for.get(name) for name in ("precision", "precision_why", "max_new_tokens")}
-            | {"step_tokens": plan.step_tokens, "epochs": plan.epochs},
+            | {"step_tokens": plan.step_tokens, "epochs": plan.epochs}
+            | {"base_fingerprint": made_for.get("fingerprint")},
             machine=machine.describe(),
             versions={"rung": __version__, "python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in _LIBRARIES},
-            notes=plan.notes,
+            notes=(*plan.notes, *([self.looks] if self.looks else [])),
             started=before.started if before else storage.now(),
             finished=finished,
             seconds=earlier + self.clock.seconds,
@@ -244,13 +268,13 @@ class _Climb:
         return info
 
     def _one(self, rung: Rung) -> Result:
-        """Run one rung, or read what an earlier run of the same command found."""
-        path = self.folder.file("results", f"{rung.name}.json")
-        if path.exists():
-            result = from_json(Result, storage.read_json(path), path.name)
-            if result.status != "failed":
-                self.watcher.finished(result, True)
-                return result
+        """Run one rung, or take what an earlier climb found."""
+        result = self.earlier.done(rung, self.settings.budget)
+        if rung not in self.asked_rungs:
+            result = self.earlier.results.get(rung.name)
+        if result is not None:
+            self.watcher.finished(result, True)
+            return result
         self.changed = True
         limit = self.context.plan.train_limit(rung.name, self.clock.seconds)
         result = run_rung(self.context, rung, limit)

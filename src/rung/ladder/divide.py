@@ -14,6 +14,7 @@ from rung.evaluation.tasks import unreadable
 from rung.ladder.left_out import LeftOut, counted, grouped, lines
 from rung.ladder.understood import Understood, require_rows
 from rung.records import Example, Task
+from rung.storage import fingerprint
 
 
 @dataclass(kw_only=True)
@@ -49,6 +50,7 @@ class Divided:
             "leaked_left_out": [example.row for example in self.split.leaked],
             "left_out": grouped(self.left_out),
             "parts": self.loaded.parts_line,
+            "split": fingerprint([[one.id for one in examples] for _, examples in parts_of(self.split)]),
             "warnings": list(self.warnings),
         }
 
