@@ -218,6 +218,60 @@ def _is_content(path: Path) -> bool:
 
 
 @contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A path to write to; what stands there becomes `path` when the block ends, and goes where it fails."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        _make_folder(path.parent)
+        try:
+            _step("write", path)
+            yield temporary
+            _sync(temporary)
+            _step("rename", path)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def append_synced(path: Path, data: bytes) -> None:
+    """Add `data` to the end of a file; it is on disk when this returns. Raises `ResourceError`."""
+    with _explained(path):
+        _step("append", path)
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            _step("fsync", path)
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Keep every other process from writing `path`, which may not be there yet.
+
+    Raises `ResumeError` where another process does, `ResourceError` where the disk refuses.
+    """
+    from filelock import FileLock, Timeout
+
+    lock_path = path.with_name(f".{path.name}.lock")
+    with _explained(lock_path):
+        _make_folder(path.parent)
+        lock = FileLock(lock_path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ResumeError(
+                "another process is writing this file", where=str(path), fix="Wait for it, or stop it"
+            ) from None
+    try:
+        yield
+    finally:
+        lock_path.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep every other process out of `folder`; the operating system ends the lock with the process.
 

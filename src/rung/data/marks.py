@@ -207,7 +207,7 @@ def _by_heads(texts: Sequence[str]) -> Cut | None:
 
 
 def cut_prompt(text: str, marks: Marks) -> list[Message]:
-    """The turns before the answer in one more text, with the answer or without; all of it where no mark is."""
+    """The turns before the answer in one more text, with an answer or without; all of it without a mark."""
     if marks.template:
         turns = dict(_TEMPLATES)[marks.template](text) or [Message("user", text.strip())]
         return turns[:-1] if turns[-1].role == "assistant" else turns

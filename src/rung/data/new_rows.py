@@ -1,4 +1,4 @@
-"""Rows without an answer -> prompts, in the way the rows of a climb became prompts (`rung.data.parts.Reading`)."""
+"""Rows without an answer -> prompts, in the way that the rows of a climb became prompts (`Reading`)."""
 
 from __future__ import annotations
 

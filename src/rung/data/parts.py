@@ -52,14 +52,14 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the rows of a file became prompts: what is needed to read rows without an answer in the same way."""
+    """How the rows of a file became prompts, so that rows without an answer can be read in the same way."""
 
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # part -> its columns, in their order
     tags: bool = False  # the prompt is a list of words
     whole: bool = False  # prompt and answer were one text, cut at `cut`
     learned: bool = False  # all of one text was learned: there is no prompt
     turns: bool = False  # a prompt is a list of turns
-    header: bool = True  # whether a table had names in its first line
+    header: bool | None = None  # whether a table had names in its first line; None: it was no table
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # as the user gave them
     start: str = ""  # marks that every prompt had around it, and that are taken off
     end: str = ""
