@@ -42,7 +42,12 @@ class Source:
 def source_of(path: Path, asker: Asker) -> Source:
     """Look through the file once. Raises `DataError` where it has no rows or lacks columns of the prompt."""
     opened, rows = _values(path, asker)
-    sha256 = sha256_file(path)
+    try:
+        sha256 = sha256_file(path)
+    except OSError as error:
+        raise DataError(
+            f"cannot be read ({error.strerror})", where=str(path), fix="Check the path"
+        ) from error
     columns: dict[str, None] = dict.fromkeys(opened.columns if opened else asker.row_of(""))
     kinds: dict[str, set[type[Any]]] = {}
     count, first = 0, None
@@ -86,10 +91,5 @@ def _values(path: Path, asker: Asker) -> tuple[RowFile | None, Iterator[Read]]:
 
 
 def _lines(path: Path, asker: Asker) -> Iterator[Read]:
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            yield from texts(file, asker)
-    except OSError as error:
-        raise DataError(
-            f"cannot be read ({error.strerror})", where=str(path), fix="Check the path"
-        ) from error
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        yield from texts(file, asker)
