@@ -252,56 +252,47 @@ def locked_file(path: Path) -> Iterator[None]:
 
     Raises `ResumeError` where another process does, `ResourceError` where the disk refuses.
     """
-    from filelock import FileLock, Timeout
-
-    lock_path = path.with_name(f".{path.name}.lock")
-    with _explained(lock_path):
-        _make_folder(path.parent)
-        lock = FileLock(lock_path, timeout=0)
+    lock = path.with_name(f".{path.name}.lock")
+    _make_folder(path.parent)
+    with _locked(lock, f"another process is writing {path.name}", path.parent):
         try:
-            lock.acquire()
-        except Timeout:
-            raise ResumeError(
-                "another process is writing this file", where=str(path), fix="Wait for it, or stop it"
-            ) from None
-    try:
-        yield
-    finally:
-        lock_path.unlink(missing_ok=True)
-        lock.release()
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep every other process out of `folder`; the operating system ends the lock with the process.
+    """Keep every other process out of `folder`, and say in it who does.
 
     Raises `ResumeError` that says who holds it, `ResourceError` where the disk refuses.
     """
+    who = folder / LOCK
+    with _locked(folder / _LOCKED, "another process is using the run folder", folder, _holder(who)):
+        with _explained(who):
+            mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+            who.write_text(json.dumps(mine), encoding="utf-8")
+        try:
+            yield
+        finally:
+            who.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path, what: str, where: Path, why: str = "") -> Iterator[None]:
+    """Hold the lock `path`, which the operating system ends with the process."""
     from filelock import FileLock, Timeout
 
-    who = folder / LOCK
-    lock = FileLock(folder / _LOCKED, timeout=0)
-    with _explained(who):
-        _step("lock", who)
+    lock = FileLock(path, timeout=0)
+    with _explained(path):
+        _step("lock", path)
         try:
             lock.acquire()
         except Timeout:
-            raise ResumeError(
-                "another process is using the run folder",
-                where=str(folder),
-                why=_holder(who),
-                fix="Wait for it, or stop it",
-            ) from None
-        try:
-            mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
-            who.write_text(json.dumps(mine), encoding="utf-8")
-        except BaseException:
-            lock.release()
-            raise
+            raise ResumeError(what, where=str(where), why=why, fix="Wait for it, or stop it") from None
     try:
         yield
     finally:
-        who.unlink(missing_ok=True)
         lock.release()
 
 

@@ -25,7 +25,9 @@ def classical(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) -> Cli
 def new_csv(tmp_path: Path) -> Path:
     file = tmp_path / "new.csv"
     with file.open("w", newline="") as open_file:
-        csv.writer(open_file).writerows([("text",), *((row["text"],) for row in new_rows(20)), ("",)])
+        csv.writer(open_file).writerows(
+            [("n", "text"), *((row["n"], row["text"]) for row in new_rows(20)), (20, "")]
+        )
     return file
 
 
@@ -45,7 +47,7 @@ def test_a_file_to_a_file(classical: Climbed, new_csv: Path, capfd: pytest.Captu
     out = new_csv.with_name("out.jsonl")
     asked = ["predict", str(new_csv), "--run", str(classical.folder), "--output", str(out)]
     assert cli.run([*asked, "--rung", "words", "--no-probabilities"]) == 0
-    assert list(read(out)[0]) == ["text", "answer", "error"]
+    assert list(read(out)[0]) == ["n", "text", "answer", "error"]
     assert capfd.readouterr().out == ""
     assert cli.run(asked) == 2
     assert "exists already" in capfd.readouterr().err

@@ -234,7 +234,7 @@ def test_two_commands_do_not_write_one_file(words: Predictor, tmp_path: Path) ->
 
     class Second(Silent):
         def begin(self, rung: str, phase: str) -> None:
-            with pytest.raises(ResumeError, match="another process is writing this file"):
+            with pytest.raises(ResumeError, match=r"another process is writing out\.csv\.partial"):
                 predict_to_file(file, words, tmp_path / "out.csv")
 
     assert predict_to_file(file, words, tmp_path / "out.csv", watcher=Second()).rows == 3

@@ -83,7 +83,7 @@ def test_rows_are_texts_or_dicts(words: Predictor) -> None:
     assert words.answer(["mmamm"], probabilities=False) == [Prediction(one.text)]
     with pytest.raises(UsageError, match="a list of rows, not one"):
         words.answer("mmamm")
-    with pytest.raises(UsageError, match="a row is 7, a int"):
+    with pytest.raises(UsageError, match=r"a row is .7., a int"):
         words.answer([7])  # type: ignore[list-item]
 
 

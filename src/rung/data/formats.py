@@ -138,18 +138,7 @@ def read_rows(source: RowFile, columns: Columns = NOTHING_SAID) -> Loaded:
         _hint(parts, columns, format),
         parts.languages,
         dict(columns.label_names),
-        Reading(
-            {part: tuple(found) for part, found in parts.of.items() if found},
-            tags=parts.tags,
-            whole=parts.whole,
-            learned=parts.learned,
-            turns=_asks_in_turns(parts, table),
-            header=source.header if source.kind in ("csv", "excel") else None,
-            roles=columns.roles,
-            start=around.start,
-            end=around.end,
-            cut=marks,
-        ),
+        _reading(parts, columns, source, table, around, marks),
     )
 
 
@@ -234,6 +223,23 @@ def _hint(parts: Parts, columns: Columns, format: str) -> TaskKind | None:
     if parts.learned:
         return "generation"
     return "translation" if format == "translation" else None
+
+
+def _reading(
+    parts: Parts, columns: Columns, source: RowFile, rows: Sequence[Row], around: Edges, marks: Marks
+) -> Reading:
+    return Reading(
+        {part: tuple(found) for part, found in parts.of.items() if found},
+        tags=parts.tags,
+        whole=parts.whole,
+        learned=parts.learned,
+        turns=_asks_in_turns(parts, rows),
+        header=source.header if source.kind in ("csv", "excel") else None,
+        roles=columns.roles,
+        start=around.start,
+        end=around.end,
+        cut=marks,
+    )
 
 
 def _asks_in_turns(parts: Parts, rows: Sequence[Row]) -> bool:
