@@ -61,6 +61,24 @@ def test_lines_on_stdin(classical: Climbed) -> None:
     assert "2 of 3 rows answered" in done.stderr
 
 
+@pytest.mark.parametrize(("output", "says"), [((), "printed so far"), (("--output", "o.csv"), "again to")])
+def test_a_stop_says_whether_the_command_can_be_continued(
+    classical: Climbed,
+    new_csv: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    output: tuple[str, ...],
+    says: str,
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(new_csv.parent)
+    monkeypatch.setattr("rung.ladder.predictor.Predictor.predict", stop)
+    assert cli.run(["predict", str(new_csv), "--run", str(classical.folder), *output]) == 130
+    assert says in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
