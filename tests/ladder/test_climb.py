@@ -514,7 +514,7 @@ def test_the_plan_is_made_again_before_a_rung_and_a_second_look_may_skip_it(
 
         @property
         def seconds(self) -> float:
-            return 3590.0 if (tmp_path / "run" / "results" / "lora.json").exists() else 1.0
+            return 3599.0 if (tmp_path / "run" / "results" / "lora.json").exists() else 1.0
 
     watcher = Looking(tmp_path / "run")
     with monkeypatch.context() as patch:

@@ -512,7 +512,7 @@ def test_do_not_tune_is_said_only_where_tuning_was_tried() -> None:
     probe = {"few-shot": hits(100, 400), "probe": hits(300, 400)}
     assert judged(probe).sentence.startswith("A probe on hidden states beats 8-shot prompting")
     tuned = judged(probe | {"lora": hits(200, 400)})
-    assert tuned.sentence.startswith("Do not tune: probe beats LoRA by 25.0 points")
+    assert tuned.sentence.startswith("Do not tune: a probe on hidden states beats LoRA by 25.0 points")
     assert "in 15 s" in tuned.sentence
 
 
