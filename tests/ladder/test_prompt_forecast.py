@@ -52,10 +52,12 @@ def test_a_second_stage_is_added() -> None:
     assert twice - once == pytest.approx(20 * SHORT_ROW)
 
 
-def test_labels_are_read_as_tokens() -> None:
-    labels = replace(WORK, label_tokens=10)
-    low = prompt_seconds(labels, SPEEDS, SIZE, [[SHORT]])[0]
-    assert low == pytest.approx(20 * SHORT_ROW + 120 * 30 / 1000)
+def test_labels_are_scored_at_the_rate_that_was_timed() -> None:
+    labels, speeds = replace(WORK, label_tokens=10), replace(SPEEDS, score=0.03)
+    low = prompt_seconds(labels, speeds, SIZE, [[SHORT]])[0]
+    assert low == pytest.approx(20 * SHORT_ROW + 120 * 0.03)
+    longer = prompt_seconds(labels, speeds, SIZE, [[Ask(0, 50.0)]])[0]
+    assert longer == pytest.approx(20 * (SHORT_ROW + 30 / 1000) + 120 * (0.03 + 30 / 1000))
 
 
 def test_no_way_costs_nothing() -> None:

@@ -84,7 +84,7 @@ def test_answers_that_were_cut_are_not_said_to_miss_a_format(
     task: Task, counts: dict[str, int], said: str
 ) -> None:
     zero = result("zero-shot", "prompt", 0.2, 0, counts=counts, applied={"max_new_tokens": 34})
-    case = Case(task, {"zero-shot": zero}, "zero-shot", "zero-shot", None, (), conclusive=False)
+    case = Case(task, {"zero-shot": zero}, "zero-shot", "zero-shot", None, ())
     assert f"Zero-shot prompting: {said}" in reasons_of(case)
 
 

@@ -1,7 +1,7 @@
 """What prompting costs: the rounds of the choice on dev, and the test rows. No torch, no clock.
 
 row written  = its own tokens / prefill rate + tokens written / decode rate
-row of labels = (its own tokens + tokens of labels that are read) / prefill rate
+row of labels = the seconds that were timed for a zero-shot row + its further tokens / prefill rate
 """
 
 from __future__ import annotations
@@ -50,10 +50,11 @@ def prompt_seconds(
 
 def _arms(work: Workload, speeds: Speeds, ask: Ask) -> list[tuple[float, float]]:
     """Seconds (before the first row, of a row) of written answers and, where there are any, of labels."""
-    slower = 1 + ask.prefix / 3000  # every new token also looks at the prefix
+    slower = 1 + ask.prefix / 3000  # every new token also attends to the prefix
     start = ask.prefix / speeds.prefill
     written = min(work.longest_answer, 2 * work.target_tokens + 2)
     found = [(start, ask.own / speeds.prefill + slower * written / speeds.decode)]
     if work.label_tokens:
-        found.append((start, slower * (ask.own + work.label_tokens) / speeds.prefill))
+        longer = max(0.0, ask.own - work.tail_tokens)
+        found.append((start, slower * (speeds.score + longer / speeds.prefill)))
     return found
