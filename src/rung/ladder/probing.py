@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,12 +27,12 @@ from rung.evaluation.run import Prompt, Speaker
 from rung.generate import states
 from rung.generate.cache import Ids
 from rung.ladder.classical import fitted, regression
-from rung.ladder.classical.fitted import Fitted, graded
+from rung.ladder.classical.fitted import Fitted
 from rung.ladder.classical.regression import Floats
 from rung.ladder.prepare import Prepared
 from rung.ladder.speaking import base_of, speaker_of
 from rung.ladder.watch import Watcher
-from rung.records import Choice, Completion, Example, Task, from_json, to_json
+from rung.records import Choice, Example, Task, from_json, to_json
 
 NAME = "probe"
 CS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # inverse strength of the penalty on squared weights
@@ -71,7 +72,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(regression.Classifier):
     """Logistic regression on standardised hidden states; see `Responder`."""
 
     speaker: Speaker
@@ -81,18 +82,6 @@ class Probe:
     weights: NDArray[np.float32]  # (labels, d), standardisation included
     bias: NDArray[np.float32]  # (labels,)
     about: dict[str, Any]  # the base, as `base_of` writes it down
-
-    def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
-        """The most probable label for each example, in their order."""
-        best = self._log_probabilities(examples, watcher).argmax(axis=1)
-        return [
-            Completion(example.id, self.labels[place], tokens=0)
-            for example, place in zip(examples, best.tolist(), strict=True)
-        ]
-
-    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Floats:
-        """Log-probability of each choice, (examples, choices); see `regression.of_choices`."""
-        return regression.of_choices(self._log_probabilities(examples), self.labels, choices)
 
     def save(self, folder: Path) -> None:
         """Write what is read and the labels as JSON, weights as safetensors."""
@@ -104,7 +93,7 @@ class Probe:
         }
         fitted.save(folder, NAME, settings, {"weights": self.weights, "bias": self.bias})
 
-    def _log_probabilities(self, examples: Sequence[Example], watcher: Watcher | None = None) -> Floats:
+    def log_probabilities(self, examples: Sequence[Example], watcher: Watcher | None = None) -> Floats:
         """(examples, labels)"""
         found = np.zeros((len(examples), len(self.labels)))
         for start in range(0, len(examples), _BATCH):
@@ -148,9 +137,7 @@ def fit(
     Features of the rows on which choices are made are kept in the folder `cache`.
     """
     task = prepared.task
-    named = [regression.label_of(task, example) for example in known]
-    labels = tuple(sorted(set(named)))
-    truth = np.array([labels.index(label) for label in named])
+    labels, truth = regression.labelled(task, known)
     rows = regression.sampled(known, len(labels), seed)
     some = [known[row] for row in rows]
     tried = list(_tried(prepared, some, cache, watcher))
@@ -158,7 +145,7 @@ def fit(
     reading, c, choices, notes = _choose(task, some, labels, truth[rows], tried, seed)
     if len(rows) < len(known):
         notes = (*notes, f"layer and C were chosen on {len(rows):,} of {len(known):,} rows")
-    rest = [row for row in range(len(known)) if row not in set(rows.tolist())]
+    rest = np.setdiff1d(np.arange(len(known)), rows).tolist()
     matrix = np.empty((len(known), tried[0][1].shape[1]), dtype=np.float32)  # (rows, d)
     matrix[rows] = dict(tried)[reading]
     if rest:
@@ -233,15 +220,11 @@ def _choose(
 ) -> tuple[Reading, float, tuple[Choice, ...], tuple[str, ...]]:
     """The reading and C that answer rows left out of the fit best; of equals, the one with less log loss."""
     folds = regression.folds_of(examples, truth, len(labels), seed)
-    if len(examples) < regression.FEW_ROWS or len(labels) < 2 or len(set(folds.tolist())) < 2:
+    if not regression.can_choose(labels, folds):
         usual = tried[2 * (3 * len(tried) // 8)][0]  # mean, three quarters up, as it is
         return usual, USUAL, (), (f"too few rows to choose layer and C: {usual}, C {USUAL:g}",)
 
-    def score(logs: Floats) -> tuple[float, float]:
-        picked = [labels[i] for i in logs.argmax(1)]
-        fit = float(logs[np.arange(len(truth)), truth].mean())
-        return graded(task, examples, picked).value(task.primary), fit
-
+    score = partial(regression.judged, task, examples, labels, truth)
     screened = {reading: score(_ridge(matrix, truth, len(labels), folds)) for reading, matrix in tried}
     finalists = sorted(screened, key=lambda reading: screened[reading], reverse=True)[:FINALISTS]
     found: dict[tuple[Reading, float], tuple[float, float]] = {}

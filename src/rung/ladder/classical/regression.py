@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 from rung.data import sample
 from rung.data.split import prompt_key
 from rung.evaluation.labels import equal_label
-from rung.records import Example, Task
+from rung.ladder.classical.fitted import graded
+from rung.records import Completion, Example, Task
 
 if TYPE_CHECKING:
     from rung.ladder.classical.tfidf import Matrix
+    from rung.ladder.watch import Watcher
 
 UNKNOWN = -30.0  # log-probability of a choice that no known row has, and the lowest of all
 FEW_ROWS = 10  # with fewer, nothing is chosen
@@ -115,6 +118,35 @@ def log_softmax(scores: NDArray[np.float32]) -> Floats:
     return np.asarray(exact - np.logaddexp.reduce(exact, axis=1, keepdims=True), dtype=np.float64)
 
 
+def labelled(task: Task, known: Sequence[Example]) -> tuple[tuple[str, ...], NDArray[np.int_]]:
+    """The labels of known rows, sorted, and the place of each row's among them, (rows,)."""
+    named = [label_of(task, example) for example in known]
+    labels = tuple(sorted(set(named)))
+    place = {label: i for i, label in enumerate(labels)}
+    return labels, np.array([place[label] for label in named])
+
+
+def can_choose(labels: Sequence[str], folds: NDArray[np.int_]) -> bool:
+    """Whether there are rows, labels and folds (rows,) enough to choose anything by cross-validation."""
+    return len(folds) >= FEW_ROWS and len(labels) >= 2 and len(set(folds.tolist())) >= 2
+
+
+def judged(
+    task: Task,
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    truth: NDArray[np.int_],
+    logs: NDArray[np.floating],
+) -> tuple[float, float]:
+    """Of scores `logs` (rows, labels): the task's metric, and the mean score of the right label.
+
+    Higher is better for both, so the second decides among equals.
+    """
+    picked = [labels[i] for i in logs.argmax(1)]
+    fit = float(logs[np.arange(len(truth)), truth].mean())
+    return graded(task, examples, picked).value(task.primary), fit
+
+
 def label_of(task: Task, example: Example) -> str:
     """The label of a known row, as `task` writes it."""
     return equal_label(example.target, task.labels) or example.target.strip()
@@ -128,3 +160,28 @@ def of_choices(logs: Floats, labels: Sequence[str], choices: Sequence[str]) -> F
     columns = [labels.index(label) for label in found if label is not None]
     scores[:, known] = np.maximum(logs[:, columns], UNKNOWN)
     return scores
+
+
+class Classifier(ABC):
+    """What answers with labels by their log-probabilities; see `rung.ladder.responder.Responder`.
+
+    Attributes: `labels`, those of the known rows.
+    """
+
+    labels: tuple[str, ...]
+
+    @abstractmethod
+    def log_probabilities(self, examples: Sequence[Example], watcher: Watcher | None = None) -> Floats:
+        """Of `labels`, (examples, labels)."""
+
+    def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
+        """The most probable label for each example, in their order."""
+        best = self.log_probabilities(examples, watcher).argmax(axis=1)
+        return [
+            Completion(example.id, self.labels[place], tokens=0)
+            for example, place in zip(examples, best.tolist(), strict=True)
+        ]
+
+    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Floats:
+        """Log-probability of each choice, (examples, choices); see `of_choices`."""
+        return of_choices(self.log_probabilities(examples), self.labels, choices)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rung.ladder.classical import fitted, regression
-from rung.ladder.classical.fitted import Fitted, graded
+from rung.ladder.classical.fitted import Fitted
 from rung.ladder.classical.texts import whole_prompt
 from rung.ladder.classical.tfidf import CHARACTERS, WORD_PAIRS, WORDS, Tfidf, joined
-from rung.records import Choice, Completion, Example, RungKind, Task
+from rung.records import Choice, Example, RungKind, Task
 
 if TYPE_CHECKING:
     from rung.ladder.classical.tfidf import Matrix
@@ -48,7 +48,7 @@ def applies(task: Task) -> bool:
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(regression.Classifier):
     """A multinomial logistic regression on TF-IDF."""
 
     tfidf: Tfidf
@@ -56,25 +56,13 @@ class Words:
     weights: NDArray[np.float32]  # (labels, terms)
     bias: NDArray[np.float32]  # (labels,)
 
-    def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
-        """The most probable label for each example, in their order."""
-        best = self._log_probabilities(examples).argmax(axis=1)
-        return [
-            Completion(example.id, self.labels[place], tokens=0)
-            for example, place in zip(examples, best.tolist(), strict=True)
-        ]
-
-    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Floats:
-        """Log-probability of each choice, (examples, choices); see `regression.of_choices`."""
-        return regression.of_choices(self._log_probabilities(examples), self.labels, choices)
-
     def save(self, folder: Path) -> None:
         """Write terms and labels as JSON, weights as safetensors."""
         settings = {"tfidf": self.tfidf.as_json(), "labels": self.labels}
         arrays = {"weights": self.weights, "bias": self.bias}
         fitted.save(folder, NAME, settings, {**self.tfidf.arrays(), **arrays})
 
-    def _log_probabilities(self, examples: Sequence[Example]) -> Floats:
+    def log_probabilities(self, examples: Sequence[Example], watcher: Watcher | None = None) -> Floats:
         """(examples, labels)"""
         found = np.zeros((len(examples), len(self.labels)))
         for start in range(0, len(examples), _BATCH):
@@ -95,10 +83,7 @@ def load(folder: Path) -> Words:
 def fit(task: Task, train: Sequence[Example], dev: Sequence[Example], seed: int = 0) -> Fitted[Words]:
     """Choose n-grams and C by cross-validation on train and dev, then fit all of their rows."""
     known = (*train, *dev)
-    named = [regression.label_of(task, example) for example in known]
-    labels = tuple(sorted(set(named)))
-    place = {label: i for i, label in enumerate(labels)}
-    truth = np.array([place[label] for label in named])
+    labels, truth = regression.labelled(task, known)
     texts = list(map(whole_prompt, known))
     tfidf = Tfidf.fit(texts, (WORDS, WORD_PAIRS, CHARACTERS), max(5_000, _WEIGHTS // len(labels)))
     parts = tfidf.parts(texts)
@@ -135,7 +120,7 @@ def _choose(
     folds = regression.folds_of([known[row] for row in rows], truth[rows], len(labels), seed)
     usual = next(iter(NGRAMS))
     empty = not any(part.nnz for part in parts.values())
-    if empty or len(rows) < regression.FEW_ROWS or len(labels) < 2 or len(set(folds.tolist())) < 2:
+    if empty or not regression.can_choose(labels, folds):
         return _Chosen(usual, USUAL, notes=(f"too few rows to choose n-grams and C: {usual}, C {USUAL:g}",))
     examples = [known[row] for row in rows]
 
@@ -143,13 +128,7 @@ def _choose(
         """For each C the metric and the mean log-probability of the right label; higher is better."""
         rotated = _rotated(joined(parts[name] for name in NGRAMS[ngrams])[rows])
         found = regression.left_out(rotated, truth[rows], len(labels), folds, cs, _CHOOSING_STEPS)
-        return [
-            (
-                graded(task, examples, [labels[i] for i in scores.argmax(1)]).value(task.primary),
-                float(scores[np.arange(len(rows)), truth[rows]].mean()),
-            )
-            for scores in found
-        ]
+        return [regression.judged(task, examples, labels, truth[rows], scores) for scores in found]
 
     by_ngrams = {ngrams: tried(ngrams, [USUAL])[0] for ngrams in NGRAMS}
     ngrams = max(by_ngrams, key=by_ngrams.__getitem__)
