@@ -75,7 +75,7 @@ def every_layer(
     """
     body = _body_of(model)
     if body is not None:
-        yield from body.each(embed(model, ids), positions, layout, layers)
+        yield from body.each(embed(model, ids), positions, layout, slice(layers))
         return
     states: list[Tensor] = []
     inner: Any = model.base_model
@@ -204,31 +204,32 @@ class Body:
 
         Where `layers` stops before the last one, the result is the input of the next layer.
         """
-        angles = self._angles(h, positions)
-        shape, h = h.shape[:2], h.flatten(0, 1)
         chosen = self.layers[layers]
         ends = bool(chosen) and chosen[-1] is self.layers[-1]
-        for layer in chosen:
-            h = _run_layer(layer, h, shape, angles, layout, rows if layer is self.layers[-1] else None)
+        states = self.each(h, positions, layout, layers, rows)
+        h = h.flatten(0, 1)
+        for h in states:  # noqa: B007  the last one is the result
+            pass
         if not ends:
             return h
         norm = self.inner.norm
         out: Tensor = Norm.apply(h, norm.weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
         return out
 
-    def each(self, h: Tensor, positions: Tensor, layout: Layout, layers: int) -> Iterator[Tensor]:
-        """h (B, T, d), the input of the first layer -> the outputs (B * T, d) of the first `layers`."""
-        angles = self._angles(h, positions)
-        shape, h = h.shape[:2], h.flatten(0, 1)
-        for layer in self.layers[:layers]:
-            h = _run_layer(layer, h, shape, angles, layout, None)
-            yield h
+    def each(
+        self, h: Tensor, positions: Tensor, layout: Layout, layers: slice, rows: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """h (B, T, d), the input of the first of `layers` -> the output (B * T, d) of each of them.
 
-    def _angles(self, h: Tensor, positions: Tensor) -> tuple[Tensor, ...]:
-        """cos and sin of the rotary angles, (B * T, 1, D / 2) each."""
-        parts = self.inner.rotary_emb(h, position_ids=positions)
-        half = parts[0].shape[-1] // 2
-        return tuple(part[..., :half].reshape(-1, 1, half) for part in parts)
+        Of the model's last layer only `rows` (N,), where they are given: (N, d).
+        """
+        cos, sin = self.inner.rotary_emb(h, position_ids=positions)
+        half = cos.shape[-1] // 2
+        angles = tuple(part[..., :half].reshape(-1, 1, half) for part in (cos, sin))  # (B * T, 1, D / 2)
+        shape, h = h.shape[:2], h.flatten(0, 1)
+        for layer in self.layers[layers]:
+            h = _run_layer(layer, h, shape, angles, layout, rows if layer is self.layers[-1] else None)
+            yield h
 
 
 _bodies: WeakKeyDictionary[PreTrainedModel, Body] = WeakKeyDictionary()
