@@ -74,17 +74,8 @@ def read_jsonl(path: Path) -> list[Any]:
 def write_file(path: Path, data: bytes | str) -> None:
     """Write a file whole or not at all. Raises `ResourceError` where the disk refuses."""
     raw = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _explained(path):
-        _make_folder(path.parent)
-        try:
-            _write_synced(temporary, raw)
-            _step("rename", path)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+    with _replacing(path) as temporary:
+        _write_synced(temporary, raw)
 
 
 def as_json(value: Any) -> bytes:
@@ -219,14 +210,24 @@ def _is_content(path: Path) -> bool:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A path to write to; what stands there becomes `path` when the block ends, and goes where it fails."""
+    """A path to write to; what is there becomes `path` when the block ends, and is deleted where it fails."""
+    with _replacing(path) as temporary:
+        _step("write", path)
+        yield temporary
+        _sync(temporary)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """The name of a file next to `path` that takes its place when the block ends.
+
+    Raises `ResourceError` where the disk refuses.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _explained(path):
         _make_folder(path.parent)
         try:
-            _step("write", path)
             yield temporary
-            _sync(temporary)
             _step("rename", path)
             temporary.replace(path)
         except BaseException:
