@@ -84,6 +84,13 @@ class Context:
         return measure_workload(self.prepared, general)
 
     @cached_property
+    def plain(self) -> bool:
+        """Whether every train target can be written in the plain layout."""
+        from rung.ladder.ways import plain_fits
+
+        return plain_fits(self.prepared.split.train)
+
+    @cached_property
     def speeds(self) -> Speeds:
         """Speeds of this machine, as the plan has them; others are measured when they are first asked for."""
         from rung.ladder.quote import Allowance, Timing

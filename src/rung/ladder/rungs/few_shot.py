@@ -28,7 +28,7 @@ class FewShot(PromptRung):
     title = "few-shot prompting"
 
     def ways(self, context: Context) -> list[Way]:
-        from rung.ladder.ways import Way, plain_fits
+        from rung.ladder.ways import Way
         from rung.ladder.workload import shots_that_fit
 
         prepared = context.prepared
@@ -42,7 +42,7 @@ class FewShot(PromptRung):
                 fix="Give smaller numbers with --shots",
             )
         ways = [Way(_named(k), shots=shots) for k, shots in fitting.items()]
-        if plain_fits(prepared.split.train):
+        if context.plain:
             ways += [Way(_named(k, plain=True), shots=shots, plain=True) for k, shots in fitting.items()]
         return ways
 
@@ -56,10 +56,9 @@ class FewShot(PromptRung):
 
     def asks(self, context: Context) -> list[Ask]:
         from rung.ladder.prompt_forecast import Ask
-        from rung.ladder.ways import plain_fits
 
         work = context.work
-        layouts = 2 if plain_fits(context.prepared.split.train) else 1
+        layouts = 2 if context.plain else 1
         return [Ask(prefix, work.tail_tokens) for prefix in work.shots.values()] * layouts
 
     def further_asks(self, context: Context) -> list[Ask]:

@@ -20,12 +20,12 @@ class ZeroShot(PromptRung):
     title = "zero-shot prompting"
 
     def ways(self, context: Context) -> list[Way]:
-        from rung.ladder.ways import Way, plain_fits
+        from rung.ladder.ways import Way
 
         ways = [Way("with instruction")]
         if not context.task.labels:
             ways.append(Way("the row as it is", instruction=False))
-        if plain_fits(context.prepared.split.train):
+        if context.plain:
             ways.append(Way("plain layout", plain=True))
             ways.append(Way("plain layout without instruction", instruction=False, plain=True))
         return ways
