@@ -147,7 +147,9 @@ def _all_spans(values: Sequence[Any]) -> bool:
 
 def _is_clock(cells: Sequence[Any], numbers: bool) -> bool:
     """Whether these are seconds or milliseconds since 1970, of a year from 2001 on."""
-    values = [number(cell) or 0.0 for cell in cells] if numbers else [0.0]
+    if not numbers:
+        return False
+    values = [number(cell) or 0.0 for cell in cells]
     return all(1e9 <= value < 2.2e9 for value in values) or all(1e12 <= value < 2.2e12 for value in values)
 
 

@@ -205,13 +205,7 @@ def _translation(sheet: Sheet) -> bool:
         pairs = [f"--prompt {flag(a.name)} --completion {flag(b.name)}" for a, b in pairwise(found)]
         sheet.refuse(f"has columns in {len(found)} languages: {listed(found)}", pairs[:2])
     source, target = found
-    sheet.take("prompt", source.name)
-    sheet.take("target", target.name)
-    sheet.parts.kind = "answer"
-    sheet.parts.notes.append(
-        f"read as translation from {source.name} to {target.name}; "
-        f"the other way round: --prompt {flag(target.name)} --completion {flag(source.name)}"
-    )
+    _take_pair(sheet, source, target, f"read as translation from {source.name} to {target.name}")
     return True
 
 
@@ -268,14 +262,18 @@ def _second_of_two(sheet: Sheet) -> bool:
     asked, answered = left
     if any(c.ids or c.dates or c.turns or c.few or c.different < 2 for c in left):
         return False  # few: a label next to a word, which may be one word of a tagged sentence
-    sheet.take("prompt", asked.name)
-    sheet.take("target", answered.name)
-    sheet.parts.kind = "answer"
-    sheet.parts.notes.append(
-        f"column {answered.name} is read as the answer to column {asked.name}; "
-        f"the other way round: --prompt {answered.name} --completion {asked.name}"
-    )
+    said = f"column {answered.name} is read as the answer to column {asked.name}"
+    _take_pair(sheet, asked, answered, said)
     return True
+
+
+def _take_pair(sheet: Sheet, prompt: Column, target: Column, said: str) -> None:
+    """One column asks and the other one answers, which is `said` with the command for the reverse."""
+    sheet.take("prompt", prompt.name)
+    sheet.take("target", target.name)
+    sheet.parts.kind = "answer"
+    reverse = f"--prompt {flag(target.name)} --completion {flag(prompt.name)}"
+    sheet.parts.notes.append(f"{said}; the other way round: {reverse}")
 
 
 def _others(sheet: Sheet, explained: Sequence[Column]) -> list[Column]:

@@ -19,6 +19,7 @@ from rung.ladder.divide import faults
 from rung.ladder.forecast import allowance
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, counted, lines
+from rung.ladder.plan import MOST_TEST
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent, Watcher
 from rung.records import Answer, Comparison, Example, Measure, Task
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from rung.methods.lora import Lora
     from rung.methods.origin import Origin
 
-MOST_ROWS = 1000  # measured on where nobody asks for another number
 _AS_WORDS = {"adapter": "kept with the adapter", "asked": "as asked"}
 
 
@@ -139,7 +139,7 @@ def _usable(loaded: Loaded, task: Task, s: Settings) -> tuple[tuple[Example, ...
     bad = faults(task, tidied)
     left_out = [LeftOut(loaded.name, row, why) for row, why in (*loaded.left_out, *bad.items())]
     notes = lines(left_out, loaded.name)
-    examples = sample([one for one in tidied if one.row not in bad], s.max_test or MOST_ROWS, s.seed)
+    examples = sample([one for one in tidied if one.row not in bad], s.max_test or MOST_TEST, s.seed)
     if not examples:
         raise DataError(
             f"no row has a target that can be graded as {task.kind}",

@@ -33,7 +33,7 @@ class Trial:
         self.rows = 0
         self._begin = begin
         self._answered = 0
-        self._values: dict[str, float | None] = {}
+        self._worth: dict[str, float] = {}  # higher is better; -inf where no row could be graded
 
     def read(self, rows: int) -> None:
         """Be measured on the first `rows` dev rows; rows that were answered before are not answered again."""
@@ -42,22 +42,21 @@ class Trial:
             self._answered = rows
         self.rows = rows
         task, seen = self.asker.task, self.dev[:rows]
-        sign = 1 if METRICS[task.primary].higher_is_better else -1
         for how, texts in self._texts().items():
-            value = graded(task, seen, texts[:rows]).value(task.primary)
-            self._values[how] = sign * value if np.isfinite(value) else None
+            self._worth[how] = graded(task, seen, texts[:rows]).value(task.primary)
 
     def worth(self) -> float:
         """The best value on these rows, its sign turned where lower is better."""
-        return max((self._worth(how) for how in self._values), default=-np.inf)
+        return max(self._worth.values(), default=-np.inf)
 
     def best(self) -> str:
         """The name of the best way to read an answer, the first of equals; `first` where no row was read."""
-        return max(self._values, key=self._worth, default=self.first)
+        return max(self._worth, key=self._worth.__getitem__, default=self.first)
 
     def values(self) -> dict[str, float | None]:
         """By way to read an answer, the primary metric on these rows."""
-        return dict(self._values)
+        sign = 1 if METRICS[self.asker.task.primary].higher_is_better else -1
+        return {how: sign * worth if np.isfinite(worth) else None for how, worth in self._worth.items()}
 
     def rules(self) -> dict[str, LabelRule]:
         """By way to read an answer, the rule that picks a label; empty where answers are written."""
@@ -68,11 +67,6 @@ class Trial:
 
     def _texts(self) -> dict[str, list[str]]:
         raise NotImplementedError
-
-    def _worth(self, how: str) -> float:
-        value = self._values[how]
-        sign = 1 if METRICS[self.asker.task.primary].higher_is_better else -1
-        return -np.inf if value is None else sign * value
 
 
 class Written(Trial):
