@@ -53,3 +53,13 @@ def climbed(letters_csv: Path, test_cache: Path, tmp_path_factory: pytest.TempPa
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNG_CACHE", str(test_cache))
         return climb(letters_csv, output=tmp_path_factory.mktemp("runs") / "letters", **letters.FOUR)
+
+
+@pytest.fixture(scope="session")
+def classical(test_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Climbed:
+    """One climb of the rungs without a base, read by many tests and changed by none."""
+    from answering import climb_classical
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNG_CACHE", str(test_cache))
+        return climb_classical(tmp_path_factory.mktemp("runs"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rung.ladder.context import Context
-from rung.ladder.forecast import Rates, TrainRate
+from rung.ladder.forecast import Rates, Size, TrainRate, Workload
 from rung.ladder.plan import most_of
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent
@@ -20,6 +20,18 @@ SLOW = Rates(
         "full": TrainRate(tokens_per_second=100.0, step_seconds=0.5, attach_seconds=0.5, parameters=20000),
     },
 )
+
+WORK = Workload(
+    row_tokens=50.0,
+    target_tokens=4.0,
+    tail_tokens=20.0,
+    prefix_tokens=30,
+    longest_answer=8,
+    label_tokens=0,
+    shots={},
+    general_tokens=1000,
+)
+SIZE = Size(dev=20, test=100, train=64, epochs=2.0)
 
 
 def context_of(prepared: Prepared, folder: Path = Path("nowhere"), **changes: Any) -> Context:

@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 
 import shell
-from answering import climb_classical, new_rows, read
+from answering import new_rows, read
 from rung import cli
 from rung.ladder.climb import Climbed
-
-
-@pytest.fixture(scope="module")
-def classical(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) -> Climbed:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUNG_CACHE", str(test_cache))
-        return climb_classical(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from contexts import SIZE, WORK
 from rung.config import make_settings
 from rung.ladder.forecast import (
     Rates,
-    Size,
     TrainRate,
-    Workload,
     allowance,
     look_rows,
     step_tokens,
@@ -20,19 +19,8 @@ from rung.ladder.forecast import (
 )
 from rung.records import from_json, to_json
 
-WORK = Workload(
-    row_tokens=50.0,
-    target_tokens=4.0,
-    tail_tokens=20.0,
-    prefix_tokens=30,
-    longest_answer=8,
-    label_tokens=0,
-    shots={},
-    general_tokens=1000,
-)
 RATE = TrainRate(tokens_per_second=100.0, step_seconds=0.5, attach_seconds=2.0, parameters=10)
 SPEEDS = Rates(prefill=1000.0, decode=10.0, train={"lora": RATE})
-SIZE = Size(dev=20, test=100, train=64, epochs=2.0)
 
 
 def test_training_is_tokens_steps_and_looks() -> None:

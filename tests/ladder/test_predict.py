@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 
 import letters
-from answering import climb_classical, new_rows, read
+from answering import new_rows, read
 from faults import fail_at, no_space
 from rung import storage
 from rung.data import streaming
@@ -26,13 +26,6 @@ from rung.ladder.climb import Climbed
 from rung.ladder.predict import all_bad, predict_to_file, predict_to_stream
 from rung.ladder.predictor import Prediction, Predictor, load
 from rung.ladder.watch import Silent
-
-
-@pytest.fixture(scope="module")
-def classical(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) -> Climbed:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUNG_CACHE", str(test_cache))
-        return climb_classical(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

@@ -10,20 +10,12 @@ from typing import Any
 
 import pytest
 
-from answering import climb_classical
 from rung import storage
 from rung.data.strict_json import RowError
 from rung.errors import DataError, RungError, UsageError
 from rung.ladder.climb import Climbed
 from rung.ladder.predictor import Prediction, Predictor, load
 from rung.records import Completion, Example
-
-
-@pytest.fixture(scope="module")
-def classical(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) -> Climbed:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUNG_CACHE", str(test_cache))
-        return climb_classical(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

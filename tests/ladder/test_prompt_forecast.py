@@ -6,21 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from rung.ladder.forecast import Rates, Size, Workload
+from contexts import SIZE, WORK
+from rung.ladder.forecast import Rates
 from rung.ladder.prompt_forecast import Ask, prompt_seconds
 
-WORK = Workload(
-    row_tokens=50.0,
-    target_tokens=4.0,
-    tail_tokens=20.0,
-    prefix_tokens=30,
-    longest_answer=8,
-    label_tokens=0,
-    shots={},
-    general_tokens=1000,
-)
 SPEEDS = Rates(prefill=1000.0, decode=10.0, train={})
-SIZE = Size(dev=20, test=100, train=64, epochs=2.0)
 SHORT, LONG = Ask(0, 20.0), Ask(300, 100.0)
 SHORT_ROW, LONG_ROW = 20 / 1000 + 8 / 10, 100 / 1000 + 1.1 * 8 / 10
 
