@@ -84,7 +84,7 @@ def taken(before: Seen, now: Seen) -> float:
 
 
 class Follower:
-    """How many threads fit beside the others. It only decides: torch and the clock stay outside.
+    """How many threads fit next to other processes. It only decides; it touches neither torch nor a clock.
 
     A thread makes room after one look, and comes back after `CALM` looks in a row that found room for it.
     """

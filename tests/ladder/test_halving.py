@@ -8,7 +8,7 @@ from rung.ladder.halving import best_of, rounds
 
 
 class Arm:
-    """Worth what it is told after so many rows; remembers what it read."""
+    """Returns a given worth after so many rows, and records what it read."""
 
     def __init__(self, *worths: float) -> None:
         self.worths = worths

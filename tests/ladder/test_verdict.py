@@ -199,7 +199,7 @@ def test_too_few_rows() -> None:
 
 
 def test_nothing_is_tuned_where_prompting_may_be_as_good() -> None:
-    """The cheaper of two rungs that cannot be told apart is taken only where little can be lost by it."""
+    """The cheaper of two rungs without a significant difference wins only where little can be lost."""
     drawn = judged({"few-shot": hits(20, 30), "lora": hits(20, 30, start=14)})
     assert (drawn.recommended, drawn.certainty) == ("few-shot", "open")  # as good, so the cheaper one
     assert "Do not tune" not in drawn.sentence

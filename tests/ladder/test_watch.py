@@ -28,7 +28,7 @@ def test_the_silent_watcher_has_all_a_watcher_needs() -> None:
 
 
 class Diary(Silent):
-    """Writes down what it is told."""
+    """Records every call."""
 
     def __init__(self) -> None:
         self.lines: list[Any] = []

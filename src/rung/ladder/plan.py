@@ -25,11 +25,11 @@ from rung.ladder.rungs import Rung
 from rung.ladder.sized import Refused, quote_at, rounded
 from rung.records import Quote
 
-EPOCHS = 3.0  # when nobody asks for another number and the budget allows it
+EPOCHS = 3.0  # unless another number is set, and where the budget allows it
 MOST_EPOCHS = 5.0  # for a rung that begins after one that was still improving at the end of its training
 SAFETY = 0.9  # of the time that is left is planned; the rest is for noise and for what cannot be foreseen
 MOST_TRAINING = 1.5  # times the quote of training: where it is stopped at the latest
-MOST_TEST = 1000  # without a budget, where nobody asks for another number
+MOST_TEST = 1000  # without a budget, unless another number is set
 _SEEN, _DIFFER = 0.05, 0.125  # a difference worth seeing; the share of rows on which two good rungs differ
 
 

@@ -11,7 +11,7 @@ from rung.ladder.forecast import Size
 from rung.ladder.rungs import Rung
 from rung.records import Quote
 
-EARLY, LATE = 0.25, 0.35  # of a quote: what nobody can foresee, in each direction
+EARLY, LATE = 0.25, 0.35  # of a quote: what cannot be foreseen, in each direction
 _FIXED = 3.0  # times: how far a rung without a base may be from its quote, which nothing was timed for
 
 
@@ -25,7 +25,7 @@ class Refused(Exception):
 def quote_of(context: Context, rung: Rung) -> Quote:
     """The quote of `rung` at ``context.size``; it does not fit where it fails or is not for the task.
 
-    Raises `UsageError` for a setting that the user can put right before anything has run.
+    Raises `UsageError` for a setting that the user can correct before anything has run.
     """
     if not rung.applies(context.task):
         return Quote(rung.name, fits=False, why=f"it is not for {context.task.kind}")

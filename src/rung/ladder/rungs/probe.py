@@ -13,7 +13,7 @@ from rung.records import Quote, RungKind, Task
 
 MOST_ROWS = 5_000  # train rows that are read
 _CHOOSING = 1_000  # rows read twice more, once for each way of showing them
-_FIT_SECONDS, _ROW_SECONDS = 3.0, 0.005  # of cross-validation and the fit, beside reading
+_FIT_SECONDS, _ROW_SECONDS = 3.0, 0.005  # of cross-validation and the fit, without reading
 
 
 class ProbeRung(Rung):
