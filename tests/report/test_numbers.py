@@ -15,7 +15,8 @@ from rung.report import numbers
     [
         (None, "-"),
         (math.nan, "-"),
-        (0.04, "0.0 s"),
+        (0.0, "0.0 s"),
+        (0.04, "<0.1 s"),
         (4.25, "4.2 s"),
         (42.4, "42 s"),
         (59.7, "1 min"),
@@ -88,6 +89,11 @@ def test_money_and_p() -> None:
         "1,234.50 USD",
     ]
     assert [numbers.p_value(x) for x in (None, 0.0004, 0.03, 1.0)] == ["-", "<0.001", "0.030", "1.000"]
+
+
+def test_roughly() -> None:
+    shown = [numbers.roughly(x) for x in (1.4, 99.6, 1243.0, 38_651, 7_777_777)]
+    assert shown == ["1", "100", "1,240", "38,700", "7,780,000"]
 
 
 def test_short() -> None:

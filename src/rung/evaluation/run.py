@@ -39,17 +39,22 @@ def complete(
 ) -> list[Completion]:
     """Greedy answers to `prompts`, one for each example."""
     renderer = speaker.renderer
+    asked = renderer.prompts(examples, prompts)
     generated = speaker.engine.generate(
-        renderer.prompts(examples, prompts),
+        asked,
         max_new_tokens=max_new_tokens,
         stop_ids=renderer.stop_ids,
         on_progress=watch,
     )
     return [
         Completion(
-            example.id, renderer.decode(one.ids), len(one.ids) + (not one.truncated), truncated=one.truncated
+            example.id,
+            renderer.decode(one.ids),
+            len(one.ids) + (not one.truncated),
+            truncated=one.truncated,
+            read=len(ids),
         )
-        for example, one in zip(examples, generated, strict=True)
+        for example, one, ids in zip(examples, generated, asked, strict=True)
     ]
 
 
@@ -76,8 +81,8 @@ def pick_labels(
     answers = dict(zip(corrections, best, strict=True))
     return {
         name: [
-            Completion(example.id, task.labels[int(best)], tokens=0)
-            for example, best in zip(examples, picks, strict=True)
+            Completion(example.id, task.labels[int(best)], tokens=0, read=len(ids))
+            for example, best, ids in zip(examples, picks, asked, strict=True)
         ]
         for name, picks in answers.items()
     }

@@ -110,9 +110,11 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """``0.4 s``, ``42 s``, ``4 min 10 s``, ``2 h 05 min``, ``1 d 3 h``."""
+    """``<0.1 s``, ``0.4 s``, ``42 s``, ``4 min 10 s``, ``2 h 05 min``, ``1 d 3 h``."""
     if value is None or not math.isfinite(value) or value < 0:
         return ABSENT
+    if 0 < value < 0.05:
+        return "<0.1 s"
     if value < 9.95:
         return f"{value:.1f} s"
     whole = round(value)
@@ -141,6 +143,12 @@ def size(value: float | None) -> str:
 def count(value: float | None) -> str:
     """A whole number with thousands apart: ``12,345``."""
     return ABSENT if value is None or not math.isfinite(value) else f"{value:,.0f}"
+
+
+def roughly(value: float) -> str:
+    """A large number to three digits: ``1,240``, ``38,700``."""
+    unit = 10 ** max(0, math.floor(math.log10(max(1.0, value))) - 2)
+    return count(round(value / unit) * unit)
 
 
 def short(value: float | None) -> str:

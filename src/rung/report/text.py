@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rung.report import numbers
+from rung.report.costs import break_evens, sentences
 from rung.report.view import Rung, View
 
 NARROW = 76  # columns below which cells are broken in two lines
@@ -55,23 +56,29 @@ def _table(view: View, wide: bool, narrow: bool) -> Table:
     table.add_column(f"{view.metric}{unit}{lower}\n(95% interval)", overflow="fold")
     if regrets := bool(view.verdict and view.verdict.regrets):
         table.add_column("regret\n(chance)", justify="right")
-    for name in ("train /\ntotal",) if narrow else ("train", "total"):
+    first, second = ("to make", "1,000\nanswers") if view.measured else ("train", "total")
+    for name in (f"{first} /\n{second}",) if narrow else (first, second):
         table.add_column(name, justify="right", overflow="fold")
+    if wide and view.measured:
+        table.add_column(f"made, and\n{numbers.count(view.volume)} answers", justify="right", overflow="fold")
     table.add_column("forgot,\nnats/token", justify="right")
     if wide:
         table.add_column("notes", overflow="fold", ratio=1)
     for rung in view.rungs:
-        table.add_row(*_cells(rung, wide, narrow, regrets), style=_style(rung))
+        table.add_row(*_cells(view, rung, wide, narrow, regrets), style=_style(rung))
     return table
 
 
-def _cells(rung: Rung, wide: bool, narrow: bool, regrets: bool) -> list[Text]:
+def _cells(view: View, rung: Rung, wide: bool, narrow: bool, regrets: bool) -> list[Text]:
     name = ("> " if rung.recommended else "  ") + rung.name
-    cells = [name, rung.quality, rung.train, rung.total, rung.forgot]
+    quality = rung.quality.replace(", not", "\nnot")
+    first, second = (rung.making, rung.thousand) if view.measured else (rung.train, rung.total)
+    volume = [rung.at_volume] if wide and view.measured else []
+    cells = [name, quality, first, second, *volume, rung.forgot]
     if narrow:
-        absent = rung.train == rung.total == numbers.ABSENT
-        times = numbers.ABSENT if absent else f"{rung.train} /\n{rung.total}"
-        cells = [name, rung.quality.replace(" (", "\n("), times, rung.forgot]
+        absent = first == second == numbers.ABSENT
+        times = numbers.ABSENT if absent else f"{first} /\n{second}"
+        cells = [name, quality.replace(" (", "\n("), times, rung.forgot]
     if regrets:
         absent = rung.regret == numbers.ABSENT
         lines = "\n" if narrow else " "
@@ -99,6 +106,14 @@ def _print_verdict(view: View, console: Console) -> None:
         return
     for reason in verdict.reasons:
         console.print(Padding(Text(numbers.one_line(reason)), (0, 0, 0, 2)))
+    for line in _break_evens(view):
+        console.print(Padding(Text(line), (0, 0, 0, 2)))
     if verdict.helps:
         helps = numbers.one_line(" ".join(verdict.helps))
         console.print(Text.assemble(("What would help most: ", "bold"), helps))
+
+
+def _break_evens(view: View) -> tuple[str, ...]:
+    """From how many answers on another rung is the cheaper one, of those worth their cost."""
+    found = sentences(break_evens(view.costs.lines))
+    return (f"Total cost: {'; '.join(found)}.",) if found else ()
