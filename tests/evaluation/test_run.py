@@ -46,6 +46,7 @@ def test_answers_come_in_the_order_of_the_rows(speaker: Speaker) -> None:
     assert alone == together
     assert all(one.tokens <= 5 for one in together)
     assert all(one.tokens == 5 for one in together if one.truncated)
+    assert [one.read for one in together] == [len(speaker.renderer.prompt_ids(prompt)) for prompt in prompts]
 
 
 def test_the_end_of_turn_counts_as_a_token(speaker: Speaker) -> None:
@@ -70,6 +71,7 @@ def test_labels_are_picked_by_their_likelihood(speaker: Speaker) -> None:
     for how, best in expected.items():
         assert [one.text for one in picked[how]] == [TASK.labels[at] for at in best]
         assert all(one.tokens == 0 and not one.truncated for one in picked[how])
+        assert [one.read for one in picked[how]] == [len(speaker.renderer.prompt_ids(p)) for p in prompts]
     assert (expected["likelihood"] != expected["calibrated likelihood"]).any()
 
 

@@ -73,6 +73,14 @@ def test_quality(measure: Measure | None, text: str) -> None:
     assert numbers.quality(measure) == text
 
 
+def test_named_has_name_and_unit() -> None:
+    assert numbers.named(Measure("accuracy", 0.631, 0.58, 0.682)) == "accuracy 63.1% (58.0 to 68.2)"
+    assert numbers.named(Measure("chrf", 54.04, 51.0, 57.2, unit="points")) == "chrF 54.0 (51.0 to 57.2)"
+    assert numbers.named(Measure("kl", 0.0123, unit="nats/token")) == "drift (KL) 0.012 nats/token"
+    assert numbers.named(Measure("accuracy", None)) == "accuracy -"
+    assert numbers.named(None) == "nothing was measured"
+
+
 def test_differences_have_a_sign_and_are_points() -> None:
     gain = Measure("accuracy", 0.142, 0.101, 0.18)
     assert numbers.quality(gain, difference=True) == "+14.2 (10.1 to 18.0)"

@@ -59,6 +59,12 @@ _LINE = 13  # points that a line of text takes
 
 
 MARKERS = {NO_MODEL: "^", FROZEN: "o", TUNED: "s", REMOTE: "D"}  # matplotlib's names of shapes
+SHAPES = {
+    NO_MODEL: "triangles use no language model",
+    FROZEN: "circles use the base as it is",
+    TUNED: "squares were tuned",
+    REMOTE: "diamonds are hosted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +191,7 @@ def _cost_ticks(axes: Axes, in_time: bool) -> None:
         axes.yaxis.set_major_locator(FixedLocator(ticks))
         axes.yaxis.set_major_formatter(lambda value, _: _duration(value))
     else:
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.8f}".rstrip("0").rstrip("."))
 
 
 def _name_points(figure: Figure, axes: Axes, points: Sequence[BreakEven]) -> None:

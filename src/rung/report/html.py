@@ -60,6 +60,7 @@ def render(view: View) -> str:
         script_hash=f"sha256-{digest}",
         quality_charts=quality,
         quality_of=of,
+        shapes=_shapes(view),
         cost_charts=_cost_charts(view),
         break_evens=sentences(break_evens(view.costs.lines)),
         curve_charts=_curve_charts(view),
@@ -100,6 +101,12 @@ def _quality_charts(view: View) -> tuple[tuple[Markup, Markup] | None, str]:
     axis = f"{view.metric}, {view.metric_unit}"
     drawn = (charts.quality_against_time(dots, axis, narrow, of) for narrow in (False, True))
     return _pair(*drawn), of
+
+
+def _shapes(view: View) -> str:
+    """What the shapes of the quality chart mean, where there are several."""
+    found = dict.fromkeys(rung.group for rung in view.rungs if rung.ok)
+    return "".join(f"; {charts.SHAPES[group]}" for group in found) if len(found) > 1 else ""
 
 
 def _cost_charts(view: View) -> tuple[Markup, Markup] | None:

@@ -92,6 +92,17 @@ def quality(measure: Measure | None, difference: bool = False) -> str:
     return head if low is None or high is None else f"{head} ({show(low)} to {show(high)})"
 
 
+def named(measure: Measure | None) -> str:
+    """``accuracy 63.1% (58.0 to 68.2)``, with name and unit."""
+    if measure is None:
+        return "nothing was measured"
+    head, _, interval = quality(measure).partition(" (")
+    mark = {"%": "%", "points": ""}.get(unit(measure), f" {unit(measure)}")
+    return f"{metric_name(measure.name)} {head}{mark if head != ABSENT else ''}" + (
+        interval and f" ({interval}"
+    )
+
+
 def _tenth(value: float) -> str:
     text = f"{value:.1f}"
     return "0.0" if text == "-0.0" else text
