@@ -132,11 +132,13 @@
   }
   head.append(titles);
   const table = app.querySelector("table");
-  if (data.rungs.length > 4) {
-    const answers = data.rows.slice(0, 100).flatMap((row) => row.cells.map((cell) => (cell ? cell.t.length : 0)));
-    table.classList.add("many");
-    table.classList.toggle("long", answers.filter((length) => length > 40).length > answers.length / 4);
-  }
+  const answers = data.rows.slice(0, 100).flatMap((row) => row.cells.map((cell) => (cell ? cell.t.length : 0)));
+  table.classList.toggle("long", answers.filter((length) => length > 40).length > answers.length / 4);
+  // With no room for a column a rung, the answers to a row stand under one another.
+  const needed = (14 + 8 * (data.rungs.length + 1)) * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  new ResizeObserver(([{ contentRect }]) => table.classList.toggle("many", contentRect.width < needed)).observe(
+    table.parentElement,
+  );
   const columns = make("colgroup");
   columns.append(make("col", "row"), make("col", "input"), make("col"));
   for (let i = 0; i < data.rungs.length; i++) columns.append(make("col"));
