@@ -124,7 +124,7 @@ def test_the_most_expensive_rung_goes_first_and_says_so(prepared: Prepared, work
 @pytest.mark.parametrize(
     ("rungs", "title", "decode"),
     [
-        ("zero-shot,lora", "LoRA", 100.0),
+        ("zero-shot", "zero-shot prompting", 100.0),
         ("lora", "LoRA", 100.0),
         ("lora", "LoRA", 0.5),
         ("full", "full fine-tuning", 100.0),
@@ -142,7 +142,7 @@ def test_a_budget_too_small_for_any_rung_is_refused_with_what_is_needed(
     )
     assert "Give a larger --budget." in told
     needed = float(told.split("needs about ")[1].split(" s")[0])
-    assert planned(prepared, work, rates, budget=needed + 1, rungs=rungs).quotes[-1].fits
+    assert planned(prepared, work, rates, budget=needed + 1, rungs=rungs).quotes[0].fits
     with pytest.raises(ResourceError):
         planned(prepared, work, rates, budget=0.8 * needed, rungs=rungs)
 
