@@ -153,3 +153,7 @@ def test_cost_at_a_volume() -> None:
     assert cost.making_seconds == 100.0
     assert cost.at(1000) == 200.0
     assert Cost(seconds=110.0).at(1000) is None
+    assert (cost.making_money, cost.money_at(1000)) == (None, None)
+    priced = Cost(seconds=110.0, answer_seconds=10.0, answers=100, money=11.0, answer_money=1.0)
+    assert (priced.making_money, priced.one_answer_money, priced.money_at(1000)) == (10.0, 0.01, 20.0)
+    assert Cost(money=1.0, answer_money=0.0).money_at(10) is None  # nothing was answered

@@ -112,6 +112,7 @@ class Completion:
     text: str
     tokens: int  # generated, the end of turn included; 0 where labels were scored instead
     truncated: bool = False  # the token limit came before the end of turn
+    read: int = 0  # tokens of the prompt, examples in it included; 0 where no model reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class Measure:
 class Cost:
     """What a rung used; ``None`` where it was not measured."""
 
-    seconds: float | None = None  # wall clock, all of it
+    seconds: float | None = None  # wall clock of making and answering; grading is not counted
     train_seconds: float | None = None
     eval_seconds: float | None = None
     train_tokens: int | None = None  # tokens seen in training, all epochs
@@ -158,20 +159,47 @@ class Cost:
     answers: int = 0  # how many rows were answered in that time
     answer_tokens: float | None = None  # mean tokens of an answer, read and written; 0 where no model reads
     answer_written: float | None = None  # the written ones among them
+    answer_money: float | None = None  # the part of `money` spent on answering the test rows
 
     @property
     def making_seconds(self) -> float | None:
         """Everything before the test rows: choosing, fitting, training."""
-        if self.seconds is None or self.answer_seconds is None:
-            return None
-        return max(0.0, self.seconds - self.answer_seconds)
+        return _rest(self.seconds, self.answer_seconds)
+
+    @property
+    def making_money(self) -> float | None:
+        """What everything before the test rows costs."""
+        return _rest(self.money, self.answer_money)
+
+    @property
+    def one_answer(self) -> float | None:
+        """Seconds an answer."""
+        return _each(self.answer_seconds, self.answers)
+
+    @property
+    def one_answer_money(self) -> float | None:
+        """Money an answer."""
+        return _each(self.answer_money, self.answers)
 
     def at(self, volume: float) -> float | None:
         """Seconds to make the rung and to answer `volume` rows with it."""
-        making = self.making_seconds
-        if making is None or not self.answers or self.answer_seconds is None:
-            return None
-        return making + volume * self.answer_seconds / self.answers
+        return _total(self.making_seconds, self.one_answer, volume)
+
+    def money_at(self, volume: float) -> float | None:
+        """Money to make the rung and to answer `volume` rows with it."""
+        return _total(self.making_money, self.one_answer_money, volume)
+
+
+def _rest(whole: float | None, part: float | None) -> float | None:
+    return None if whole is None or part is None else max(0.0, whole - part)
+
+
+def _each(part: float | None, answers: int) -> float | None:
+    return None if part is None or not answers else part / answers
+
+
+def _total(making: float | None, each: float | None, volume: float) -> float | None:
+    return None if making is None or each is None else making + volume * each
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,16 +58,19 @@ def test_results_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     screen.finished(result("skipped", reason="does not fit in the budget"), before=False)
     screen.finished(replace(result(), status="unfinished", done=0.124), before=False)
     screen.finished(result("unfinished", reason="no time"), before=False)
+    timed = Cost(seconds=65.0, answer_seconds=15.0, answers=30)
+    screen.finished(replace(result(), cost=timed), before=False)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.split("\n") == [
-        "- lora: accuracy in % 50.0, 1 min 5 s",
-        "- lora: accuracy in % 50.0, done before",
-        "- lora: accuracy in % -, 1 min 5 s",
+        "- lora: accuracy 50.0%, 1 min 5 s",
+        "- lora: accuracy 50.0%, done before",
+        "- lora: accuracy -, 1 min 5 s",
         "- lora: failed: it broke: [red]{x}",
         "- lora: skipped: does not fit in the budget",
-        "- lora: accuracy in % 50.0, not finished (12 %), 1 min 5 s",
+        "- lora: accuracy 50.0%, not finished (12 %), 1 min 5 s",
         "- lora: not finished: no time",
+        "- lora: accuracy 50.0%, made in 50 s, 1,000 answers take 8 min 20 s",
         "",
     ]
 
@@ -124,7 +127,7 @@ def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: 
     err = capsys.readouterr().err
     assert "lora: training" in err
     assert "3/10 loss 1.250, 1000 tokens/s, 7.0 s left" in err
-    assert "- lora: accuracy in % 50.0, 1 min 5 s" in err
+    assert "- lora: accuracy 50.0%, 1 min 5 s" in err
 
 
 def test_what_was_left_out_is_said(prepared: Prepared, capsys: pytest.CaptureFixture[str]) -> None:

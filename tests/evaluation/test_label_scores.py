@@ -96,4 +96,5 @@ def test_one_rule_picks_the_same_again(speaker: Speaker, ids: list[list[int]]) -
         found = pick_labels(speaker, LABELS, rule, ROWS, ids, lambda *done: seen.append(done))
         assert [one.text for one in found] == made.picks()[name]
         assert all(one.tokens == 0 and not one.truncated for one in found)
+        assert [one.read for one in found] == [len(prompt) for prompt in ids]
     assert seen[-1] == (24, 24)

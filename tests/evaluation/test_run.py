@@ -31,6 +31,7 @@ def test_answers_come_in_the_order_of_the_rows(speaker: Speaker) -> None:
     assert alone == together
     assert all(one.tokens <= 5 for one in together)
     assert all(one.tokens == 5 for one in together if one.truncated)
+    assert [one.read for one in together] == [len(speaker.renderer.prompt_ids(prompt)) for prompt in prompts]
 
 
 def test_the_end_of_turn_counts_as_a_token(speaker: Speaker) -> None:

@@ -80,6 +80,8 @@ def test_what_was_saved_answers_the_same(data: Prepared, tmp_path: Path) -> None
     again = probing.load(tmp_path / "answer")
     some = data.split.test
     assert [one.text for one in again.answer(some)] == [one.text for one in probe.answer(some)]
+    shown = probe.reading.ids(data.speaker, data.task, some)
+    assert [one.read for one in probe.answer(some)] == [len(ids) for ids in shown]
     scores = probe.score(some, data.task.labels)
     assert scores == pytest.approx(again.score(some, data.task.labels), abs=1e-4)
     assert np.exp(scores).sum(1) == pytest.approx(1, abs=1e-6)

@@ -6,20 +6,25 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import letters
 from rung import storage
+from rung.cost import PeakMemory
 from rung.errors import UsageError
+from rung.evaluation.judging import Evaluation, judge
+from rung.ladder import task
 from rung.ladder.climb import Climbed, climb
 from rung.ladder.plan import Plan
-from rung.ladder.rungs import Outcome
+from rung.ladder.rungs import RUNGS, Outcome
 from rung.ladder.task import _affordable, from_disk, run_task
 from rung.ladder.watch import Silent
-from rung.records import Quote, Result, from_json, to_json
+from rung.records import Completion, Example, Quote, Result, from_json, to_json
 
 
 @pytest.fixture
@@ -157,3 +162,63 @@ def test_a_rung_whose_time_is_up_before_it_answers_is_not_finished(copied: Path)
     assert result.reason == "its time was up before it could answer test rows"
     assert (result.needs_seconds or 0) >= 60
     assert storage.read_jsonl(copied / "predictions" / "few-shot.jsonl") == []
+
+
+def test_both_costs_of_a_rung_are_measured(climbed: Climbed) -> None:
+    costs = {result.rung: result.cost for result in climbed.results}
+    for cost in costs.values():
+        assert cost.answers == 40
+        assert cost.seconds is not None
+        assert 0 < (cost.answer_seconds or 0) < cost.seconds
+        assert cost.making_seconds == pytest.approx(cost.seconds - (cost.answer_seconds or 0))
+        assert cost.answer_money is None
+    read = {rung: (cost.answer_tokens or 0) - (cost.answer_written or 0) for rung, cost in costs.items()}
+    assert read["few-shot"] > read["zero-shot"] > 0  # the examples are read for every answer
+    assert read["lora"] > 0
+    assert (costs["lora"].answer_written or 0) > 0
+
+
+class _Slow:
+    """Takes 7 seconds to answer and 100 to be saved, by the clock of the test."""
+
+    def __init__(self, now: list[float]) -> None:
+        self.now = now
+
+    def answer(self, examples: Sequence[Example], watcher: object = None) -> list[Completion]:
+        self.now[0] += 7
+        return [Completion(one.id, "x", tokens=2, read=place) for place, one in enumerate(examples)]
+
+    def score(self, examples: object, choices: object) -> None:
+        return None
+
+    def save(self, folder: Path) -> None:
+        self.now[0] += 100
+
+
+def test_grading_is_no_part_of_a_rungs_cost(climbed: Climbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    class Clock:
+        def __init__(self) -> None:
+            self.start = now[0]
+
+        @property
+        def seconds(self) -> float:
+            return now[0] - self.start
+
+    def slowly(*given: Any) -> Evaluation:
+        now[0] += 1000
+        return judge(*given)
+
+    monkeypatch.setattr(task.cost, "Stopwatch", Clock)
+    monkeypatch.setattr(task, "judge", slowly)
+    context = from_disk(climbed.folder, Silent())
+    context.settings = context.settings.model_copy(update={"price_per_hour": 3600.0})
+    outcome, test = Outcome(_Slow(now), train_seconds=20.0), context.split.test[:5]
+    evaluation, answering = task._answered(context, RUNGS["zero-shot"], outcome, test)
+    assert len(evaluation.answers) == 5
+    assert (answering.answer_seconds, answering.answers, answering.answer_money) == (7.0, 5, 7.0)
+    assert (answering.answer_tokens, answering.answer_written) == (4.0, 2.0)
+    made = task._cost(context, outcome, 30.0, answering, PeakMemory())
+    assert (made.seconds, made.making_seconds, made.eval_seconds) == (37.0, 30.0, 17.0)
+    assert (made.money, made.making_money, made.answers) == (37.0, 30.0, 5)

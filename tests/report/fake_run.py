@@ -206,6 +206,11 @@ def _result(rung: str, order: int, task: Task, rows: list[Answer] | None) -> Res
         adapter_bytes={"lora": 19_600_000, "full": 269_000_000}.get(rung),
         money=seconds / 3600 * 0.4,
         currency="USD",
+        answer_seconds=seconds * 0.1,
+        answers=len(rows),
+        answer_tokens={"few-shot": 1460.0}.get(rung, 121.5),
+        answer_written=2.5,
+        answer_money=seconds * 0.1 / 3600 * 0.4,
     )
     quote = Quote(
         rung, True, seconds * 0.9, 820, 3.0, 412_300, 120, len(rows), int(1.3e9), seconds / 9000, ""

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -90,8 +91,8 @@ def test_every_section_is_there(tickets: Path) -> None:
     _, page = _page(tickets)
     ids = {attributes.get("id") for tag, attributes in page.tags if tag == "section"}
     assert ids == {
-        "verdict", "ladder", "quality", "curves", "mistakes", "forgot", "rows", "data", "choices", "quotes",
-        "settings", "machine", "mechanisms",
+        "verdict", "ladder", "quality", "costs", "curves", "mistakes", "forgot", "rows", "data", "choices",
+        "quotes", "settings", "machine", "mechanisms",
     }  # fmt: skip
     assert "LoRA beats 8-shot prompting by 23.3 points" in page.text
     assert "recommended" in page.text
@@ -195,6 +196,45 @@ def test_runs_without_evidence_have_a_page(tickets: Path) -> None:
     text, page = _page(tickets)
     assert 'id="mistakes"' not in text
     assert len(_rows(page)["rows"]) == 60
+
+
+def test_costs_are_drawn_and_break_even_points_named(tickets: Path) -> None:
+    path = tickets / "results" / "few-shot.json"
+    value = json.loads(path.read_text())
+    value["cost"] |= {"answer_money": 0.0105, "money": 0.0107}  # cheap to make
+    path.write_text(json.dumps(value))
+    _, page = _page(tickets)
+    section = page.text[page.text.index("Cost to make and to use") :]
+    assert "Few-shot is cheaper than lora up to " in section
+    assert "the dashed line stands at 10,000 answers" in section
+
+
+def test_verdict_says_how_sure_it_is_and_what_would_help(
+    tickets: Path, add_regrets: Callable[[Path], None]
+) -> None:
+    add_regrets(tickets)
+    _, page = _page(tickets)
+    head = page.text[: page.text.index("The ladder")]
+    assert "Verdict clear" in head
+    assert "0.4 points 96% chance of being within 1 point of the best" in head
+    assert "What would help most Train LoRA longer. A larger base." in head
+
+
+def test_a_rung_that_was_cut_short_is_in_no_chart_that_compares(tickets: Path) -> None:
+    path = tickets / "results" / "full.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "unfinished", "done": 0.12}))
+    _, page = _page(tickets)
+    labels = [a["aria-label"] or "" for t, a in page.tags if t == "svg" and a.get("aria-label")]
+    compared = [label for label in labels if not label.startswith("Learning curves")]
+    assert len(compared) == 4  # quality and cost, wide and narrow
+    assert all("lora" in label and "full" not in label for label in compared)
+    assert "not finished (12 %)" in page.text
+
+
+def test_cells_carry_the_name_of_their_column_for_narrow_screens(tickets: Path) -> None:
+    _, page = _page(tickets)
+    labels = {a.get("data-label") for t, a in page.tags if t == "td"}
+    assert {"cost to make", "1,000 answers", "made, and 10,000 answers", "tokens an answer"} <= labels
 
 
 def test_unfinished_runs_have_a_page(tickets: Path) -> None:

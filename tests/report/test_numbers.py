@@ -15,7 +15,8 @@ from rung.report import numbers
     [
         (None, "-"),
         (math.nan, "-"),
-        (0.04, "0.0 s"),
+        (0.0, "0.0 s"),
+        (0.04, "<0.1 s"),
         (4.25, "4.2 s"),
         (42.4, "42 s"),
         (59.7, "1 min"),
@@ -72,6 +73,14 @@ def test_quality(measure: Measure | None, text: str) -> None:
     assert numbers.quality(measure) == text
 
 
+def test_named_has_name_and_unit() -> None:
+    assert numbers.named(Measure("accuracy", 0.631, 0.58, 0.682)) == "accuracy 63.1% (58.0 to 68.2)"
+    assert numbers.named(Measure("chrf", 54.04, 51.0, 57.2, unit="points")) == "chrF 54.0 (51.0 to 57.2)"
+    assert numbers.named(Measure("kl", 0.0123, unit="nats/token")) == "drift (KL) 0.012 nats/token"
+    assert numbers.named(Measure("accuracy", None)) == "accuracy -"
+    assert numbers.named(None) == "nothing was measured"
+
+
 def test_differences_have_a_sign_and_are_points() -> None:
     gain = Measure("accuracy", 0.142, 0.101, 0.18)
     assert numbers.quality(gain, difference=True) == "+14.2 (10.1 to 18.0)"
@@ -88,6 +97,11 @@ def test_money_and_p() -> None:
         "1,234.50 USD",
     ]
     assert [numbers.p_value(x) for x in (None, 0.0004, 0.03, 1.0)] == ["-", "<0.001", "0.030", "1.000"]
+
+
+def test_roughly() -> None:
+    shown = [numbers.roughly(x) for x in (1.4, 99.6, 1243.0, 38_651, 7_777_777)]
+    assert shown == ["1", "100", "1,240", "38,700", "7,780,000"]
 
 
 def test_short() -> None:

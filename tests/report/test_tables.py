@@ -12,12 +12,61 @@ from rung.report.view import load_view
 
 def test_ladder_leaves_out_columns_without_a_number(tickets: Path) -> None:
     full = tables.ladder(load_view(tickets))
-    assert "money" in full.head
+    assert "forgot, nats/token" in full.head
     assert full.marked == 2
     assert all(len(row) == len(full.head) for row in full.rows)
     for path in (tickets / "results").iterdir():
-        path.write_text(path.read_text().replace('"money": ', '"money": null, "was": '))
-    assert "money" not in tables.ladder(load_view(tickets)).head
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"forgetting": []}))
+    assert "forgot, nats/token" not in tables.ladder(load_view(tickets)).head
+
+
+def test_ladder_shows_both_costs_and_the_total(tickets: Path) -> None:
+    table = tables.ladder(load_view(tickets))
+    place = table.head.index("cost to make")
+    assert table.head[place : place + 3] == ("cost to make", "1,000 answers", "made, and 10,000 answers")
+    lora = table.rows[2]
+    assert lora[place : place + 3] == (
+        "5 min 26 s\n0.04 USD",
+        "10 min 3 s\n0.07 USD",
+        "1 h 46 min\n0.71 USD",
+    )
+    run = tickets / "run.json"
+    value = json.loads(run.read_text())
+    value["applied"]["volume"] = 500
+    run.write_text(json.dumps(value))
+    assert "made, and 500 answers" in tables.ladder(load_view(tickets)).head
+
+
+def test_a_run_from_before_the_two_costs_shows_times_and_money(tickets: Path) -> None:
+    for path in (tickets / "results").iterdir():
+        value = json.loads(path.read_text())
+        value["cost"] |= {"answer_seconds": None, "answer_money": None, "answers": 0}
+        path.write_text(json.dumps(value))
+    head = tables.ladder(load_view(tickets)).head
+    assert {"train", "total", "money"} <= set(head)
+    assert "cost to make" not in head
+
+
+def test_rungs_are_grouped_by_what_answers(tickets: Path) -> None:
+    groups = tables.ladder(load_view(tickets)).groups
+    assert groups == ("the base as it is", "the base as it is", "the base, tuned", "the base, tuned")
+    for path in (tickets / "results").iterdir():
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": "classical"}))
+    assert tables.ladder(load_view(tickets)).groups == ()
+
+
+def test_details_of_each_rung(tickets: Path) -> None:
+    table = tables.details(load_view(tickets))
+    assert table.head == (
+        "rung",
+        "test rows",
+        "tokens an answer",
+        "peak memory",
+        "trained parameters",
+        "adapter",
+        "format misses",
+    )
+    assert table.rows[1][1:3] == ("60", "1,460 (2 written)")
 
 
 def test_regret_and_chance_stand_in_the_ladder_where_there_are_some(
@@ -37,7 +86,7 @@ def test_regret_and_chance_stand_in_the_ladder_where_there_are_some(
 def test_highlights_are_of_the_recommended_rung(tickets: Path) -> None:
     found = {label: figure for label, figure, _ in tables.highlights(load_view(tickets))}
     assert found["over few-shot"] == "+23.3 points"
-    assert found["time"] == "6 min 2 s"
+    assert (found["to make"], found["1,000 answers"]) == ("5 min 26 s", "10 min 3 s")
     assert found["forgot"] == "0.012"
     (tickets / "verdict.json").unlink()
     assert tables.highlights(load_view(tickets)) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,13 @@ def test_no_line_is_wider_than_the_terminal_and_no_figure_is_cut(tickets: Path, 
     text = _printed(tickets, width)
     assert max(len(line) for line in text.splitlines()) <= width
     for rung in load_view(tickets).rungs:
-        for figure in (rung.name, *rung.quality.split(" (", 1)[1:], rung.total, rung.forgot):
+        for figure in (
+            rung.name,
+            *rung.quality.split(" (", 1)[1:],
+            *rung.making.split("\n"),
+            *rung.thousand.split("\n"),
+            rung.forgot,
+        ):
             assert figure in text
     assert "…" not in text
 
@@ -37,8 +44,8 @@ def test_rung_is_one_line_at_80_columns_and_the_recommended_one_is_marked(ticket
     marked = [line for line in lines if line.startswith("> ")]
     assert len(marked) == 1
     assert marked[0].split()[:2] == [">", "lora"]
-    assert "4 min 50 s" in marked[0]
-    assert "6 min 2 s" in marked[0]
+    assert "5 min 26 s" in marked[0]
+    assert "10 min 3 s" in marked[0]
     assert marked[0].rstrip().endswith("0.012")
 
 
@@ -74,6 +81,36 @@ def test_regrets_and_what_would_help_are_shown(
     assert max(len(line) for line in text.splitlines()) <= width
     assert "(96%)" in text
     assert "What would help most: Train LoRA longer. A larger base." in text.replace("\n", " ")
+
+
+def test_costs_and_break_evens_are_shown(tickets: Path) -> None:
+    text = " ".join(_printed(tickets, 120).split())
+    assert "10,000 answers" in text
+    assert "Total cost: zero-shot is cheaper than lora up to" not in text  # it is never the dearer one
+    path = tickets / "results" / "few-shot.json"
+    value = json.loads(path.read_text())
+    value["cost"] |= {"answer_money": 0.0105, "money": 0.0107}  # cheap to make
+    path.write_text(json.dumps(value))
+    assert "few-shot is cheaper than lora up to" in " ".join(_printed(tickets, 120).split())
+
+
+def test_a_run_from_before_the_two_costs_shows_the_whole_time(tickets: Path) -> None:
+    for path in (tickets / "results").iterdir():
+        value = json.loads(path.read_text())
+        value["cost"] = {"seconds": value["cost"]["seconds"], "train_seconds": 100.0}
+        path.write_text(json.dumps(value))
+    text = _printed(tickets, 80)
+    assert "6 min 2 s" in text
+    assert "to make" not in text
+
+
+def test_a_rung_that_was_cut_short_is_marked(tickets: Path) -> None:
+    path = tickets / "results" / "full.json"
+    value = json.loads(path.read_text()) | {"status": "unfinished", "done": 0.12, "needs_seconds": 5400.0}
+    path.write_text(json.dumps(value))
+    text = _printed(tickets, 80)
+    assert "not finished (12 %)" in text
+    assert "full: a budget of 1 h 30 min would finish it" in text
 
 
 def test_unfinished_run(tickets: Path) -> None:

@@ -111,3 +111,37 @@ def test_a_rung_that_was_cut_short_shows_its_numbers_and_how_far_it_came(tickets
     full = load_view(tickets).rungs[-1]
     assert full.quality == f"{whole.quality}, not finished (12 %)"
     assert not full.ok
+    path.write_text(json.dumps(told | {"needs_seconds": 5400.0, "reason": "12% of a fair training was done"}))
+    assert load_view(tickets).rungs[-1].notes[:2] == (
+        "12% of a fair training was done",
+        "a budget of 1 h 30 min would finish it",
+    )
+
+
+def test_a_rung_that_was_stopped_before_it_could_answer_shows_what_it_spent(tickets: Path) -> None:
+    path = tickets / "results" / "full.json"
+    told = json.loads(path.read_text()) | {"status": "unfinished", "primary": None, "cost": {"seconds": 65.0}}
+    path.write_text(json.dumps(told))
+    full = load_view(tickets).rungs[-1]
+    assert (full.quality, full.making, full.thousand) == ("not finished", "1 min 5 s", "-")
+
+
+def _kinds(folder: Path, **kinds: str) -> None:
+    for rung, kind in kinds.items():
+        path = folder / "results" / f"{rung.replace('_', '-')}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": kind}))
+
+
+def test_a_recommended_rung_that_is_not_tuned_is_held_against_the_best_other(tickets: Path) -> None:
+    _kinds(tickets, zero_shot="floor", few_shot="probe", lora="tune", full="tune")
+    path = tickets / "verdict.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"recommended": "few-shot"}))
+    view = load_view(tickets)
+    assert (view.before, view.after) == ("full", "few-shot")
+
+
+def test_the_floor_is_held_against_nothing(tickets: Path) -> None:
+    _kinds(tickets, zero_shot="classical", few_shot="classical", lora="floor", full="classical")
+    (tickets / "verdict.json").unlink()
+    view = load_view(tickets)
+    assert (view.before, view.after) == ("few-shot", "full")

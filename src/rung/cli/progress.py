@@ -111,11 +111,9 @@ class Screen:
             status = numbers.unfinished(result) if result.status == "unfinished" else result.status
             self.say(f"- {result.rung}: {status}: {result.reason}")
             return
-        when = "done before" if before else numbers.seconds(result.cost.seconds)
-        measure = result.primary
-        name = f"{numbers.metric_name(measure.name)} in {numbers.unit(measure)}" if measure else "no measure"
+        when = "done before" if before else _costs(result)
         cut = "" if result.status == "ok" else f", {numbers.unfinished(result)}"
-        self.say(f"- {result.rung}: {name} {numbers.quality(measure)}{cut}, {when}")
+        self.say(f"- {result.rung}: {numbers.named(result.primary)}{cut}, {when}")
 
     def _draw(self, done: int, total: int | None, facts: str) -> None:
         if self.bar.disable:
@@ -148,6 +146,15 @@ class Screen:
         if number == signal.SIGTERM:
             sys.exit(143)
         raise KeyboardInterrupt
+
+
+def _costs(result: Result) -> str:
+    """``made in 5 min 26 s, 1,000 answers take 10 min 3 s``; the whole time where that is all there is."""
+    each = result.cost.one_answer
+    if each is None:
+        return numbers.seconds(result.cost.seconds)
+    making = numbers.seconds(result.cost.making_seconds)
+    return f"made in {making}, 1,000 answers take {numbers.seconds(1000 * each)}"
 
 
 def _range(quote: Quote) -> str:

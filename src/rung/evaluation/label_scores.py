@@ -78,8 +78,8 @@ def pick_labels(
     lengths = [len(choice) for choice in choices]
     (best,) = best_choices(speaker.base, ids, choices, *_arrays([rule], lengths), watch)
     return [
-        Completion(example.id, labels[at], tokens=0)
-        for example, at in zip(examples, best.tolist(), strict=True)
+        Completion(example.id, labels[at], tokens=0, read=len(prompt))
+        for example, at, prompt in zip(examples, best.tolist(), ids, strict=True)
     ]
 
 

@@ -49,9 +49,12 @@ def write(
     generated = speaker.engine.generate(
         ids, max_new_tokens=max_new_tokens, stop_ids=speaker.renderer.stop_ids, on_progress=watch
     )
-    return [_completion(speaker, example, one) for example, one in zip(examples, generated, strict=True)]
+    return [
+        _completion(speaker, example, one, len(prompt))
+        for example, one, prompt in zip(examples, generated, ids, strict=True)
+    ]
 
 
-def _completion(speaker: Speaker, example: Example, one: Generated) -> Completion:
+def _completion(speaker: Speaker, example: Example, one: Generated, read: int) -> Completion:
     ids = one.ids if one.stop is None else (*one.ids, one.stop)
-    return Completion(example.id, speaker.renderer.decode(ids), len(ids), truncated=one.truncated)
+    return Completion(example.id, speaker.renderer.decode(ids), len(ids), truncated=one.truncated, read=read)

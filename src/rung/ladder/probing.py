@@ -61,6 +61,10 @@ class Reading:
     def prompt(self, task: Task, example: Example) -> Prompt:
         return zero_shot(task, example) if SHOWN[self.shown] else example.prompt
 
+    def ids(self, speaker: Speaker, task: Task, examples: Sequence[Example]) -> list[list[int]]:
+        """The tokens of each example as it is shown."""
+        return speaker.renderer.prompts(examples, [self.prompt(task, one) for one in examples])
+
     def own(self, ids: Ids) -> tuple[int, int]:
         """From and to: the tokens that are the row's own, at least one."""
         start = min(self.before, len(ids) - 1)
@@ -93,17 +97,18 @@ class Probe(regression.Classifier):
         }
         fitted.save(folder, NAME, settings, {"weights": self.weights, "bias": self.bias})
 
-    def log_probabilities(self, examples: Sequence[Example], watcher: Watcher | None = None) -> Floats:
-        """(examples, labels)"""
-        found = np.zeros((len(examples), len(self.labels)))
-        for start in range(0, len(examples), _BATCH):
-            some = examples[start : start + _BATCH]
+    def judge(self, examples: Sequence[Example], watcher: Watcher | None = None) -> tuple[Floats, list[int]]:
+        """See `Classifier`."""
+        asked = self.reading.ids(self.speaker, self.task, examples)
+        found = np.zeros((len(asked), len(self.labels)))
+        for start in range(0, len(asked), _BATCH):
+            some = asked[start : start + _BATCH]
             found[start : start + _BATCH] = regression.log_softmax(
-                features(self.speaker, self.task, self.reading, some) @ self.weights.T + self.bias
+                features(self.speaker, self.reading, some) @ self.weights.T + self.bias
             )
             if watcher:
-                watcher.rows(start + len(some), len(examples))
-        return found
+                watcher.rows(start + len(some), len(asked))
+        return found, [len(ids) for ids in asked]
 
 
 def load(folder: Path) -> Probe:
@@ -120,11 +125,8 @@ def load(folder: Path) -> Probe:
     )
 
 
-def features(
-    speaker: Speaker, task: Task, reading: Reading, examples: Sequence[Example]
-) -> NDArray[np.float32]:
-    """Pooled hidden states (examples, d), as `reading` says."""
-    ids = speaker.renderer.prompts(examples, [reading.prompt(task, one) for one in examples])
+def features(speaker: Speaker, reading: Reading, ids: Sequence[Ids]) -> NDArray[np.float32]:
+    """Pooled hidden states (prompts, d), as `reading` says."""
     found = states.read(speaker.base, ids, [reading.own(row) for row in ids], [reading.layer])
     return _numpy(getattr(found, reading.pool)[:, 0])
 
@@ -152,7 +154,8 @@ def fit(
         watcher.begin(NAME, "reading the other rows")
     for start in range(0, len(rest), _BATCH):
         part = rest[start : start + _BATCH]
-        matrix[part] = features(prepared.speaker, task, reading, [known[row] for row in part])
+        ids = reading.ids(prepared.speaker, task, [known[row] for row in part])
+        matrix[part] = features(prepared.speaker, reading, ids)
         watcher.rows(start + len(part), len(rest))
     matrix, shift, scale = _standardised(matrix)
     ((weights, bias),) = regression.fit(matrix, truth, len(labels), [c], STEPS)
@@ -175,8 +178,7 @@ def _tried(
     layers = layers_of(body.depth(prepared.base.model))
     for shown in SHOWN:
         reading = Reading(shown, 0, 0)
-        prompts = [reading.prompt(prepared.task, one) for one in examples]
-        ids = prepared.speaker.renderer.prompts(examples, prompts)
+        ids = reading.ids(prepared.speaker, prepared.task, examples)
         before, after = common_length(ids), common_length([row[::-1] for row in ids])
         reading = Reading(shown, before, after)
         watcher.begin(NAME, f"reading the rows, {shown}")

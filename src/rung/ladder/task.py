@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,7 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
         outcome = _run(context, rung, watch)
         spent = watch.seconds + outcome.earlier_seconds
         test = _affordable(context, quote, spent, outcome)
-        evaluation = _answered(context, rung, outcome, test)
+        evaluation, answering = _answered(context, rung, outcome, test)
     except ResourceError:
         raise
     except Late:
@@ -139,7 +140,7 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
         primary=evaluation.primary,
         metrics=evaluation.metrics,
         counts=evaluation.counts,
-        cost=_cost(context, outcome, watch.seconds + outcome.earlier_seconds, memory),
+        cost=_cost(context, outcome, spent, answering, memory),
         choices=outcome.choices,
         forgetting=outcome.forgetting,
         curve=outcome.curve,
@@ -233,20 +234,38 @@ def _notes(context: Context, quote: Quote, test: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _answered(context: Context, rung: Rung, outcome: Outcome, test: tuple[Example, ...]) -> Evaluation:
-    """The test rows, answered once and graded; the responder is saved and closed."""
+def _answered(
+    context: Context, rung: Rung, outcome: Outcome, test: tuple[Example, ...]
+) -> tuple[Evaluation, Cost]:
+    """The test rows, answered once and graded, and what answering cost; the responder is saved and closed."""
     try:
         context.watcher.begin(rung.name, "answering test rows")
+        watch = cost.Stopwatch()
         completions = outcome.responder.answer(test, context.watcher)
+        seconds = watch.seconds
         outcome.responder.save(context.folder.file("answer", rung.name))
     finally:
         outcome.close()
-    return judge(context.task, test, completions, context.settings.seed)
+    rows = max(1, len(completions))
+    written = sum(one.tokens for one in completions) / rows
+    answering = Cost(
+        answer_seconds=seconds,
+        answers=len(completions),
+        answer_tokens=sum(one.read for one in completions) / rows + written,
+        answer_written=written,
+        answer_money=cost.money(seconds, context.settings.price_per_hour),
+    )
+    return judge(context.task, test, completions, context.settings.seed), answering
 
 
-def _cost(context: Context, outcome: Outcome, seconds: float, memory: cost.PeakMemory) -> Cost:
+def _cost(
+    context: Context, outcome: Outcome, making: float, answering: Cost, memory: cost.PeakMemory
+) -> Cost:
+    """Both costs of a rung: `making` seconds, and what `_answered` measured."""
     settings = context.settings
-    return Cost(
+    seconds = making + (answering.answer_seconds or 0.0)
+    return replace(
+        answering,
         seconds=seconds,
         train_seconds=outcome.train_seconds,
         eval_seconds=seconds - (outcome.train_seconds or 0.0),

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from rung.report import charts, mistakes, numbers, tables
+from rung.report.costs import break_evens, sentences
 from rung.report.view import View, load_view
 from rung.storage import write_file
 
@@ -45,6 +46,7 @@ def render(view: View) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    quality, of = _quality_charts(view)
     template = environment.from_string(_asset("page.html.j2"))
     return template.render(
         view=view,
@@ -56,7 +58,11 @@ def render(view: View) -> str:
         style=Markup(_asset("page.css")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
-        quality_charts=_quality_charts(view),
+        quality_charts=quality,
+        quality_of=of,
+        shapes=_shapes(view),
+        cost_charts=_cost_charts(view),
+        break_evens=sentences(break_evens(view.costs.lines)),
         curve_charts=_curve_charts(view),
         confusions=_confusions(view),
         field_tables=_field_tables(view),
@@ -76,22 +82,41 @@ def _asset(name: str) -> str:
     return files("rung.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _quality_charts(view: View) -> tuple[Markup, Markup] | None:
-    dots = []
-    for place, rung in enumerate(view.rungs):
-        measure, seconds = rung.result.primary, rung.result.cost.seconds
-        if not rung.ok or measure is None or seconds is None:
-            continue
-        value, low, high = numbers.scaled(measure)
-        if value is not None:
-            colour = charts.colour_of(place)
-            dots.append(
-                charts.Dot(rung.name, seconds, value, low, high, colour, rung.tuned, rung.recommended)
-            )
-    axis = f"{view.metric}, {view.metric_unit}"
-    return _pair(
-        charts.quality_against_time(dots, axis), charts.quality_against_time(dots, axis, narrow=True)
+def _quality_charts(view: View) -> tuple[tuple[Markup, Markup] | None, str]:
+    """Wide and narrow, and what the time is of: all answers where that is known of every rung."""
+    shown = [(place, rung) for place, rung in enumerate(view.rungs) if rung.ok and rung.result.primary]
+    all_known = all(rung.result.cost.at(view.volume) is not None for _, rung in shown)
+    of = (
+        f"time to make it and {numbers.count(view.volume)} answers" if all_known else "time of the whole rung"
     )
+    dots = []
+    for place, rung in shown:
+        assert rung.result.primary is not None
+        cost = rung.result.cost
+        seconds = cost.at(view.volume) if all_known else cost.seconds
+        value, low, high = numbers.scaled(rung.result.primary)
+        if value is not None and seconds is not None:
+            colour, marker = charts.colour_of(place), charts.MARKERS[rung.group]
+            dots.append(charts.Dot(rung.name, seconds, value, low, high, colour, marker, rung.recommended))
+    axis = f"{view.metric}, {view.metric_unit}"
+    drawn = (charts.quality_against_time(dots, axis, narrow, of) for narrow in (False, True))
+    return _pair(*drawn), of
+
+
+def _shapes(view: View) -> str:
+    """What the shapes of the quality chart mean, where there are several."""
+    found = dict.fromkeys(rung.group for rung in view.rungs if rung.ok)
+    return "".join(f"; {charts.SHAPES[group]}" for group in found) if len(found) > 1 else ""
+
+
+def _cost_charts(view: View) -> tuple[Markup, Markup] | None:
+    colours = {rung.name: charts.colour_of(place) for place, rung in enumerate(view.rungs)}
+    points = break_evens(view.costs.lines)
+    drawn = (
+        charts.cost_against_volume(view.costs, points, view.volume, colours, narrow)
+        for narrow in (False, True)
+    )
+    return _pair(*drawn)
 
 
 def _curve_charts(view: View) -> tuple[Markup, Markup] | None:
@@ -108,9 +133,11 @@ def _pair(wide: str, narrow: str) -> tuple[Markup, Markup] | None:
 
 
 def _shown_rungs(view: View) -> list[str]:
-    """Rungs with predictions: the best prompting one and its tuned rival first, then the others."""
+    """Rungs with predictions: the two that are held against each other first, the floor last."""
     first = [rung for rung in (view.before, view.after) if rung is not None and rung in view.answers]
-    return [*first, *(rung for rung in view.answers if rung not in first)]
+    rest = [rung.result for rung in view.rungs if rung.result.rung in view.answers]
+    rest.sort(key=lambda result: result.kind == "floor")
+    return [*first, *(result.rung for result in rest if result.rung not in first)]
 
 
 def _confusions(view: View) -> list[mistakes.Confusion]:

@@ -92,6 +92,17 @@ def quality(measure: Measure | None, difference: bool = False) -> str:
     return head if low is None or high is None else f"{head} ({show(low)} to {show(high)})"
 
 
+def named(measure: Measure | None) -> str:
+    """``accuracy 63.1% (58.0 to 68.2)``, with name and unit."""
+    if measure is None:
+        return "nothing was measured"
+    head, _, interval = quality(measure).partition(" (")
+    mark = {"%": "%", "points": ""}.get(unit(measure), f" {unit(measure)}")
+    return f"{metric_name(measure.name)} {head}{mark if head != ABSENT else ''}" + (
+        interval and f" ({interval}"
+    )
+
+
 def _tenth(value: float) -> str:
     text = f"{value:.1f}"
     return "0.0" if text == "-0.0" else text
@@ -110,9 +121,11 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """``0.4 s``, ``42 s``, ``4 min 10 s``, ``2 h 05 min``, ``1 d 3 h``."""
+    """``<0.1 s``, ``0.4 s``, ``42 s``, ``4 min 10 s``, ``2 h 05 min``, ``1 d 3 h``."""
     if value is None or not math.isfinite(value) or value < 0:
         return ABSENT
+    if 0 < value < 0.05:
+        return "<0.1 s"
     if value < 9.95:
         return f"{value:.1f} s"
     whole = round(value)
@@ -141,6 +154,12 @@ def size(value: float | None) -> str:
 def count(value: float | None) -> str:
     """A whole number with thousands apart: ``12,345``."""
     return ABSENT if value is None or not math.isfinite(value) else f"{value:,.0f}"
+
+
+def roughly(value: float) -> str:
+    """A large number to three digits: ``1,240``, ``38,700``."""
+    unit = 10 ** max(0, math.floor(math.log10(max(1.0, value))) - 2)
+    return count(round(value / unit) * unit)
 
 
 def short(value: float | None) -> str:

@@ -1,4 +1,17 @@
 "use strict";
+// A table that is wider than its place becomes one block a row; `wide` is the width it needs.
+(() => {
+  const wide = new WeakMap();
+  const fit = (entries) => {
+    for (const { target } of entries) {
+      if (!target.clientWidth) continue;
+      if (!target.classList.contains("cards")) wide.set(target, target.scrollWidth);
+      target.classList.toggle("cards", wide.get(target) > target.clientWidth + 1);
+    }
+  };
+  const watch = new ResizeObserver(fit);
+  for (const region of document.querySelectorAll(".fits")) watch.observe(region);
+})();
 (() => {
   const app = document.getElementById("rows-app");
   if (!app) return;
@@ -118,6 +131,14 @@
     titles.append(th);
   }
   head.append(titles);
+  const table = app.querySelector("table");
+  const answers = data.rows.slice(0, 100).flatMap((row) => row.cells.map((cell) => (cell ? cell.t.length : 0)));
+  table.classList.toggle("long", answers.filter((length) => length > 40).length > answers.length / 4);
+  // With no room for a column a rung, the answers to a row stand under one another.
+  const needed = (14 + 8 * (data.rungs.length + 1)) * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  new ResizeObserver(([{ contentRect }]) => table.classList.toggle("many", contentRect.width < needed)).observe(
+    table.parentElement,
+  );
   const columns = make("colgroup");
   columns.append(make("col", "row"), make("col", "input"), make("col"));
   for (let i = 0; i < data.rungs.length; i++) columns.append(make("col"));

@@ -20,36 +20,69 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     right: frozenset[int] = frozenset()  # columns of numbers
     marked: int | None = None  # the row to mark
+    groups: tuple[str, ...] = ()  # of each row; a heading stands where it changes
 
     def __bool__(self) -> bool:
         return bool(self.rows)
 
 
-def ladder(view: View) -> Table:
-    """One row a rung: quality, time, memory, money, size, drift and rows not answered in form.
+Column = tuple[str, Callable[[Rung], str]]
 
-    A column that no rung has a number for is left out.
+
+def ladder(view: View) -> Table:
+    """One row a rung: quality, regret, both costs and drift.
+
+    A column that no rung has a number for is left out.  Runs from before the two costs were measured show
+    the time of the whole rung.
     """
     unit = f", {view.metric_unit}" if view.metric_unit else ""
     lower = ", lower is better" if not view.higher_is_better else ""
-    columns: tuple[tuple[str, Callable[[Rung], str]], ...] = (
-        (f"{view.metric}{unit} (95% interval){lower}", lambda r: r.quality),
-        ("regret, points", lambda r: r.regret),
-        (f"chance {view.tolerance}", lambda r: r.chance),
+    costs: tuple[Column, ...] = (
+        ("cost to make", lambda r: r.making),
+        ("1,000 answers", lambda r: r.thousand),
+        (f"made, and {numbers.count(view.volume)} answers", lambda r: r.at_volume),
+    )
+    whole: tuple[Column, ...] = (
         ("train", lambda r: r.train),
         ("total", lambda r: r.total),
-        ("peak memory", lambda r: r.memory),
         ("money", lambda r: r.money),
+    )
+    return _of_rungs(
+        view,
+        (
+            f"{view.metric}{unit} (95% interval){lower}",
+            lambda r: r.quality.replace(", not finished", "\nnot finished"),
+        ),
+        ("regret, points", lambda r: r.regret),
+        (f"chance {view.tolerance}", lambda r: r.chance),
+        *(costs if view.measured else whole),
+        ("forgot, nats/token", lambda r: r.forgot),
+    )
+
+
+def details(view: View) -> Table:
+    """One row a rung: rows, tokens, memory, sizes and rows not answered in form."""
+    table = _of_rungs(
+        view,
+        ("test rows", lambda r: r.rows),
+        ("tokens an answer", lambda r: r.tokens),
+        ("peak memory", lambda r: r.memory),
         ("trained parameters", lambda r: r.parameters),
         ("adapter", lambda r: r.adapter),
-        ("forgot, nats/token", lambda r: r.forgot),
         ("format misses", lambda r: r.missed),
     )
-    kept = [(name, cell) for name, cell in columns if any(cell(r) != ABSENT for r in view.rungs)]
+    return table if len(table.head) > 1 else Table((), ())
+
+
+def _of_rungs(view: View, *columns: Column) -> Table:
+    """One row a rung; without the columns in which every rung is absent or 0."""
+    kept = [(name, cell) for name, cell in columns if any(cell(r) not in (ABSENT, "0") for r in view.rungs)]
     marked = next((i for i, rung in enumerate(view.rungs) if rung.recommended), None)
     rows = tuple((rung.name, *(cell(rung) for _, cell in kept)) for rung in view.rungs)
     head = ("rung", *(name for name, _ in kept))
-    return Table(head, rows, frozenset(range(1, len(head))), marked)
+    groups = tuple(rung.group for rung in view.rungs)
+    several = len(set(groups)) > 1
+    return Table(head, rows, frozenset(range(1, len(head))), marked, groups if several else ())
 
 
 def highlights(view: View) -> tuple[tuple[str, str, str], ...]:
@@ -67,12 +100,23 @@ def highlights(view: View) -> tuple[tuple[str, str, str], ...]:
             gain, _, spread = numbers.quality(pair.difference, difference=True).partition(" (")
             unit = numbers.unit(pair.difference, difference=True)
             found.append((f"over {numbers.one_line(pair.second)}", f"{gain} {unit}", spread.rstrip(")")))
-    found.append(("time", rung.total, f"training {rung.train}" if rung.train != ABSENT else ""))
-    if rung.money != ABSENT:
-        found.append(("money", rung.money, "measured seconds at your price"))
+    if rung.regret != ABSENT:
+        within = f"{rung.chance} chance of being {view.tolerance} of the best"
+        found.append(("expected regret", f"{rung.regret} points", within))
+    found += _cost_figures(rung)
     if rung.forgot != ABSENT:
         found.append(("forgot", rung.forgot, "nats/token, lower is better"))
     return tuple(found)
+
+
+def _cost_figures(rung: Rung) -> list[tuple[str, str, str]]:
+    if rung.thousand == ABSENT:
+        return [("time", rung.total, f"training {rung.train}" if rung.train != ABSENT else "")]
+    found = []
+    for label, cell in (("to make", rung.making), ("1,000 answers", rung.thousand)):
+        time, _, money = cell.partition("\n")
+        found.append((label, time, f"{money} at your price" if money else ""))
+    return found
 
 
 def metrics(view: View) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rung.report import numbers
+from rung.report.costs import break_evens, sentences
 from rung.report.view import Rung, View
 
 NARROW = 76  # columns below which cells are broken in two lines
@@ -47,36 +49,68 @@ def _title(view: View) -> Text:
     return title.append("  " + " · ".join(facts), style="not bold dim")
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which columns there are, and how their cells are broken."""
+
+    wide: bool  # notes stand in the table
+    narrow: bool
+    regrets: bool
+    forgot: bool
+    two_costs: bool
+
+    @property
+    def broken(self) -> bool:
+        """Whether intervals stand on a second line."""
+        return self.narrow or (self.regrets and self.forgot and not self.wide)
+
+
 def _table(view: View, wide: bool, narrow: bool) -> Table:
+    regrets = bool(view.verdict and view.verdict.regrets)
+    forgot = any(rung.forgot != numbers.ABSENT for rung in view.rungs)
+    layout = _Layout(wide, narrow, regrets, forgot, view.measured)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
     unit = f", {view.metric_unit}" if view.metric_unit else ""
     lower = "" if view.higher_is_better else " (lower is better)"
     table.add_column("rung", min_width=8, overflow="fold")
     table.add_column(f"{view.metric}{unit}{lower}\n(95% interval)", overflow="fold")
-    if regrets := bool(view.verdict and view.verdict.regrets):
+    if regrets:
         table.add_column("regret\n(chance)", justify="right")
-    for name in ("train /\ntotal",) if narrow else ("train", "total"):
+    first, second = ("to make", "1,000\nanswers") if view.measured else ("train", "total")
+    for name in (f"{first} /\n{second}",) if narrow else (first, second):
         table.add_column(name, justify="right", overflow="fold")
-    table.add_column("forgot,\nnats/token", justify="right")
+    if wide and view.measured:
+        table.add_column(f"made, and\n{numbers.count(view.volume)} answers", justify="right", overflow="fold")
+    if forgot:
+        table.add_column("forgot,\nnats/token", justify="right")
     if wide:
         table.add_column("notes", overflow="fold", ratio=1)
     for rung in view.rungs:
-        table.add_row(*_cells(rung, wide, narrow, regrets), style=_style(rung))
+        table.add_row(*_cells(rung, layout), style=_style(rung))
     return table
 
 
-def _cells(rung: Rung, wide: bool, narrow: bool, regrets: bool) -> list[Text]:
-    name = ("> " if rung.recommended else "  ") + rung.name
-    cells = [name, rung.quality, rung.train, rung.total, rung.forgot]
-    if narrow:
-        absent = rung.train == rung.total == numbers.ABSENT
-        times = numbers.ABSENT if absent else f"{rung.train} /\n{rung.total}"
-        cells = [name, rung.quality.replace(" (", "\n("), times, rung.forgot]
-    if regrets:
+def _cells(rung: Rung, layout: _Layout) -> list[Text]:
+    quality = rung.quality.replace(", not", "\nnot")
+    cells = [
+        ("> " if rung.recommended else "  ") + rung.name,
+        quality.replace(" (", "\n(", 1) if layout.broken else quality,
+    ]
+    if layout.regrets:
         absent = rung.regret == numbers.ABSENT
-        lines = "\n" if narrow else " "
-        cells.insert(2, numbers.ABSENT if absent else f"{rung.regret}{lines}({rung.chance})")
-    if wide:
+        between = "\n" if layout.broken else " "
+        cells.append(numbers.ABSENT if absent else f"{rung.regret}{between}({rung.chance})")
+    first, second = (rung.making, rung.thousand) if layout.two_costs else (rung.train, rung.total)
+    if layout.narrow:
+        absent = first == second == numbers.ABSENT
+        cells.append(numbers.ABSENT if absent else f"{first} /\n{second}")
+    else:
+        cells += [first, second]
+    if layout.wide and layout.two_costs:
+        cells.append(rung.at_volume)
+    if layout.forgot:
+        cells.append(rung.forgot)
+    if layout.wide:
         cells.append("\n".join(rung.notes))
     return [Text(cell) for cell in cells]
 
@@ -99,6 +133,14 @@ def _print_verdict(view: View, console: Console) -> None:
         return
     for reason in verdict.reasons:
         console.print(Padding(Text(numbers.one_line(reason)), (0, 0, 0, 2)))
+    for line in _break_evens(view):
+        console.print(Padding(Text(line), (0, 0, 0, 2)))
     if verdict.helps:
         helps = numbers.one_line(" ".join(verdict.helps))
         console.print(Text.assemble(("What would help most: ", "bold"), helps))
+
+
+def _break_evens(view: View) -> tuple[str, ...]:
+    """From how many answers on another rung is the cheaper one, of those worth their cost."""
+    found = sentences(break_evens(view.costs.lines))
+    return (f"Total cost: {'; '.join(found)}.",) if found else ()

@@ -7,17 +7,37 @@ and a run that is not finished is a view without a verdict.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from rung.errors import DataError
-from rung.records import Answer, Example, Measure, Result, RunInfo, Verdict, from_json
+from rung.records import (
+    Answer,
+    Cost,
+    Example,
+    Measure,
+    Result,
+    RungKind,
+    RunInfo,
+    Verdict,
+    from_json,
+)
 from rung.report import numbers
+from rung.report.costs import VOLUME, Costs, costs
 from rung.report.mistakes import Decider, decider
 from rung.storage import read_json, read_jsonl
 
 T = TypeVar("T")
+NO_MODEL, FROZEN, TUNED, REMOTE = "no language model", "the base as it is", "the base, tuned", "hosted models"
+GROUPS: Mapping[RungKind, str] = {
+    "floor": NO_MODEL,
+    "classical": NO_MODEL,
+    "prompt": FROZEN,
+    "probe": FROZEN,
+    "tune": TUNED,
+    "remote": REMOTE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +46,14 @@ class Rung:
 
     result: Result
     recommended: bool
-    quality: str  # "63.1 (58.0 to 68.2)", "failed" or "skipped"
+    quality: str  # "63.1 (58.0 to 68.2)", with "not finished (12 %)" where it was cut short; or "failed"
     train: str
     total: str
+    making: str  # time, and money on a line of its own where there is a price
+    thousand: str  # the same of 1,000 answers
+    at_volume: str  # the same of making and all answers
+    tokens: str  # of one answer, read and written
+    rows: str  # test rows that were answered and graded
     forgot: str  # nats/token
     memory: str
     parameters: str
@@ -48,8 +73,10 @@ class Rung:
         return self.result.status == "ok"
 
     @property
-    def tuned(self) -> bool:
-        return self.result.tunes
+    def group(self) -> str:
+        """What answers: no model, the base as it is, the tuned base or a hosted one."""
+        kind = self.result.kind or ("tune" if self.result.tunes else "prompt")
+        return GROUPS[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +90,8 @@ class View:
     examples: tuple[Example, ...]
     answers: Mapping[str, tuple[Answer, ...]]  # by rung, in ladder order
     judge: Decider | None
-    before: str | None  # the best prompting rung
-    after: str | None  # the tuned rung it is held against
+    before: str | None  # the rung that `after` is held against
+    after: str | None  # the recommended rung, or the best one so far
 
     @property
     def metric(self) -> str:
@@ -90,6 +117,28 @@ class View:
             return ""
         points = self.verdict.tolerance * (1 if measure.unit else 100)
         return f"within {points:g} point{'' if f'{points:g}' == '1' else 's'}"
+
+    @property
+    def volume(self) -> int:
+        """Answers for which cost is counted."""
+        if self.verdict is not None and self.verdict.volume is not None:
+            return self.verdict.volume
+        return int(self.info.applied.get("volume") or VOLUME)
+
+    @property
+    def measured(self) -> bool:
+        """Whether making and answering were timed apart."""
+        return any(rung.making != numbers.ABSENT for rung in self.rungs)
+
+    @property
+    def same_rows(self) -> bool:
+        """Whether all rungs that were measured answered equally many test rows."""
+        return len({rung.result.primary.n for rung in self.rungs if rung.result.primary}) < 2
+
+    @property
+    def costs(self) -> Costs:
+        """The two costs of all finished rungs."""
+        return costs([rung.result for rung in self.rungs])
 
     @property
     def parts(self) -> str:
@@ -139,9 +188,9 @@ def load_view(run_folder: Path) -> View:
         if (rows := _many(Answer, run_folder / "predictions" / f"{stem}.jsonl"))
     }
     before, after = _rivals(results, verdict)
-    return View(
+    view = View(
         info=info,
-        rungs=tuple(_row(result, verdict) for result in results),
+        rungs=(),
         verdict=verdict,
         sentence=_sentence(results, verdict),
         examples=examples,
@@ -150,6 +199,7 @@ def load_view(run_folder: Path) -> View:
         before=before,
         after=after,
     )
+    return replace(view, rungs=tuple(_row(result, verdict, view.volume) for result in results))
 
 
 def _one(kind: type[T], path: Path) -> T:
@@ -163,9 +213,11 @@ def _many(kind: type[T], path: Path) -> tuple[T, ...]:
     return tuple(from_json(kind, row, where=f"{path.name}, line {n}") for n, row in rows)
 
 
-def _row(result: Result, verdict: Verdict | None) -> Rung:
+def _row(result: Result, verdict: Verdict | None, volume: int) -> Rung:
     cost = result.cost
-    reason = (numbers.one_line(result.reason),) if result.reason else ()
+    reasons = [numbers.one_line(result.reason)] if result.reason else []
+    if result.status == "unfinished" and result.needs_seconds is not None:
+        reasons.append(f"a budget of {numbers.seconds(result.needs_seconds)} would finish it")
     drift = next((m for m in result.forgetting if m.unit == "nats/token"), None)
     regret = next((one for one in verdict.regrets if one.rung == result.rung), None) if verdict else None
     factor = 100.0 if result.primary and not result.primary.unit else 1.0
@@ -175,16 +227,46 @@ def _row(result: Result, verdict: Verdict | None) -> Rung:
         quality=_quality(result),
         train=numbers.seconds(cost.train_seconds),
         total=numbers.seconds(cost.seconds),
+        making=_both(_making(result), cost.making_money, cost),
+        thousand=_both(_times(cost.one_answer, 1000), _times(cost.one_answer_money, 1000), cost),
+        at_volume=_both(cost.at(volume), cost.money_at(volume), cost),
+        tokens=_tokens(cost),
+        rows=numbers.count(result.primary.n) if result.primary and result.primary.n else numbers.ABSENT,
         forgot=numbers.significant(drift.value) if drift else numbers.ABSENT,
         memory=numbers.size(cost.peak_memory_bytes),
         parameters=numbers.short(cost.trainable_parameters),
         adapter=numbers.size(cost.adapter_bytes),
         money=numbers.money(cost.money, cost.currency),
         missed=_missed(result.counts),
-        notes=reason + tuple(numbers.one_line(note) for note in result.notes),
+        notes=(*reasons, *(numbers.one_line(note) for note in result.notes)),
         regret=f"{regret.expected * factor:.1f}" if regret else numbers.ABSENT,
         chance=numbers.chance(regret.chance) if regret else numbers.ABSENT,
     )
+
+
+def _making(result: Result) -> float | None:
+    """Seconds before the test rows; all seconds of a rung that was stopped before it came to them."""
+    if result.status == "unfinished" and not result.cost.answers:
+        return result.cost.seconds
+    return result.cost.making_seconds
+
+
+def _times(each: float | None, answers: int) -> float | None:
+    return None if each is None else each * answers
+
+
+def _both(seconds: float | None, money: float | None, cost: Cost) -> str:
+    """Time, and money on a second line where there is a price."""
+    time = numbers.seconds(seconds)
+    return time if money is None else f"{time}\n{numbers.money(money, cost.currency)}"
+
+
+def _tokens(cost: Cost) -> str:
+    """``415 (3 written)``."""
+    if cost.answer_tokens is None:
+        return numbers.ABSENT
+    written = f" ({numbers.count(cost.answer_written)} written)" if cost.answer_written else ""
+    return numbers.count(cost.answer_tokens) + written
 
 
 def _quality(result: Result) -> str:
@@ -212,18 +294,27 @@ def _sentence(results: list[Result], verdict: Verdict | None) -> str:
 
 
 def _rivals(results: list[Result], verdict: Verdict | None) -> tuple[str | None, str | None]:
-    """The best prompting rung, and the recommended rung if it is tuned, else the best tuned one."""
-    scored = [
-        r for r in results if r.status == "ok" and r.primary is not None and r.primary.value is not None
-    ]
-    prompting = _best([r for r in scored if r.prompts])
-    tuned = _best([r for r in scored if r.tunes])
-    if verdict is not None:
-        known = {r.rung: r for r in scored}
-        prompting = verdict.best_prompting if verdict.best_prompting in known else prompting
-        if verdict.recommended in known and known[verdict.recommended].tunes:
-            tuned = verdict.recommended
-    return prompting, tuned
+    """Two rungs to hold against each other: the recommended one, and what one would ask about it.
+
+    Without a recommendation the best tuned one, or else the best one.  A tuned rung is held against the best
+    prompting one, any other against the best of the rest.  The floor takes no part.
+    """
+    scored = {
+        one.rung: one
+        for one in results
+        if one.status == "ok" and one.kind != "floor" and one.primary and one.primary.value is not None
+    }
+    chosen = verdict.recommended if verdict else None
+    if chosen not in scored:
+        chosen = _best([one for one in scored.values() if one.tunes]) or _best([*scored.values()])
+    if chosen is None:
+        return None, None
+    rest = [one for one in scored.values() if one.rung != chosen]
+    prompting = [one for one in rest if one.prompts]
+    named = verdict.best_prompting if verdict else None
+    if not scored[chosen].tunes or not prompting:
+        return _best(rest), chosen
+    return named if any(one.rung == named for one in prompting) else _best(prompting), chosen
 
 
 def _best(results: list[Result]) -> str | None:

@@ -171,17 +171,17 @@ class Classifier(ABC):
     labels: tuple[str, ...]
 
     @abstractmethod
-    def log_probabilities(self, examples: Sequence[Example], watcher: Watcher | None = None) -> Floats:
-        """Of `labels`, (examples, labels)."""
+    def judge(self, examples: Sequence[Example], watcher: Watcher | None = None) -> tuple[Floats, list[int]]:
+        """Log-probabilities of `labels`, (examples, labels), and the tokens a base read for each example."""
 
     def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
         """The most probable label for each example, in their order."""
-        best = self.log_probabilities(examples, watcher).argmax(axis=1)
+        logs, read = self.judge(examples, watcher)
         return [
-            Completion(example.id, self.labels[place], tokens=0)
-            for example, place in zip(examples, best.tolist(), strict=True)
+            Completion(example.id, self.labels[place], tokens=0, read=tokens)
+            for example, place, tokens in zip(examples, logs.argmax(axis=1).tolist(), read, strict=True)
         ]
 
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Floats:
         """Log-probability of each choice, (examples, choices); see `of_choices`."""
-        return of_choices(self.log_probabilities(examples), self.labels, choices)
+        return of_choices(self.judge(examples)[0], self.labels, choices)

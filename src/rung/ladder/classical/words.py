@@ -62,15 +62,15 @@ class Words(regression.Classifier):
         arrays = {"weights": self.weights, "bias": self.bias}
         fitted.save(folder, NAME, settings, {**self.tfidf.arrays(), **arrays})
 
-    def log_probabilities(self, examples: Sequence[Example], watcher: Watcher | None = None) -> Floats:
-        """(examples, labels)"""
+    def judge(self, examples: Sequence[Example], watcher: Watcher | None = None) -> tuple[Floats, list[int]]:
+        """See `Classifier`."""
         found = np.zeros((len(examples), len(self.labels)))
         for start in range(0, len(examples), _BATCH):
             texts = [whole_prompt(example) for example in examples[start : start + _BATCH]]
             found[start : start + _BATCH] = regression.log_softmax(
                 self.tfidf.transform(texts) @ self.weights.T + self.bias
             )
-        return found
+        return found, [0] * len(examples)
 
 
 def load(folder: Path) -> Words:
