@@ -46,7 +46,7 @@ def test_dev_shrinks_before_test(context: Context) -> None:
 
 def test_the_rung_with_the_most_expensive_answers_gives_way_alone(context: Context) -> None:
     context.speeds = replace(SLOW, score=1.0)
-    found = Fitting(context, context.size, 400.0).fit([RUNGS["zero-shot"], RUNGS["lora"]])
+    found = Fitting(context, context.size, 550.0).fit([RUNGS["zero-shot"], RUNGS["lora"]])
     assert found is not None
     assert FEWEST_TEST <= found.test["zero-shot"] < found.test["lora"]
     assert found.test["lora"] == most_of(context.settings, context.whole).test
@@ -70,3 +70,11 @@ def test_the_least_of_a_rung_fits_and_less_does_not(context: Context) -> None:
         least = Fitting(context, most, None).least(RUNGS[name])
         assert Fitting(context, most, least + 0.01).fit([RUNGS[name]]) is not None
         assert Fitting(context, most, 0.95 * least).fit([RUNGS[name]]) is None
+
+
+def test_a_tuned_rung_without_time_for_a_fair_try_takes_none_from_others(context: Context) -> None:
+    most, lora = context.size, RUNGS["lora"]
+    zero = Fitting(context, most, None).least(RUNGS["zero-shot"])
+    little = Fitting(context, most, None).least(lora) + 1.0
+    assert Fitting(context, most, little).fit([lora]) is not None
+    assert Fitting(context, most, zero + little).fit([RUNGS["zero-shot"], lora]) is None

@@ -12,8 +12,8 @@ from rung.ladder.forecast import (
     Size,
     TrainRate,
     Workload,
+    allowance,
     look_rows,
-    prompt_seconds,
     step_tokens,
     train_seconds,
     tuned_answer_seconds,
@@ -57,23 +57,6 @@ def test_a_tuned_model_reads_the_tail_and_writes_the_target() -> None:
     assert tuned_answer_seconds(WORK, SPEEDS, SIZE) == pytest.approx(100 * (20 / 1000 + 4 / 10))
 
 
-def test_prompting_tries_every_way_on_dev_and_one_on_test() -> None:
-    row = 20 / 1000 + (1 + 30 / 3000) * 8 / 10
-    once = prompt_seconds(WORK, SPEEDS, SIZE, ways=1, prefix=30)
-    assert once == pytest.approx(30 / 1000 + 20 * row + 100 * row)
-    assert prompt_seconds(WORK, SPEEDS, SIZE, ways=3, prefix=30) - once == pytest.approx(
-        2 * (30 / 1000 + 20 * row)
-    )
-
-
-def test_labels_are_scored_at_the_rate_that_was_timed() -> None:
-    labelled, speeds = replace(WORK, label_tokens=9), replace(SPEEDS, score=2.0)
-    slower = 1 + 30 / 3000
-    written = 20 / 1000 + slower * 8 / 10
-    wanted = 30 / 1000 + 20 * (written + 2.0 * slower) + 100 * 2.0 * slower
-    assert prompt_seconds(labelled, speeds, SIZE, ways=1, prefix=30) == pytest.approx(wanted)
-
-
 def test_a_slower_machine_takes_longer_for_everything() -> None:
     rate = replace(RATE, forget_seconds=0.25)
     slow = replace(SPEEDS, score=3.0, train={"lora": rate}).slower(training=2.0, answering=4.0)
@@ -83,3 +66,7 @@ def test_a_slower_machine_takes_longer_for_everything() -> None:
     fast = train_seconds(settings, WORK, SPEEDS, RATE, SIZE, dev_rows=0)
     assert train_seconds(settings, WORK, slow, slow.train["lora"], SIZE, dev_rows=0) == 2 * fast
     assert from_json(Rates, to_json(slow)) == slow
+
+
+def test_an_answer_may_be_longer_than_the_longest_target() -> None:
+    assert [allowance(longest) for longest in (1, 2, 21, 100)] == [13, 15, 43, 162]

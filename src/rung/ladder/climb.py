@@ -25,9 +25,11 @@ from rung.data.memory import rows_of
 from rung.errors import ResourceError
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
+from rung.ladder.earlier import finished_rungs, same_rows
+from rung.ladder.looks import look, sentence
 from rung.ladder.pace import Pace, pace_of, still_improving
 from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
-from rung.ladder.rungs import Rung, asked_for
+from rung.ladder.rungs import Rung, asked_for, place
 from rung.ladder.sized import what_changed
 from rung.ladder.task import run_rung, write_rows
 from rung.ladder.understood import Understood, understand_data
@@ -38,9 +40,8 @@ from rung.records import Answer, Quote, Result, RunInfo, Verdict, from_json, to_
 if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
-_VERDICT = frozenset(
-    {"tolerance", "goal", "volume"}
-)  # settings that decide the verdict, not what is measured
+# Settings that decide no result: the same run folder serves, and what is done there is kept.
+_FREE = frozenset({"output", "threads", "checkpoint_seconds", "rungs", "tolerance", "goal", "volume"})
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
 
@@ -80,9 +81,10 @@ def climb(
 def default_folder(loaded: Loaded, asked: dict[str, Any]) -> Path:
     """``runs/<file>-<8 digits>``: the same rows and settings always give the same folder.
 
-    Settings of the verdict alone do not count: another tolerance draws it again from the same results.
+    Which rungs are tried makes no difference, nor do the settings of the verdict: a later climb adds to what
+    is there and draws the verdict again.
     """
-    relevant = {key: value for key, value in asked.items() if key not in {"output", *_VERDICT}}
+    relevant = {key: value for key, value in asked.items() if key not in _FREE}
     mark = storage.fingerprint([loaded.sha256, relevant])
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(loaded.name).stem)[:40]
     return Path("runs") / f"{stem}-{mark[:8]}"
@@ -108,23 +110,30 @@ class _Climb:
         self.fresh = False  # whether no time has passed since the plan was made
         self.started = False  # whether the files that tasks read are written
         self.changed = False  # whether a rung was run that an earlier run of the command had not finished
-        self.rungs = asked_for(settings, data.task)
+        self.folder = storage.RunFolder(settings.output or default_folder(data.loaded, asked))
+        self.looks = ""  # how often the test rows were used before
+        every = [*asked_for(settings, data.task), *finished_rungs(self.folder)]
+        self.rungs = sorted({rung.name: rung for rung in every}.values(), key=place)
 
     def run(self) -> Climbed:
         threads.tell(self.watcher.say)
         self.rows = self._prepare(self.settings)
         self.watcher.prepared(self.rows)
-        folder = self.settings.output or default_folder(self.rows.loaded, self.asked)
-        self.folder = storage.RunFolder(folder)
         mark, owner = self._mark()
         with self.folder.claimed(mark, owner) as begun:
             self.context = self._context(mark)
             self.before = self._info_before()
             self.clock = cost.Stopwatch(self.clock.seconds + self._spent_before())
-            if (old := self._old_plan() if begun else None) is not None:
+            same = same_rows(self.folder, self.before, self.rows)
+            if not same:
+                self.watcher.say("the base cannot read every row: what ran without it runs again")
+            if (old := self._old_plan() if begun and same else None) is not None:
                 self.context.settle(old)
             cheap = [rung for rung in self.rungs if not rung.needs_base]
             try:
+                self.looks = sentence(look(self.rows.split.test, mark))
+                if self.looks:
+                    self.watcher.say(self.looks)
                 self._plan_new(cheap)
                 results = [self._one(rung) for rung in cheap]
                 others = [rung for rung in self.rungs if rung.needs_base]
@@ -171,13 +180,10 @@ class _Climb:
     def _mark(self) -> tuple[str, dict[str, Any]]:
         """Fingerprint of everything that decides the results, and the same in words."""
         rows = self.rows
-        unmarked = {"output", "threads", "checkpoint_seconds", *_VERDICT}
-        owner = self.settings.model_dump(mode="json", exclude=unmarked)
+        owner = self.settings.model_dump(mode="json", exclude=set(_FREE))
         owner |= {
-            "rungs": [rung.name for rung in self.rungs],
             "data": rows.loaded.sha256,
             "test": rows.loaded_test.sha256 if rows.loaded_test else None,
-            "base": rows.base_facts().get("fingerprint"),
             "rung": __version__,
         }
         return storage.fingerprint(owner), owner
@@ -242,8 +248,8 @@ class _Climb:
         return from_json(RunInfo, storage.read_json(path), path.name) if path.exists() else None
 
     def _spent_before(self) -> float:
-        """Seconds that earlier runs of the command took."""
-        return self.before.seconds or 0.0 if self.before else 0.0
+        """Seconds that earlier runs of the command took; a climb that has ended begins a new budget."""
+        return self.before.seconds or 0.0 if self.before and not self.before.finished else 0.0
 
     def _write_info(self, finished: str = "") -> RunInfo:
         """Write run.json; one that says it is finished stays as it is until a rung is run again."""
@@ -265,14 +271,15 @@ class _Climb:
             asked=self.asked,
             applied=self._applied()
             | {name: made_for.get(name) for name in ("precision", "precision_why", "max_new_tokens")}
-            | {"step_tokens": plan.step_tokens, "epochs": plan.epochs},
+            | {"step_tokens": plan.step_tokens, "epochs": plan.epochs}
+            | {"base_fingerprint": made_for.get("fingerprint")},
             machine=machine.describe(),
             versions={"rung": __version__, "python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in _LIBRARIES},
-            notes=plan.notes,
+            notes=(*plan.notes, *([self.looks] if self.looks else [])),
             started=before.started if before else storage.now(),
             finished=finished,
-            seconds=self.clock.seconds,
+            seconds=self.clock.seconds + (before.seconds or 0.0 if before and before.finished else 0.0),
         )
         storage.write_json(self.folder.file("run.json"), to_json(info))
         return info

@@ -16,6 +16,7 @@ from rung.errors import DataError
 from rung.evaluation.judging import Evaluation, judge
 from rung.evaluation.tasks import tidy, understand, with_primary
 from rung.ladder.divide import faults
+from rung.ladder.forecast import allowance
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, counted, lines
 from rung.ladder.verdict import compare
@@ -151,9 +152,9 @@ def _usable(loaded: Loaded, task: Task, s: Settings) -> tuple[tuple[Example, ...
 
 
 def _longest_answer(speaker: Speaker, examples: Sequence[Example]) -> int:
-    """Room for the longest target and a quarter more, in tokens."""
+    """The allowance for the longest target, in tokens."""
     longest = max(len(speaker.renderer.completion_ids(example.target)) for example in examples)
-    return int(longest * 1.25) + 4
+    return allowance(longest)
 
 
 def _require_room(speaker: Speaker, examples: Sequence[Example], limit: int) -> None:

@@ -57,7 +57,7 @@ class Fitting:
             answers = self._answers(rungs, found, self.time, fixed + share * (self.time - fixed))
             if answers is not None:
                 left = self.time - self._answering(rungs, answers)
-                if trained := self._training(tuned, answers, left):
+                if trained := self._training(tuned, answers, left, alone=len(rungs) == 1):
                     return trained
         return None
 
@@ -110,11 +110,11 @@ class Fitting:
             found = replace(found, test={**found.test, name: rows})
         return found
 
-    def _training(self, tuned: Sequence[Rung], found: Fitted, time: float) -> Fitted | None:
+    def _training(self, tuned: Sequence[Rung], found: Fitted, time: float, alone: bool) -> Fitted | None:
         """Give every tuned rung the same: whole epochs where they fit, else a sample of the rows.
 
         Several rungs share the time only where each sees all rows once, or `ENOUGH_ROWS` of them: one that is
-        trained well says more than two that are not.
+        trained well says more than two that are not. One rung takes it from others for a fair try alone.
         """
 
         def sized(rows: int, epochs: float) -> Fitted | None:
@@ -126,9 +126,10 @@ class Fitting:
         for tenths in range(round(found.size.epochs * 10), 9, -1) if asked is None else ():
             if fits := sized(rows, tenths / 10):
                 return fits
+        enough = min(rows, ENOUGH_ROWS)
         fewest = min(FEWEST_ROWS, rows)
-        if len(tuned) > 1:
-            fewest = max(fewest, min(rows, ENOUGH_ROWS))
+        if not alone:
+            fewest = max(fewest, enough if len(tuned) > 1 else ceil(FAIR * enough))
         while not (fits := sized(rows, asked or 1.0)) and rows > fewest:
             rows = max(fewest, int(rows * 0.95))
         return fits

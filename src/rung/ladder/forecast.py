@@ -38,7 +38,7 @@ class Workload:
     tail_tokens: float  # of a prompt, after what all prompts share
     prefix_tokens: int  # what all zero-shot prompts share
     longest_answer: int  # limit on new tokens
-    label_tokens: int  # all labels together; 0 if the task has none
+    label_tokens: int  # read to find the best label of a row; 0 if the task has none
     shots: dict[int, int]  # k -> tokens that all k-shot prompts share; only those that fit the context
     general_tokens: int  # in all texts on which forgetting is measured
 
@@ -149,15 +149,6 @@ def tuned_answer_seconds(work: Workload, speeds: Speeds, size: Size) -> float:
     return size.test * (work.tail_tokens / speeds.prefill + work.target_tokens / speeds.decode)
 
 
-def prompt_seconds(work: Workload, speeds: Speeds, size: Size, ways: int, prefix: int) -> float:
-    """What prompting spends on trying `ways` prompts on dev and on answering test with one of them.
-
-    `prefix` is the number of tokens that all prompts of one way share.
-    """
-    slower = 1 + prefix / 3000  # every new token also looks at the prefix
-    written = min(work.longest_answer, 2 * work.target_tokens + 2)
-    generate = work.tail_tokens / speeds.prefill + slower * written / speeds.decode
-    score = speeds.score * slower if work.label_tokens else 0.0
-    dev_row = generate + score
-    test_row = max(generate, score)
-    return ways * (prefix / speeds.prefill + size.dev * dev_row) + size.test * test_row
+def allowance(longest: int) -> int:
+    """Tokens that an answer may have where the longest target has `longest`: a base writes more than that."""
+    return int(longest * 1.5) + 12

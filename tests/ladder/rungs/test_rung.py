@@ -23,8 +23,10 @@ def names(rungs: list[Rung]) -> list[str]:
 
 
 def test_the_order_is_the_place_in_the_list() -> None:
-    assert list(RUNGS) == ["constant", "nearest", "words", "zero-shot", "few-shot", "lora", "full"]
-    assert [place(rung) for _, rung in RUNGS.items()] == list(range(7))
+    assert list(RUNGS) == [
+        *("constant", "nearest", "words", "probe", "zero-shot", "few-shot", "lora", "full")
+    ]
+    assert [place(rung) for _, rung in RUNGS.items()] == list(range(8))
 
 
 def test_only_a_rung_that_tunes_names_a_method_of_training() -> None:
@@ -33,6 +35,7 @@ def test_only_a_rung_that_tunes_names_a_method_of_training() -> None:
         "constant": ("floor", ""),
         "nearest": ("classical", ""),
         "words": ("classical", ""),
+        "probe": ("probe", ""),
         "zero-shot": ("prompt", "prompt"),
         "few-shot": ("prompt", "prompt"),
         "lora": ("tune", "lora"),

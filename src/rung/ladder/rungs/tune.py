@@ -81,7 +81,7 @@ class TuneRung(Rung):
             forgetting=drift,
             notes=trained.notes,
             mechanisms=trained.mechanisms,
-            applied=tuned.applied,
+            applied=tuned.applied | {"max_new_tokens": prepared.max_new_tokens},
             train_seconds=trained.seconds,
             earlier_seconds=earlier,
             train_tokens=trained.tokens,
