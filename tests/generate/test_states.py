@@ -35,36 +35,36 @@ def _outputs(base: Base, row: list[int]) -> list[torch.Tensor]:
 
 def test_packed_equals_the_model_row_by_row(base: Base) -> None:
     depth = len(base.model.base_model.layers)
-    own = [(2, 8), (0, 11), (1, 2), (3, 70)]
+    own = [range(2, 8), range(11), [1], range(3, 70)]
     found = states.read(base, ROWS, own, list(range(1, depth + 1)))
-    assert found.mean.shape == (4, depth, base.model.config.hidden_size)
-    for i, (row, (start, stop)) in enumerate(zip(ROWS, own, strict=True)):
+    assert found.mean.shape == (depth, 4, base.model.config.hidden_size)
+    for i, (row, mine) in enumerate(zip(ROWS, own, strict=True)):
         with torch.no_grad():
             seen = _outputs(base, row)
         for layer, h in enumerate(seen):
             h = h.view(len(row), -1)
-            torch.testing.assert_close(found.mean[i, layer], h[start:stop].mean(0), atol=1e-6, rtol=0)
-            torch.testing.assert_close(found.last[i, layer], h[-1], atol=1e-6, rtol=0)
+            torch.testing.assert_close(found.mean[layer, i], h[list(mine)].mean(0), atol=1e-6, rtol=0)
+            torch.testing.assert_close(found.last[layer, i], h[-1], atol=1e-6, rtol=0)
 
 
 def test_packed_equals_alone(base: Base) -> None:
-    own = [(0, len(row)) for row in ROWS]
+    own = [range(len(row)) for row in ROWS]
     packed = states.read(base, ROWS, own, [1, 2])
     for i, row in enumerate(ROWS):
         alone = states.read(base, [row], own[i : i + 1], [1, 2])
-        torch.testing.assert_close(packed.mean[i : i + 1], alone.mean, atol=1e-10, rtol=1e-10)
-        torch.testing.assert_close(packed.last[i : i + 1], alone.last, atol=1e-10, rtol=1e-10)
+        torch.testing.assert_close(packed.mean[:, i : i + 1], alone.mean, atol=1e-10, rtol=1e-10)
+        torch.testing.assert_close(packed.last[:, i : i + 1], alone.last, atol=1e-10, rtol=1e-10)
 
 
 def test_some_layers_are_the_same_as_all(base: Base) -> None:
-    own = [(0, len(row)) for row in ROWS]
+    own = [range(len(row)) for row in ROWS]
     every = states.read(base, ROWS, own, [1, 2])
     seen: list[tuple[int, int]] = []
     second = states.read(base, ROWS, own, [2], lambda done, rows: seen.append((done, rows)))
-    assert torch.equal(every.mean[:, 1:], second.mean)
+    assert torch.equal(every.mean[1:], second.mean)
     assert seen[-1] == (4, 4)
 
 
 def test_a_row_without_tokens_is_refused(base: Base) -> None:
     with pytest.raises(DataError, match="the prompt is empty"):
-        states.read(base, [[]], [(0, 0)], [1])
+        states.read(base, [[]], [[]], [1])

@@ -1,33 +1,29 @@
-"""What a probe reads, what it chooses, and that it answers the same again."""
+"""What a probe chooses, and that it answers the same again."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import letters
-from rung.config import make_settings
-from rung.generate import states
 from rung.ladder import probing
 from rung.ladder.classical import regression
-from rung.ladder.prepare import Prepared, prepare
-from rung.ladder.understood import understand_data
+from rung.ladder.classical.fitted import Fitted
+from rung.ladder.features import SHOWN, Features, tokens_of
+from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent
+from rung.records import Example
 
 
-@pytest.fixture(scope="module")
-def data(letters_csv: Path) -> Prepared:
-    settings = make_settings(letters.FAST)
-    return prepare(understand_data(letters_csv, settings), settings)
+def fit(data: Prepared, known: list[Example], folder: Path) -> Fitted[probing.Probe]:
+    return probing.fit(data, Features(data.speaker, data.task, folder), known, Silent())
 
 
-def test_own_tokens_are_what_rows_do_not_share() -> None:
-    reading = probing.Reading("the row as it is", before=3, after=2)
-    assert reading.own(range(10)) == (3, 8)
-    assert reading.own(range(4)) == (3, 4)  # at least one
-    assert reading.own(range(1)) == (0, 1)
+@pytest.fixture
+def known(prepared: Prepared) -> list[Example]:
+    return [*prepared.split.train, *prepared.split.dev]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 8, 30])
@@ -48,40 +44,63 @@ def test_ridge_judges_rows_that_were_left_out() -> None:
     assert (probing._ridge(told.astype(np.float32), truth, 3, folds).argmax(1) == truth).mean() > 0.9
 
 
-def test_the_same_rows_are_read_once(data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = [*data.split.train, *data.split.dev]
-    first = probing.fit(data, known, tmp_path, Silent())
-    monkeypatch.setattr(states, "read", lambda *_: pytest.fail("read again"))
-    second = probing.fit(data, known, tmp_path, Silent())
-    assert second.choices == first.choices
-    assert np.array_equal(first.responder.weights, second.responder.weights)
+@pytest.mark.parametrize("columns", [8, 40])  # fewer than rows, and more
+def test_ridge_in_rows_and_in_columns_is_the_same(columns: int) -> None:
+    rng = np.random.default_rng(1)
+    truth, folds = rng.integers(0, 3, 30), np.arange(30) % 3
+    matrix = rng.normal(size=(30, columns)).astype(np.float32)
+    z = probing._standardised(matrix)[0].astype(np.float64)
+    wanted = np.zeros((30, 3))
+    for fold in range(3):
+        out = folds == fold
+        y = np.eye(3)[truth[~out]]
+        square = z[~out].T @ z[~out] + probing.RIDGE * np.eye(columns)
+        wanted[out] = y.mean(0) + z[out] @ np.linalg.solve(square, z[~out].T @ (y - y.mean(0)))
+    assert probing._ridge(matrix, truth, 3, folds) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_more_rows_than_choices_are_made_on(
-    data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared, known: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = [*data.split.train, *data.split.dev]
     monkeypatch.setattr(regression, "_CHOOSING_ROWS", 30)
-    fitted = probing.fit(data, known, tmp_path, Silent())
+    fitted = fit(prepared, known, tmp_path)
     assert any("were chosen on 30 of" in note for note in fitted.notes)
-    answers = fitted.responder.answer(data.split.test)
-    assert [one.text in data.task.labels for one in answers] == [True] * len(data.split.test)
+    answers = fitted.responder.answer(prepared.split.test)
+    assert [one.text in prepared.task.labels for one in answers] == [True] * len(prepared.split.test)
 
 
-def test_few_rows_choose_nothing(data: Prepared, tmp_path: Path) -> None:
-    fitted = probing.fit(data, data.split.train[:6], tmp_path, Silent())
+def test_the_instruction_is_left_out_where_it_leaves_no_room(prepared: Prepared) -> None:
+    assert probing.ways_of(prepared) == list(SHOWN)
+    longest = max(row.answer_start for row in prepared.rendered.values())
+    assert probing.ways_of(replace(prepared, max_length=longest + 3)) == ["the row as it is"]
+
+
+def test_few_rows_choose_nothing(prepared: Prepared, tmp_path: Path) -> None:
+    fitted = fit(prepared, list(prepared.split.train[:6]), tmp_path)
     assert fitted.choices == ()
     assert fitted.notes[0].startswith("too few rows to choose layer and C")
 
 
-def test_what_was_saved_answers_the_same(data: Prepared, tmp_path: Path) -> None:
-    probe = probing.fit(data, [*data.split.train, *data.split.dev], tmp_path / "cache", Silent()).responder
+def test_a_label_with_one_row_and_rows_of_one_label(prepared: Prepared, tmp_path: Path) -> None:
+    def named(label: str) -> list[Example]:
+        return [one for one in prepared.split.train if one.target == label]
+
+    fitted = fit(prepared, [*named("a")[:20], named("b")[0]], tmp_path)
+    assert fitted.responder.labels == ("a", "b")
+    alone = fit(prepared, named("a")[:20], tmp_path).responder
+    assert {one.text for one in alone.answer(prepared.split.test)} == {"a"}
+
+
+def test_what_was_saved_answers_the_same(prepared: Prepared, known: list[Example], tmp_path: Path) -> None:
+    probe = fit(prepared, known, tmp_path / "cache").responder
     probe.save(tmp_path / "answer")
     again = probing.load(tmp_path / "answer")
-    some = data.split.test
+    some = prepared.split.test
+    assert again.reading == probe.reading
+    assert probe.reading.shown in SHOWN
     assert [one.text for one in again.answer(some)] == [one.text for one in probe.answer(some)]
-    shown = probe.reading.ids(data.speaker, data.task, some)
-    assert [one.read for one in probe.answer(some)] == [len(ids) for ids in shown]
-    scores = probe.score(some, data.task.labels)
-    assert scores == pytest.approx(again.score(some, data.task.labels), abs=1e-4)
+    shown = tokens_of(prepared.speaker, prepared.task, some, probe.reading.shown)
+    assert [one.read for one in probe.answer(some)] == [len(row.ids) for row in shown]
+    scores = probe.score(some, prepared.task.labels)
+    assert scores == pytest.approx(again.score(some, prepared.task.labels), abs=1e-4)
     assert np.exp(scores).sum(1) == pytest.approx(1, abs=1e-6)

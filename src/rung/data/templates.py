@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rung.data.sandbox import Template
 from rung.data.tokens import Run, Tokens
@@ -40,6 +40,7 @@ _SYSTEM = Message("system", "Be kind.")
 _USER = Message("user", "Good day to you.")
 _ANSWER = Message("assistant", "And to you.")
 _Turn = dict[str, str]
+T = TypeVar("T")
 
 
 class Renderer:
@@ -81,18 +82,17 @@ class Renderer:
         locate(text, messages)
         return self._tokens.read(text, self._tokens.cut(text))[0]
 
+    def marked_ids(self, messages: Sequence[Message], own: Collection[int]) -> tuple[list[int], list[bool]]:
+        """`prompt_ids`, and true for each id that begins in the text of a message numbered in `own`."""
+        text = self._write(messages)
+        places = locate(text, messages)
+        stretches = [place for number, place in enumerate(places) if place is not None and number in own]
+        return self._tokens.read(text, self._tokens.cut(text), stretches)
+
     def prompts(self, examples: Sequence[Example], prompts: Sequence[Sequence[Message]]) -> list[list[int]]:
         """`prompt_ids` of one prompt for each example. Raises one `DataError` that names all rows that cannot
         be written."""
-        ids, errors = list[list[int]](), list[TurnsError]()
-        for example, messages in zip(examples, prompts, strict=True):
-            try:
-                ids.append(self.prompt_ids(messages))
-            except TurnsError as error:
-                errors.append(_of_row(error, example))
-        if errors:
-            raise refusal(errors)
-        return ids
+        return each_row(examples, prompts, self.prompt_ids)
 
     def completion_ids(self, text: str) -> list[int]:
         """Ids of an answer, its end of turn included."""
@@ -247,6 +247,23 @@ class Renderer:
         named = {name: str(text) for name, text in self._variables.items()}
         said = json.dumps([self.template, tokens, named, len(self.tokenizer)], sort_keys=True)
         return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
+
+
+def each_row(
+    examples: Sequence[Example],
+    prompts: Sequence[Sequence[Message]],
+    write: Callable[[Sequence[Message]], T],
+) -> list[T]:
+    """What `write` makes of the prompt of each example. Raises one `DataError` with all rows it refuses."""
+    found, errors = list[T](), list[TurnsError]()
+    for example, messages in zip(examples, prompts, strict=True):
+        try:
+            found.append(write(messages))
+        except TurnsError as error:
+            errors.append(_of_row(error, example))
+    if errors:
+        raise refusal(errors)
+    return found
 
 
 def _own_template(tokenizer: Any) -> str | None:

@@ -1,6 +1,6 @@
 """Hidden states of the frozen base, pooled over each row: what a probe reads. No head, no decoding.
 
-    mean[i, l] = mean over own tokens t of h_l[i, t]          last[i, l] = h_l[i, T_i]
+    mean[l, i] = mean over own tokens t of h_l[i, t]          last[l, i] = h_l[i, T_i]
 
 h_l is the output of decoder layer l. Rows are read in packs whose common beginnings are computed once
 (`rung.bases.tree`), and one pass gives all layers.
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """Hidden states (rows, layers, d) of some layers in the base's number format, on the CPU."""
+    """Hidden states (layers, rows, d) of some layers in the base's number format, on the CPU."""
 
     mean: Tensor
     last: Tensor
@@ -35,19 +35,19 @@ class Pooled:
 def read(
     base: Base,
     rows: Sequence[Ids],
-    own: Sequence[tuple[int, int]],
+    own: Sequence[Sequence[int]],
     layers: Sequence[int],
     on_progress: Progress | None = None,
 ) -> Pooled:
     """Pooled states of every row of token ids after each of `layers` (counted from 1, ascending).
 
-    ``own[i]``, from and to, are the tokens of row i that its mean is over; at least one. Raises `DataError`
+    ``own[i]`` are the places in row i that its mean is over; at least one. Raises `DataError`
     for a row that is empty or too long, `RungError` where a state is not finite.
     """
     check_prompts(rows, base.context, room=0)
     ids = [tuple(row) for row in rows]
     width: int = base.model.config.get_text_config().hidden_size
-    size = (len(ids), len(layers), width)
+    size = (len(layers), len(ids), width)
     found = Pooled(torch.empty(size, dtype=base.dtype), torch.empty(size, dtype=base.dtype))
     place = {layer: number for number, layer in enumerate(layers)}
     done = 0
@@ -61,8 +61,8 @@ def read(
                 if layer in place:
                     mean, last = pool.of(h)
                     check_finite(base, mean)
-                    found.mean[list(some), place[layer]] = mean.to("cpu", base.dtype)
-                    found.last[list(some), place[layer]] = last.to("cpu", base.dtype)
+                    found.mean[place[layer], list(some)] = mean.to("cpu", base.dtype)
+                    found.last[place[layer], list(some)] = last.to("cpu", base.dtype)
             done += len(some)
             if on_progress:
                 on_progress(done, len(ids))
@@ -72,9 +72,9 @@ def read(
 class _Pool:
     """The mean over own tokens and the last token of each row of a pass."""
 
-    def __init__(self, tree: Tree, own: Sequence[tuple[int, int]], device: torch.device) -> None:
+    def __init__(self, tree: Tree, own: Sequence[Sequence[int]], device: torch.device) -> None:
         places = [tree.places(row) for row in range(len(own))]
-        inside = [row[start:stop] for row, (start, stop) in zip(places, own, strict=True)]
+        inside = [[row[i] for i in mine] for row, mine in zip(places, own, strict=True)]
         self._counts = torch.tensor([[len(row)] for row in inside], device=device)  # (R, 1)
         self._row = torch.repeat_interleave(torch.arange(len(own), device=device), self._counts[:, 0])
         self._tokens = torch.tensor([place for row in inside for place in row], device=device)

@@ -19,6 +19,7 @@ from rung.storage import RunFolder
 
 if TYPE_CHECKING:
     from rung.evaluation.forgetting import Text
+    from rung.ladder.features import Features
     from rung.ladder.plan import Plan
     from rung.ladder.prepare import Prepared
 
@@ -106,6 +107,13 @@ class Context:
             watcher=self.watcher,
             known=self.planned.rates if self.planned else None,
         )
+
+    @cached_property
+    def features(self) -> Features:
+        """Hidden states of rows, pooled: each row is read once for all rungs."""
+        from rung.ladder.features import Features
+
+        return Features(self.prepared.speaker, self.task, self.folder.file("features"))
 
     def settle(self, plan: Plan) -> None:
         """Take over the sizes of `plan`."""

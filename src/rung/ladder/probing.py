@@ -9,26 +9,22 @@ form, then C for the best few of them by the regression that will answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from rung import storage
 from rung.bases import body
-from rung.bases.tree import common_length
-from rung.evaluation.prompts import zero_shot
-from rung.evaluation.run import Prompt, Speaker
-from rung.generate import states
-from rung.generate.cache import Ids
+from rung.evaluation.run import Speaker
 from rung.ladder.classical import fitted, regression
 from rung.ladder.classical.fitted import Fitted
 from rung.ladder.classical.regression import Floats
+from rung.ladder.features import POOLS, SHOWN, Features, Reading, Shown, fresh, tokens_of
 from rung.ladder.prepare import Prepared
 from rung.ladder.speaking import base_of, speaker_of
 from rung.ladder.watch import Watcher
@@ -41,38 +37,7 @@ LAYERS = 12  # layers that are tried, evenly spread over the upper three quarter
 FINALISTS = 6  # ways of reading for which C is tried
 RIDGE = 300.0  # the penalty a; standardised columns have a sum of squares of one a row
 STEPS = 100  # of the solver, at most
-_BATCH = 512  # rows that are read and answered at once
-
-Pool = Literal["mean", "last"]
-POOLS: tuple[Pool, ...] = ("mean", "last")
-SHOWN = {"the row as it is": False, "with instruction": True}
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Where a row's features come from."""
-
-    shown: str  # a key of `SHOWN`
-    before: int  # tokens that all rows begin with; they are not pooled
-    after: int  # tokens that all rows end with
-    layer: int = 0  # counted from 1
-    pool: Pool = "mean"
-
-    def prompt(self, task: Task, example: Example) -> Prompt:
-        return zero_shot(task, example) if SHOWN[self.shown] else example.prompt
-
-    def ids(self, speaker: Speaker, task: Task, examples: Sequence[Example]) -> list[list[int]]:
-        """The tokens of each example as it is shown."""
-        return speaker.renderer.prompts(examples, [self.prompt(task, one) for one in examples])
-
-    def own(self, ids: Ids) -> tuple[int, int]:
-        """From and to: the tokens that are the row's own, at least one."""
-        start = min(self.before, len(ids) - 1)
-        return start, max(start + 1, len(ids) - self.after)
-
-    def __str__(self) -> str:
-        pooled = "mean over the row" if self.pool == "mean" else "last token"
-        return f"layer {self.layer}, {pooled}, {self.shown}"
+_BATCH = 512  # rows that are answered at once
 
 
 @dataclass(frozen=True)
@@ -99,16 +64,15 @@ class Probe(regression.Classifier):
 
     def judge(self, examples: Sequence[Example], watcher: Watcher | None = None) -> tuple[Floats, list[int]]:
         """See `Classifier`."""
-        asked = self.reading.ids(self.speaker, self.task, examples)
-        found = np.zeros((len(asked), len(self.labels)))
-        for start in range(0, len(asked), _BATCH):
-            some = asked[start : start + _BATCH]
-            found[start : start + _BATCH] = regression.log_softmax(
-                features(self.speaker, self.reading, some) @ self.weights.T + self.bias
-            )
+        found, read = np.zeros((len(examples), len(self.labels))), []
+        for start in range(0, len(examples), _BATCH):
+            some = examples[start : start + _BATCH]
+            features, tokens = fresh(self.speaker, self.task, some, self.reading)  # (some, d)
+            found[start : start + len(some)] = regression.log_softmax(features @ self.weights.T + self.bias)
+            read += tokens
             if watcher:
-                watcher.rows(start + len(some), len(asked))
-        return found, [len(ids) for ids in asked]
+                watcher.rows(start + len(some), len(examples))
+        return found, read
 
 
 def load(folder: Path) -> Probe:
@@ -125,44 +89,42 @@ def load(folder: Path) -> Probe:
     )
 
 
-def features(speaker: Speaker, reading: Reading, ids: Sequence[Ids]) -> NDArray[np.float32]:
-    """Pooled hidden states (prompts, d), as `reading` says."""
-    found = states.read(speaker.base, ids, [reading.own(row) for row in ids], [reading.layer])
-    return _numpy(getattr(found, reading.pool)[:, 0])
-
-
 def fit(
-    prepared: Prepared, known: Sequence[Example], cache: Path, watcher: Watcher, seed: int = 0
+    prepared: Prepared, features: Features, known: Sequence[Example], watcher: Watcher, seed: int = 0
 ) -> Fitted[Probe]:
     """Choose a reading and C by cross-validation on `known`, then fit all of these rows.
 
-    Features of the rows on which choices are made are kept in the folder `cache`.
+    Rows on which choices are made are read in every way, the others only as chosen and no further up than the
+    chosen layer.
     """
     task = prepared.task
     labels, truth = regression.labelled(task, known)
     rows = regression.sampled(known, len(labels), seed)
     some = [known[row] for row in rows]
-    tried = list(_tried(prepared, some, cache, watcher))
+    layers = layers_of(body.depth(prepared.base.model))
+    ways = ways_of(prepared)
+    for shown in ways:
+        watcher.begin(NAME, f"reading the rows: {shown}")
+        features.read(some, shown, layers, watcher.rows)
     watcher.begin(NAME, "choosing the layer")
-    reading, c, choices, notes = _choose(task, some, labels, truth[rows], tried, seed)
+    reading, c, choices, notes = _choose(task, features, some, labels, truth[rows], ways, layers, seed)
     if len(rows) < len(known):
         notes = (*notes, f"layer and C were chosen on {len(rows):,} of {len(known):,} rows")
-    rest = np.setdiff1d(np.arange(len(known)), rows).tolist()
-    matrix = np.empty((len(known), tried[0][1].shape[1]), dtype=np.float32)  # (rows, d)
-    matrix[rows] = dict(tried)[reading]
-    if rest:
         watcher.begin(NAME, "reading the other rows")
-    for start in range(0, len(rest), _BATCH):
-        part = rest[start : start + _BATCH]
-        ids = reading.ids(prepared.speaker, task, [known[row] for row in part])
-        matrix[part] = features(prepared.speaker, reading, ids)
-        watcher.rows(start + len(part), len(rest))
-    matrix, shift, scale = _standardised(matrix)
+    matrix, shift, scale = _standardised(features.of(known, reading, watcher.rows))
     ((weights, bias),) = regression.fit(matrix, truth, len(labels), [c], STEPS)
     weights = weights / scale  # (labels, d), for states that are not standardised
     bias = bias - weights @ shift
     probe = Probe(prepared.speaker, task, reading, labels, weights, bias, base_of(prepared))
     return Fitted(probe, choices, notes, weights.size + bias.size)
+
+
+def ways_of(prepared: Prepared) -> list[Shown]:
+    """How rows are shown: as they are, and with the instruction if that leaves room for the longest row."""
+    first = prepared.split.train[:1]
+    plain, asked = (len(tokens_of(prepared.speaker, prepared.task, first, shown)[0].ids) for shown in SHOWN)
+    longest = max(row.answer_start for row in prepared.rendered.values())
+    return list(SHOWN if longest + asked - plain <= prepared.max_length else SHOWN[:1])
 
 
 def layers_of(depth: int) -> list[int]:
@@ -171,69 +133,33 @@ def layers_of(depth: int) -> list[int]:
     return sorted({round(x) for x in np.linspace(first, depth, min(LAYERS, depth))})
 
 
-def _tried(
-    prepared: Prepared, examples: Sequence[Example], cache: Path, watcher: Watcher
-) -> Iterator[tuple[Reading, NDArray[np.float32]]]:
-    """Every reading, with its features (examples, d)."""
-    layers = layers_of(body.depth(prepared.base.model))
-    for shown in SHOWN:
-        reading = Reading(shown, 0, 0)
-        ids = reading.ids(prepared.speaker, prepared.task, examples)
-        before, after = common_length(ids), common_length([row[::-1] for row in ids])
-        reading = Reading(shown, before, after)
-        watcher.begin(NAME, f"reading the rows, {shown}")
-        found = _kept(prepared, ids, [reading.own(row) for row in ids], layers, cache, watcher)
-        for place, layer in enumerate(layers):
-            for pool in POOLS:
-                yield Reading(shown, before, after, layer, pool), _numpy(getattr(found, pool)[:, place])
-
-
-def _kept(
-    prepared: Prepared,
-    ids: Sequence[Ids],
-    own: Sequence[tuple[int, int]],
-    layers: Sequence[int],
-    cache: Path,
-    watcher: Watcher,
-) -> states.Pooled:
-    """Hidden states of rows, kept in a file of `cache` for the next who asks for the same rows and base."""
-    from safetensors.torch import load_file, save_file
-
-    base = prepared.base
-    mark = storage.fingerprint([base.fingerprint, str(base.dtype), list(layers), list(own), list(ids)])
-    path = cache / f"{mark[:16]}.safetensors"
-    if path.is_file():
-        return states.Pooled(**load_file(path))
-    found = states.read(base, ids, own, layers, watcher.rows)
-    cache.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".tmp")
-    save_file({"mean": found.mean, "last": found.last}, half)
-    half.replace(path)
-    return found
-
-
 def _choose(
     task: Task,
+    features: Features,
     examples: Sequence[Example],
     labels: Sequence[str],
     truth: NDArray[np.int_],
-    tried: Sequence[tuple[Reading, NDArray[np.float32]]],
+    ways: Sequence[Shown],
+    layers: Sequence[int],
     seed: int,
 ) -> tuple[Reading, float, tuple[Choice, ...], tuple[str, ...]]:
     """The reading and C that answer rows left out of the fit best; of equals, the one with less log loss."""
     folds = regression.folds_of(examples, truth, len(labels), seed)
     if not regression.can_choose(labels, folds):
-        usual = tried[2 * (3 * len(tried) // 8)][0]  # mean, three quarters up, as it is
+        usual = Reading(ways[-1], layers[3 * len(layers) // 4], "mean")
         return usual, USUAL, (), (f"too few rows to choose layer and C: {usual}, C {USUAL:g}",)
 
     score = partial(regression.judged, task, examples, labels, truth)
-    screened = {reading: score(_ridge(matrix, truth, len(labels), folds)) for reading, matrix in tried}
+    tried = [Reading(*way) for way in product(ways, layers, POOLS)]
+    screened = {
+        reading: score(_ridge(features.of(examples, reading), truth, len(labels), folds)) for reading in tried
+    }
     finalists = sorted(screened, key=lambda reading: screened[reading], reverse=True)[:FINALISTS]
     found: dict[tuple[Reading, float], tuple[float, float]] = {}
-    for reading, matrix in tried:
-        if reading in finalists:
-            logs = regression.left_out(_standardised(matrix)[0], truth, len(labels), folds, CS, STEPS)
-            found |= {(reading, c): score(one) for c, one in zip(CS, logs, strict=True)}
+    for reading in finalists:
+        matrix = _standardised(features.of(examples, reading))[0]
+        logs = regression.left_out(matrix, truth, len(labels), folds, CS, STEPS)
+        found |= {(reading, c): score(one) for c, one in zip(CS, logs, strict=True)}
     reading, c = max(found, key=found.__getitem__)
     return (
         reading,
@@ -249,16 +175,25 @@ def _choose(
 def _ridge(
     matrix: NDArray[np.float32], truth: NDArray[np.int_], labels: int, folds: NDArray[np.int_]
 ) -> Floats:
-    """Scores (rows, labels), each row's from a ridge regression on 0/1 targets that was fitted without it."""
-    z = _standardised(matrix)[0].astype(np.float64)  # (n, d)
+    """Scores (rows, labels), each row's from a ridge regression on 0/1 targets that was fitted without it.
+
+    Solved in the smaller of the two spaces: W = (Z'Z + a)^-1 Z'Y = Z'(ZZ' + a)^-1 Y.
+    """
+    z = _standardised(matrix)[0]  # (n, d)
+    few = len(z) < z.shape[1]
+    square = (z @ z.T if few else z.T @ z).astype(np.float64)  # (n, n) or (d, d)
     y = np.eye(labels)[truth]  # (n, labels)
     found = np.zeros_like(y)
     for fold in sorted(set(folds.tolist())):
         out = folds == fold
         centre = y[~out].mean(0)
-        square = z[~out].T @ z[~out] + RIDGE * np.eye(z.shape[1])  # (d, d)
-        weights = np.linalg.solve(square, z[~out].T @ (y[~out] - centre))  # (d, labels)
-        found[out] = centre + z[out] @ weights
+        if few:
+            inner = square[np.ix_(~out, ~out)] + RIDGE * np.eye(int((~out).sum()))
+            found[out] = centre + square[np.ix_(out, ~out)] @ np.linalg.solve(inner, y[~out] - centre)
+        else:
+            inner = square - z[out].T @ z[out] + RIDGE * np.eye(z.shape[1])
+            weights = np.linalg.solve(inner, z[~out].T @ (y[~out] - centre))  # (d, labels)
+            found[out] = centre + z[out] @ weights
     return found
 
 
@@ -269,7 +204,3 @@ def _standardised(
     shift, scale = matrix.mean(0), matrix.std(0)
     scale = np.where(scale > 0, scale, np.float32(1))
     return (matrix - shift) / scale, shift, scale
-
-
-def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
-    return np.asarray(tensor.float().numpy())

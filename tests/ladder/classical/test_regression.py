@@ -45,3 +45,20 @@ def test_choices_are_found_by_their_label() -> None:
     logs = np.log(np.array([[0.25, 0.75]]))
     found = regression.of_choices(logs, ["no", "yes"], ["Yes", "maybe", "no"])
     assert found[0].tolist() == [np.log(0.75), regression.UNKNOWN, np.log(0.25)]
+
+
+def test_it_computes_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    threads, real = [], LogisticRegression.fit
+
+    def watched(self: LogisticRegression, *given: object) -> object:
+        threads.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        return real(self, *given)
+
+    monkeypatch.setattr(LogisticRegression, "fit", watched)
+    rng = np.random.default_rng(0)
+    with threadpool_limits(2, user_api="blas"):
+        regression.fit(rng.normal(size=(20, 3)), np.arange(20) % 2, 2, [1.0], 100)
+    assert set(threads) == {1}

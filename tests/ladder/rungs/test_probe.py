@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import letters
+from contexts import context_of
 from rung.api import climb
 from rung.config import make_settings
-from rung.ladder.rungs import RUNGS, asked_for
+from rung.ladder.prepare import Prepared
+from rung.ladder.rungs import RUNGS, asked_for, probe
 from rung.ladder.rungs.probe import ProbeRung
 
 
@@ -28,6 +32,19 @@ def test_it_learns_and_says_what_it_chose(letters_csv: Path, tmp_path: Path, own
     assert not result.prompts
     assert not result.tunes
     assert len(list((run / "features").glob("*.safetensors"))) == 2  # kept, one for each way to show a row
+
+
+def test_a_small_budget_reads_fewer_train_rows(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(budget: str) -> int:
+        context = context_of(prepared)
+        context.settings = make_settings(letters.FAST | {"budget": budget})
+        return RUNGS["probe"].quote(context).train_rows
+
+    monkeypatch.setattr(probe, "FEWEST_ROWS", 20)
+    every = len(prepared.split.train)
+    assert rows("none") == rows("1h") == every
+    assert 20 < rows("8s") < every
+    assert rows("1s") == 20
 
 
 def test_it_is_skipped_where_there_are_no_labels(tmp_path: Path, own_cache: Path) -> None:

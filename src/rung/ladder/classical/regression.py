@@ -91,6 +91,7 @@ def fit(
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     there = np.unique(truth)
     # gradients are means over rows, so with many labels scikit-learn's own tolerance would end at once
@@ -101,7 +102,8 @@ def fit(
         bias = np.full(labels, UNKNOWN, dtype=np.float32)
         bias[there] = 0.0
         if len(there) > 1:
-            with warnings.catch_warnings():
+            # products this small take longer with more threads, several times longer on a busy machine
+            with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
                 # the number of steps is limited on purpose
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.set_params(C=c).fit(matrix, truth)

@@ -12,8 +12,11 @@ from rung.ladder.rungs.rung import Outcome, Rung, register
 from rung.records import Quote, RungKind, Task
 
 MOST_ROWS = 5_000  # train rows that are read
-_CHOOSING = 1_000  # rows read twice more, once for each way of showing them
-_FIT_SECONDS, _ROW_SECONDS = 3.0, 0.005  # of cross-validation and the fit, without reading
+FEWEST_ROWS = 200  # of these, also where reading them takes more than `READ_SHARE`
+READ_SHARE = 0.1  # of the budget may be spent on reading train rows
+_PASS_TOKENS = 2048  # of a forward pass
+_CHOOSING = 1_000  # rows that are read in both ways of showing them
+_FIT_SECONDS, _ROW_SECONDS = 3.0, 0.005  # cross-validation and the last fit
 
 
 class ProbeRung(Rung):
@@ -27,18 +30,21 @@ class ProbeRung(Rung):
         return bool(task.labels)
 
     def quote(self, context: Context) -> Quote:
-        size, work = context.size, context.work
+        size, work, budget = context.size, context.work, context.settings.budget
+        # what rows share is read once in every pass
+        row = work.tail_tokens * (1 + work.prefix_tokens / _PASS_TOKENS) / context.speeds.prefill
         train = min(len(context.split.train), MOST_ROWS)
-        known = train + len(context.split.dev)
-        choosing = min(known, _CHOOSING)
-        reads = (known + size.test + 2 * choosing) * work.tail_tokens
-        seconds = reads / context.speeds.prefill + _FIT_SECONDS + _ROW_SECONDS * known
+        if budget is not None:
+            train = min(train, max(FEWEST_ROWS, int(READ_SHARE * budget / row)))
+        known = train + size.dev
+        reads = known + min(known, _CHOOSING) + size.test
+        seconds = reads * row + _FIT_SECONDS + _ROW_SECONDS * known
         return Quote(
             self.name,
             fits=True,
             seconds=seconds,
             train_rows=train,
-            dev_rows=len(context.split.dev),
+            dev_rows=size.dev,
             test_rows=size.test,
             money=cost.money(seconds, context.settings.price_per_hour),
         )
@@ -47,10 +53,8 @@ class ProbeRung(Rung):
         from rung.ladder import probing
 
         split, seed = context.split, context.settings.seed
-        train = sample(split.train, MOST_ROWS, seed)
-        found = probing.fit(
-            context.prepared, [*train, *split.dev], context.folder.file("features"), context.watcher, seed
-        )
+        train = sample(split.train, context.plan.quote(self.name).train_rows, seed)
+        found = probing.fit(context.prepared, context.features, [*train, *split.dev], context.watcher, seed)
         notes = found.notes
         if len(train) < len(split.train):
             notes = (*notes, f"fitted on {len(train):,} of {len(split.train):,} train rows")
