@@ -21,8 +21,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from rung import numbers
 from rung.records import CurvePoint
-from rung.report import numbers
 
 SERIES = 6  # colours of the page, --series-1 to --series-6; more series begin again
 _INK, _FAINT, _PAPER = "#010203", "#010204", "#010205"

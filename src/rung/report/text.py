@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from rung.report import numbers
+from rung import numbers
 from rung.report.view import Rung, View
 
 NARROW = 76  # columns below which cells are broken in two lines
