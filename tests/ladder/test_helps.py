@@ -77,6 +77,13 @@ def test_dev_loss_that_still_falls_asks_for_longer_training() -> None:
         assert judged(CLEAR, lora=result("lora", curve=curve(*losses))).helps == ()
 
 
+def test_a_rung_alone_has_evidence_too() -> None:
+    falling = result("lora", curve=curve((0.9, 0.9), (0.7, 0.8), (0.6, 0.7)))
+    drawn = judged({"lora": CLEAR["lora"]}, lora=falling)
+    assert drawn.certainty is None
+    assert drawn.helps[0].startswith("Train LoRA longer")
+
+
 def test_a_rung_that_was_cut_short_is_named_with_its_budget() -> None:
     cut = result("lora", status="unfinished", done=0.3, needs_seconds=600.0)
     right = {"words": first(100, 400), "few-shot": first(300, 400)}

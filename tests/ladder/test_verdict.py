@@ -207,6 +207,18 @@ def test_nothing_is_tuned_where_prompting_may_be_as_good() -> None:
     assert drawn.sentence.count("Use 8-shot prompting for now") == 1
 
 
+def test_a_rung_that_is_ahead_is_said_to_be_ahead() -> None:
+    """The chance decides, not the test of the pair: 98 % is clear where p is 0.07."""
+    words = result("words", Measure("accuracy", 0.773, 0.7, 0.833, 150))
+    nearest = hits(104, 150, start=39)
+    drawn = judged({"zero-shot": nearest, "words": hits(116, 150)}, words=words)
+    assert not drawn.comparisons[0].distinguishable
+    assert drawn.conclusive
+    assert "is ahead of zero-shot prompting by 8.0 points (95% interval -" in drawn.sentence
+    assert "not distinguishable" not in drawn.sentence
+    assert ": it scores 77.3% and is within 1 point of the best with " in drawn.sentence
+
+
 def test_what_is_settled_is_said_next_to_what_is_not() -> None:
     drawn = judged({"few-shot": hits(5, 40), "lora": hits(33, 40), "full": hits(34, 40, start=35)})
     assert (drawn.recommended, drawn.best, drawn.conclusive) == ("full", "full", False)

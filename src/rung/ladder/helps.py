@@ -90,8 +90,9 @@ def _test_rows(case: Case) -> Iterator[str]:
 def _labels(
     case: Case, answers: Mapping[str, Sequence[Answer]], examples: Sequence[Example]
 ) -> Iterator[str]:
-    """Rows where every rung but the floor gives one and the same wrong label."""
-    voices = [rung for rung in case.ranked if case.results[rung].kind != "floor"]
+    """Rows where every rung gives one and the same wrong label; the floor and rungs with few answers are
+    not asked."""
+    voices = [rung for rung in case.ranked if case.results[rung].kind != "floor" and rung not in case.fewer]
     if case.task.kind != "classification" or len(voices) < VOICES:
         return
     given = [{one.example_id: one for one in answers[rung]} for rung in voices]

@@ -129,7 +129,9 @@ def _advice(case: Case, result: Result) -> str:
     chance = next((one.chance for one in case.regrets if one.rung == result.rung), None)
     if chance is not None:
         likely = numbers.chance(chance, words=True)
-        use += f": it is within {numbers.points(case.tolerance)} of the best with {likely} chance"
+        known = result.primary is not None and result.primary.value is not None
+        score = f"scores {_score(result.primary)} and " if known and result.primary else ""
+        use += f": it {score}is within {numbers.points(case.tolerance)} of the best with {likely} chance"
         use += f" ({case.certainty})"
     return f"{use}. {_below_goal(case)}".strip()
 
@@ -142,7 +144,7 @@ def _below_goal(case: Case) -> str:
     mark = "" if result.primary.unit else "%"
     best = case.results[case.best or result.rung]
     if best.kind == "floor" or best.primary is None or not case.misses(best):
-        return f"It scores {_score(result.primary)} and misses the goal of {case.goal:g}{mark}."
+        return f"It misses the goal of {case.goal:g}{mark}."
     return (
         f"Nothing here is good enough yet: the goal is {case.goal:g}{mark}, and the best, {title(best)}, "
         f"scores {_score(best.primary)}; {_needed(case)}."
@@ -183,6 +185,8 @@ def _against_rival(case: Case, result: Result, rival: Result) -> str:
         return ""
     name, other = title(result), title(rival)
     value, reach = _seen_from(pair, result.rung)
+    if value > 0 and not pair.distinguishable:
+        return f"{name} is ahead of {other} by {numbers.tenth(value)} points{_bracketed(reach)}"
     if not pair.distinguishable:
         end = _and_costs(case, rival, result)
         gap = f"{numbers.signed(-value)} points{_reach(reach, -1)}"
@@ -253,7 +257,7 @@ def _and_costs(case: Case, other: Result, result: Result) -> str:
 def _evidence(pair: Comparison, results: Mapping[str, Result]) -> str:
     value, reach = _seen_from(pair, pair.first)
     p_value = numbers.p_value(pair.p_value)
-    p_text = f"p {p_value}" if p_value.startswith("<") else f"p = {p_value}"
+    p_text = f"p {p_value.replace('<', '< ')}" if p_value.startswith("<") else f"p = {p_value}"
     adjusted = ", Holm-adjusted" if pair.difference.note else ""
     apart = "distinguishable" if pair.distinguishable else "not distinguishable"
     names = f"{numbers.capital(title(results[pair.first]))} against {title(results[pair.second])}"

@@ -60,9 +60,8 @@ def verdict(
     known = {example.id for example in examples}
     able = [one.rung for one in results if one.status == "ok" and _answered(answers.get(one.rung, ()), known)]
     if len(able) < 2:
-        return _without_comparison(
-            able, Case(task, named, None, None, None, (), goal=goal, notes=tuple(notes))
-        )
+        case = Case(task, named, None, None, None, (), ranked=tuple(able), goal=goal, notes=tuple(notes))
+        return _without_comparison(bench, case)
     values = _values(bench, able, named)
     best = max(able, key=lambda rung: (values[rung], -named[rung].order))
     comparisons = _against_best(bench, best, [rung for rung in able if rung != best])
@@ -169,9 +168,9 @@ def compare(
     return _decided(pairs[0], pairs[0].p_value or 0.0) if pairs else None
 
 
-def _without_comparison(able: Sequence[str], case: Case) -> Verdict:
+def _without_comparison(bench: Bench, case: Case) -> Verdict:
     """Fewer than two rungs to look at."""
-    rung = able[0] if able else None
+    rung = next(iter(case.ranked), None)
     result = case.results[rung] if rung else None
     case = replace(case, best=rung, recommended=rung if result and result.kind != "floor" else None)
     return Verdict(
@@ -181,6 +180,7 @@ def _without_comparison(able: Sequence[str], case: Case) -> Verdict:
         best=rung,
         best_prompting=rung if result and result.prompts else None,
         conclusive=False,
+        helps=helps(case, bench.answers, bench.examples),
     )
 
 
