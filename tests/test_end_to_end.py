@@ -91,7 +91,7 @@ def test_a_climb_learns_what_prompting_cannot_tell(climbed: Climbed) -> None:
     assert (verdict.recommended, verdict.certainty) == ("lora", "open")
     assert verdict.sentence.startswith("LoRA beats ")
     assert "not enough test rows to tell full fine-tuning and LoRA apart" in verdict.sentence
-    assert "Use LoRA for now: it is within 1 point of the best with " in verdict.sentence
+    assert "Use LoRA for now: it scores 100.0% and is within 1 point of the best with " in verdict.sentence
     assert "nats/token" in verdict.sentence
 
 
