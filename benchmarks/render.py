@@ -64,6 +64,15 @@ def shares(record: Record) -> str:
     return "\n".join([*lines, "", f"Steps on {_work(record['work'])}"])
 
 
+def busy(record: Record) -> str:
+    """Rates next to busy processes, and the bounds."""
+    lines = ["| real tokens/s, median | alone | one busy process | two |", "|---|---|---|---|"]
+    for arm, rates in record["summary"].items():
+        cells = ("not measured" if rate is None else _number(rate) for rate in rates.values())
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *map(_target, record["targets"])])
+
+
 def machine(records: dict[str, Record]) -> str:
     """Where and when the tables were measured."""
     lines = []
@@ -139,6 +148,8 @@ def main() -> None:
         page = fill(page, name, table(record))
     if "profiles" in everything:
         page = fill(page, "profiles", shares(everything["profiles"]))
+    if "busy" in everything:
+        page = fill(page, "busy", busy(everything["busy"]))
     page = fill(page, "machine", machine(everything))
     PAGE.write_text(page, encoding="utf-8")
     picture(records)

@@ -23,6 +23,7 @@ FAST: dict[str, Any] = {
     "shots": "2",
     "rank": 8,
 }
+FOUR = FAST | {"rungs": "zero-shot,few-shot,lora,full"}
 
 
 def rows(count: int, seed: int = 0) -> list[tuple[str, str]]:

@@ -27,7 +27,11 @@ for name in ("getaddrinfo", "create_connection", "gethostbyname"):
 
 
 def python(
-    code: str, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    code: str,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run Python code; the tests' helpers can be imported."""
     paths = os.pathsep.join([*filter(None, [(env or {}).get("PYTHONPATH")]), str(SOURCE), str(TESTS)])
@@ -35,7 +39,7 @@ def python(
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {}), "PYTHONPATH": paths},
         cwd=cwd,
-        stdin=subprocess.DEVNULL,
+        **({"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}),  # type: ignore[arg-type]
         capture_output=True,
         text=True,
         timeout=200,
@@ -44,10 +48,13 @@ def python(
 
 
 def rung(
-    arguments: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
+    arguments: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line."""
-    return python(RUNG, *arguments, env=env, cwd=cwd)
+    """Run the command line; it reads `stdin`, or nothing."""
+    return python(RUNG, *arguments, env=env, cwd=cwd, stdin=stdin)
 
 
 def without_network(folder: Path) -> dict[str, str]:

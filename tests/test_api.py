@@ -55,6 +55,16 @@ def test_a_tuned_adapter_is_measured_on_other_rows(frame: pyarrow.Table, tmp_pat
     assert "classification, 10 rows" in found._repr_html_()
 
 
+def test_a_climb_is_loaded_to_answer_new_rows(frame: pyarrow.Table, tmp_path: Path) -> None:
+    climbed = rung.climb(frame, **letters.FAST | {"rungs": "words", "output": tmp_path / "run"})
+    loaded = rung.load(climbed.folder, "words")
+    assert repr(loaded).startswith(f"<words of {climbed.folder}: classification, accuracy ")
+    one, two = loaded.answer(["mmamm", {"text": "mmbmm"}])
+    assert (one.text, two.text) == ("a", "b")
+    assert one.probability is not None
+    assert one.probability > 0.5
+
+
 def test_the_base_alone_is_one_column(frame: pyarrow.Table) -> None:
     found = rung.evaluate(frame.slice(0, 8), task="generation", max_new_tokens=2, **ASKED)
     assert found.table.head == ("metric", "base")

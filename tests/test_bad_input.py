@@ -377,7 +377,7 @@ def test_the_output_folder_of_another_run_is_left_alone(
     letters_csv: Path, climbed: Climbed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in climbed.folder.rglob("*")}
-    settings = letters.FAST | {"seed": 7, "output": climbed.folder}
+    settings = letters.FOUR | {"seed": 7, "output": climbed.folder}
     assert cli.run(["climb", str(letters_csv), *letters.flags(**settings)]) == RESUME
     message = paragraph(capsys.readouterr().err)
     assert "the output folder belongs to another run" in message
@@ -428,7 +428,7 @@ def test_a_damaged_result_is_named(
 ) -> None:
     run = shutil.copytree(climbed.folder, tmp_path / "run")
     (run / "results" / "lora.json").write_text('{"rung": "lora"')
-    arguments = ["climb", str(letters_csv), *letters.flags(**letters.FAST | {"output": run})]
+    arguments = ["climb", str(letters_csv), *letters.flags(**letters.FOUR | {"output": run})]
     assert cli.run(arguments) == DATA
     message = paragraph(capsys.readouterr().err)
     assert message.startswith("rung: lora.json: not a JSON file")

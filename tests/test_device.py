@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from rung import device
+from rung import device, threads
 from rung.errors import UsageError
 
 
@@ -57,6 +57,28 @@ def test_what_is_asked_is_used_without_a_probe(
 def test_threads_are_set_and_counted() -> None:
     assert device.choose("fp32", threads=1).threads == 1
     assert torch.get_num_threads() == 1
+
+
+def test_the_count_follows_others_in_bf16_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In fp32 another number of threads would round otherwise; a number that was asked for stays."""
+    here = threads.Threads(
+        lambda: 2, lambda count: None, lambda: threads.Seen(0, 0, 0, 2), sleep=lambda _: None
+    )
+    for name in ("fix", "fit", "follow"):
+        monkeypatch.setattr(threads, name, getattr(here, name))
+    device.choose("bf16")
+    assert here.describe()["threads_follow"] == "at most 2"
+    device.choose("fp32")
+    assert "threads_follow" not in here.describe()
+    device.choose("bf16", threads=2)
+    assert "threads_follow" not in here.describe()
+
+
+def test_why_there_are_fewer_threads_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "fit", lambda: "1 thread instead of 2: other processes use 1.0 of 2 cores")
+    assert device.choose("fp32").why.endswith(
+        "as asked; 1 thread instead of 2: other processes use 1.0 of 2 cores"
+    )
 
 
 def test_far_too_many_threads_are_refused() -> None:

@@ -31,7 +31,7 @@ class Killer(Silent):
         if done >= total // 2 and list(output.glob("checkpoints/lora/step-*")):
             os.kill(os.getpid(), signal.SIGKILL)
 
-climb(sys.argv[1], output=output, watcher=Killer(), checkpoint_seconds=0.001, **letters.FAST)
+climb(sys.argv[1], output=output, watcher=Killer(), checkpoint_seconds=0.001, **letters.FOUR)
 """
 
 
@@ -44,7 +44,8 @@ def _cache(request: pytest.FixtureRequest) -> None:
 def measured(result: Result) -> Result:
     """A result without what differs from run to run: clocks, memory, and notes on where it continued."""
     curve = tuple(replace(point, seconds=0.0) for point in result.curve)
-    quote = replace(result.quote, seconds=None, train_seconds=None) if result.quote else None
+    clocks = dict.fromkeys(("seconds", "train_seconds", "answer_seconds", "low", "high"))
+    quote = replace(result.quote, **clocks) if result.quote else None
     counted = Cost(
         train_tokens=result.cost.train_tokens,
         trainable_parameters=result.cost.trainable_parameters,
@@ -87,11 +88,11 @@ def test_a_climb_learns_what_prompting_cannot_tell(climbed: Climbed) -> None:
     assert max(value["zero-shot"] or 0, value["few-shot"] or 0) < 0.9
 
     verdict = climbed.verdict
-    # 40 test rows: the cheaper of two rungs that are always right, but they may differ by more than a point
-    assert (verdict.recommended, verdict.certainty) == ("lora", "open")
+    assert verdict.recommended == "lora"  # as good as full fine-tuning, and cheaper
     assert verdict.sentence.startswith("LoRA beats ")
-    assert "not enough test rows to tell full fine-tuning and LoRA apart" in verdict.sentence
-    assert "Use LoRA for now: it scores 100.0% and is within 1 point of the best with " in verdict.sentence
+    assert "Use LoRA" in verdict.sentence
+    assert verdict.certainty is not None
+    assert verdict.certainty in verdict.sentence
     assert "nats/token" in verdict.sentence
 
 
@@ -131,7 +132,7 @@ def test_from_the_command_line_to_a_report(
     letters_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    command = ["climb", str(letters_csv), "--output", str(run), *letters.flags(**letters.FAST)]
+    command = ["climb", str(letters_csv), "--output", str(run), *letters.flags(**letters.FOUR)]
     assert cli.run(command) == 0
     out, err = capsys.readouterr()
     sentence = json.loads((run / "verdict.json").read_text())["sentence"]
@@ -182,13 +183,13 @@ def test_ctrl_c_in_training_and_the_same_command_ends_the_same(
 ) -> None:
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        climb(letters_csv, output=run, watcher=letters.Stopping("lora", 31), **letters.FAST)
+        climb(letters_csv, output=run, watcher=letters.Stopping("lora", 31), **letters.FOUR)
     assert [folder.name for folder in (run / "checkpoints" / "lora").iterdir()] == ["step-000031"]
     assert not (run / storage.LOCK).exists()
     assert not (run / "results" / "lora.json").exists()
     with pytest.raises(KeyboardInterrupt):
-        climb(letters_csv, output=run, watcher=letters.Stopping("full", 1), **letters.FAST)
-    again = climb(letters_csv, output=run, **letters.FAST)
+        climb(letters_csv, output=run, watcher=letters.Stopping("full", 1), **letters.FOUR)
+    again = climb(letters_csv, output=run, **letters.FOUR)
     assert same_outcome(again, climbed)
     lora = again.results[2]
     (note,) = lora.notes
@@ -206,9 +207,9 @@ def test_ctrl_c_while_answering_and_the_same_command_ends_the_same(
 
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        climb(letters_csv, output=run, watcher=Impatient("none", 0), **letters.FAST)
+        climb(letters_csv, output=run, watcher=Impatient("none", 0), **letters.FOUR)
     assert not (run / "results").exists()
-    assert same_outcome(climb(letters_csv, output=run, **letters.FAST), climbed)
+    assert same_outcome(climb(letters_csv, output=run, **letters.FOUR), climbed)
 
 
 def test_a_killed_process_loses_no_more_than_it_must(
@@ -219,7 +220,7 @@ def test_a_killed_process_loses_no_more_than_it_must(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (run / storage.LOCK).exists()
     assert not (run / "results" / "lora.json").exists()
-    again = climb(letters_csv, output=run, **letters.FAST)
+    again = climb(letters_csv, output=run, **letters.FOUR)
     assert same_outcome(again, climbed)
     assert again.results[2].notes[0].startswith("continued from the checkpoint at step ")
 

@@ -20,7 +20,7 @@ def test_the_machine_is_described_without_its_name() -> None:
     import torch
 
     facts = machine.describe()
-    assert {"system", "processor", "cores", "threads", "memory_bytes"} <= facts.keys()
+    assert {"system", "processor", "cores", "threads", "waiting", "memory_bytes"} <= facts.keys()
     assert int(facts["memory_bytes"]) > 2**20
     assert facts["threads"] == torch.get_num_threads()
     assert platform.node() not in facts.values()

@@ -91,10 +91,6 @@ def test_what_a_kill_during_the_claim_left_is_no_hindrance(tmp_path: Path) -> No
         assert begun is False
 
 
-def lock_of(run: RunFolder, **held: object) -> None:
-    run.file(storage.LOCK).write_text(json.dumps({"host": socket.gethostname(), **held}))
-
-
 @pytest.fixture
 def claimed_before(tmp_path: Path) -> RunFolder:
     run = RunFolder(tmp_path / "run")
@@ -103,33 +99,58 @@ def claimed_before(tmp_path: Path) -> RunFolder:
     return run
 
 
-def test_a_live_process_keeps_its_lock_and_a_dead_one_loses_it(claimed_before: RunFolder) -> None:
+HOLD = """
+import sys
+from pathlib import Path
+from rung.storage import RunFolder
+with RunFolder(Path(sys.argv[1])).claimed("f00d", {}):
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_live_process_keeps_its_lock_and_a_killed_one_loses_it(claimed_before: RunFolder) -> None:
     run = claimed_before
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        lock_of(run, pid=other.pid)
-        with (
-            pytest.raises(ResumeError, match="another process is using"),
-            run.claimed("f00d", {}),
-        ):
+    source = str(Path(__file__).parents[1] / "src")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": source},
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        who = rf"another process is using.*Process {other.pid} on {socket.gethostname()} has held it since 2"
+        with pytest.raises(ResumeError, match=who), run.claimed("f00d", {}):
             pass
         assert run.file(storage.LOCK).exists()
         other.kill()
+        other.wait()
+    assert run.file(storage.LOCK).exists()  # nobody was left to delete it
     with run.claimed("f00d", {}) as begun:
         assert begun
         assert json.loads(run.file(storage.LOCK).read_text())["pid"] == os.getpid()
 
 
-def test_another_machine_keeps_its_lock_and_the_way_out_is_said(claimed_before: RunFolder) -> None:
-    lock_of(claimed_before, host="elsewhere", pid=1)
-    with pytest.raises(ResumeError, match=r"delete lock\.json"), claimed_before.claimed("f00d", {}):
-        pass
+def test_the_same_process_cannot_claim_a_folder_twice(claimed_before: RunFolder) -> None:
+    with claimed_before.claimed("f00d", {}):
+        with pytest.raises(ResumeError, match="another process is using"), claimed_before.claimed("f00d", {}):
+            pass
+        assert claimed_before.file(storage.LOCK).exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"host": "%s", "pid": "x"}'])
-def test_a_lock_cut_short_is_taken_over(claimed_before: RunFolder, text: str) -> None:
-    claimed_before.file(storage.LOCK).write_text(text.replace("%s", socket.gethostname()))
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"host": "elsewhere", "pid": 1}'])
+def test_what_stands_in_a_file_holds_no_lock(claimed_before: RunFolder, text: str) -> None:
+    claimed_before.file(storage.LOCK).write_text(text)
     with claimed_before.claimed("f00d", {}) as begun:
         assert begun
+
+
+def test_a_holder_that_left_no_name_still_holds_the_lock(claimed_before: RunFolder) -> None:
+    with claimed_before.claimed("f00d", {}):
+        claimed_before.file(storage.LOCK).write_text("")
+        with pytest.raises(ResumeError, match=r"using the run folder\. Wait for it"):
+            claimed_before.claimed("f00d", {}).__enter__()
 
 
 def test_full_disk_while_claiming_is_explained(tmp_path: Path) -> None:

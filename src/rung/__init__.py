@@ -3,14 +3,18 @@
 >>> import rung
 >>> climbed = rung.climb("messages.csv", budget="15m")      # doctest: +SKIP
 >>> print(climbed.verdict.sentence)                         # doctest: +SKIP
+>>> rung.load(climbed.folder).answer(["Where is my bill?"])  # doctest: +SKIP
 
-The public names are imported when they are first used, so that ``import rung`` stays light.
+The public names are imported when they are first used, so that ``import rung`` stays light. It sets how
+OpenMP's threads wait, which works only before torch is imported; see `rung.threads`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from rung import threads as _threads  # noqa: F401  before torch: sets how its threads wait
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "check", "climb", "evaluate", "load", "tune"]
@@ -19,13 +23,12 @@ _HOMES = {
     "check": "rung.api",
     "climb": "rung.api",
     "evaluate": "rung.api",
-    "load": "rung.bases.load",
+    "load": "rung.api",
     "tune": "rung.api",
 }
 
 if TYPE_CHECKING:
-    from rung.api import check, climb, evaluate, tune
-    from rung.bases.load import load
+    from rung.api import check, climb, evaluate, load, tune
 
 
 def __getattr__(name: str) -> Any:

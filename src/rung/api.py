@@ -15,6 +15,8 @@ from rung.ladder import checking
 from rung.ladder import climb as climbing
 from rung.ladder import compare as comparing
 from rung.ladder import tune as tuning
+from rung.ladder.predictor import Predictor
+from rung.ladder.predictor import load as load_predictor
 from rung.ladder.watch import Watcher
 from rung.report.html import NAME, write_report
 from rung.report.notebook import run_html, table_html
@@ -109,6 +111,20 @@ def evaluate(
     """Measure the base, and an adapter on top of it, on `data`; see `rung.ladder.compare.evaluate`."""
     found = comparing.evaluate(data, adapter, config, watcher, **settings)
     return Evaluated(*(getattr(found, one.name) for one in fields(found)))
+
+
+def load(run: PathLike, rung: str | None = None) -> Predictor:
+    """The recommended rung of the climb in the folder `run`, or the one called `rung`, to answer new rows.
+
+    >>> helper = rung.load("runs/messages-1a2b3c4d")               # doctest: +SKIP
+    >>> [found] = helper.answer(["The locker door won't open"])    # doctest: +SKIP
+    >>> found.text, found.probability                              # doctest: +SKIP
+    ('lockers', 0.93)
+
+    Rows are texts, or dicts with the columns that `Predictor.columns` names. See
+    `rung.ladder.predictor.Predictor.answer`.
+    """
+    return load_predictor(run, rung)
 
 
 def _reported(found: climbing.Climbed) -> Climbed:

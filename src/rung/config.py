@@ -210,7 +210,11 @@ class Settings(BaseModel):
         0.2, gt=0, lt=0.5, description="Share of the rows held out where no test file is given."
     )
     max_dev: Annotated[int, DATA] = Field(200, ge=10, description="Most dev rows used.")
-    max_test: Annotated[int, DATA] = Field(1000, ge=10, description="Most test rows used.")
+    max_test: Annotated[int | None, DATA] = Field(
+        None,
+        ge=10,
+        description="Most test rows used; as many as show a difference of 5 points if not given.",
+    )
     shots: Annotated[Counts, PROMPTING] = Field(
         (2, 4, 8, 16), description="Numbers of few-shot examples to choose from, separated by commas."
     )

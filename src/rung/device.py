@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch.nn.functional import linear
 
+from rung import threads as counts
 from rung.errors import UsageError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
@@ -32,30 +33,44 @@ class Device:
 
 
 def choose(precision: Precision = "auto", threads: int | None = None) -> Device:
-    """Pick device and dtype; sets torch's thread count. Raises `UsageError` on a senseless thread count."""
+    """Pick device and dtype; sets torch's thread count. Raises `UsageError` on a senseless thread count.
+
+    Without `threads` there are as many as other processes leave cores for. In bf16 on a CPU the count then
+    follows them; in fp32 it stays, since another count rounds otherwise.
+    """
     if threads is not None and threads > 4 * (os.cpu_count() or 1):
         raise UsageError(
             f"{threads} threads on {os.cpu_count()} cores", fix="Leave --threads out to use every core"
         )
-    if threads is not None:
-        torch.set_num_threads(threads)
-    count = torch.get_num_threads()
     if torch.cuda.is_available():
         dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-        return Device(torch.device("cuda"), dtype, count, f"{torch.cuda.get_device_name()}, {_name(dtype)}")
-    device = torch.device("cpu")
+        counts.fix(threads or torch.get_num_threads())
+        name = torch.cuda.get_device_name()
+        return Device(torch.device("cuda"), dtype, torch.get_num_threads(), f"{name}, {_name(dtype)}")
+    if threads is None:
+        reason = counts.fit()
+    else:
+        counts.fix(threads)
+        reason = ""
+    dtype, why = _on_cpu(precision)
+    if threads is None and dtype is torch.bfloat16:
+        counts.follow()
+    words = f"CPU, {counts.counted(torch.get_num_threads())}, {_name(dtype)}{why}"
+    words += f"; {reason}" if reason else ""
+    return Device(torch.device("cpu"), dtype, torch.get_num_threads(), words)
+
+
+def _on_cpu(precision: Precision) -> tuple[torch.dtype, str]:
+    """The number format for a CPU and why."""
     keep_freed_memory()
-    if precision != "auto":
-        if precision == "fp32":
-            use_exact_fp32()
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        return Device(device, dtype, count, f"CPU, {count} threads, {_name(dtype)} as asked")
+    if precision == "bf16":
+        return torch.bfloat16, " as asked"
     use_exact_fp32()
+    if precision == "fp32":
+        return torch.float32, " as asked"
     fast, slow = _rate(torch.bfloat16), _rate(torch.float32)
-    dtype = torch.bfloat16 if fast > 1.2 * slow else torch.float32
-    rates = f"bf16 multiplies at {fast:.0f} GFLOP/s here, fp32 at {slow:.0f}"
-    why = f"CPU, {count} threads, {_name(dtype)}: {rates}"
-    return Device(device, dtype, count, why)
+    rates = f": bf16 multiplies at {fast:.0f} GFLOP/s here, fp32 at {slow:.0f}"
+    return torch.bfloat16 if fast > 1.2 * slow else torch.float32, rates
 
 
 def use_exact_fp32() -> bool:

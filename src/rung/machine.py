@@ -7,6 +7,8 @@ import platform
 import sys
 from typing import Any
 
+from rung import threads
+
 
 def describe() -> dict[str, str | int]:
     """The machine in words, without its name; with torch's threads and GPU where torch has been imported."""
@@ -18,7 +20,7 @@ def describe() -> dict[str, str | int]:
     }
     torch: Any = sys.modules.get("torch")
     if torch is not None:
-        facts["threads"] = torch.get_num_threads()
+        facts |= threads.describe()
         if torch.cuda.is_available():
             facts["gpu"] = torch.cuda.get_device_name()
     return facts

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rung.records import Measure
+from rung.records import Measure, Result
 
 ABSENT = "-"
 LIST_CAP = 60  # items of a list that are written out before "and N more"
@@ -238,6 +238,12 @@ def plain(value: Any) -> str:
         head = ", ".join(plain(item) for item in value[:LIST_CAP])
         return head if len(value) <= LIST_CAP else f"{head} and {len(value) - LIST_CAP:,} more"
     return one_line(str(value))
+
+
+def unfinished(result: Result) -> str:
+    """``not finished (12 %)``."""
+    done = "" if result.done is None else f" ({result.done * 100:.0f} %)"
+    return f"not finished{done}"
 
 
 def entry(key: str, value: Any) -> tuple[str, str]:

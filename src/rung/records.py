@@ -194,6 +194,7 @@ class Quote:
     failed: bool = False  # it could not be timed; `why` says what happened
     low: float | None = None  # range of `seconds` in which the rung is expected to end
     high: float | None = None
+    answer_seconds: float | None = None  # the part of `seconds` that is answering the test rows
 
 
 @dataclass(frozen=True, slots=True)

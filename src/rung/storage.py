@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -25,7 +24,8 @@ from typing import Any
 from rung.errors import DataError, ResourceError, ResumeError
 
 MANIFEST = "manifest.json"
-LOCK = "lock.json"
+LOCK = "lock.json"  # who uses the run folder; the lock itself is a file of the operating system
+_LOCKED = ".lock"
 fault: Callable[[str, Path], None] | None = None  # called before each operation: (name, path)
 
 
@@ -180,20 +180,16 @@ class RunFolder:
         begun = self._check_owner(mark, asked)
         if not begun:
             write_json(self.file("claim.json"), {"fingerprint": mark, "asked": dict(asked)})
-        lock = self.file(LOCK)
-        with _explained(lock):
-            _take_lock(lock)
-        try:
-            yield begun
-        except BaseException:
-            if not begun and {file.name for file in self.path.iterdir()} <= {"claim.json", LOCK}:
-                self.file("claim.json").unlink()
-                lock.unlink(missing_ok=True)
-                with suppress(OSError):
-                    self.path.rmdir()
-            raise
-        finally:
-            lock.unlink(missing_ok=True)
+        with locked(self.path):
+            try:
+                yield begun
+            except BaseException:
+                if not begun and {file.name for file in self.path.iterdir()} <= {"claim.json", LOCK, _LOCKED}:
+                    for file in self.path.iterdir():
+                        file.unlink()
+                    with suppress(OSError):
+                        self.path.rmdir()
+                raise
 
     def _check_owner(self, mark: str, asked: Mapping[str, Any]) -> bool:
         claim = self.file("claim.json")
@@ -217,8 +213,96 @@ class RunFolder:
 
 
 def _is_content(path: Path) -> bool:
-    """Whether a file is more than what a stopped write left behind."""
-    return not (path.name.startswith(".") and path.name.endswith(".tmp"))
+    """Whether a file is more than a lock, or what a stopped write left behind."""
+    return not (path.name == _LOCKED or (path.name.startswith(".") and path.name.endswith(".tmp")))
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A path to write to; what stands there becomes `path` when the block ends, and goes where it fails."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        _make_folder(path.parent)
+        try:
+            _step("write", path)
+            yield temporary
+            _sync(temporary)
+            _step("rename", path)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def append_synced(path: Path, data: bytes) -> None:
+    """Add `data` to the end of a file; it is on disk when this returns. Raises `ResourceError`."""
+    with _explained(path):
+        _step("append", path)
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            _step("fsync", path)
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Keep every other process from writing `path`, which may not be there yet.
+
+    Raises `ResumeError` where another process does, `ResourceError` where the disk refuses.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    _make_folder(path.parent)
+    with _locked(lock, f"another process is writing {path.name}", path.parent):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process out of `folder`, and say in it who does.
+
+    Raises `ResumeError` that says who holds it, `ResourceError` where the disk refuses.
+    """
+    who = folder / LOCK
+    with _locked(folder / _LOCKED, "another process is using the run folder", folder, _holder(who)):
+        with _explained(who):
+            mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+            who.write_text(json.dumps(mine), encoding="utf-8")
+        try:
+            yield
+        finally:
+            who.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path, what: str, where: Path, why: str = "") -> Iterator[None]:
+    """Hold the lock `path`, which the operating system ends with the process."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=0)
+    with _explained(path):
+        _step("lock", path)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ResumeError(what, where=str(where), why=why, fix="Wait for it, or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(who: Path) -> str:
+    """Who wrote `who`, as a sentence; "" where that cannot be read."""
+    try:
+        held = json.loads(who.read_text(encoding="utf-8"))
+        return f"Process {held['pid']} on {held['host']} has held it since {held['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def free_bytes(path: Path) -> int:
@@ -226,39 +310,6 @@ def free_bytes(path: Path) -> int:
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
-
-
-def _take_lock(lock: Path) -> None:
-    mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-    for _ in range(2):
-        try:
-            _step("lock", lock)
-            with lock.open("x", encoding="utf-8") as file:
-                json.dump(mine, file)
-            return
-        except FileExistsError:
-            if _is_held(lock):
-                raise ResumeError(
-                    "another process is using the run folder",
-                    where=str(lock.parent),
-                    fix=f"Wait for it, or stop it; if it is gone for sure, delete {LOCK} there",
-                ) from None
-            lock.unlink(missing_ok=True)
-
-
-def _is_held(lock: Path) -> bool:
-    try:
-        held = json.loads(lock.read_text(encoding="utf-8"))
-        if held["host"] != socket.gethostname():
-            return True
-        if held["pid"] == os.getpid():
-            return False
-        os.kill(held["pid"], 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return False
-    return True
 
 
 def _fill_folder(folder: Path, files: Mapping[str, bytes | Callable[[Path], None]]) -> None:

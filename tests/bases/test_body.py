@@ -187,3 +187,22 @@ def test_another_activation_or_a_strange_layer_keeps_it_away() -> None:
     strange = model_of("llama")
     strange.model.layers[0].mlp.up_proj = nn.Sequential(strange.model.layers[0].mlp.up_proj)
     assert "Sequential" in str(body.why_not(strange))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma"])
+def test_every_pass_paces_the_threads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layer by layer, forward and backward; once in a pass of a model that runs through its own code."""
+    calls: list[int] = []
+    monkeypatch.setattr(body.threads, "pace", lambda: calls.append(1))
+    if name == "gemma":
+        config = GemmaConfig(**SHAPE, head_dim=8)
+        with torch.random.fork_rng(devices=[]):
+            model: PreTrainedModel = GemmaForCausalLM(config)
+        our_states(model)
+        assert len(calls) == 1
+        return
+    model = model_of(name).requires_grad_(True)
+    states = our_states(model)
+    assert len(calls) == SHAPE["num_hidden_layers"]
+    states.sum().backward()
+    assert len(calls) == 2 * SHAPE["num_hidden_layers"]

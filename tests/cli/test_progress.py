@@ -13,9 +13,10 @@ import pytest
 from rung.cli import progress
 from rung.cli.progress import Screen
 from rung.ladder.left_out import LeftOut
+from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent
-from rung.records import Cost, Measure, Result
+from rung.records import Cost, Measure, Quote, Result
 
 
 def result(status: str = "ok", value: float | None = 0.5, unit: str = "", reason: str = "") -> Result:
@@ -55,6 +56,8 @@ def test_results_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     screen.finished(result(value=None), before=False)
     screen.finished(result("failed", reason="it broke: [red]{x}"), before=False)
     screen.finished(result("skipped", reason="does not fit in the budget"), before=False)
+    screen.finished(replace(result(), status="unfinished", done=0.124), before=False)
+    screen.finished(result("unfinished", reason="no time"), before=False)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.split("\n") == [
@@ -63,6 +66,8 @@ def test_results_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "- lora: accuracy in % -, 1 min 5 s",
         "- lora: failed: it broke: [red]{x}",
         "- lora: skipped: does not fit in the budget",
+        "- lora: accuracy in % 50.0, not finished (12 %), 1 min 5 s",
+        "- lora: not finished: no time",
         "",
     ]
 
@@ -130,7 +135,7 @@ def test_what_was_left_out_is_said(prepared: Prepared, capsys: pytest.CaptureFix
         f"letters.csv: text-label, {len(parts.train)} rows to learn from, {len(parts.dev)} to choose on, "
         f"{len(parts.test)} held out"
     )
-    assert "Base: tiny on CPU, 1 threads, fp32 as asked" in lines
+    assert "Base: tiny on CPU, 1 thread, fp32 as asked" in lines
 
 
 @pytest.mark.parametrize(
@@ -197,3 +202,22 @@ def test_every_row_that_is_left_out_is_counted(
         "  note: labels that no train row has: 'c' (2 rows)",
     ]
     assert lines[7].startswith("Task: ")
+
+
+def test_a_plan_shows_ranges_and_only_what_is_still_to_run(capsys: pytest.CaptureFixture[str]) -> None:
+    quotes = (
+        Quote("words", True, seconds=1.0, low=0.3, high=3.0, test_rows=393),
+        Quote("zero-shot", True, seconds=30.0, test_rows=100),
+        Quote("lora", True, seconds=180.0, low=120.0, high=300.0, train_rows=362, epochs=1.5, test_rows=393),
+        Quote("full", False, why="no time"),
+    )
+    plan = Plan(quotes, 50, 393, 362, 1.5, 200, 1024, 240.0, 10.0, "bf16", ("a note",), begun=("words",))
+    Screen().planned(plan)
+    assert capsys.readouterr().err.split("\n") == [
+        "Plan, about 3 min 40 s in all, the budget is 4 min:",
+        "  zero-shot  about 30 s, 100 test rows",
+        "  lora       about 3 min (2 min to 5 min), 362 rows x 1.5 epochs, 393 test rows",
+        "  full       left out: no time",
+        "  a note",
+        "",
+    ]

@@ -42,6 +42,7 @@ ROWS = (
     Row("constant", scores=False),
     Row("nearest", scores=False),
     Row("words"),
+    Row("probe"),
     Row("zero-shot"),
     Row("few-shot"),
     Row("lora"),
@@ -220,31 +221,33 @@ def test_what_it_saved_answers_the_same_in_a_fresh_process(
     made = context("run")
     run_rung(made, rung)
     storage.write_jsonl(made.folder.file("test.jsonl"), [_plain(one) for one in made.split.test])
+    answered = [line["text"] for line in lines(made, rung)]
+    moved = made.folder.path.rename(made.folder.path.with_name("moved"))  # what was saved holds no full paths
     code = f"""
-import json
+import json, sys
 from pathlib import Path
-import torch
-torch.set_num_threads(1)
 from rung.ladder.rungs import RUNGS
 from rung.records import Example, from_json
 from rung.storage import read_jsonl
-run = Path({str(made.folder.path)!r})
+run = Path({str(moved)!r})
 rows = [from_json(Example, row) for row in read_jsonl(run / "test.jsonl")]
 saved = RUNGS[{rung.name!r}].load(run / "answer" / {rung.name!r})
 scores = saved.score(rows, {list(made.task.labels)!r})
-print(json.dumps([[one.text for one in saved.answer(rows)], None if scores is None else scores.tolist()]))
+texts = [one.text for one in saved.answer(rows)]
+print(json.dumps([texts, None if scores is None else scores.tolist(), "torch" in sys.modules]))
 """
     source = Path(__file__).parents[2] / "src"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(source)},
+        env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    texts, scores = json.loads(done.stdout)
-    assert texts == [line["text"] for line in lines(made, rung)]
+    texts, scores, torch_is_loaded = json.loads(done.stdout)
+    assert torch_is_loaded is rung.needs_base
+    assert texts == answered
     assert (scores is not None) is row.scores
     if row.scores:
         found = np.array(scores)

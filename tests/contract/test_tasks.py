@@ -120,6 +120,9 @@ def test_what_it_says_is_text_and_evidence_is_json(sample: Sample) -> None:
     task, examples = understood(sample)
     kind = KINDS[task.kind]
     assert isinstance(kind.instruction(task), str)
+    headings = kind.headings(task)
+    assert len(set(headings)) == len(headings) == 2
+    assert all(name.strip() and "\n" not in name for name in headings)
     assert all(isinstance(name, str) for name in kind.features(examples[0].target))
     for text in (examples[0].target, sample.wrong, sample.unreadable):
         score = graded(task, examples[0], text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -241,3 +242,29 @@ def test_rows_without_a_prompt_are_told_apart_by_their_text() -> None:
     rows = [example_of((Message("assistant", f"text {i}"),), i + 1) for i in range(30)]
     parts = split(rows, seed=0, dev_fraction=0.2, test_fraction=0.2)
     assert len(parts.test) == 6
+
+
+def test_a_sample_by_label_holds_each_label_in_proportion_at_every_size() -> None:
+    labels = ["a"] * 60 + ["b"] * 30 + ["c"] * 9 + ["d"]
+    examples = [row(f"text {i}", label) for i, label in enumerate(labels)]
+    before: set[str] = set()
+    for n in range(0, 101, 10):
+        found = sample(examples, n, 3, lambda one: one.target)
+        count = Counter(one.target for one in found)
+        assert len(found) == n
+        assert abs(count["a"] - 0.6 * n) <= 2
+        assert abs(count["b"] - 0.3 * n) <= 2
+        assert abs(count["c"] - 0.09 * n) <= 1
+        assert [one.id for one in found] == [one.id for one in examples if one in found]
+        assert before <= {one.id for one in found}
+        before = {one.id for one in found}
+
+
+def test_a_sample_by_label_depends_on_the_seed_and_not_on_the_order() -> None:
+    examples = [row(f"text {i}", "ab"[i % 2]) for i in range(50)]
+    mixed = random.Random(0).sample(examples, 50)
+
+    def drawn(some: list[Example], seed: int) -> set[str]:
+        return {one.id for one in sample(some, 20, seed, lambda one: one.target)}
+
+    assert drawn(examples, 1) == drawn(mixed, 1) != drawn(examples, 2)

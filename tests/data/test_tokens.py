@@ -67,6 +67,22 @@ def test_added_words_that_are_not_special_stay_words() -> None:
     assert tokenizer.convert_tokens_to_ids("<think>") not in tokens.encode("a<think>b")
 
 
+@pytest.mark.parametrize("anchored", [False, True])
+def test_tokens_that_begin_before_a_character(anchored: bool) -> None:
+    for tokenizer in (byte_level(), spaced(None, "always"), spaced(None, "first")):
+        tokens = Tokens(tokenizer)
+        text = "two fine words\n\nmore"
+        whole = tokens.encode(text, anchored)
+        assert tokens.begun(text, len(text), anchored) == whole
+        counts = [len(tokens.begun(text, at, anchored)) for at in range(len(text) + 1)]
+        assert counts == sorted(counts)
+        assert counts[0] == 0
+        line = tokens.begun(text, len("two fine words") + 1, anchored)
+        assert whole[: len(line)] == line
+    tokens = Tokens(byte_level())
+    assert tokens.tokenizer.decode(tokens.begun("two fine words\n\nmore", 15, anchored)) == "two fine words\n"
+
+
 def test_runs() -> None:
     text = joined(["<s>system", traced("a", 0), "b<s><s>", traced("c", 1)])
     runs = [(text[run.start : run.stop], run.token, run.own) for run in Tokens(byte_level()).cut(text)]

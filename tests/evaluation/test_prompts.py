@@ -93,6 +93,13 @@ def test_few_shot_shares_everything_before_the_own_turns() -> None:
     ]
 
 
+def test_the_instruction_can_be_left_out() -> None:
+    shots = [row("Lovely", "good")]
+    asked, bare = (few_shot(LABELS, shots, row("one", "bad"), instruct) for instruct in (True, False))
+    assert asked[0] == Message("system", instruction(LABELS))
+    assert bare == asked[1:]
+
+
 def test_a_shot_keeps_a_system_text_that_the_row_does_not_have() -> None:
     prompt = few_shot(task("generation"), [row("Why?", "Because.", system="Be brief.")], row("How?", "So."))
     assert prompt[0] == Message("user", "Be brief.\n\nWhy?")

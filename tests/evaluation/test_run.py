@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import torch
 
 import letters
-from rows_of import task_of
 from rung.bases.tiny import tiny
 from rung.data.formats import example_of
 from rung.data.templates import Renderer
-from rung.evaluation.prompts import content_free, zero_shot
-from rung.evaluation.run import Speaker, complete, pick_labels
+from rung.evaluation.run import Speaker, complete, write
 from rung.records import Message
 
 ROWS = tuple(
     example_of([Message("user", text), Message("assistant", label)], row)
     for row, (text, label) in enumerate(letters.rows(12), start=1)
 )
-TASK = task_of(ROWS, "classification")
 
 
 @pytest.fixture(scope="module")
 def speaker() -> Speaker:
     base = tiny()
     return Speaker(base, Renderer(base.tokenizer))
-
-
-def log_likelihood(speaker: Speaker, prompt: tuple[Message, ...], label: str) -> float:
-    """The textbook way: one row, one label, one pass."""
-    ids = speaker.renderer.prompt_ids(prompt)
-    answer = speaker.renderer.completion_ids(label)
-    with torch.no_grad():
-        logits = speaker.base.model(input_ids=torch.tensor([ids + answer])).logits[0].double()
-    logs = logits.log_softmax(-1)[len(ids) - 1 : -1]
-    return float(logs[range(len(answer)), answer].sum())
 
 
 def test_answers_come_in_the_order_of_the_rows(speaker: Speaker) -> None:
@@ -58,25 +43,13 @@ def test_the_end_of_turn_counts_as_a_token(speaker: Speaker) -> None:
     assert (one.tokens, one.truncated) == (3, False)
 
 
-def test_labels_are_picked_by_their_likelihood(speaker: Speaker) -> None:
-    prompts = [zero_shot(TASK, example) for example in ROWS]
-    picked = pick_labels(speaker, TASK, ROWS, prompts)
-    assert list(picked) == ["likelihood", "calibrated likelihood"]
-    scores = np.array([[log_likelihood(speaker, p, label) for label in TASK.labels] for p in prompts])
-    empty = content_free(prompts[0])
-    prior = np.array([[log_likelihood(speaker, p, label) for label in TASK.labels] for p in empty])
-    prior = prior - np.log(np.exp(prior).sum(1, keepdims=True))
-    expected = {"likelihood": scores.argmax(1), "calibrated likelihood": (scores - prior.mean(0)).argmax(1)}
-    for how, best in expected.items():
-        assert [one.text for one in picked[how]] == [TASK.labels[at] for at in best]
-        assert all(one.tokens == 0 and not one.truncated for one in picked[how])
-    assert (expected["likelihood"] != expected["calibrated likelihood"]).any()
-
-
 def test_rows_are_counted_while_they_are_answered(speaker: Speaker) -> None:
     seen: list[tuple[int, int]] = []
     complete(speaker, ROWS, [example.prompt for example in ROWS], 2, lambda *done: seen.append(done))
     assert seen[-1] == (12, 12)
-    seen.clear()
-    pick_labels(speaker, TASK, ROWS, [example.prompt for example in ROWS], lambda *done: seen.append(done))
-    assert seen[-1] == (12, 12)
+
+
+def test_a_prompt_can_be_token_ids(speaker: Speaker) -> None:
+    prompts = [example.prompt for example in ROWS]
+    ids = [speaker.renderer.prompt_ids(prompt) for prompt in prompts]
+    assert write(speaker, ROWS, ids, 4) == complete(speaker, ROWS, prompts, 4)

@@ -48,14 +48,14 @@ def plain(base: Base, prompts: Sequence[Sequence[int]], new: int) -> list[Genera
     answers = []
     with torch.no_grad():
         for prompt in prompts:
-            ids, stopped = list(prompt), False
+            ids, stop = list(prompt), None
             while len(ids) < len(prompt) + new:
                 token = int(base.model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
                 if token in STOPS:
-                    stopped = True
+                    stop = token
                     break
                 ids.append(token)
-            answers.append(Generated(tuple(ids[len(prompt) :]), not stopped))
+            answers.append(Generated(tuple(ids[len(prompt) :]), stop))
     base.model.set_attn_implementation(NAME)
     return answers
 
@@ -144,14 +144,15 @@ def test_bf16_agrees_with_itself_row_by_row() -> None:
     assert same >= len(prompts) - 2  # rounding may turn a near tie
 
 
-def test_the_stop_token_is_left_out_and_the_limit_is_told() -> None:
+def test_the_stop_token_is_kept_apart_and_the_limit_is_told() -> None:
     base, prompt = tiny(), ragged(5, 10, n=1)[0]
     whole = Engine(base).generate([prompt], max_new_tokens=6, stop_ids=())[0]
     assert whole.truncated
     assert len(whole.ids) == 6
     first = whole.ids.index(whole.ids[3])
     stopped = Engine(base).generate([prompt], max_new_tokens=6, stop_ids={whole.ids[3]})[0]
-    assert stopped == Generated(whole.ids[:first], truncated=False)
+    assert stopped == Generated(whole.ids[:first], stop=whole.ids[3])
+    assert not stopped.truncated
 
 
 def test_the_context_limits_new_tokens() -> None:

@@ -35,12 +35,15 @@ def test_the_best_is_the_best_of_all(seed: int) -> None:
     choices = labels(draw, draw.choice((2, 3, 9, 40, 120)))
     asked = prompts(draw, draw.choice((1, 5, 30)))
     chance = np.random.default_rng(seed)
-    corrections = np.stack([np.zeros(len(choices)), chance.normal(0, 3, len(choices))])
+    some = chance.normal(0, 3, len(choices))
+    corrections = np.stack([np.zeros(len(choices)), some, np.zeros(len(choices)), some])
+    lengths = np.array([len(choice) for choice in choices])
+    factors = np.stack([np.ones(len(choices))] * 2 + [1 / lengths] * 2)
     scores = log_likelihoods(tiny(), asked, choices)
-    found = best_choices(tiny(), asked, choices, corrections)
-    assert found.shape == (2, len(asked))
-    for k, correction in enumerate(corrections):
-        whole = scores + correction
+    found = best_choices(tiny(), asked, choices, corrections, factors)
+    assert found.shape == (4, len(asked))
+    for k, (correction, factor) in enumerate(zip(corrections, factors, strict=True)):
+        whole = scores * factor + correction
         # Batches of another shape round differently: a pick may differ where two scores are nearly equal.
         picked = whole[np.arange(len(asked)), found[k]]
         np.testing.assert_allclose(picked, whole.max(1), atol=1e-4, rtol=0)
@@ -86,7 +89,7 @@ def test_nodes_that_cannot_win_are_not_read(monkeypatch: pytest.MonkeyPatch) -> 
 
 def frontier(corrections: list[float]) -> Frontier:
     """One row; the choices a b, a c and d, as tokens 1 2, 1 3 and 4."""
-    return Frontier(Tree.of([(1, 2), (1, 3), (4,)]), np.array([corrections]), 1)
+    return Frontier(Tree.of([(1, 2), (1, 3), (4,)]), np.array([corrections]), np.ones((1, 3)), 1)
 
 
 def learn(made: Frontier, node: int, edges: list[int], logs: list[float]) -> None:
@@ -115,6 +118,14 @@ def test_a_choice_that_ties_is_only_read_where_it_comes_first() -> None:
     first = frontier([0.0, -9.0, 0.0])
     learn(first, 0, [0, 3], [-1.0, -1.0])  # a b could reach -1, and it comes before d
     assert [part.tolist() for part in first.open()] == [[0], [1]]
-    last = Frontier(Tree.of([(4,), (1, 2)]), np.zeros((1, 2)), 1)
+    last = Frontier(Tree.of([(4,), (1, 2)]), np.zeros((1, 2)), np.ones((1, 2)), 1)
     learn(last, 0, [0, 1], [-1.0, -1.0])
     assert [part.tolist() for part in last.open()] == [[], []]
+
+
+def test_a_factor_makes_a_bound_better() -> None:
+    made = Frontier(Tree.of([(1, 2), (1, 3), (4,)]), np.zeros((1, 3)), np.array([[0.1, 0.5, 1.0]]), 1)
+    learn(made, 0, [0, 3], [-5.0, -1.0])  # a b can still reach -0.5, a c only -2.5, d has -1
+    assert [part.tolist() for part in made.open()] == [[0], [1]]
+    learn(made, 1, [1, 2], [-2.0, -1.0])
+    assert made.best().tolist() == [[0]]

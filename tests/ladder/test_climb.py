@@ -16,6 +16,7 @@ import torch
 import yaml
 
 import letters
+from contexts import SLOW
 from faults import fail_at, no_space
 from rung import device as devices
 from rung import storage
@@ -25,6 +26,7 @@ from rung.ladder import climb as climbing
 from rung.ladder import prompting, tuning
 from rung.ladder import quote as quoting
 from rung.ladder.climb import Climbed, climb, default_folder
+from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent
 from rung.records import Answer, Quote, Result, RunInfo, Verdict, from_json
@@ -119,7 +121,7 @@ def test_the_run_folder_can_be_read_back(climbed: Climbed) -> None:
 
 def test_what_was_asked_and_what_was_applied_are_both_kept(climbed: Climbed) -> None:
     written = yaml.safe_load((climbed.folder / "config.yaml").read_text())
-    assert written["asked"].keys() == letters.FAST.keys() | {"output"}
+    assert written["asked"].keys() == letters.FOUR.keys() | {"output"}
     assert (written["asked"]["budget"], written["applied"]["budget"]) == (None, None)
     assert (written["applied"]["seed"], written["applied"]["rank"]) == (0, 8)
     info = climbed.info
@@ -190,7 +192,7 @@ def test_the_same_command_again_runs_nothing_and_changes_nothing(
     def forbidden(*_: Any, **__: Any) -> Any:
         raise AssertionError("this was done before")
 
-    for name in ("run_rung", "make_plan", "quote_of"):
+    for name in ("run_rung", "make_plan"):
         monkeypatch.setattr(climbing, name, forbidden)
     again = climb(letters_csv, output=tmp_path / "run", **QUICK)
     assert (again.results, again.verdict, again.info) == (first.results, first.verdict, first.info)
@@ -346,6 +348,30 @@ def test_a_run_goes_on_in_the_number_format_it_began_with(
     assert again.results[0].metrics == first.results[0].metrics
 
 
+def test_an_exact_run_goes_on_with_the_threads_it_began_with(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = letters.FAST | {"rungs": "zero-shot", "threads": None}
+    before = torch.get_num_threads()
+    used: list[int] = []
+    real = prompting.choose
+
+    def choose(*all_: Any) -> Any:
+        used.append(torch.get_num_threads())
+        return real(*all_)
+
+    monkeypatch.setattr(prompting, "choose", choose)
+    try:
+        torch.set_num_threads(1)
+        climb(letters_csv, output=tmp_path / "run", **settings)
+        torch.set_num_threads(2)
+        (tmp_path / "run" / "results" / "zero-shot.json").unlink()
+        climb(letters_csv, output=tmp_path / "run", **settings)
+        assert used == [1, 1]
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_config_file_and_keyword_settings_meet(letters_csv: Path, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("base: tiny\nbudget: none\nrungs: [zero-shot]\nthreads: 1\nseed: 5\nmax-test: 10\n")
@@ -358,20 +384,18 @@ def test_a_config_file_and_keyword_settings_meet(letters_csv: Path, tmp_path: Pa
 def test_a_rung_that_cannot_be_timed_is_a_row_and_is_timed_again(
     letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = quoting.pack_loss
 
     def fail(*_: Any) -> Any:
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(quoting, "pack_loss", fail)
+        patch.setattr(quoting.Trainer, "steps", fail)
         broken = climb(letters_csv, output=tmp_path / "run", **QUICK)
     zero, lora = broken.results
     assert (zero.status, lora.status) == ("ok", "failed")
     assert lora.reason == "it could not be timed: RuntimeError: out of memory"
     assert broken.verdict.recommended == "zero-shot"
 
-    assert quoting.pack_loss is real
     mended = climb(letters_csv, output=tmp_path / "run", **QUICK)
     assert [result.status for result in mended.results] == ["ok", "ok"]
     assert mended.results[0] == zero
@@ -393,3 +417,129 @@ def test_a_climb_without_a_base_imports_no_torch(letters_csv: Path, tmp_path: Pa
     facts = json.loads((tmp_path / "run" / "run.json").read_text())["machine"]
     assert "threads" not in facts
     assert facts["cores"] == os.cpu_count()
+
+
+# --- with a budget: speeds are made up, so that no test hangs on a clock --------------------------------
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Speeds that are made up; what is in the run folder when they are asked for."""
+    seen: list[Path] = []
+
+    def timing(prepared: Prepared, *_: Any, watcher: Any, **__: Any) -> Any:
+        if isinstance(watcher, Looking):
+            seen.extend(sorted(watcher.folder.glob("results/*.json")))
+        return SLOW
+
+    monkeypatch.setattr(quoting, "Timing", timing)
+    return seen
+
+
+class Looking(Silent):
+    """Knows the run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+class StoppingAt(Looking):
+    """Presses Ctrl-C in the second step of LoRA."""
+
+    def step(self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+
+BUDGET = letters.FAST | {"budget": "1h", "epochs": None}
+
+
+def plan_of(folder: Path) -> Plan:
+    return from_json(Plan, storage.read_json(folder / "plan.json"))
+
+
+def test_rungs_without_a_base_have_run_before_anything_is_timed(
+    letters_csv: Path, tmp_path: Path, timed: list[Path]
+) -> None:
+    settings = BUDGET | {"rungs": "constant,words,zero-shot"}
+    run = tmp_path / "run"
+    climbed = climb(letters_csv, output=run, watcher=Looking(run), **settings)
+    assert [path.stem for path in timed] == ["constant", "words"]
+    assert [result.rung for result in climbed.results] == ["constant", "words", "zero-shot"]
+    assert {sum(result.counts.values()) for result in climbed.results} == {40}
+
+
+def test_a_stop_while_timing_keeps_the_rungs_that_have_run(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = BUDGET | {"rungs": "constant,zero-shot"}
+    with monkeypatch.context() as patch:
+        patch.setattr(quoting, "Timing", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            climb(letters_csv, output=tmp_path / "run", **settings)
+    first = from_json(Result, storage.read_json(tmp_path / "run" / "results" / "constant.json"))
+    assert [quote.rung for quote in plan_of(tmp_path / "run").quotes] == ["constant"]
+    monkeypatch.setattr(quoting, "Timing", lambda *_, **__: SLOW)
+    again = climb(letters_csv, output=tmp_path / "run", **settings)
+    assert again.results[0] == first
+    assert again.results[1].status == "ok"
+
+
+def test_a_rung_that_has_begun_keeps_its_plan_after_a_stop(
+    letters_csv: Path, tmp_path: Path, timed: list[Path]
+) -> None:
+    settings = BUDGET | {"rungs": "zero-shot,lora", "checkpoint_seconds": 1e-3}
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        climb(letters_csv, output=run, watcher=StoppingAt(run), **settings)
+    stopped = plan_of(run)
+    assert stopped.begun == ("zero-shot", "lora")
+    assert list((run / "checkpoints" / "lora").glob("step-*"))
+    lora = climb(letters_csv, output=run, watcher=Looking(run), **settings).results[1]
+    assert (lora.status, lora.reason, lora.quote) == ("ok", "", stopped.quote("lora"))
+    assert any(note.startswith("continued from the checkpoint at step 2") for note in lora.notes)
+
+
+def test_the_plan_is_made_again_before_a_rung_and_a_second_look_may_skip_it(
+    letters_csv: Path, tmp_path: Path, timed: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        """Jumps to the end of the budget when LoRA has trained."""
+
+        def __init__(self, before: float = 0.0) -> None: ...
+
+        @property
+        def seconds(self) -> float:
+            return 3599.0 if (tmp_path / "run" / "results" / "lora.json").exists() else 1.0
+
+    watcher = Looking(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("rung.ladder.climb.cost.Stopwatch", Clock)
+        climbed = climb(
+            letters_csv, output=tmp_path / "run", watcher=watcher, **BUDGET | {"rungs": "lora,full"}
+        )
+    lora, full = climbed.results
+    assert (lora.status, full.status) == ("ok", "skipped")
+    assert full.reason.startswith("it does not fit into the budget; about 60 min would do")
+    assert watcher.lines[-1].startswith("full is left out after a second look at the clock")
+    assert plan_of(climbed.folder).quote("full").fits is False
+
+
+def test_the_rates_that_a_rung_showed_are_in_the_plan_of_the_next(
+    letters_csv: Path, tmp_path: Path, timed: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(climbing, "pace_of", lambda quote, result: climbing.Pace(2.0, 4.0))
+    climbed = climb(
+        letters_csv,
+        output=tmp_path / "run",
+        watcher=Looking(tmp_path / "run"),
+        **BUDGET | {"rungs": "zero-shot,lora"},
+    )
+    rates = plan_of(climbed.folder).rates
+    assert rates is not None
+    assert rates.prefill == SLOW.prefill / 4
+    assert rates.train["lora"].tokens_per_second == SLOW.train["lora"].tokens_per_second / 2

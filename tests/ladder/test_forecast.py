@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rung.config import make_settings
@@ -10,11 +12,13 @@ from rung.ladder.forecast import (
     Size,
     TrainRate,
     Workload,
-    prompt_seconds,
+    allowance,
+    look_rows,
     step_tokens,
     train_seconds,
     tuned_answer_seconds,
 )
+from rung.records import from_json, to_json
 
 WORK = Workload(
     row_tokens=50.0,
@@ -33,9 +37,14 @@ SIZE = Size(dev=20, test=100, train=64, epochs=2.0)
 
 def test_training_is_tokens_steps_and_looks() -> None:
     settings = make_settings({"batch_tokens": 640})
-    tokens, looks = 64 * 50 * 2, 6 * 30 * 50 / 1000
+    tokens, looks = 64 * 50 * 2, 6 * 16 * 50 / 1000
     wanted = 2.0 + tokens / 100 + tokens / 640 * 0.5 + looks
     assert train_seconds(settings, WORK, SPEEDS, RATE, SIZE, dev_rows=30) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(("rows", "rows_looked_at"), [(20, 16), (400, 60), (10_000, 64)])
+def test_looks_at_dev_cost_a_small_share_of_the_training(rows: int, rows_looked_at: int) -> None:
+    assert look_rows(rows, 2.0) == rows_looked_at
 
 
 def test_a_step_has_as_many_tokens_as_asked_or_a_few_rows() -> None:
@@ -45,13 +54,19 @@ def test_a_step_has_as_many_tokens_as_asked_or_a_few_rows() -> None:
 
 
 def test_a_tuned_model_reads_the_tail_and_writes_the_target() -> None:
-    assert tuned_answer_seconds(WORK, SPEEDS, SIZE) == pytest.approx(2.5 + 100 * (20 / 1000 + 4 / 10))
+    assert tuned_answer_seconds(WORK, SPEEDS, SIZE) == pytest.approx(100 * (20 / 1000 + 4 / 10))
 
 
-def test_prompting_tries_every_way_on_dev_and_one_on_test() -> None:
-    row = 20 / 1000 + (1 + 30 / 3000) * 8 / 10
-    once = prompt_seconds(WORK, SPEEDS, SIZE, ways=1, prefix=30)
-    assert once == pytest.approx(30 / 1000 + 20 * row + 100 * row)
-    assert prompt_seconds(WORK, SPEEDS, SIZE, ways=3, prefix=30) - once == pytest.approx(
-        2 * (30 / 1000 + 20 * row)
-    )
+def test_a_slower_machine_takes_longer_for_everything() -> None:
+    rate = replace(RATE, forget_seconds=0.25)
+    slow = replace(SPEEDS, score=3.0, train={"lora": rate}).slower(training=2.0, answering=4.0)
+    assert (slow.prefill, slow.decode, slow.score) == (250.0, 2.5, 12.0)
+    assert slow.train["lora"] == TrainRate(50.0, 1.0, 4.0, 10, forget_seconds=0.5)
+    settings = make_settings({"batch_tokens": 640})
+    fast = train_seconds(settings, WORK, SPEEDS, RATE, SIZE, dev_rows=0)
+    assert train_seconds(settings, WORK, slow, slow.train["lora"], SIZE, dev_rows=0) == 2 * fast
+    assert from_json(Rates, to_json(slow)) == slow
+
+
+def test_an_answer_may_be_longer_than_the_longest_target() -> None:
+    assert [allowance(longest) for longest in (1, 2, 21, 100)] == [13, 15, 43, 162]

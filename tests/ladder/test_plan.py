@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -10,12 +11,16 @@ import pytest
 from contexts import SLOW, context_of
 from rung.config import make_settings
 from rung.errors import ResourceError
+from rung.ladder.context import Context
+from rung.ladder.fitting import FEWEST_ROWS, FEWEST_TEST
 from rung.ladder.forecast import Rates, Workload, step_tokens
-from rung.ladder.plan import EPOCHS, FEWEST_ROWS, SAFETY, Plan, make_plan
+from rung.ladder.plan import EPOCHS, MOST_TEST, SAFETY, Plan, enough_test_rows, make_plan, most_of
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import asked_for
 from rung.ladder.workload import measure_workload
 from rung.records import Quote, from_json, to_json
+
+FOUR = "zero-shot,few-shot,lora,full"
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +31,17 @@ def work(prepared: Prepared) -> Workload:
 def planned(
     prepared: Prepared, work: Workload, rates: Rates = SLOW, setup: float = 5.0, **settings: object
 ) -> Plan:
-    chosen = make_settings({"base": "tiny", "shots": "2", **settings})
+    chosen = make_settings({"base": "tiny", "shots": "2", "rungs": FOUR, **settings})
+    return make_plan(
+        context_for(prepared, work, rates, **settings), asked_for(chosen), SimpleNamespace(seconds=setup)
+    )
+
+
+def context_for(prepared: Prepared, work: Workload, rates: Rates = SLOW, **settings: object) -> Context:
+    chosen = make_settings({"base": "tiny", "shots": "2", "rungs": FOUR, **settings})
     context = context_of(replace(prepared, settings=chosen))
     context.work, context.speeds = work, rates
-    return make_plan(context, asked_for(chosen), SimpleNamespace(seconds=setup))
+    return context
 
 
 def test_without_a_limit_everything_is_used(prepared: Prepared, work: Workload) -> None:
@@ -51,9 +63,19 @@ def test_what_the_user_asks_for_is_kept(prepared: Prepared, work: Workload) -> N
     plan = planned(prepared, work, budget="none", epochs=7, batch_tokens=123, max_dev=10, max_test=11)
     assert (plan.epochs, plan.step_tokens, plan.dev_rows, plan.test_rows) == (7, 123, 10, 11)
     assert plan.notes == (
-        f"dev: a seeded sample of 10 of {len(prepared.split.dev)} rows is used",
-        f"test: a seeded sample of 11 of {len(prepared.split.test)} rows is used",
+        f"11 of {len(prepared.split.test)} test rows are in use",
+        f"choices are made on 10 of {len(prepared.split.dev)} dev rows",
     )
+
+
+def test_a_run_that_continues_keeps_what_changes_rounding(prepared: Prepared, work: Workload) -> None:
+    plan = planned(prepared, work, budget="none")
+    assert (plan.precision, plan.threads) == ("fp32", prepared.device.threads)
+    two = replace(plan, threads=2)
+    assert two.kept(None) == {"precision": "fp32", "threads": 2}
+    assert two.kept(1) == {"precision": "fp32"}  # the user's count
+    assert replace(two, precision="bf16").kept(None) == {"precision": "bf16"}  # follows other processes
+    assert replace(two, precision="").kept(None) == {}  # no rung needs a base
 
 
 def test_rungs_are_quoted_once_and_in_order(prepared: Prepared, work: Workload) -> None:
@@ -67,7 +89,7 @@ def test_a_budget_is_kept_and_shared_alike(prepared: Prepared, work: Workload) -
         assert plan.seconds <= SAFETY * budget + 0.5  # quotes are rounded
         tuned = [quote for quote in plan.quotes if quote.fits and quote.train_rows]
         assert len({(quote.train_rows, quote.epochs, quote.train_tokens) for quote in tuned}) <= 1
-        assert all(quote.test_rows >= FEWEST_ROWS for quote in plan.quotes if quote.fits)
+        assert {quote.test_rows for quote in plan.quotes if quote.fits} == {len(prepared.split.test)}
 
 
 def test_more_time_never_gives_less(prepared: Prepared, work: Workload) -> None:
@@ -79,25 +101,30 @@ def test_more_time_never_gives_less(prepared: Prepared, work: Workload) -> None:
     rungs = [count for count, _ in seen]
     assert rungs == sorted(rungs)
     whole = [tokens for count, tokens in seen if count == 4]
+    assert len(whole) > 2
     assert whole == sorted(whole)
     assert whole[0] < whole[-1]
 
 
-def test_the_dearest_rung_goes_first_and_says_so(prepared: Prepared, work: Workload) -> None:
+def test_the_most_expensive_rung_goes_first_and_says_so(prepared: Prepared, work: Workload) -> None:
     left_out = []
-    for budget in range(60, 5, -1):
+    for budget in range(130, 14, -1):
         plan = planned(prepared, work, budget=budget, setup=1.0)
         gone = [quote for quote in plan.quotes if not quote.fits]
-        assert all(quote == Quote(quote.rung, False, why="does not fit in the budget") for quote in gone)
+        for quote in gone:
+            assert quote.why.startswith("it does not fit into the budget; about ")
+            assert replace(quote, why="") == Quote(quote.rung, fits=False)
         left_out.append(tuple(quote.rung for quote in gone))
     stages = list(dict.fromkeys(left_out))
-    assert stages == [(), ("full",), ("lora", "full"), ("few-shot", "lora", "full")]
+    assert stages[:2] == [(), ("full",)]
+    assert len(stages) >= 3
+    assert all(set(less) < set(more) for less, more in pairwise(stages))
 
 
 @pytest.mark.parametrize(
     ("rungs", "title", "decode"),
     [
-        ("zero-shot,lora", "zero-shot prompting", 100.0),
+        ("zero-shot", "zero-shot prompting", 100.0),
         ("lora", "LoRA", 100.0),
         ("lora", "LoRA", 0.5),
         ("full", "full fine-tuning", 100.0),
@@ -136,7 +163,8 @@ def test_a_sample_of_the_rows_is_trained_on_where_one_epoch_is_too_much(
     plan = planned(prepared, work, budget=60, epochs=4, rungs="lora")
     assert FEWEST_ROWS <= plan.train_rows < len(prepared.split.train)
     assert plan.epochs == 4
-    assert f"train: a seeded sample of {plan.train_rows} of" in plan.notes[0]
+    left = f"{plan.train_rows} of {len(prepared.split.train)}"
+    assert plan.notes == (f"lora: the budget left {left} train rows in use",)
 
 
 def test_quotes_carry_memory_and_money(prepared: Prepared, work: Workload) -> None:
@@ -154,17 +182,101 @@ def test_a_plan_survives_the_disk(prepared: Prepared, work: Workload) -> None:
     assert from_json(Plan, to_json(plan)) == plan
 
 
-def test_training_stops_where_the_rest_of_the_budget_begins(prepared: Prepared, work: Workload) -> None:
-    plan = planned(prepared, work, budget=600.0)
-    lora, full = plan.quote("lora"), plan.quote("full")
-    assert None not in (lora.train_seconds, full.seconds, full.train_seconds)
-    assert plan.train_limit("zero-shot", 0.0) is None
-    assert plan.train_limit("lora", 0.0) == pytest.approx(1.5 * lora.train_seconds)
-    answering = full.seconds - full.train_seconds
-    late = 600.0 - answering - 1.2 * full.train_seconds
-    assert plan.train_limit("full", late) == pytest.approx(1.2 * full.train_seconds)
-    assert plan.train_limit("full", 600.0) == pytest.approx(0.5 * full.train_seconds)
-    assert planned(prepared, work, budget="none").train_limit("lora", 0.0) is None
+def test_training_stops_where_the_rest_of_the_rungs_time_begins(prepared: Prepared, work: Workload) -> None:
+    plan = planned(prepared, work, budget=250.0)
+    lora = plan.quote("lora")
+    assert plan.train_limit("zero-shot") is None
+    assert lora.train_seconds is not None
+    spare = 250.0 - plan.seconds
+    assert 0 < spare < 0.5 * lora.train_seconds
+    assert plan.train_limit("lora") == pytest.approx(lora.train_seconds + spare, abs=0.3)
+    roomy = planned(prepared, work, budget=6000.0)
+    training = roomy.quote("lora").train_seconds
+    assert roomy.train_limit("lora") == pytest.approx(1.5 * training, abs=0.3)
+    assert planned(prepared, work, budget="none").train_limit("lora") is None
+
+
+def test_test_rows_are_as_many_as_show_five_points(prepared: Prepared) -> None:
+    assert 300 <= enough_test_rows() <= 400
+    many = replace(prepared.split, test=prepared.split.test * 30)
+    assert most_of(make_settings({"budget": 60}), many).test == enough_test_rows()
+    assert most_of(make_settings({"budget": "none"}), many).test == MOST_TEST < len(many.test)
+    assert most_of(make_settings({"budget": 60, "max_test": 700}), many).test == 700
+    assert most_of(make_settings({"budget": 60}), prepared.split).test == len(prepared.split.test)
+
+
+def test_a_rung_with_expensive_answers_answers_fewer_test_rows_alone(
+    prepared: Prepared, work: Workload
+) -> None:
+    many = replace(prepared, split=replace(prepared.split, test=prepared.split.test * 10))
+    plan = planned(many, work, replace(SLOW, score=0.6), budget=360, setup=1.0, rungs="zero-shot,lora")
+    zero, lora = plan.quotes
+    assert plan.test_rows == enough_test_rows() == lora.test_rows
+    assert FEWEST_TEST <= zero.test_rows < plan.test_rows
+    assert f"zero-shot: the budget left {zero.test_rows} of 400 test rows in use" in plan.notes
+    assert "393 of 400 test rows are in use, enough to see a difference of 5 points" in plan.notes
+
+
+@pytest.mark.parametrize("budget", [20, 60, 150, 400])
+@pytest.mark.parametrize("score", [0.01, 0.3, 2.0])
+def test_no_plan_has_fewer_than_a_hundred_test_rows(
+    prepared: Prepared, work: Workload, budget: float, score: float
+) -> None:
+    many = replace(prepared, split=replace(prepared.split, test=prepared.split.test * 10))
+    rates = replace(SLOW, score=score)
+    plan = planned(many, work, rates, budget=budget, setup=1.0, rungs="constant,zero-shot,few-shot,lora")
+    assert plan.test_rows == enough_test_rows()
+    assert all(quote.test_rows >= FEWEST_TEST for quote in plan.quotes if quote.fits)
+    assert plan.seconds <= SAFETY * budget + 1
+
+
+def test_a_plan_is_made_again_for_the_rungs_that_are_left(prepared: Prepared, work: Workload) -> None:
+    context = context_for(prepared, work, budget=300)
+    rungs = asked_for(context.settings)
+    first = make_plan(context, rungs, SimpleNamespace(seconds=5.0))
+    begun = replace(first, begun=("zero-shot", "few-shot"))
+
+    def again(seconds: float) -> Plan:
+        context.size = most_of(context.settings, context.whole)
+        return make_plan(context, rungs[2:], SimpleNamespace(seconds=seconds), begun)
+
+    early, late, too_late = again(20.0), again(150.0), again(297.0)
+    assert early.quotes[:2] == late.quotes[:2] == first.quotes[:2]
+    assert early.epochs > late.epochs or early.train_rows > late.train_rows
+    assert late.seconds <= 300
+    assert [quote.fits for quote in too_late.quotes] == [True, True, False, False]
+    assert too_late.size == first.size
+    assert early.of("lora", context).step_tokens == early.step_tokens > late.step_tokens
+    assert early.begun == begun.begun
+
+
+def test_a_rung_that_did_not_fit_gets_a_second_look(prepared: Prepared, work: Workload) -> None:
+    context = context_for(prepared, work, budget=40)
+    rungs = asked_for(context.settings)
+    first = make_plan(context, rungs, SimpleNamespace(seconds=1.0))
+    assert not first.quote("full").fits
+    context.speeds = SLOW.slower(training=0.1, answering=0.1)
+    context.size = most_of(context.settings, context.whole)
+    again = make_plan(context, rungs[1:], SimpleNamespace(seconds=1.0), replace(first, begun=("zero-shot",)))
+    assert again.quote("full").fits
+
+
+def test_quotes_have_a_range_that_grows_with_the_spread_of_timings(
+    prepared: Prepared, work: Workload
+) -> None:
+    def width(spread: float) -> float:
+        quote = planned(prepared, work, replace(SLOW, spread=spread), budget="none").quote("lora")
+        assert quote.low is not None
+        assert quote.high is not None
+        assert quote.low < (quote.seconds or 0) < quote.high
+        return quote.high - quote.low
+
+    assert width(0.0) < width(0.3)
+
+
+def test_the_rates_of_the_machine_are_kept(prepared: Prepared, work: Workload) -> None:
+    assert planned(prepared, work, budget=300).rates == SLOW
+    assert planned(prepared, work, budget=300, rungs="constant").rates is None
 
 
 def test_few_rows_are_learned_from_in_small_steps(prepared: Prepared, work: Workload) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from contexts import context_of
@@ -13,16 +15,21 @@ from rows_of import task_of
 from rung.config import make_settings
 from rung.errors import UsageError
 from rung.evaluation.judging import Evaluation, judge
-from rung.ladder import prompting
+from rung.evaluation.label_rules import LabelRule
+from rung.ladder import prompting, trials
 from rung.ladder.prepare import Prepared
+from rung.ladder.prompting import Prompted
 from rung.ladder.rungs import RUNGS, Rung
 from rung.ladder.watch import Silent, Watcher
+from rung.ladder.ways import Asker, Way
 from rung.records import Choice, Completion, Example
 
 ZERO, FEW = RUNGS["zero-shot"], RUNGS["few-shot"]
+HOWS = ("likelihood", "calibrated likelihood")
+Shares = Callable[[str, Way], float]  # how an answer is read, the way to ask -> share of right answers
 
 
-def right(examples: Sequence[Example], share: float = 1.0) -> list[Completion]:
+def right(examples: Sequence[Example], share: float) -> list[Completion]:
     """Answers of which the first `share` are right."""
     count = round(share * len(examples))
     return [
@@ -31,119 +38,194 @@ def right(examples: Sequence[Example], share: float = 1.0) -> list[Completion]:
 
 
 class Model:
-    """Stands in for the model: answers each way with a share of right answers, and keeps count."""
+    """Stands in for the model: a share of right answers by each way, and what it was asked."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, shares: Callable[[str, int], float]) -> None:
-        self.asked: list[tuple[str, int]] = []  # (way of answering, rows)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, shares: Shares) -> None:
+        self.asked: list[tuple[str, str, int]] = []  # (way, writing or labels, rows)
+        self.shares = shares
+        self.way = Way("")
+        real = Asker.ids
 
-        def complete(_: Any, examples: Any, prompts: Any, *__: Any) -> list[Completion]:
-            self.asked.append(("writing", len(examples)))
-            return right(examples, shares("writing", len(prompts[0])))
+        def ids(asker: Asker, examples: Sequence[Example]) -> list[list[int]]:
+            self.way = asker.way
+            return real(asker, examples)
 
-        def pick_labels(_: Any, __: Any, examples: Any, prompts: Any, *___: Any) -> dict[str, Any]:
-            self.asked.append(("labels", len(examples)))
-            return {
-                how: right(examples, shares(how, len(prompts[0])))
-                for how in ("likelihood", "calibrated likelihood")
-            }
+        monkeypatch.setattr(Asker, "ids", ids)
+        for module in (trials, prompting):
+            monkeypatch.setattr(module, "write", self.write)
+        monkeypatch.setattr(prompting, "pick_labels", self.pick)
+        monkeypatch.setattr(trials, "Picked", lambda *given: FakePicked(self, *given))
 
-        monkeypatch.setattr(prompting, "complete", complete)
-        monkeypatch.setattr(prompting, "pick_labels", pick_labels)
+    def write(self, _: Any, examples: Sequence[Example], *__: Any) -> list[Completion]:
+        self.asked.append((self.way.name, "writing", len(examples)))
+        return right(examples, self.shares("writing", self.way))
+
+    def pick(
+        self, _: Any, __: Any, rule: LabelRule, examples: Sequence[Example], *___: Any
+    ) -> list[Completion]:
+        self.asked.append((self.way.name, "labels", len(examples)))
+        return right(examples, self.shares(HOWS[bool(rule.offsets)], self.way))
+
+
+class FakePicked(trials.Trial):
+    """Labels that stand-in answers give."""
+
+    writes, first = False, HOWS[0]
+
+    def __init__(self, model: Model, asker: Asker, dev: Sequence[Example], begin: Any, _: Any) -> None:
+        super().__init__(asker, dev, begin)
+        self.model = model
+
+    def rules(self) -> dict[str, LabelRule]:
+        return {HOWS[0]: LabelRule(), HOWS[1]: LabelRule(offsets=(0.0, 0.0))}
+
+    def _read(self, examples: Sequence[Example], watch: Any) -> None:
+        self.model.asked.append((self.asker.way.name, "labels", len(examples)))
+
+    def _texts(self) -> dict[str, list[str]]:
+        read, way = self.dev[: self.rows or None], self.asker.way
+        return {how: [one.text for one in right(read, self.model.shares(how, way))] for how in HOWS}
 
 
 @dataclass
-class Prompted:
+class Asked:
     """What a prompting rung chose, and its answers to test."""
 
     evaluation: Evaluation
-    choices: tuple[Choice, ...]
+    choices: dict[str, Choice]
+    responder: Prompted
+
+    def chosen(self, name: str) -> str:
+        return self.choices[name].chosen
 
 
-def prompt(
-    prepared: Prepared, rung: Rung, dev: Sequence[Example], test: Sequence[Example], watcher: Watcher
-) -> Prompted:
-    split = replace(prepared.split, dev=tuple(dev), test=tuple(test))
-    context = context_of(prepared, split=split, watcher=watcher)
+def prompt(prepared: Prepared, rung: Rung, watcher: Watcher | None = None, rows: int = 30) -> Asked:
+    dev, test = prepared.split.dev[:rows], prepared.split.test[:rows]
+    split = replace(prepared.split, dev=dev, test=test)
+    context = context_of(prepared, split=split, watcher=watcher or Silent())
     outcome = rung.run(context, None)
-    answers = outcome.responder.answer(test, watcher)
-    return Prompted(judge(prepared.task, test, answers), outcome.choices)
+    answers = outcome.responder.answer(test)
+    responder = outcome.responder
+    assert isinstance(responder, Prompted)
+    return Asked(judge(prepared.task, test, answers), {one.name: one for one in outcome.choices}, responder)
 
 
-def parts(prepared: Prepared) -> tuple[Sequence[Example], Sequence[Example]]:
-    return prepared.split.dev, prepared.split.test
-
-
-@pytest.mark.parametrize("best", ["writing", "likelihood", "calibrated likelihood"])
+@pytest.mark.parametrize("best", ["writing", *HOWS])
 def test_the_best_way_to_answer_on_dev_answers_test_once(
     prepared: Prepared, monkeypatch: pytest.MonkeyPatch, best: str
 ) -> None:
     model = Model(monkeypatch, lambda how, _: 0.8 if how == best else 0.4)
-    dev, test = parts(prepared)
-    found = prompt(prepared, ZERO, dev, test, Silent())
-    (choice,) = found.choices
-    assert (choice.name, choice.chosen) == ("answer by", best)
-    assert choice.tried[best] == pytest.approx(0.8, abs=0.02)
-    assert set(choice.tried) == {"writing", "likelihood", "calibrated likelihood"}
+    found = prompt(prepared, ZERO)
+    assert found.chosen("answer by") == best
+    assert found.choices["answer by"].tried[best] == pytest.approx(0.8, abs=0.05)
     assert found.evaluation.primary.value == pytest.approx(0.8, abs=0.02)
-    assert [count for _, count in model.asked] == [len(dev), len(dev), len(test)]
-    assert model.asked[-1][0] == ("writing" if best == "writing" else "labels")
+    family = "writing" if best == "writing" else "labels"
+    assert model.asked[-1] == ("with instruction", family, 30)
 
 
-def test_the_best_number_of_shots_on_dev_is_used(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_way_to_ask_on_dev_is_used(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = replace(prepared, settings=make_settings({"shots": "1,2,4"}))
-    turns = {1: 4, 2: 6, 4: 10}  # a system turn, two a shot, the row's own
-    good = turns[2]
-    Model(monkeypatch, lambda how, length: 0.9 if (length, how) == (good, "writing") else 0.3)
-    found = prompt(asked, FEW, *parts(prepared), Silent())
-    shots, how = found.choices
-    assert (shots.name, shots.chosen) == ("k", "2")
-    assert list(shots.tried) == ["1", "2", "4"]
-    assert shots.tried["2"] == pytest.approx(0.9, abs=0.02)
-    assert (how.chosen, how.tried["writing"]) == ("writing", shots.tried["2"])
+    Model(monkeypatch, lambda how, way: 0.9 if (len(way.shots), way.plain) == (2, True) else 0.3)
+    found = prompt(asked, FEW)
+    assert found.chosen("prompt") == "2 examples, plain layout"
+    assert found.responder.asker.way.plain
+    tried = found.choices["prompt"].tried
+    assert tried["2 examples, plain layout"] == pytest.approx(0.9, abs=0.05)
+    assert len(tried) == 3 * 2 + 2  # in two layouts, then two numbers of retrieved ones in the better one
+    assert found.evaluation.primary.value == pytest.approx(0.9, abs=0.02)
+
+
+def test_retrieved_examples_are_tried_in_the_better_layout_and_family(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = replace(prepared, settings=make_settings({"shots": "2,4"}))
+
+    def shares(how: str, way: Way) -> float:
+        return (0.9 if way.retrieved == 4 else 0.5 if way.plain else 0.2) if how == "writing" else 0.1
+
+    model = Model(monkeypatch, shares)
+    found = prompt(asked, FEW)
+    assert found.chosen("prompt") == "4 retrieved examples, plain layout"
+    retrieved = {(way, family) for way, family, _ in model.asked if "retrieved" in way}
+    assert retrieved == {(f"{k} retrieved examples, plain layout", "writing") for k in (2, 4)}
     assert found.evaluation.primary.value == pytest.approx(0.9, abs=0.02)
 
 
 def test_ties_go_to_the_cheapest(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = replace(prepared, settings=make_settings({"shots": "4,2"}))
-    Model(monkeypatch, lambda how, length: 0.5)
-    shots, how = prompt(asked, FEW, *parts(prepared), Silent()).choices
-    assert (shots.chosen, how.chosen) == ("2", "writing")
+    Model(monkeypatch, lambda how, way: 0.5)
+    found = prompt(asked, FEW)
+    assert (found.chosen("prompt"), found.chosen("answer by")) == ("2 examples", "writing")
 
 
-def test_the_one_number_of_shots_there_is_needs_no_choosing_but_is_told(
+def test_halving_reads_fewer_rows_than_every_way_on_all(
     prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = replace(prepared, settings=make_settings({"shots": "2"}))
-    Model(monkeypatch, lambda how, length: 0.5)
-    shots = prompt(asked, FEW, *parts(prepared), Silent()).choices[0]
-    assert (shots.name, shots.chosen, shots.tried) == ("k", "2", {})
+    asked = replace(prepared, settings=make_settings({"shots": "1,2,4,8"}))
+    model = Model(monkeypatch, lambda how, way: 0.5)
+    found = prompt(asked, FEW)
+    assert sum(rows for *_, rows in model.asked[:-1]) < 0.75 * 12 * 2 * 30
+    assert any(name.endswith("(on 16 rows)") for name in found.choices["prompt"].tried)
+
+
+def test_equal_prompts_are_tried_once(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = replace(prepared, task=task_of(prepared.split.train, "generation"))
+    model = Model(monkeypatch, lambda how, way: 0.5)
+    found = prompt(free, ZERO)  # the task has no instruction
+    assert {way for way, *_ in model.asked} == {"with instruction", "plain layout"}
+    assert set(found.choices["prompt"].tried) == {"with instruction", "plain layout"}
 
 
 def test_other_tasks_also_try_the_row_as_it_is(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     free = replace(prepared, task=task_of(prepared.split.train, "api_call"))
-    model = Model(monkeypatch, lambda how, length: 0.7 if length == 1 else 0.2)
-    dev, test = parts(prepared)
-    (choice,) = prompt(free, ZERO, dev, test, Silent()).choices
-    assert (choice.name, choice.chosen) == ("prompt", "the row as it is")
-    assert set(choice.tried) == {"with instruction", "the row as it is"}
-    assert model.asked == [("writing", len(dev))] * 2 + [("writing", len(test))]
+    model = Model(monkeypatch, lambda how, way: 0.7 if not way.instruction and not way.plain else 0.2)
+    found = prompt(free, ZERO)
+    assert list(found.choices) == ["prompt"]
+    assert found.chosen("prompt") == "the row as it is"
+    assert {family for _, family, _ in model.asked} == {"writing"}
 
 
 def test_no_number_of_shots_that_can_be_shown_is_said(prepared: Prepared) -> None:
     asked = replace(prepared, settings=make_settings({"shots": "500,600"}))
     with pytest.raises(UsageError, match=r"\(500, 600\) can be shown\..*smaller numbers with --shots"):
-        prompt(asked, FEW, *parts(prepared), Silent())
+        prompt(asked, FEW)
 
 
-def test_a_real_model_is_asked_by_all_three_ways(prepared: Prepared) -> None:
-    dev, test = parts(prepared)
+def test_what_is_read_is_said(prepared: Prepared) -> None:
     heard: list[str] = []
 
     class Ear(Silent):
         def begin(self, rung: str, phase: str) -> None:
             heard.append(f"{rung}: {phase}")
 
-    found = prompt(prepared, FEW, dev[:5], test[:5], Ear())
-    assert [answer.example_id for answer in found.evaluation.answers] == [one.id for one in test[:5]]
-    assert heard == ["few-shot: choosing on dev"]
+    found = prompt(prepared, FEW, Ear(), rows=5)
     assert sum(found.evaluation.counts.values()) == 5
+    assert heard[0] == "few-shot: choosing on dev: 2 examples"
+    assert heard[-1] == "few-shot: choosing on dev: 2 retrieved examples" + (
+        ", plain layout" if found.responder.asker.way.plain else ""
+    )
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("rule", [None, LabelRule(offsets=(-1.0, 1.0)), LabelRule(per_token=True)])
+def test_it_answers_the_same_after_loading(
+    prepared: Prepared, tmp_path: Path, plain: bool, rule: LabelRule | None
+) -> None:
+    chosen = prompting._Choosing(prepared, "few-shot", prepared.split.dev, Silent())
+    asker = chosen._asker(Way("2 retrieved examples", retrieved=2, plain=plain))
+    assert asker is not None
+    made = Prompted(asker, rule, "how", 4, prompting.base_of(prepared))
+    made.save(tmp_path / "answer")
+    loaded = prompting.load(tmp_path / "answer")
+    rows = prepared.split.test[:8]
+    assert loaded.answer(rows) == made.answer(rows)
+    labels = prepared.task.labels
+    scores, again = made.score(rows, labels), loaded.score(rows, labels)
+    assert scores is not None
+    assert again is not None
+    np.testing.assert_allclose(scores, again, atol=1e-5)
+    if rule is not None:
+        assert np.logaddexp.reduce(scores, axis=1) == pytest.approx(0.0, abs=1e-9)
+        assert [labels[at] for at in scores.argmax(1)] == [one.text for one in made.answer(rows)]
+    alone = [loaded.answer([row])[0] for row in rows]
+    assert alone == made.answer(rows)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from rung.ladder.sentence import Case, lone, reasons_of, title, verdict_of
 from rung.records import Choice, Comparison, Cost, Measure, Result, Task
 
 TASK = Task("classification", "nine labels", ("accuracy",))
+TRANSLATION = Task("translation", "two languages", ("chrf",))
 
 
 def result(rung: str, method: str, value: float, order: int, **more: object) -> Result:
@@ -24,6 +29,12 @@ LORA = result("lora", "lora", 0.8, 2, forgetting=(Measure("kl", 0.01, 0.0, 0.02,
 def test_a_rung_is_called_by_what_it_did() -> None:
     assert title(FEW) == "8-shot prompting"
     assert title(LORA) == "LoRA"
+    for chosen, shots in (
+        ("8 examples", ""),
+        ("8 retrieved examples, plain layout", " with retrieved examples"),
+    ):
+        assert title(replace(FEW, choices=(Choice("prompt", chosen),))) == f"8-shot prompting{shots}"
+    assert title(replace(FEW, choices=())) == "few-shot prompting"
 
 
 def test_the_sentence_names_winner_rival_numbers_and_advice() -> None:
@@ -50,6 +61,31 @@ def test_one_rung_alone_is_said_to_be_alone() -> None:
     case = Case(TASK, {"lora": LORA}, "lora", "lora", None, ())
     assert "LoRA" in lone(case)
     assert "beats" not in lone(case)
+
+
+@pytest.mark.parametrize(
+    ("task", "counts", "said"),
+    [
+        (
+            TRANSLATION,
+            {"ok": 7, "truncated": 30},
+            "30 of 37 answers were longer than the 34 tokens allowed and were cut.",
+        ),
+        (TRANSLATION, {"ok": 30, "unparsed": 7}, "7 of 37 answers had no text."),
+        (
+            TASK,
+            {"ok": 20, "unparsed": 12, "truncated": 5},
+            "12 of 37 answers missed the format and 5 were longer "
+            "than the 34 tokens allowed and were cut. What could not be read counts as wrong.",
+        ),
+    ],
+)
+def test_answers_that_were_cut_are_not_said_to_miss_a_format(
+    task: Task, counts: dict[str, int], said: str
+) -> None:
+    zero = result("zero-shot", "prompt", 0.2, 0, counts=counts, applied={"max_new_tokens": 34})
+    case = Case(task, {"zero-shot": zero}, "zero-shot", "zero-shot", None, ())
+    assert f"Zero-shot prompting: {said}" in reasons_of(case)
 
 
 def test_no_rung_at_all_is_no_recommendation() -> None:

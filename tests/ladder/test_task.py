@@ -15,9 +15,11 @@ import letters
 from rung import storage
 from rung.errors import UsageError
 from rung.ladder.climb import Climbed, climb
-from rung.ladder.task import from_disk, run_task
+from rung.ladder.plan import Plan
+from rung.ladder.rungs import Outcome
+from rung.ladder.task import _affordable, from_disk, run_task
 from rung.ladder.watch import Silent
-from rung.records import Result, from_json
+from rung.records import Quote, Result, from_json, to_json
 
 
 @pytest.fixture
@@ -93,3 +95,65 @@ def test_a_folder_without_a_climb_or_a_rung_that_is_not_in_it_is_refused(
         run_task(tmp_path, "lora")
     with pytest.raises(UsageError, match=r"no rung 'lorra'.*Its rungs: zero-shot, few-shot, lora, full"):
         run_task(climbed.folder, "lorra")
+
+
+def test_training_that_was_cut_short_is_not_finished(copied: Path) -> None:
+    plan = from_json(Plan, storage.read_json(copied / "plan.json"))
+    soon = replace(plan, budget=60.0, limits={"lora": 0.0})
+    storage.write_json(copied / "plan.json", to_json(soon))
+    result = run_task(copied, "lora")
+    assert result.status == "unfinished"
+    steps = int(result.choices[0].chosen.rsplit(" ", 1)[1])
+    assert result.done == pytest.approx(1 / steps)
+    assert result.reason == f"{1 / steps:.0%} of a fair training was done"
+    assert result.primary is not None
+    assert result.primary.value is not None
+    assert len(storage.read_jsonl(copied / "predictions" / "lora.jsonl")) == 40
+    assert (result.needs_seconds or 0) > 60
+    assert not (copied / "checkpoints" / "lora").exists()
+
+
+def test_a_sample_of_the_train_rows_is_named(copied: Path) -> None:
+    plan = from_json(Plan, storage.read_json(copied / "plan.json"))
+    few = tuple(replace(quote, train_rows=36) if quote.rung == "lora" else quote for quote in plan.quotes)
+    storage.write_json(copied / "plan.json", to_json(replace(plan, quotes=few)))
+    result = run_task(copied, "lora")
+    assert "tuned on 36 of 130 train rows" in result.notes
+    assert (result.status, result.done) == ("unfinished", pytest.approx(36 / 130))
+
+
+def test_a_rung_with_fewer_test_rows_answers_some_of_the_shared_ones(copied: Path) -> None:
+    plan = from_json(Plan, storage.read_json(copied / "plan.json"))
+    few = tuple(replace(quote, test_rows=15) if quote.rung == "zero-shot" else quote for quote in plan.quotes)
+    storage.write_json(copied / "plan.json", to_json(replace(plan, quotes=few)))
+    result = run_task(copied, "zero-shot")
+    assert result.primary is not None
+    assert result.primary.n == 15
+    answered = {row["example_id"] for row in storage.read_jsonl(copied / "predictions" / "zero-shot.jsonl")}
+    assert answered < {row["id"] for row in storage.read_jsonl(copied / "test.jsonl")}
+    assert "the budget left 15 of 40 test rows in use" in result.notes
+
+
+def test_a_late_rung_answers_fewer_rows_but_a_hundred(climbed: Climbed) -> None:
+    context = from_disk(climbed.folder, Silent())
+    many = context.split.test * 10
+    context.split = replace(context.split, test=many)
+    context.settings = context.settings.model_copy(update={"budget": 100.0})
+    quote = Quote("lora", True, seconds=50.0, answer_seconds=20.0, test_rows=400, train_seconds=25.0)
+    context.planned = replace(context.plan, quotes=(quote,), limits={"lora": 60.0}, budget=100.0)
+    outcome = Outcome(responder=None)  # type: ignore[arg-type]
+    assert len(_affordable(context, quote, 30.0, outcome)) == 400
+    assert len(_affordable(context, quote, 45.0, outcome)) == 200  # 30 s at this pace, 15 s left
+    assert len(_affordable(context, quote, 500.0, outcome)) == 100
+    context.planned = replace(context.plan, limits={})
+    assert len(_affordable(context, quote, 500.0, outcome)) == 400
+
+
+def test_a_rung_whose_time_is_up_before_it_answers_is_not_finished(copied: Path) -> None:
+    plan = from_json(Plan, storage.read_json(copied / "plan.json"))
+    storage.write_json(copied / "plan.json", to_json(replace(plan, budget=60.0, limits={"few-shot": 0.0})))
+    result = run_task(copied, "few-shot")
+    assert (result.status, result.primary) == ("unfinished", None)
+    assert result.reason == "its time was up before it could answer test rows"
+    assert (result.needs_seconds or 0) >= 60
+    assert storage.read_jsonl(copied / "predictions" / "few-shot.jsonl") == []

@@ -343,7 +343,10 @@ def test_a_missed_format_is_a_reason() -> None:
         {"zero-shot": hits(10, 50), "lora": hits(45, 50)}, zero_shot=result("zero-shot", counts=counts)
     )
     assert any(
-        one.startswith("Zero-shot prompting: 20 of 50 answers missed the format") for one in drawn.reasons
+        one.startswith(
+            "Zero-shot prompting: 15 of 50 answers missed the format and 5 were longer than allowed"
+        )
+        for one in drawn.reasons
     )
 
 
@@ -520,9 +523,9 @@ def test_the_floor_is_no_rival_and_what_beats_it_is_recommended() -> None:
 
 def test_do_not_tune_is_said_only_where_tuning_was_tried() -> None:
     probe = {"few-shot": hits(100, 400), "probe": hits(300, 400)}
-    assert judged(probe).sentence.startswith("Probe beats 8-shot prompting")
+    assert judged(probe).sentence.startswith("A probe on hidden states beats 8-shot prompting")
     tuned = judged(probe | {"lora": hits(200, 400)})
-    assert tuned.sentence.startswith("Do not tune: probe beats LoRA by 25.0 points")
+    assert tuned.sentence.startswith("Do not tune: a probe on hidden states beats LoRA by 25.0 points")
     assert "in 15 s" in tuned.sentence
 
 

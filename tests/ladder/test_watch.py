@@ -6,9 +6,11 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import letters
 from rung.ladder.climb import climb
-from rung.ladder.watch import Silent, Watcher
+from rung.ladder.watch import Late, Silent, Until, Watcher
 from rung.records import Result
 
 
@@ -59,10 +61,17 @@ def test_everything_is_told_in_order(letters_csv: Path, tmp_path: Path) -> None:
     climb(letters_csv, output=tmp_path / "run", watcher=diary, **settings)
     lines = diary.lines
     phases = [line for line in lines if isinstance(line, str) or line[0] not in ("rows", "step")]
-    assert phases == [
+    timings = [line for line in phases if line[0] == ""]
+    assert timings == [
+        ("", f"timing: {kind}")
+        for kind in ("reading prompts", "writing answers", "choosing among labels", "training with LoRA")
+    ]
+    choosing = [line for line in phases if line[1].startswith("choosing on dev: ")]
+    assert len(choosing) > 1
+    assert {line[0] for line in choosing} == {"zero-shot"}
+    assert [line for line in phases if line[0] != "" and line not in choosing] == [
         "prepared",
         "planned",
-        ("zero-shot", "choosing on dev"),
         ("zero-shot", "answering test rows"),
         ("finished", "zero-shot", False),
         ("lora", "training"),
@@ -83,3 +92,17 @@ def test_everything_is_told_in_order(letters_csv: Path, tmp_path: Path) -> None:
         ("finished", "zero-shot", True),
         ("finished", "lora", True),
     ]
+
+
+def test_a_watcher_with_a_deadline_passes_everything_on() -> None:
+    diary, late = Diary(), [False]
+    until = Until(diary, lambda: late[0])
+    until.begin("few-shot", "choosing on dev")
+    until.rows(1, 2)
+    late[0] = True
+    until.step(1, 2, 3.0, 4.0, 5.0)  # training has a limit of its own
+    with pytest.raises(Late):
+        until.rows(2, 2)
+    assert diary.lines == [("few-shot", "choosing on dev"), ("rows", 1, 2), ("step", 1, 2), ("rows", 2, 2)]
+    watcher: Watcher = until
+    assert all(callable(getattr(watcher, name)) for name in methods_of(Watcher))

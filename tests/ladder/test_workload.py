@@ -24,9 +24,7 @@ def test_numbers_are_those_of_the_rendered_rows(prepared: Prepared) -> None:
     assert work.target_tokens == fmean(row.answer_length for row in rows) >= 2
     assert work.general_tokens == 77
     assert work.longest_answer == prepared.max_new_tokens
-    assert work.label_tokens == sum(
-        len(prepared.speaker.renderer.completion_ids(label)) for label in ("a", "b")
-    )
+    assert work.label_tokens == 1  # of "a" and "b", without their ends
 
 
 def test_prefix_and_tail_make_up_the_prompt(prepared: Prepared) -> None:
@@ -66,6 +64,11 @@ def test_shots_leave_room_for_the_longest_row_and_its_answer(prepared: Prepared)
     asked = with_settings(prepared, shots="8")
     assert list(shots_that_fit(replace(asked, max_length=room + 30))) == [8]
     assert shots_that_fit(replace(asked, max_length=room - 1)) == {}
+
+
+def test_of_many_labels_a_part_is_read(prepared: Prepared) -> None:
+    many = replace(prepared, task=replace(prepared.task, labels=tuple(f"label{i}" for i in range(10, 90))))
+    assert measure_workload(many, 0).label_tokens == round(0.4 * (5 + 8 + 80))
 
 
 def test_a_task_without_labels_scores_none(prepared: Prepared) -> None:

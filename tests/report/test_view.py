@@ -101,3 +101,13 @@ def test_lower_is_better_picks_the_lowest(fake: ModuleType, tickets: Path) -> No
     view = load_view(tickets)
     assert view.before == "zero-shot"
     assert not view.higher_is_better
+
+
+def test_a_rung_that_was_cut_short_shows_its_numbers_and_how_far_it_came(tickets: Path) -> None:
+    path = tickets / "results" / "full.json"
+    whole = load_view(tickets).rungs[-1]
+    told = json.loads(path.read_text()) | {"status": "unfinished", "done": 0.12}
+    path.write_text(json.dumps(told))
+    full = load_view(tickets).rungs[-1]
+    assert full.quality == f"{whole.quality}, not finished (12 %)"
+    assert not full.ok

@@ -218,3 +218,16 @@ def test_a_run_in_time_has_no_note() -> None:
     outcome = make(limit_seconds=10_000).go()
     assert outcome.steps == outcome.planned_steps
     assert outcome.notes == ()
+
+
+def test_steps_that_are_timed_are_those_of_a_run() -> None:
+    timed, run = make(), make()
+    taken = list(timed.trainer.steps())
+    outcome = run.go()
+    assert len(taken) == outcome.steps
+    assert sum(step.tokens for step in taken) == outcome.tokens
+    assert all(step.seconds == step.passes + step.update > 0 for step in taken)
+    assert timed.trainer.progress.curve == []
+    run.attached.load(timed.attached.state())  # the last state, whatever was best on dev
+    for ours, theirs in zip(timed.trainer.parameters, run.trainer.parameters, strict=True):
+        assert torch.equal(ours, theirs)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["main", "run"]
 
 _STOPPED = "stopped; run the same command again to continue from here"
+_STOPPED_PRINTING = (
+    "stopped; the rows printed so far are complete, and with --output the command can be continued"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,16 +33,17 @@ def run(arguments: Sequence[str]) -> int:
 
     from rung.cli.app import app
 
+    arguments = list(arguments)
     as_json = "--json" in arguments
     try:
-        code = app(list(arguments), prog_name="rung", standalone_mode=False)
+        code = app(arguments, prog_name="rung", standalone_mode=False)
         sys.stdout.flush()
     except RungError as error:
         return _fail(str(error), error.exit_code, as_json)
     except typer.TyperException as error:
         return _fail(_usage(error), 2, as_json)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(_STOPPED, 130, as_json)
+        return _fail(_stopped(arguments), 130, as_json)
     except SystemExit as leaving:
         if isinstance(leaving.__context__, BrokenPipeError):
             return _unread()
@@ -51,8 +55,13 @@ def run(arguments: Sequence[str]) -> int:
             _print_json(f"{type(bug).__name__}: {bug}", 1)
         raise
     if code in (130, 143):
-        return _fail(_STOPPED, code, as_json)
+        return _fail(_stopped(arguments), code, as_json)
     return code if isinstance(code, int) else 0
+
+
+def _stopped(arguments: Sequence[str]) -> str:
+    prints = arguments[:1] == ["predict"] and not any(one.startswith("--output") for one in arguments)
+    return _STOPPED_PRINTING if prints else _STOPPED
 
 
 def _usage(error: typer.TyperException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from rung.cli import bases, chat, check, climb, evaluate, report, tune
+from rung.cli import bases, chat, check, climb, evaluate, predict, report, tune
 
 app = typer.Typer(
     name="rung",
@@ -13,7 +13,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for verb in (climb, check, tune, evaluate, chat, report, bases):
+for verb in (climb, check, predict, tune, evaluate, chat, report, bases):
     verb.register(app)
 
 

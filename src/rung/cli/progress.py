@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from rung import numbers
-from rung.records import Result
+from rung.records import Quote, Result
 
 if TYPE_CHECKING:
     from rung.ladder.divide import Divided
@@ -76,12 +76,14 @@ class Screen:
         limit = f", the budget is {numbers.seconds(plan.budget)}" if plan.budget else ""
         self.say(f"Plan, about {numbers.seconds(plan.seconds)} in all{limit}:")
         for quote in plan.quotes:
+            if quote.rung in plan.begun:
+                continue
             if not quote.fits:
                 self.say(f"  {quote.rung:<10} left out: {quote.why}")
                 continue
             times = f" x {quote.epochs:g} epochs" if quote.epochs else ""
             training = f", {quote.train_rows} rows{times}" if quote.train_rows else ""
-            forecast = f"about {numbers.seconds(quote.seconds or 0)}{training}"
+            forecast = f"about {numbers.seconds(quote.seconds or 0)}{_range(quote)}{training}"
             self.say(f"  {quote.rung:<10} {forecast}, {quote.test_rows} test rows")
         for note in plan.notes:
             self.say(f"  {note}")
@@ -105,13 +107,15 @@ class Screen:
 
     def finished(self, result: Result, before: bool) -> None:
         self._hide()
-        if result.status != "ok":
-            self.say(f"- {result.rung}: {result.status}: {result.reason}")
+        if result.status != "ok" and result.primary is None:
+            status = numbers.unfinished(result) if result.status == "unfinished" else result.status
+            self.say(f"- {result.rung}: {status}: {result.reason}")
             return
         when = "done before" if before else numbers.seconds(result.cost.seconds)
         measure = result.primary
         name = f"{numbers.metric_name(measure.name)} in {numbers.unit(measure)}" if measure else "no measure"
-        self.say(f"- {result.rung}: {name} {numbers.quality(measure)}, {when}")
+        cut = "" if result.status == "ok" else f", {numbers.unfinished(result)}"
+        self.say(f"- {result.rung}: {name} {numbers.quality(measure)}{cut}, {when}")
 
     def _draw(self, done: int, total: int | None, facts: str) -> None:
         if self.bar.disable:
@@ -144,3 +148,10 @@ class Screen:
         if number == signal.SIGTERM:
             sys.exit(143)
         raise KeyboardInterrupt
+
+
+def _range(quote: Quote) -> str:
+    """`` (2 min to 5 min)``."""
+    if quote.low is None or quote.high is None:
+        return ""
+    return f" ({numbers.seconds(quote.low)} to {numbers.seconds(quote.high)})"

@@ -14,12 +14,15 @@ from rung.data.strict_json import show
 from rung.data.tables import MAX_COLUMNS
 
 
-def parquet_rows(path: Path, content: bytes, most: int) -> dict[str, Any]:
-    """Rows, columns and class names of a Parquet file of at most `most` rows. Raises `DataError`."""
+def parquet_rows(path: Path, content: bytes | None, most: int) -> dict[str, Any]:
+    """Rows, columns, schema and class names of a Parquet file of at most `most` rows.
+
+    Read from the file at `path` where there is no `content`. Raises `DataError`.
+    """
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.ParquetFile(io.BytesIO(content))
+        table = pyarrow.parquet.ParquetFile(path if content is None else io.BytesIO(content))
         count = table.metadata.num_rows
     except _arrow_errors() as error:
         _broken(path, "Parquet", error, 0)
@@ -29,7 +32,7 @@ def parquet_rows(path: Path, content: bytes, most: int) -> dict[str, Any]:
 
 
 def arrow_rows(path: Path, content: bytes) -> dict[str, Any]:
-    """Rows, columns and class names of an Arrow file or stream. Raises `DataError`."""
+    """Rows, columns, schema and class names of an Arrow file or stream. Raises `DataError`."""
     import pyarrow
 
     whole = content.startswith(b"ARROW1")
@@ -61,7 +64,8 @@ def _batches(path: Path, kind: str, schema: Any, batches: Callable[[], Iterable[
         except _arrow_errors() as error:
             _broken(path, kind, error, number)
 
-    return {"rows": rows(), "columns": tuple(names), "class_names": class_names(schema.metadata)}
+    known = {"columns": tuple(names), "class_names": class_names(schema.metadata), "schema": schema}
+    return {"rows": rows(), **known}
 
 
 def class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from rung.config import Columns
 from rung.data import names
+from rung.data.conversations import is_turns
 from rung.data.deciding import decide
 from rung.data.facts import facts
-from rung.data.marks import Edges, cut_texts, edges
+from rung.data.marks import Edges, Marks, cut_texts, edges
 from rung.data.memory import Rows
-from rung.data.parts import Parts, Sheet
+from rung.data.parts import Parts, Reading, Sheet
 from rung.data.reading import RowFile, open_rows
 from rung.data.rows import Builder, Left
 from rung.data.strict_json import Row, RowError, show
@@ -59,6 +60,7 @@ class Loaded:
     hint: TaskKind | None = None  # the task, where the file's own words say it
     languages: tuple[str, str] | None = None  # of prompt and target, where the file names them
     label_names: Mapping[str, str] = field(default_factory=dict)  # label in the file -> its meaning
+    reading: Reading = field(default_factory=Reading)  # how a row became a prompt
 
 
 def read_examples(source: Path | Rows, columns: Columns = NOTHING_SAID) -> Loaded:
@@ -116,10 +118,11 @@ def read_rows(source: RowFile, columns: Columns = NOTHING_SAID) -> Loaded:
             examples.append(example_of(built.messages, number, source.name, built.group))
     source.problems.raise_any()
     notes = [*source.notes, *parts.notes]
+    marks, around = Marks(), Edges()
     if parts.whole:
-        examples = _unmarked(_cut(examples, source, parts, notes), notes)
-    elif not parts.learned and format != "messages":
-        examples = _unmarked(examples, notes)
+        examples, marks = _cut(examples, source, parts, notes)
+    if not parts.learned and format != "messages":
+        examples, around = _unmarked(examples, notes)
     if not examples:
         source.fail(*_nothing(left, len(rows)))
     notes += builder.notes()
@@ -135,6 +138,7 @@ def read_rows(source: RowFile, columns: Columns = NOTHING_SAID) -> Loaded:
         _hint(parts, columns, format),
         parts.languages,
         dict(columns.label_names),
+        _reading(parts, columns, source, table, around, marks),
     )
 
 
@@ -221,7 +225,32 @@ def _hint(parts: Parts, columns: Columns, format: str) -> TaskKind | None:
     return "translation" if format == "translation" else None
 
 
-def _cut(examples: Sequence[Example], source: RowFile, parts: Parts, notes: list[str]) -> list[Example]:
+def _reading(
+    parts: Parts, columns: Columns, source: RowFile, rows: Sequence[Row], around: Edges, marks: Marks
+) -> Reading:
+    return Reading(
+        {part: tuple(found) for part, found in parts.of.items() if found},
+        tags=parts.tags,
+        whole=parts.whole,
+        learned=parts.learned,
+        turns=_asks_in_turns(parts, rows),
+        header=source.header if source.kind in ("csv", "excel") else None,
+        roles=columns.roles,
+        start=around.start,
+        end=around.end,
+        cut=marks,
+    )
+
+
+def _asks_in_turns(parts: Parts, rows: Sequence[Row]) -> bool:
+    """Whether a prompt is a list of turns in one column."""
+    names = parts["conversation"] or parts["prompt"] or parts["target"]
+    return len(names) == 1 and is_turns(next((value for row in rows if (value := row.get(names[0]))), None))
+
+
+def _cut(
+    examples: Sequence[Example], source: RowFile, parts: Parts, notes: list[str]
+) -> tuple[list[Example], Marks]:
     """Examples of one text each, cut into prompt and answer at the marks that all of them share."""
     found = cut_texts([example.target for example in examples])
     if found is None:
@@ -243,20 +272,21 @@ def _cut(examples: Sequence[Example], source: RowFile, parts: Parts, notes: list
             messages = [*example.prompt, *messages]
         kept.append(example_of(messages, example.row, example.source, example.group))
     source.problems.raise_any()
-    return kept
+    return kept, found.marks
 
 
-def _unmarked(examples: Sequence[Example], notes: list[str]) -> list[Example]:
-    """Examples without the marks that their prompts, or their targets, share at their edges."""
+def _unmarked(examples: Sequence[Example], notes: list[str]) -> tuple[list[Example], Edges]:
+    """Examples without the marks that their prompts, or their targets, share at their edges; and the marks
+    of the prompts."""
     if any(len(example.messages) > 3 for example in examples[:50]):
-        return list(examples)
+        return list(examples), Edges()
     users = [next((m.content for m in reversed(e.prompt) if m.role == "user"), "") for e in examples]
     asked, answered = edges(users), edges([example.target for example in examples])
     if not asked.end.strip():  # a space or line break around a prompt alone is its owner's
         asked = Edges(asked.start if asked.start.strip() else "", "")
     said = [text for text in (_said("prompt", asked), _said("target", answered)) if text]
     if not said:
-        return list(examples)
+        return list(examples), Edges()
     notes.append(f"{' and '.join(said)}: marks of completion models, left out")
     changed = []
     for example in examples:
@@ -266,7 +296,7 @@ def _unmarked(examples: Sequence[Example], notes: list[str]) -> list[Example]:
         ]
         messages.append(replace(example.messages[-1], content=answered.cut(example.target)))
         changed.append(example_of(messages, example.row, example.source, example.group))
-    return changed
+    return changed, asked
 
 
 def _said(what: str, found: Edges) -> str:

@@ -7,7 +7,7 @@ JSON, tables written column by column (pandas), objects under their ids, and tex
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -71,10 +71,13 @@ def _loads(text: str) -> Any:
         return None
 
 
-def line_values(text: str, notes: list[str]) -> Iterator[tuple[int, Any]]:
-    """(line number, value or `RowError`) of every line that holds something; comment lines are left out."""
+def line_values(text: str | Iterable[str], notes: list[str]) -> Iterator[tuple[int, Any]]:
+    """(line number, value or `RowError`) of every line that holds something; comment lines are left out.
+
+    `text` may also be its lines.
+    """
     comments = commas = 0
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.split("\n") if isinstance(text, str) else text, start=1):
         line = line.strip()
         if line.startswith(("#", "//")):
             comments += 1

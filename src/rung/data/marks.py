@@ -105,11 +105,21 @@ def _last_mark(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """Where texts are cut: at those of a template, or at headings of the file's own."""
+
+    template: str = ""  # in `_TEMPLATES`
+    last: str = ""  # the heading before the answer
+    first: str | None = None  # the heading before the question
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """How texts were taken apart: by which marks, and each text's messages (None where a mark is missing)."""
 
     by: str
     messages: list[list[Message] | None]
+    marks: Marks
 
 
 def cut_texts(texts: Sequence[str]) -> Cut | None:
@@ -117,7 +127,7 @@ def cut_texts(texts: Sequence[str]) -> Cut | None:
     for by, read in _TEMPLATES:
         found = [read(text) for text in texts]
         if _mostly(found):
-            return Cut(by, found)
+            return Cut(by, found, Marks(by))
     return _by_heads(texts)
 
 
@@ -193,7 +203,16 @@ def _by_heads(texts: Sequence[str]) -> Cut | None:
     messages: list[list[Message] | None] = []
     for prompt, answer in zip(prompts, answers, strict=True):
         messages.append([*_asked(prompt, first), Message("assistant", answer)])
-    return Cut(f"the mark {show(last)}", messages)
+    return Cut(f"the mark {show(last)}", messages, Marks("", last, first))
+
+
+def cut_prompt(text: str, marks: Marks) -> list[Message]:
+    """The turns before the answer in one more text, with an answer or without; all of it without a mark."""
+    if marks.template:
+        turns = dict(_TEMPLATES)[marks.template](text) or [Message("user", text.strip())]
+        return turns[:-1] if turns[-1].role == "assistant" else turns
+    start, _ = _last(text, marks.last)
+    return _asked(text[:start] if start else text, marks.first)
 
 
 def _asked(prompt: str, head: str | None) -> list[Message]:

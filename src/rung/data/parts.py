@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from rung.config import Columns
 from rung.data import names
 from rung.data.facts import Column
+from rung.data.marks import Marks
 from rung.data.names import Kind, Part
 from rung.data.strict_json import show
 from rung.errors import DataError, UsageError, nearest
@@ -47,6 +48,30 @@ class Parts:
         text = "prompt and target" if self.whole else "text" if self.learned else "prompt"
         listed = [(text if part == "prompt" else part, self[part]) for part in ORDER if self[part]]
         return "; ".join(f"{part}: {', '.join(_plain(name) for name in found)}" for part, found in listed)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the rows of a file became prompts, so that rows without an answer can be read in the same way."""
+
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # part -> its columns, in their order
+    tags: bool = False  # the prompt is a list of words
+    whole: bool = False  # prompt and answer were one text, cut at `cut`
+    learned: bool = False  # all of one text was learned: there is no prompt
+    turns: bool = False  # a prompt is a list of turns
+    header: bool | None = None  # whether a table had names in its first line; None: it was no table
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # as the user gave them
+    start: str = ""  # marks that every prompt had around it, and that are taken off
+    end: str = ""
+    cut: Marks = field(default_factory=Marks)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns that a prompt is made of."""
+        parts = self.parts
+        asked = (*parts.get("conversation", ()), *parts.get("history", ()), *parts.get("prompt", ()))
+        asked = asked or tuple(parts.get("target", ()))  # an answer that holds its conversation
+        return (*parts.get("system", ()), *parts.get("tools", ()), *asked)
 
 
 def _plain(name: str) -> str:

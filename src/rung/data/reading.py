@@ -24,10 +24,10 @@ from rung.errors import DataError
 
 MAX_ROWS = 3_000_000
 SHOWN = 5  # bad rows that are named for each reason
-_TABLES = (".csv", ".tsv", ".tab", ".psv", ".xls")
+TABLES = (".csv", ".tsv", ".tab", ".psv", ".xls")
 REASONS = 5  # reasons that are named; the rest is counted
 
-_JSON = re.compile(r"\{|\[\s*(?:[\[{\]\"tfn\d/-]|$)")
+JSON = re.compile(r"\{|\[\s*(?:[\[{\]\"tfn\d/-]|$)")
 
 IsName = Callable[[str], bool]
 
@@ -89,6 +89,7 @@ class RowFile:
     shape: str = ""  # name of a known document: "squad", "intents", ...
     languages: tuple[str, ...] = ()  # columns that hold one language each
     header: bool = True
+    schema: Any = None  # pyarrow's, of a Parquet or Arrow file
 
     def __post_init__(self) -> None:
         self.unit = "line" if self.kind == "jsonl" else "row"
@@ -133,8 +134,8 @@ def open_rows(path: Path, is_name: IsName, header: bool | None = None) -> RowFil
     refuse_text(path, text)
     if path.suffix.lower() == ".parquet":
         refuse(path, "is not a Parquet file, though its name says so")
-    start = _without_comments(text)
-    if _JSON.match(start):
+    start = without_comments(text)
+    if JSON.match(start):
         source = _json(path, text, start, is_name, header, made)
     elif corpora.is_rasa(text):
         source = made("rasa", corpora.rasa_rows(text), shape="rasa")
@@ -184,7 +185,7 @@ def _text(opened: Opened, path: Path) -> str:
     return text
 
 
-def _without_comments(text: str) -> str:
+def without_comments(text: str) -> str:
     """`text` from its first line that is neither blank nor a comment."""
     place = 0
     while place < len(text):
@@ -214,10 +215,10 @@ def _json(
         if start.startswith("["):
             values = [value for _, value in json_rows.line_values(text, notes)]
             return _cells(made, "jsonl", Found(values), is_name, header, notes)
-        return made("jsonl", _objects(json_rows.line_values(text, notes)), notes=notes)
+        return made("jsonl", objects(json_rows.line_values(text, notes)), notes=notes)
     try:
         if shape == "values":
-            return made("json", _objects(enumerate(json_rows.values_in(start), start=1)))
+            return made("json", objects(enumerate(json_rows.values_in(start), start=1)))
         value = _items(path, start) if shape == "list" else decode_document(start)
         found = json_rows.rows_in(value, is_name, path.name)
     except RowError as error:
@@ -226,7 +227,7 @@ def _json(
         refuse(path, str(error), error.fix)
     if found.rows and all(isinstance(row, list) for row in found.rows[:5]):
         return _cells(made, "json", found, is_name, header, [*notes, *found.notes])
-    rows = _objects(enumerate(found.rows, start=1))
+    rows = objects(enumerate(found.rows, start=1))
     return made("json", rows, columns=found.columns, notes=[*notes, *found.notes], shape=found.shape)
 
 
@@ -243,7 +244,7 @@ def _items(path: Path, text: str) -> list[Any]:
     return items
 
 
-def _objects(values: Iterable[tuple[int, Any]]) -> Numbered:
+def objects(values: Iterable[tuple[int, Any]]) -> Numbered:
     for number, value in values:
         try:
             yield number, value if isinstance(value, RowError) else as_object(value)
@@ -290,13 +291,13 @@ def _table(
     if is_yaml(text):
         refuse_plain(path, text)
     try:
-        table = read_table(text, is_name, header, suffix in _TABLES)
+        table = read_table(text, is_name, header, suffix in TABLES)
     except NotATable:
         table = None
     except RowError as error:
         refuse(path, str(error), error.fix)
     if suffix in (".jsonl", ".ndjson", ".json") and not (table and any(map(is_name, table.columns))):
-        return made("jsonl", _objects(json_rows.line_values(text, [])))  # whose errors say what is wrong
+        return made("jsonl", objects(json_rows.line_values(text, [])))  # whose errors say what is wrong
     if table is None:
         refuse_plain(path, text)
     return made("csv", table.rows, columns=table.columns, notes=table.notes, header=table.header)

@@ -68,6 +68,31 @@ class Builder:
             self.rejected += 1
         return self._checked(messages, row)
 
+    def ask(self, row: Row) -> list[Message]:
+        """The messages of a row before its answer, whether it has one or not. Raises `RowError`.
+
+        A text that holds prompt and answer comes back whole, as the last message.
+        """
+        parts = self.parts
+        system = self._system(row)
+        asked = parts["prompt"] or parts["history"]
+        name = parts.one("conversation") or (None if asked else parts.one("target"))
+        if name:
+            turns = read_turns(row.get(name), name, self.speakers, self.seen)
+            answered = name not in parts["target"] and parts["target"]  # in a column of its own
+            if not answered and turns[-1].role == "assistant":
+                turns = turns[:-1]
+        elif parts.whole:
+            name = parts["prompt"][0]
+            turns = [Message("user", text_of(row.get(name), name))]
+        else:
+            turns = [*self._history(row), *self._asked(row)]
+        if system:
+            turns = self._with_system(system, turns)
+        if any(message.role == "system" for message in turns[1:]):
+            turns = self._one_system(turns)
+        return turns
+
     def notes(self) -> list[str]:
         """What the user should know of the values, a line each."""
         seen, lines = self.seen, []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rung.errors import DataError
@@ -103,10 +103,33 @@ def split(
     )
 
 
-def sample(examples: Sequence[Example], n: int, seed: int) -> tuple[Example, ...]:
-    """`n` of the examples in their own order; a smaller `n` gives a subset of a larger one's."""
+def sample(
+    examples: Sequence[Example], n: int, seed: int, stratum: Callable[[Example], str] | None = None
+) -> tuple[Example, ...]:
+    """`n` of the examples in their own order; a smaller `n` gives a subset of a larger one's.
+
+    With a `stratum`, such as the label, each stratum has its share of the rows at every `n`, as nearly as
+    whole rows allow.
+    """
     order = sorted(range(len(examples)), key=lambda i: (_hash("sample", seed, examples[i].id), i))
+    if stratum is not None:
+        order = _evenly(order, [stratum(example) for example in examples], seed)
     return tuple(examples[i] for i in sorted(order[: max(n, 0)]))
+
+
+def _evenly(order: Sequence[int], strata: Sequence[str], seed: int) -> list[int]:
+    """`order` such that every beginning of it holds each stratum in proportion (systematic sampling).
+
+    Row r of the m rows of a stratum stands at (r + u) / m, with u in [0, 1) drawn for the stratum.
+    """
+    members: dict[str, list[int]] = {}
+    for i in order:
+        members.setdefault(strata[i], []).append(i)
+    at: dict[int, float] = {}
+    for name, rows in members.items():
+        start = int.from_bytes(_hash("stratum", seed, name)[:6]) / 2**48
+        at |= {i: (rank + start) / len(rows) for rank, i in enumerate(rows)}
+    return sorted(order, key=at.__getitem__)  # stable: rows at the same place keep their order
 
 
 def _unique(examples: Iterable[Example]) -> list[Example]:

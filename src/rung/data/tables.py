@@ -11,7 +11,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -21,6 +21,7 @@ from rung.data.strict_json import MAX_LINE, Row, RowError, show
 MAX_COLUMNS = 1000
 DELIMITERS = ",;\t|"
 _SAMPLE = 200  # records that decide about delimiter and header
+_QUOTES = "Put double quotes around a text that contains quotes, and double the quotes inside it"
 _MARK_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?")
 
@@ -44,6 +45,9 @@ class Table:
     rows: Iterator[tuple[int, Row | RowError]]  # 1-based number of the record, and it or what is wrong
     notes: list[str] = field(default_factory=list)
     header: bool = True
+    fault: csv.Error | None = None  # that ended the reading
+    stream: Callable[[Iterable[str]], Iterator[tuple[int, Row | RowError]]] | None = None
+    """Reads the rows in the lines of a longer text that begins with this one; None where it cannot."""
 
 
 def read_table(
@@ -58,11 +62,12 @@ def read_table(
     """
     csv.field_size_limit(MAX_LINE)
     notes: list[str] = []
+    whole = text
     text, asked = _prepared(text, notes)
     delimiter = asked or _delimiter(text, known)
     if delimiter is None and not _one_column(text, known):
         raise NotATable
-    records, fault = _records(text, delimiter or ",", notes)
+    records, fault, way = _records(text, delimiter or ",", notes)
     if not records:
         raise NotATable
     looked = [cells for _, cells in records[:_SAMPLE]]
@@ -85,7 +90,61 @@ def read_table(
             )
     kept = _kept(columns, body)
     names = _named(columns, kept)
-    return Table(names, _rows(records, body, kept, names, width, delimiter or ",", fault), notes, named)
+    form = _Form(delimiter or ",", way, width, records[0][1] if named else None, kept, names)
+    stream = form.stream if text == whole and len(kept) == width else None
+    return Table(names, _rows(body, form, fault), notes, named, fault, stream)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a table is written."""
+
+    mark: str
+    way: dict[str, Any] | None  # None: quotes are plain characters
+    width: int
+    header: list[str] | None
+    kept: Sequence[int]
+    names: tuple[str, ...]
+
+    def row(self, line: int, cells: list[str]) -> Row | RowError:
+        if len(cells) < self.width or any(cells[self.width :]):
+            return _ragged(cells, line, self.width, self.mark)
+        if any("\0" in cell for cell in cells):
+            return RowError(f"(line {line}) holds a NUL character", "Remove it")
+        return {name: cells[place] for name, place in zip(self.names, self.kept, strict=True)}
+
+    def stream(self, lines: Iterable[str]) -> Iterator[tuple[int, Row | RowError]]:
+        """The rows in `lines`, which begin with the header where there is one."""
+        csv.field_size_limit(MAX_LINE)
+        number = 0
+        for line, cells in _unread(lines, self.mark, self.way):
+            if cells == self.header:
+                continue
+            number += 1
+            yield (
+                number,
+                RowError(f"is not valid CSV (line {line})", _QUOTES)
+                if cells is None
+                else self.row(line, cells),
+            )
+
+
+def _unread(
+    lines: Iterable[str], mark: str, way: dict[str, Any] | None
+) -> Iterator[tuple[int, list[str] | None]]:
+    """Records one after the other; None in place of the one with which the reader gives up."""
+    if way is None:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield number, [_bare(cell) for cell in line.rstrip("\r\n").split(mark)]
+        return
+    reader = csv.reader(lines, delimiter=mark, strict=True, **way)
+    try:
+        for cells in reader:
+            if cells and (len(cells) > 1 or cells[0].strip()):
+                yield reader.line_num, cells
+    except csv.Error:
+        yield reader.line_num, None
 
 
 def _prepared(text: str, notes: list[str]) -> tuple[str, str | None]:
@@ -164,14 +223,17 @@ def _one_column(text: str, known: Callable[[str], bool]) -> bool:
     return len(lines) > 1 and known(lines[0].strip('"'))
 
 
-def _records(text: str, mark: str, notes: list[str]) -> tuple[list[Record], csv.Error | None]:
+def _records(
+    text: str, mark: str, notes: list[str]
+) -> tuple[list[Record], csv.Error | None, dict[str, Any] | None]:
     """All records by the first way that gives each as many cells as the header; else by the standard way,
-    with the error that ended it."""
+    with the error that ended it. The way comes last, None where quotes are plain characters."""
     standard: tuple[list[Record], csv.Error | None] | None = None
     for way in _WAYS if '\\"' in text else _WAYS[:2]:
         records, fault = _parsed(text, mark, way)
         if fault is None and _even(records):
-            return _spaced(text, mark, records) or records, None
+            spaced = _spaced(text, mark, records)
+            return (spaced, None, _WAYS[1]) if spaced else (records, None, way)
         standard = standard or (records, fault)
     plain = [
         (number, [_bare(cell) for cell in line.split(mark)])
@@ -180,9 +242,9 @@ def _records(text: str, mark: str, notes: list[str]) -> tuple[list[Record], csv.
     ]
     if _even(plain) and len(plain[0][1]) > 1:
         notes.append("quotes in this file are plain characters: every line is one row")
-        return plain, None
+        return plain, None, None
     assert standard is not None
-    return standard
+    return (*standard, _WAYS[0])
 
 
 def _parsed(text: str, mark: str, way: dict[str, Any]) -> tuple[list[Record], csv.Error | None]:
@@ -287,27 +349,15 @@ def _named(columns: Sequence[str], kept: Sequence[int]) -> tuple[str, ...]:
 
 
 def _rows(
-    records: Sequence[Record],
-    body: Sequence[Record],
-    kept: Sequence[int],
-    names: tuple[str, ...],
-    width: int,
-    mark: str,
-    fault: csv.Error | None,
+    body: Sequence[Record], form: _Form, fault: csv.Error | None
 ) -> Iterator[tuple[int, Row | RowError]]:
-    header = records[0][1]
     for number, (line, cells) in enumerate(body, start=1):
         if fault is not None and number == len(body):
-            fix = "Put double quotes around a text that contains quotes, and double the quotes inside it"
-            yield number, RowError(f"is not valid CSV ({fault}, line {line})", fix)
-        elif cells == header and body is not records:
+            yield number, RowError(f"is not valid CSV ({fault}, line {line})", _QUOTES)
+        elif cells == form.header:
             continue  # files put together, each with its header
-        elif len(cells) < width or any(cells[width:]):
-            yield number, _ragged(cells, line, width, mark)
-        elif any("\0" in cell for cell in cells):
-            yield number, RowError(f"(line {line}) holds a NUL character", "Remove it")
         else:
-            yield number, {name: cells[place] for name, place in zip(names, kept, strict=True)}
+            yield number, form.row(line, cells)
 
 
 def _ragged(cells: Sequence[str], line: int, width: int, mark: str) -> RowError:

@@ -54,6 +54,8 @@ class Renderer:
     its text goes before the first user turn; `template`, the source in use.
     """
 
+    _ours = False  # whether the template is rung's own: then the tokenizer says how a text begins
+
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> None:
         self.tokenizer: Any = tokenizer
         self.template = template if template is not None else _own_template(tokenizer) or PLAIN
@@ -61,7 +63,7 @@ class Renderer:
         self._tokens = Tokens(tokenizer)
         self._variables = dict(self.tokenizer.special_tokens_map)
         self._variables.setdefault("eos_token", "")
-        if self.template == PLAIN:
+        if self._ours or self.template == PLAIN:
             self._variables["bos_token"] = _leading_bos(self.tokenizer)
         self.system_folded = False
         self._opening = ""
@@ -120,7 +122,7 @@ class Renderer:
         return Rendered(example.id, (*prompt, *completion), tuple(mask), answers.count(None))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of an answer, special tokens left out."""
+        """The text of an answer, special tokens left out; `ids` may hold the stop token."""
         kept = [i for i in ids if i not in self.stop_ids]
         text = str(self.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return text.removeprefix(self._lead)

@@ -123,6 +123,12 @@ class Tokens:
         """Ids of a text in which nothing is special."""
         return [i for part, skip, _ in self._parts(text, anchored) for i in part.ids[skip:]]
 
+    def begun(self, text: str, at: int, anchored: bool = False) -> list[int]:
+        """Of the ids of a text in which nothing is special, those that begin before its character `at`."""
+        parts = self._parts(text, anchored)
+        ids = [i for part, skip, _ in parts for i in part.ids[skip:]]
+        return ids[: self._before(text, anchored, parts, at)]
+
     def _run(
         self, text: str, anchored: bool, known: bool, learned: Sequence[Stretch]
     ) -> tuple[list[int], list[bool]]:

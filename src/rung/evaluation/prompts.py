@@ -29,14 +29,18 @@ def zero_shot(task: Task, example: Example) -> tuple[Message, ...]:
     return few_shot(task, (), example)
 
 
-def few_shot(task: Task, shots: Sequence[Example], example: Example) -> tuple[Message, ...]:
+def few_shot(
+    task: Task, shots: Sequence[Example], example: Example, instruct: bool = True
+) -> tuple[Message, ...]:
     """The instruction, each shot as a question and its answer, then the row's own turns.
+
+    Without the instruction where `instruct` is false.
 
     A shot is its last user turn and what follows; a system text of its own that is not the row's stays
     with it.
     """
     own, turns = _parted(example.prompt)
-    system = "\n\n".join(text for text in (own, instruction(task)) if text)
+    system = "\n\n".join(text for text in (own, instruction(task) if instruct else "") if text)
     shown = [message for shot in shots for message in _shown(shot, own)]
     return (*([Message("system", system)] if system else []), *shown, *turns)
 
@@ -62,10 +66,15 @@ def pick_shots(task: Task, train: Sequence[Example], k: int, seed: int) -> tuple
     answers.  Short rows come first.  A smaller `k` gives the beginning of a larger one.
     """
     rng = random.Random(f"shots {seed}")
-    rows = _distinct(train)
+    rows = distinct(train)
     if task.labels:
         return tuple(_round_the_labels(task, rows, k, rng))
     return tuple(_most_telling(task, _short_first(rows, rng), k))
+
+
+def spelled(example: Example) -> tuple[str, ...]:
+    """The prompt's turns without case and with single spaces: equal for rows that ask the same."""
+    return tuple(" ".join(message.content.lower().split()) for message in example.prompt)
 
 
 def _parted(messages: Sequence[Message]) -> tuple[str, tuple[Message, ...]]:
@@ -90,12 +99,12 @@ def _length(example: Example) -> int:
     return sum(len(message.content) for message in example.messages)
 
 
-def _distinct(train: Sequence[Example]) -> list[Example]:
+def distinct(train: Sequence[Example]) -> list[Example]:
     """Rows that can be shown: an answer, and a prompt not seen before."""
     seen: dict[tuple[str, ...], Example] = {}
     for example in train:
         if example.target.strip():
-            seen.setdefault(tuple(" ".join(m.content.lower().split()) for m in example.prompt), example)
+            seen.setdefault(spelled(example), example)
     return list(seen.values())
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from rung.bases.base import Base
 from rung.data.templates import Renderer
-from rung.evaluation.prompts import content_free
-from rung.generate.choose import best_choices, log_likelihoods
-from rung.generate.engine import Engine
-from rung.records import Completion, Example, Message, Task
+from rung.generate.cache import Ids
+from rung.generate.engine import Engine, Generated
+from rung.records import Completion, Example, Message
 
 Watch = Callable[[int, int], None]  # rows done, rows in all
 Prompt = tuple[Message, ...]
@@ -38,46 +35,23 @@ def complete(
     watch: Watch | None = None,
 ) -> list[Completion]:
     """Greedy answers to `prompts`, one for each example."""
-    renderer = speaker.renderer
-    generated = speaker.engine.generate(
-        renderer.prompts(examples, prompts),
-        max_new_tokens=max_new_tokens,
-        stop_ids=renderer.stop_ids,
-        on_progress=watch,
-    )
-    return [
-        Completion(
-            example.id, renderer.decode(one.ids), len(one.ids) + (not one.truncated), truncated=one.truncated
-        )
-        for example, one in zip(examples, generated, strict=True)
-    ]
+    return write(speaker, examples, speaker.renderer.prompts(examples, prompts), max_new_tokens, watch)
 
 
-def pick_labels(
+def write(
     speaker: Speaker,
-    task: Task,
     examples: Sequence[Example],
-    prompts: Sequence[Prompt],
+    ids: Sequence[Ids],
+    max_new_tokens: int,
     watch: Watch | None = None,
-) -> dict[str, list[Completion]]:
-    """The label with the highest likelihood for each prompt: plain, and with contextual calibration.
+) -> list[Completion]:
+    """As `complete`, for prompts that are token ids."""
+    generated = speaker.engine.generate(
+        ids, max_new_tokens=max_new_tokens, stop_ids=speaker.renderer.stop_ids, on_progress=watch
+    )
+    return [_completion(speaker, example, one) for example, one in zip(examples, generated, strict=True)]
 
-    Calibration subtracts what the model gives each label when the text is empty of content, averaged over
-    a few such texts (Zhao et al. 2021, arXiv 2102.09690, in log space).
-    """
-    renderer = speaker.renderer
-    choices = [renderer.completion_ids(label) for label in task.labels]
-    empty = [renderer.prompt_ids(prompt) for prompt in content_free(prompts[0])]
-    asked = renderer.prompts(examples, prompts)
-    prior = log_likelihoods(speaker.base, empty, choices)
-    prior = prior - np.logaddexp.reduce(prior, axis=1, keepdims=True)
-    corrections = {"likelihood": np.zeros(len(choices)), "calibrated likelihood": -prior.mean(0)}
-    best = best_choices(speaker.base, asked, choices, list(corrections.values()), on_progress=watch)
-    answers = dict(zip(corrections, best, strict=True))
-    return {
-        name: [
-            Completion(example.id, task.labels[int(best)], tokens=0)
-            for example, best in zip(examples, picks, strict=True)
-        ]
-        for name, picks in answers.items()
-    }
+
+def _completion(speaker: Speaker, example: Example, one: Generated) -> Completion:
+    ids = one.ids if one.stop is None else (*one.ids, one.stop)
+    return Completion(example.id, speaker.renderer.decode(ids), len(ids), truncated=one.truncated)

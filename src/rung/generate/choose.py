@@ -57,16 +57,19 @@ def best_choices(
     prompts: Sequence[Ids],
     choices: Sequence[Ids],
     corrections: ArrayLike,
+    factors: ArrayLike | None = None,
     on_progress: Progress | None = None,
 ) -> Numbers:
-    """The best choice of every prompt, under each of K corrections of the scores: (K, prompts).
+    """The best choice of every prompt, under each of K rules: (K, prompts).
 
-    The same as ``(log_likelihoods(...) + corrections[k]).argmax(1)`` for `corrections` (K, choices), up to
-    rounding, with the first of equals. Raises what `log_likelihoods` raises.
+    The same as ``(log_likelihoods(...) * factors[k] + corrections[k]).argmax(1)`` for `corrections` and
+    `factors` (K, choices), up to rounding, with the first of equals. Factors are positive; 1 if not given.
+    Raises what `log_likelihoods` raises.
     """
     base = base.base if isinstance(base, Engine) else base
     tree = Tree.of(choices)
     offsets = np.asarray(corrections, dtype=np.float64)
+    scales = np.ones_like(offsets) if factors is None else np.asarray(factors, dtype=np.float64)
     best = np.zeros((len(offsets), len(prompts)), dtype=np.intp)
     done = 0
 
@@ -77,7 +80,7 @@ def best_choices(
     with torch.inference_mode(), evaluating(base.model):
         room = min(len(tree.tokens), BLOCK)
         for some, tails, prefix in _batches(base, prompts, choices, room, MOST_ROWS):
-            best[:, some] = search(base, tree, prefix, tails, offsets, finished)
+            best[:, some] = search(base, tree, prefix, tails, offsets, scales, finished)
             done += len(some)
     return best
 

@@ -30,7 +30,12 @@ class Generated:
     """What was written after one prompt, without the stop token."""
 
     ids: tuple[int, ...]
-    truncated: bool  # the limit came before a stop token
+    stop: int | None = None  # the stop token that ended it; None where the limit came first
+
+    @property
+    def truncated(self) -> bool:
+        """The limit came before a stop token."""
+        return self.stop is None
 
 
 class Engine:
@@ -82,7 +87,7 @@ class Engine:
                 if on_progress and now != done:
                     on_progress(now, len(rows))
                 done = now
-        return [Generated(tuple(row.ids), not row.stopped) for row in rows]
+        return [Generated(tuple(row.ids), row.stop) for row in rows]
 
 
 @dataclass(slots=True)
@@ -90,11 +95,11 @@ class _Row:
     index: int
     limit: int  # new tokens at most
     ids: list[int] = field(default_factory=list)
-    stopped: bool = False
+    stop: int | None = None  # the stop token, once it has come
 
     @property
     def done(self) -> bool:
-        return self.stopped or len(self.ids) >= self.limit
+        return self.stop is not None or len(self.ids) >= self.limit
 
 
 class _Batch:
@@ -159,17 +164,17 @@ class _Batch:
             if row.done:
                 continue
             if token in self.stop_ids:
-                row.stopped = True
+                row.stop = token
             else:
                 row.ids.append(token)
         return tokens
 
 
 def check_finite(base: Base, values: Tensor) -> None:
-    """Raises `RungError` where one of `values`, made from the model's logits, is not finite."""
+    """Raises `RungError` where one of `values`, which the model computed, is not finite."""
     if not bool(values.isfinite().all()):
         raise RungError(
-            "the model's logits are not finite",
+            "the model's outputs are not finite",
             where=base.name,
             fix="Try --precision fp32; if it stays, the base or the adapter is broken",
         )

@@ -1,9 +1,9 @@
 """The best choice without scoring them all: exact best-first search over the tree of choices.
 
-A log-probability is at most 0, so what a choice has after some of its tokens, plus its correction, is the
-most it can reach:
+A log-probability is at most 0, so what a choice has after some of its tokens, times its factor (which is
+positive) and plus its correction, is the most it can reach:
 
-    bound[k, i, c] = correction[k, c] + sum over its known tokens t of
+    bound[k, i, c] = correction[k, c] + factor[k, c] * sum over its known tokens t of
                      log p(choice_c[t] | prompt_i, choice_c[:t])
 
 Every row next reads the node that its highest bound waits for, until no bound exceeds its best finished
@@ -35,14 +35,16 @@ def search(
     prefix: Prefix | None,
     tails: Sequence[Ids],
     corrections: NDArray[np.float64],
+    factors: NDArray[np.float64],
     on_finished: Callable[[int], None],
 ) -> Numbers:
-    """The first best choice of each row under each of the corrections (K, choices): (K, B).
+    """The first best choice of each row under each of K rules: (K, B).
 
+    A rule is a row of `corrections` and of `factors`, both (K, choices).
     `on_finished` is called with the number of rows that are done.
     """
     branches = Branches(base, tree, prefix, ROOM)
-    frontier = Frontier(tree, corrections, len(tails))
+    frontier = Frontier(tree, corrections, factors, len(tails))
     rows, nodes = np.arange(len(tails)), np.zeros(len(tails), dtype=np.intp)
     kept = rows  # rows still in `branches`
     states = branches.begin(tails)
@@ -73,7 +75,9 @@ class Frontier:
     `total` (B, C) is the log-probability of the first `depth` (B, C) tokens of each choice.
     """
 
-    def __init__(self, tree: Tree, corrections: NDArray[np.float64], rows: int) -> None:
+    def __init__(
+        self, tree: Tree, corrections: NDArray[np.float64], factors: NDArray[np.float64], rows: int
+    ) -> None:
         lengths = np.array([len(path) for path in tree.paths])
         source = tree.source.numpy()
         self._edge = np.full((len(lengths), lengths.max() + 1), -1)  # (C, longest + 1) edges of each choice
@@ -85,6 +89,7 @@ class Frontier:
         self._nodes = len(tree.tokens) + 1
         self._order = np.arange(len(lengths))
         self.corrections = corrections[:, None]  # (K, 1, C)
+        self.factors = factors[:, None]  # (K, 1, C)
         self.total = np.zeros((rows, len(lengths)))
         self.depth = np.zeros((rows, len(lengths)), dtype=np.intp)
 
@@ -107,11 +112,11 @@ class Frontier:
     def open(self) -> tuple[Numbers, Numbers]:
         """Rows (T,), ascending, and a node (T,) of each that must be read; none where all is decided.
 
-        The node of the highest bound under each correction, and the next ones where few rows are left.
+        The node of the highest bound under each rule, and the next ones where few rows are left.
         """
         node = self._node[self._order, self.depth]  # (B, C)
         done = node < 0  # (B, C)
-        value = self.total + self.corrections  # (K, B, C)
+        value = self.total * self.factors + self.corrections  # (K, B, C)
         finished = np.where(done, value, -np.inf)
         best = finished.argmax(-1)[..., None]  # (K, B, 1)
         most = np.take_along_axis(finished, best, -1)  # (K, B, 1)
@@ -129,6 +134,7 @@ class Frontier:
         return row, read
 
     def best(self) -> Numbers:
-        """The first best finished choice of each row under each correction, (K, B)."""
+        """The first best finished choice of each row under each rule, (K, B)."""
         done = self._node[self._order, self.depth] < 0
-        return np.asarray(np.where(done, self.total + self.corrections, -np.inf).argmax(-1))
+        value = self.total * self.factors + self.corrections  # (K, B, C)
+        return np.asarray(np.where(done, value, -np.inf).argmax(-1))

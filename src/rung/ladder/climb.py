@@ -1,8 +1,9 @@
 """Climb the ladder: from rows to results and a verdict, in a run folder where a stopped climb continues.
 
-    prepare -> plan (timed on this machine) -> a task for each rung -> verdict -> report
+    prepare -> rungs without a base -> plan (timed on this machine) -> a task for each other rung -> verdict
 
-Every finished rung is on disk before the next begins; the same command continues where the last one stopped.
+The plan is made again for the rungs that are left before each of them. Every finished rung is on disk
+before the next begins; the same command continues where the last one stopped.
 """
 
 from __future__ import annotations
@@ -17,27 +18,30 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rung import __version__, cost, machine, storage
+from rung import __version__, cost, machine, storage, threads
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded
 from rung.data.memory import rows_of
 from rung.errors import ResourceError
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
-from rung.ladder.plan import Plan, make_plan, most_of, quote_of, rounded
-from rung.ladder.rungs import Rung, asked_for
+from rung.ladder.earlier import finished_rungs, same_rows
+from rung.ladder.looks import look, sentence
+from rung.ladder.pace import Pace, pace_of, still_improving
+from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
+from rung.ladder.rungs import Rung, asked_for, place
+from rung.ladder.sized import what_changed
 from rung.ladder.task import run_rung, write_rows
 from rung.ladder.understood import Understood, understand_data
 from rung.ladder.verdict import verdict
 from rung.ladder.watch import Silent, Watcher
-from rung.records import Answer, Result, RunInfo, Verdict, from_json, to_json
+from rung.records import Answer, Quote, Result, RunInfo, Verdict, from_json, to_json
 
 if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
-_VERDICT = frozenset(
-    {"tolerance", "goal", "volume"}
-)  # settings that decide the verdict, not what is measured
+# Settings that decide no result: the same run folder serves, and what is done there is kept.
+_FREE = frozenset({"output", "threads", "checkpoint_seconds", "rungs", "tolerance", "goal", "volume"})
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
 
@@ -77,9 +81,10 @@ def climb(
 def default_folder(loaded: Loaded, asked: dict[str, Any]) -> Path:
     """``runs/<file>-<8 digits>``: the same rows and settings always give the same folder.
 
-    Settings of the verdict alone do not count: another tolerance draws it again from the same results.
+    Which rungs are tried makes no difference, nor do the settings of the verdict: a later climb adds to what
+    is there and draws the verdict again.
     """
-    relevant = {key: value for key, value in asked.items() if key not in {"output", *_VERDICT}}
+    relevant = {key: value for key, value in asked.items() if key not in _FREE}
     mark = storage.fingerprint([loaded.sha256, relevant])
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(loaded.name).stem)[:40]
     return Path("runs") / f"{stem}-{mark[:8]}"
@@ -100,31 +105,48 @@ class _Climb:
         self.asked = asked
         self.watcher = watcher
         self.clock = cost.Stopwatch()
+        self.longest = EPOCHS  # that a tuned rung may be given
+        self.shown: dict[str, Quote] = {}  # what the user knows of the plan
+        self.fresh = False  # whether no time has passed since the plan was made
+        self.started = False  # whether the files that tasks read are written
         self.changed = False  # whether a rung was run that an earlier run of the command had not finished
-        self.rungs = asked_for(settings, data.task)
+        self.folder = storage.RunFolder(settings.output or default_folder(data.loaded, asked))
+        self.looks = ""  # how often the test rows were used before
+        every = [*asked_for(settings, data.task), *finished_rungs(self.folder)]
+        self.rungs = sorted({rung.name: rung for rung in every}.values(), key=place)
 
     def run(self) -> Climbed:
+        threads.tell(self.watcher.say)
         self.rows = self._prepare(self.settings)
         self.watcher.prepared(self.rows)
-        folder = self.settings.output or default_folder(self.rows.loaded, self.asked)
-        self.folder = storage.RunFolder(folder)
         mark, owner = self._mark()
         with self.folder.claimed(mark, owner) as begun:
             self.context = self._context(mark)
-            self.plan = self._old_plan() if begun else None
-            if self.plan is None:
-                self.plan = self._new_plan()
-            self.context.settle(self.plan)
-            self.watcher.planned(self.plan)
             self.before = self._info_before()
-            self._write_start()
+            self.clock = cost.Stopwatch(self.clock.seconds + self._spent_before())
+            same = same_rows(self.folder, self.before, self.rows)
+            if not same:
+                self.watcher.say("the base cannot read every row: what ran without it runs again")
+            if (old := self._old_plan() if begun and same else None) is not None:
+                self.context.settle(old)
+            cheap = [rung for rung in self.rungs if not rung.needs_base]
             try:
-                results = tuple(self._one(rung) for rung in self.rungs)
+                self.looks = sentence(look(self.rows.split.test, mark))
+                if self.looks:
+                    self.watcher.say(self.looks)
+                self._plan_new(cheap)
+                results = [self._one(rung) for rung in cheap]
+                others = [rung for rung in self.rungs if rung.needs_base]
+                self._plan_new(others)
+                self.watcher.planned(self.context.plan)
+                self.shown = {quote.rung: quote for quote in self.context.plan.quotes}
+                results += [self._one(rung, others[place:]) for place, rung in enumerate(others)]
             except BaseException:
-                with suppress(ResourceError):
-                    self._write_info()  # so that the time spent is not forgotten
+                if self.started:
+                    with suppress(ResourceError):
+                        self._write_info()  # so that the time spent is not forgotten
                 raise
-            return self._conclude(results)
+            return self._conclude(sorted(results, key=lambda result: result.order))
 
     def _prepare(self, settings: Settings) -> Divided:
         """The rows in their parts; as tokens of the base, where a rung needs one."""
@@ -158,46 +180,53 @@ class _Climb:
     def _mark(self) -> tuple[str, dict[str, Any]]:
         """Fingerprint of everything that decides the results, and the same in words."""
         rows = self.rows
-        unmarked = {"output", "threads", "checkpoint_seconds", *_VERDICT}
-        owner = self.settings.model_dump(mode="json", exclude=unmarked)
+        owner = self.settings.model_dump(mode="json", exclude=set(_FREE))
         owner |= {
-            "rungs": [rung.name for rung in self.rungs],
             "data": rows.loaded.sha256,
             "test": rows.loaded_test.sha256 if rows.loaded_test else None,
-            "base": rows.base_facts().get("fingerprint"),
             "rung": __version__,
         }
         return storage.fingerprint(owner), owner
 
     def _old_plan(self) -> Plan | None:
-        """The plan of an earlier run of the command; a rung that could not be timed then is timed again."""
+        """The plan of an earlier run of the command, in whose number format this one runs too."""
         path = self.folder.file("plan.json")
         if not path.exists():
             return None
         plan = from_json(Plan, storage.read_json(path), path.name)
-        if plan.precision and plan.precision != self.rows.base_facts()["precision"]:
-            # a run keeps the number format it began with
-            settings = self.settings.model_copy(update={"precision": plan.precision})
-            self.rows = self._prepare(settings)
-        if not any(quote.failed for quote in plan.quotes):
-            return plan
-        self.context.size = plan.size
-        known = [(rung, plan.quote(rung.name)) for rung in self.rungs]
-        quotes = [rounded(quote_of(self.context, rung)) if old.failed else old for rung, old in known]
-        return self._keep(replace(plan, quotes=tuple(quotes)))
-
-    def _new_plan(self) -> Plan:
-        """Time a few real steps and fit the ladder into the budget."""
-        if any(rung.needs_base for rung in self.rungs):
-            self.watcher.say("Timing a few real steps on this machine")
-        plan = make_plan(self.context, self.rungs, self.clock)
-        needed = max(quote.disk_bytes for quote in plan.quotes)
-        cost.require_disk(needed, storage.free_bytes(self.folder.path), str(self.folder.path))
-        return self._keep(plan)
-
-    def _keep(self, plan: Plan) -> Plan:
-        storage.write_json(self.folder.file("plan.json"), to_json(plan))
+        kept, facts = plan.kept(self.settings.threads), self.rows.base_facts()
+        if any(facts[name] != value for name, value in kept.items()):
+            self.rows = self._prepare(self.settings.model_copy(update=kept))
         return plan
+
+    def _plan_new(self, rungs: Sequence[Rung]) -> None:
+        """Plan those of `rungs` that have no plan yet, or could not be timed, with all that wait."""
+        old = self.context.planned
+        quotes = {rung.name: old.find(rung.name) if old else None for rung in rungs}
+        new = [rung for rung in rungs if (quote := quotes[rung.name]) is None or quote.failed]
+        if new:
+            if any(rung.needs_base for rung in new):
+                self.watcher.say("Timing real work on this machine")
+            self._plan_again([rung for rung in rungs if rung in new or self._waits(rung)])
+            needed = max(quote.disk_bytes for quote in self.context.plan.quotes)
+            cost.require_disk(needed, storage.free_bytes(self.folder.path), str(self.folder.path))
+            self.fresh = True
+        if self.context.planned is not None and (new or not self.started):
+            self._keep(self.context.plan)
+            self._write_start()
+
+    def _plan_again(self, rungs: Sequence[Rung]) -> None:
+        """Plan `rungs`, none of which has begun, into the time that is left."""
+        old = self.context.planned
+        self.context.size = most_of(self.settings, self.context.whole, self.longest)
+        self.context.settle(make_plan(self.context, rungs, self.clock, old))
+
+    def _waits(self, rung: Rung) -> bool:
+        """Whether `rung` has neither begun nor ended."""
+        return rung.name not in self.context.plan.begun and not self._result_file(rung).exists()
+
+    def _keep(self, plan: Plan) -> None:
+        storage.write_json(self.folder.file("plan.json"), to_json(plan))
 
     def _write_start(self) -> None:
         """What the tasks read."""
@@ -207,6 +236,7 @@ class _Climb:
         settings = {"asked": self.asked, "applied": self._applied()}
         storage.write_file(self.folder.file("config.yaml"), yaml.safe_dump(settings, sort_keys=False))
         self._write_info()
+        self.started = True
 
     def _applied(self) -> dict[str, Any]:
         applied = self.settings.model_dump(mode="json", exclude={"output"})
@@ -217,13 +247,16 @@ class _Climb:
         path = self.folder.file("run.json")
         return from_json(RunInfo, storage.read_json(path), path.name) if path.exists() else None
 
+    def _spent_before(self) -> float:
+        """Seconds that earlier runs of the command took; a climb that has ended begins a new budget."""
+        return self.before.seconds or 0.0 if self.before and not self.before.finished else 0.0
+
     def _write_info(self, finished: str = "") -> RunInfo:
         """Write run.json; one that says it is finished stays as it is until a rung is run again."""
         plan = self.context.plan
         before = self.before
         if before is not None and before.finished and not self.changed:
             return before
-        earlier = before.seconds or 0.0 if before else 0.0
         size, made_for = plan.size, self.rows.base_facts()
         info = RunInfo(
             name=self.folder.path.name,
@@ -238,34 +271,67 @@ class _Climb:
             asked=self.asked,
             applied=self._applied()
             | {name: made_for.get(name) for name in ("precision", "precision_why", "max_new_tokens")}
-            | {"step_tokens": plan.step_tokens, "epochs": plan.epochs},
+            | {"step_tokens": plan.step_tokens, "epochs": plan.epochs}
+            | {"base_fingerprint": made_for.get("fingerprint")},
             machine=machine.describe(),
             versions={"rung": __version__, "python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in _LIBRARIES},
-            notes=plan.notes,
+            notes=(*plan.notes, *([self.looks] if self.looks else [])),
             started=before.started if before else storage.now(),
             finished=finished,
-            seconds=earlier + self.clock.seconds,
+            seconds=self.clock.seconds + (before.seconds or 0.0 if before and before.finished else 0.0),
         )
         storage.write_json(self.folder.file("run.json"), to_json(info))
         return info
 
-    def _one(self, rung: Rung) -> Result:
-        """Run one rung, or read what an earlier run of the same command found."""
-        path = self.folder.file("results", f"{rung.name}.json")
+    def _result_file(self, rung: Rung) -> Path:
+        return self.folder.file("results", f"{rung.name}.json")
+
+    def _one(self, rung: Rung, left: Sequence[Rung] = ()) -> Result:
+        """Run one rung, or read what an earlier run of the same command found.
+
+        `left` are the rungs that are planned again first, this one among them.
+        """
+        path = self._result_file(rung)
         if path.exists():
             result = from_json(Result, storage.read_json(path), path.name)
             if result.status != "failed":
+                self.longest = MOST_EPOCHS if still_improving(result) else self.longest
                 self.watcher.finished(result, True)
                 return result
+        self._begin(rung, left)
         self.changed = True
-        limit = self.context.plan.train_limit(rung.name, self.clock.seconds)
-        result = run_rung(self.context, rung, limit)
+        result = run_rung(self.context, rung)
+        self._learn(rung, result)
         self._write_info()
         self.watcher.finished(result, False)
         return result
 
-    def _conclude(self, results: tuple[Result, ...]) -> Climbed:
+    def _begin(self, rung: Rung, left: Sequence[Rung]) -> None:
+        """Plan the rungs that are left again, and settle what this one gets: it stays, also after a stop."""
+        plan, fresh, self.fresh = self.context.plan, self.fresh, False
+        failed = plan.quote(rung.name).failed
+        revises = self.settings.budget is not None and left and not fresh and not failed
+        if revises and self._waits(rung):
+            self._plan_again([one for one in left if self._waits(one) and not plan.quote(one.name).failed])
+            plan = self.context.plan
+            if line := what_changed(self.shown[rung.name], plan.quote(rung.name)):
+                self.watcher.say(line)
+        if plan.quote(rung.name).fits and rung.name not in plan.begun:
+            plan = replace(plan, begun=(*plan.begun, rung.name))
+            self.context.planned = plan
+        self._keep(plan)
+
+    def _learn(self, rung: Rung, result: Result) -> None:
+        """What the rung showed about this machine, and about training on these rows."""
+        if still_improving(result):
+            self.longest = MOST_EPOCHS
+        pace = pace_of(result.quote, result)
+        if self.settings.budget is not None and rung.needs_base and pace != Pace():
+            self.context.speeds = self.context.speeds.slower(pace.training, pace.answering)
+
+    def _conclude(self, found: Sequence[Result]) -> Climbed:
+        results = tuple(found)
         answers: dict[str, Sequence[Answer]] = {}
         for result in results:
             if result.status == "ok":

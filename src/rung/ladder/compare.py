@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rung import threads
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import source_of
@@ -15,6 +16,7 @@ from rung.errors import DataError
 from rung.evaluation.judging import Evaluation, judge
 from rung.evaluation.tasks import tidy, understand, with_primary
 from rung.ladder.divide import faults
+from rung.ladder.forecast import allowance
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, counted, lines
 from rung.ladder.verdict import compare
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from rung.methods.lora import Lora
     from rung.methods.origin import Origin
 
+MOST_ROWS = 1000  # measured on where nobody asks for another number
 _AS_WORDS = {"adapter": "kept with the adapter", "asked": "as asked"}
 
 
@@ -61,6 +64,7 @@ def evaluate(
     loaded = read_examples(source_of(data), s.columns)
     if not any(one.target.strip() for one in loaded.examples):
         raise DataError("every target is empty", where=loaded.name, fix="Write the wanted answer in each row")
+    threads.tell(watcher.say)
     speaker = _speaker(s)
     lora, origin = _attached(adapter, speaker)
     task, task_from, loaded = _understood(loaded, origin.task, s)
@@ -135,7 +139,7 @@ def _usable(loaded: Loaded, task: Task, s: Settings) -> tuple[tuple[Example, ...
     bad = faults(task, tidied)
     left_out = [LeftOut(loaded.name, row, why) for row, why in (*loaded.left_out, *bad.items())]
     notes = lines(left_out, loaded.name)
-    examples = sample([one for one in tidied if one.row not in bad], s.max_test, s.seed)
+    examples = sample([one for one in tidied if one.row not in bad], s.max_test or MOST_ROWS, s.seed)
     if not examples:
         raise DataError(
             f"no row has a target that can be graded as {task.kind}",
@@ -148,9 +152,9 @@ def _usable(loaded: Loaded, task: Task, s: Settings) -> tuple[tuple[Example, ...
 
 
 def _longest_answer(speaker: Speaker, examples: Sequence[Example]) -> int:
-    """Room for the longest target and a quarter more, in tokens."""
+    """The allowance for the longest target, in tokens."""
     longest = max(len(speaker.renderer.completion_ids(example.target)) for example in examples)
-    return int(longest * 1.25) + 4
+    return allowance(longest)
 
 
 def _require_room(speaker: Speaker, examples: Sequence[Example], limit: int) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rung.config import Settings
 from rung.data.split import Split, sample
-from rung.ladder.forecast import Size, Speeds, Workload
+from rung.ladder.forecast import Size, Speeds, Workload, step_tokens
 from rung.ladder.watch import Watcher
-from rung.records import Task
+from rung.records import Example, Task
 from rung.storage import RunFolder
 
 if TYPE_CHECKING:
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
 PACK_TOKENS = 1024
+TIMING = 0.1  # of the budget is spent on timing at most
 
 
 @dataclass
 class Context:
     """Everything a rung needs to forecast its cost and to run.
 
-    While the plan is made, `split` holds all rows and `size` the numbers that are being considered; once
-    there is a plan (`settle`), dev and test hold the rows that every rung is measured on. Train holds all
-    rows: a rung that cannot afford them takes a sample of ``size.train``.
+    While the plan is made, `size` holds the numbers that are being considered; once there is a plan
+    (`settle`), dev and test of `split` hold the rows that rungs are measured on, and `whole` all rows. Train
+    holds all rows in both: a rung that cannot afford them takes a sample.
     """
 
     settings: Settings
@@ -47,6 +48,10 @@ class Context:
     fingerprint: str = ""  # of everything that decides the results
     asked: Mapping[str, Any] = field(default_factory=dict)  # settings as the user gave them
     planned: Plan | None = None
+    whole: Split = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.whole = self.split
 
     @property
     def plan(self) -> Plan:
@@ -80,19 +85,31 @@ class Context:
 
     @cached_property
     def speeds(self) -> Speeds:
-        """Speeds of this machine; each is measured when it is first asked for."""
-        from rung.ladder.quote import Timing
+        """Speeds of this machine, as the plan has them; others are measured when they are first asked for."""
+        from rung.ladder.quote import Allowance, Timing
 
-        return Timing(self.prepared, self.pack_tokens)
+        budget, size = self.settings.budget, self.size
+        return Timing(
+            self.prepared,
+            self.work,
+            self.texts,
+            pack_tokens=self.pack_tokens,
+            step_tokens=step_tokens(self.settings, self.work, size.train, size.epochs),
+            allowance=Allowance(None if budget is None else TIMING * budget),
+            watcher=self.watcher,
+            known=self.planned.rates if self.planned else None,
+        )
 
     def settle(self, plan: Plan) -> None:
         """Take over the sizes of `plan`."""
         self.planned = plan
         self.pack_tokens = plan.pack_tokens
         self.size = plan.size
-        seed = self.settings.seed
-        self.split = replace(
-            self.split,
-            dev=sample(self.split.dev, plan.dev_rows, seed),
-            test=sample(self.split.test, plan.test_rows, seed),
-        )
+        whole = self.whole
+        dev = sample(whole.dev, plan.dev_rows, self.settings.seed)
+        self.split = replace(whole, dev=dev, test=self.sampled(whole.test, plan.test_rows))
+
+    def sampled(self, test: tuple[Example, ...], rows: int) -> tuple[Example, ...]:
+        """`rows` of the test rows, each label with its share of them; fewer are a subset of more."""
+        stratum = (lambda example: example.target.strip()) if self.task.labels else None
+        return sample(test, rows, self.settings.seed, stratum)

@@ -13,7 +13,8 @@ from rung.errors import DataError
 from rung.evaluation.tasks import unreadable
 from rung.ladder.left_out import LeftOut, counted, grouped, lines
 from rung.ladder.understood import Understood, require_rows
-from rung.records import Example, Task
+from rung.records import Example, Task, to_json
+from rung.storage import fingerprint
 
 
 @dataclass(kw_only=True)
@@ -49,6 +50,8 @@ class Divided:
             "leaked_left_out": [example.row for example in self.split.leaked],
             "left_out": grouped(self.left_out),
             "parts": self.loaded.parts_line,
+            "reading": to_json(self.loaded.reading),
+            "split": fingerprint([[one.id for one in examples] for _, examples in parts_of(self.split)]),
             "warnings": list(self.warnings),
         }
 

@@ -7,7 +7,7 @@ answering = prompt tokens / prefill rate + answer tokens / decode rate
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from rung.config import Settings
@@ -15,7 +15,8 @@ from rung.config import Settings
 STEPS = 64  # few rows are learned from in smaller steps, so that there are about this many
 FEWEST_STEP_ROWS, MOST_STEP_ROWS = 4, 16
 LOOKS = 5
-DEV_LOSS_ROWS = 64
+LOOK_SHARE = 0.15
+FEWEST_LOOK_ROWS, MOST_LOOK_ROWS = 16, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Workload:
     tail_tokens: float  # of a prompt, after what all prompts share
     prefix_tokens: int  # what all zero-shot prompts share
     longest_answer: int  # limit on new tokens
-    label_tokens: int  # all labels together; 0 if the task has none
+    label_tokens: int  # read to find the best label of a row; 0 if the task has none
     shots: dict[int, int]  # k -> tokens that all k-shot prompts share; only those that fit the context
     general_tokens: int  # in all texts on which forgetting is measured
 
@@ -50,34 +51,71 @@ class TrainRate:
     step_seconds: float  # the optimizer's own work in a step
     attach_seconds: float
     parameters: int
+    forget_seconds: float = 0.0  # a token of the texts on which forgetting is measured
+    spread: float = 0.0  # how far timings lay apart, as in `Rates`
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Speeds as plain numbers: what was timed, as it is kept in plan.json."""
+
+    prefill: float  # tokens per second, forward only
+    decode: float  # tokens per second, all rows of a full batch together
+    score: float = 0.0  # seconds a row for finding the best label, reading the row included
+    train: Mapping[str, TrainRate] = field(default_factory=dict)  # by method
+    spread: float = 0.0  # how far timings of reading and writing lay apart, as a share of their median
+
+    def rates(self) -> Rates:
+        """These numbers."""
+        return self
+
+    def slower(self, training: float, answering: float) -> Rates:
+        """The same machine with all times of training, and all of answering, multiplied."""
+        train = {name: _slower(rate, training) for name, rate in self.train.items()}
+        return replace(
+            self,
+            prefill=self.prefill / answering,
+            decode=self.decode / answering,
+            score=self.score * answering,
+            train=train,
+        )
 
 
 class Speeds(Protocol):
     """What this machine does with this base and these rows: measured (`rung.ladder.quote`) or given."""
 
     @property
-    def prefill(self) -> float:
-        """Tokens per second, forward only."""
-        ...
+    def prefill(self) -> float: ...
 
     @property
-    def decode(self) -> float:
-        """Tokens per second, all rows of a full batch together."""
-        ...
+    def decode(self) -> float: ...
 
     @property
-    def train(self) -> Mapping[str, TrainRate]:
-        """By method."""
+    def score(self) -> float: ...
+
+    @property
+    def train(self) -> Mapping[str, TrainRate]: ...
+
+    @property
+    def spread(self) -> float: ...
+
+    def rates(self) -> Rates:
+        """What is known so far."""
+        ...
+
+    def slower(self, training: float, answering: float) -> Speeds:
+        """See `Rates.slower`."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Speeds as plain numbers."""
-
-    prefill: float
-    decode: float
-    train: Mapping[str, TrainRate]
+def _slower(rate: TrainRate, times: float) -> TrainRate:
+    return replace(
+        rate,
+        tokens_per_second=rate.tokens_per_second / times,
+        step_seconds=rate.step_seconds * times,
+        forget_seconds=rate.forget_seconds * times,
+        attach_seconds=rate.attach_seconds * times,
+    )
 
 
 def step_tokens(settings: Settings, work: Workload, rows: int, epochs: float) -> int:
@@ -86,31 +124,31 @@ def step_tokens(settings: Settings, work: Workload, rows: int, epochs: float) ->
     return settings.batch_tokens or round(wanted * work.row_tokens)
 
 
+def look_rows(rows: int, epochs: float) -> int:
+    """Dev rows in one look at the loss while `rows` are trained on for `epochs`.
+
+    As many as keep all looks within `LOOK_SHARE` of the training, whose tokens cost three times as much.
+    """
+    wanted = round(LOOK_SHARE * 3 * rows * epochs / (LOOKS + 1))
+    return min(MOST_LOOK_ROWS, max(FEWEST_LOOK_ROWS, wanted))
+
+
 def train_seconds(
     settings: Settings, work: Workload, speeds: Speeds, rate: TrainRate, size: Size, dev_rows: int
 ) -> float:
     """Training at `rate` on `size`, with looks at the loss of at most `dev_rows` dev rows."""
     tokens = size.train * work.row_tokens * size.epochs
     steps = max(1.0, tokens / step_tokens(settings, work, size.train, size.epochs))
-    looks = (LOOKS + 1) * min(DEV_LOSS_ROWS, dev_rows) * work.row_tokens / speeds.prefill
+    rows = min(look_rows(size.train, size.epochs), dev_rows)
+    looks = (LOOKS + 1) * rows * work.row_tokens / speeds.prefill
     return rate.attach_seconds + tokens / rate.tokens_per_second + steps * rate.step_seconds + looks
 
 
 def tuned_answer_seconds(work: Workload, speeds: Speeds, size: Size) -> float:
-    """What a tuned model spends on answering test rows, and on measuring what it forgot."""
-    drift = 2.5 * work.general_tokens / speeds.prefill
-    return drift + size.test * (work.tail_tokens / speeds.prefill + work.target_tokens / speeds.decode)
+    """What a tuned model spends on answering test rows."""
+    return size.test * (work.tail_tokens / speeds.prefill + work.target_tokens / speeds.decode)
 
 
-def prompt_seconds(work: Workload, speeds: Speeds, size: Size, ways: int, prefix: int) -> float:
-    """What prompting spends on trying `ways` prompts on dev and on answering test with one of them.
-
-    `prefix` is the number of tokens that all prompts of one way share.
-    """
-    slower = 1 + prefix / 3000  # every new token also looks at the prefix
-    written = min(work.longest_answer, 2 * work.target_tokens + 2)
-    generate = work.tail_tokens / speeds.prefill + slower * written / speeds.decode
-    score = (work.tail_tokens + work.label_tokens) / speeds.prefill * slower if work.label_tokens else 0.0
-    dev_row = generate + score
-    test_row = max(generate, score)
-    return ways * (prefix / speeds.prefill + size.dev * dev_row) + size.test * test_row
+def allowance(longest: int) -> int:
+    """Tokens that an answer may have where the longest target has `longest`: a base writes more than that."""
+    return int(longest * 1.5) + 12

@@ -1,61 +1,91 @@
-"""Fit the ladder into a budget: how many rows, how many epochs, and which rungs there is time for.
+"""What a climb is going to do: the rungs there is time for, their rows, epochs and limits.
 
-Test and dev rows shrink first (dev, on which choices are made, more slowly) until answering takes at most
-`ANSWER_SHARE` of the time; what is left is training, the same tokens for every tuned rung. A rung that cannot
-get a useful number of rows is left out, the dearest first, and says so.
+The plan is made once the rungs that need no base have run, and again before each rung that has not begun, for
+those that are left and the time that is left. plan.json always holds the newest one: a rung runs by it, in
+whatever process.
 """
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import sqrt
+from typing import Any
 
 from rung import cost
 from rung.config import Settings
 from rung.data.split import Split
-from rung.errors import ResourceError, RungError, UsageError
+from rung.errors import ResourceError
+from rung.evaluation.stats import rows_needed
 from rung.ladder.context import Context
-from rung.ladder.forecast import Size, step_tokens
+from rung.ladder.fitting import Fitted, Fitting
+from rung.ladder.forecast import Rates, Size, step_tokens
 from rung.ladder.rungs import Rung
+from rung.ladder.sized import Refused, quote_at, rounded
 from rung.records import Quote
 
 EPOCHS = 3.0  # when nobody asks for another number and the budget allows it
-SAFETY = 0.85  # of the budget is planned; the rest is for noise and for what cannot be foreseen
-ANSWER_SHARE = 0.4
-FEWEST_ROWS = 20
-LEAST, MOST = 0.5, 1.5  # of the time quoted for training: what a rung gets at least, and at most
-_SHRINK = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05)
+MOST_EPOCHS = 5.0  # for a rung that begins after one that was still improving at the end of its training
+SAFETY = 0.9  # of the time that is left is planned; the rest is for noise and for what cannot be foreseen
+MOST_TRAINING = 1.5  # times the quote of training: where it is stopped at the latest
+MOST_TEST = 1000  # without a budget, where nobody asks for another number
+_SEEN, _DIFFER = 0.05, 0.125  # a difference worth seeing; the share of rows on which two good rungs differ
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be run; written to plan.json, so that a run that goes on does as it had said."""
+    """What will be run; written to plan.json, so that a climb that continues does what it had planned."""
 
     quotes: tuple[Quote, ...]
     dev_rows: int
-    test_rows: int
+    test_rows: int  # that rungs are measured on; one with expensive answers has fewer in its quote
     train_rows: int
     epochs: float
-    step_tokens: int  # 0 where no rung needs a base
+    step_tokens: int  # for these rows and epochs; 0 where no rung needs a base
     pack_tokens: int
     budget: float | None
-    setup_seconds: float  # loading, timing, forgetting texts
+    setup_seconds: float  # spent when the plan was made: loading, timing, rungs before
     precision: str  # empty where no rung needs a base
     notes: tuple[str, ...] = ()
+    rates: Rates | None = None  # of this machine, as they were timed and as the rungs showed them
+    limits: Mapping[str, float] = field(default_factory=dict)  # rung -> seconds it may take at most
+    begun: tuple[str, ...] = ()  # rungs that have begun: their quotes stay as they are
+    threads: int = 0  # that computed when it was made; 0 where no rung needs a base
+
+    def kept(self, threads: int | None) -> dict[str, Any]:
+        """Settings that a run keeps when it continues: the number format; in fp32 the threads, unless given.
+
+        Another number of threads rounds otherwise.
+        """
+        kept: dict[str, Any] = {"precision": self.precision} if self.precision else {}
+        if self.precision == "fp32" and self.threads and threads is None:
+            kept["threads"] = self.threads
+        return kept
+
+    def find(self, rung: str) -> Quote | None:
+        return next((quote for quote in self.quotes if quote.rung == rung), None)
 
     def quote(self, rung: str) -> Quote:
-        return next(quote for quote in self.quotes if quote.rung == rung)
+        found = self.find(rung)
+        assert found is not None, rung
+        return found
 
-    def train_limit(self, rung: str, elapsed: float) -> float | None:
-        """Seconds after which training stops: what the budget leaves once all else has had its quote."""
-        quote = self.quote(rung)
-        if self.budget is None or quote.train_seconds is None or quote.seconds is None:
+    def train_limit(self, rung: str) -> float | None:
+        """Seconds after which the training of `rung` stops; the rest of its time is for its answers."""
+        quote, limit = self.find(rung), self.limits.get(rung)
+        if quote is None or limit is None or quote.train_seconds is None or quote.seconds is None:
             return None
-        names = [one.rung for one in self.quotes]
-        later = sum(one.seconds or 0.0 for one in self.quotes[names.index(rung) + 1 :])
-        left = self.budget - elapsed - later - (quote.seconds - quote.train_seconds)
-        return max(LEAST * quote.train_seconds, min(MOST * quote.train_seconds, left))
+        return limit - (quote.seconds - quote.train_seconds)
+
+    def of(self, rung: str, context: Context) -> Plan:
+        """The plan with the train rows, epochs and steps of one rung."""
+        quote = self.find(rung)
+        if quote is None:
+            return self
+        rows, epochs = quote.train_rows, quote.epochs
+        tokens = step_tokens(context.settings, context.work, rows, epochs)
+        return replace(self, train_rows=rows, epochs=epochs, step_tokens=tokens)
 
     @property
     def size(self) -> Size:
@@ -64,190 +94,171 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Forecast of the whole climb."""
-        return self.setup_seconds + sum(quote.seconds or 0.0 for quote in self.quotes if quote.fits)
+        """Forecast of the whole climb, from its beginning."""
+        waiting = [quote for quote in self.quotes if quote.fits and quote.rung not in self.begun]
+        return self.setup_seconds + sum(quote.seconds or 0.0 for quote in waiting)
 
 
-def make_plan(context: Context, rungs: Sequence[Rung], clock: cost.Stopwatch) -> Plan:
-    """Choose sizes and rungs; the first quote of a rung times what it needs on this machine.
+def most_of(settings: Settings, parts: Split, longest: float = EPOCHS) -> Size:
+    """As much of the data as may be used. With a budget, enough test rows to see a difference of 5 points."""
+    most_test = settings.max_test or (MOST_TEST if settings.budget is None else enough_test_rows())
+    return Size(
+        dev=min(settings.max_dev, len(parts.dev)),
+        test=min(most_test, len(parts.test)),
+        train=len(parts.train),
+        epochs=settings.epochs or longest,
+    )
 
-    A rung whose quote fails is not in the plan and says why. Raises `ResourceError` where not even the
-    first of the others fits the budget.
+
+def enough_test_rows() -> int:
+    """Rows on which a paired test sees a difference of 5 points with a chance of 80 %."""
+    rows = rows_needed(_SEEN, sqrt(_DIFFER))
+    assert rows is not None
+    return rows
+
+
+def make_plan(
+    context: Context, rungs: Sequence[Rung], clock: cost.Stopwatch, before: Plan | None = None
+) -> Plan:
+    """Choose sizes for `rungs`, none of which has begun, and which of them there is time for.
+
+    ``context.size`` is the most that may be used. `clock` shows the seconds the climb has taken so far.
+    `before` is the plan so far, whose other rungs stay as they are. The first quote of a rung times what it
+    needs on this machine. A rung whose quote fails does not fit and says why. Raises `ResourceError` where
+    not even the cheapest of the rungs fits into the budget and `before` has no other.
     """
-    most = context.size
-    gone = {rung.name: quote for rung in rungs if not (quote := quote_of(context, rung)).fits}
-    able = [rung for rung in rungs if rung.name not in gone]
-    setup = clock.seconds  # timing included
-    left, size = able[:], most
-    while left:
+    most, budget = context.size, context.settings.budget
+    gone, able = _quoted(context, rungs, most)
+    spent = clock.seconds  # timing included
+    time = None if budget is None else max(0.0, budget - spent) * SAFETY
+    fitting = Fitting(context, most, time)
+    left, fitted = able[:], None
+    while left and fitted is None:
         try:
-            found = _fit(context, left, most, setup)
-        except _Refused as refused:
+            fitted = fitting.fit(left)
+            if fitted is None:
+                costly = max(left, key=partial(fitting.least, fair=True))
+                gone[costly.name] = Quote(costly.name, fits=False, why=_no_time(fitting, left, spent))
+                left.remove(costly)
+        except Refused as refused:
             gone[refused.rung.name] = refused.quote
             left.remove(refused.rung)
-            continue
-        if found is not None:
-            size = found
-            break
-        last = left.pop()
-        gone[last.name] = Quote(last.name, fits=False, why="does not fit in the budget")
-        if not left:
-            raise _too_small(context, able[0], setup)
-    tokens, precision = 0, ""
-    if any(rung.needs_base for rung in able):
+    if able and not left and before is None and not any(gone[rung.name].failed for rung in able):
+        raise _too_small(fitting, able, spent)
+    fitted = fitted or Fitted(before.size if before else most, {})
+    new = {
+        rung.name: rounded(context, rung, quote_at(context, rung, fitted.at(rung.name))) for rung in left
+    } | gone
+    return _written(context, rungs, fitted, new, most, spent, before)
+
+
+def _quoted(context: Context, rungs: Sequence[Rung], most: Size) -> tuple[dict[str, Quote], list[Rung]]:
+    """The rungs that cannot be quoted, with why, and the others."""
+    gone: dict[str, Quote] = {}
+    able = []
+    for rung in rungs:
+        try:
+            quote_at(context, rung, most)
+            able.append(rung)
+        except Refused as refused:
+            gone[rung.name] = refused.quote
+    return gone, able
+
+
+def _written(
+    context: Context,
+    rungs: Sequence[Rung],
+    fitted: Fitted,
+    new: Mapping[str, Quote],
+    most: Size,
+    spent: float,
+    before: Plan | None,
+) -> Plan:
+    """The plan as a record."""
+    old = {quote.rung: quote for quote in before.quotes} if before else {}
+    based = any(rung.needs_base and not new[rung.name].failed for rung in rungs)
+    tokens, precision, rates = (
+        (before.step_tokens, before.precision, before.rates) if before else (0, "", None)
+    )
+    threads = before.threads if before else 0
+    size = fitted.size
+    if based:
         tokens = step_tokens(context.settings, context.work, size.train, size.epochs)
         precision = context.prepared.device.precision
-    quotes = [gone.get(rung.name) or rounded(_quote(context, rung, size)) for rung in rungs]
+        threads = context.prepared.device.threads
+        rates = context.speeds.rates()
+    quotes = tuple((old | {rung.name: new[rung.name] for rung in rungs}).values())
     return Plan(
-        quotes=tuple(quotes),
+        quotes=quotes,
         dev_rows=size.dev,
-        test_rows=size.test,
+        test_rows=most.test,
         train_rows=size.train,
         epochs=round(size.epochs, 3),
         step_tokens=tokens,
         pack_tokens=context.pack_tokens,
         budget=context.settings.budget,
-        setup_seconds=round(setup, 1),
+        setup_seconds=round(spent, 1),
         precision=precision,
-        notes=_notes(context, size),
+        notes=_notes(context, quotes, most),
+        rates=rates,
+        limits=(dict(before.limits) if before else {}) | _limits(context, new, spent),
+        begun=before.begun if before else (),
+        threads=threads,
     )
 
 
-def most_of(settings: Settings, parts: Split) -> Size:
-    """As much of the data as may be used."""
-    return Size(
-        dev=min(settings.max_dev, len(parts.dev)),
-        test=min(settings.max_test, len(parts.test)),
-        train=len(parts.train),
-        epochs=settings.epochs or EPOCHS,
-    )
-
-
-def quote_of(context: Context, rung: Rung) -> Quote:
-    """The quote of `rung` at ``context.size``; it does not fit where it fails or is not for the task.
-
-    Raises `UsageError` for a setting that the user can put right before anything has run.
-    """
-    if not rung.applies(context.task):
-        return Quote(rung.name, fits=False, why=f"it is not for {context.task.kind}")
-    try:
-        return rung.quote(context)
-    except (ResourceError, UsageError):
-        raise
-    except Exception as error:  # noqa: BLE001  a rung that fails is a row with its reason
-        context.folder.event("rung failed", rung=rung.name, trace=traceback.format_exc())
-        return Quote(rung.name, fits=False, why=f"it could not be timed: {reason_of(error)}", failed=True)
-
-
-def reason_of(error: Exception) -> str:
-    """Why something failed, for the record."""
-    return str(error) if isinstance(error, RungError) else f"{type(error).__name__}: {error}"
-
-
-def rounded(quote: Quote) -> Quote:
-    """The quote as it is kept: tenths of a second."""
-    seconds, training = quote.seconds, quote.train_seconds
-    return replace(
-        quote,
-        seconds=None if seconds is None else round(seconds, 1),
-        train_seconds=None if training is None else round(training, 1),
-        epochs=round(quote.epochs, 3),
-    )
-
-
-class _Refused(Exception):
-    """A rung was quoted before, and cannot be at another size."""
-
-    def __init__(self, rung: Rung, quote: Quote) -> None:
-        self.rung, self.quote = rung, quote
-
-
-def _quote(context: Context, rung: Rung, size: Size) -> Quote:
-    context.size = size
-    quote = quote_of(context, rung)
-    if not quote.fits:
-        raise _Refused(rung, quote)
-    return quote
-
-
-def _training(context: Context, rungs: Sequence[Rung], size: Size) -> float | None:
-    """Seconds of training of all `rungs` together; None where none of them trains."""
-    each = [_quote(context, rung, size).train_seconds for rung in rungs]
-    known = [seconds for seconds in each if seconds is not None]
-    return sum(known) if known else None
-
-
-def _answering(context: Context, rungs: Sequence[Rung], size: Size) -> float:
-    """Seconds of all `rungs` without their training."""
-    quotes = [_quote(context, rung, size) for rung in rungs]
-    return sum((quote.seconds or 0.0) - (quote.train_seconds or 0.0) for quote in quotes)
-
-
-def _fit(context: Context, rungs: Sequence[Rung], most: Size, setup: float) -> Size | None:
-    """The largest sizes with which `rungs` fit the budget."""
+def _limits(context: Context, quotes: Mapping[str, Quote], spent: float) -> dict[str, float]:
+    """Seconds that each rung may take: its quote and what is to spare, for training up to half of it more."""
     budget = context.settings.budget
     if budget is None:
-        return most
-    time = budget * SAFETY - setup
-    trains = _training(context, rungs, most) is not None
-    share = ANSWER_SHARE if trains else 1.0
-    for shrink in _SHRINK:
-        size = replace(
-            most,
-            dev=max(min(most.dev, FEWEST_ROWS), round(most.dev * shrink**0.5)),
-            test=max(min(most.test, FEWEST_ROWS), round(most.test * shrink)),
-        )
-        answering = _answering(context, rungs, size)
-        if answering <= share * time:
-            break
-    else:
-        return None
-    return _fit_training(context, rungs, size, time - answering) if trains else size
+        return {}
+    fits = [quote for quote in quotes.values() if quote.fits and quote.seconds is not None]
+    spare = max(0.0, budget - spent - sum(quote.seconds or 0.0 for quote in fits))
+    limits = {}
+    for quote in fits:
+        more = spare
+        if quote.train_seconds is not None:
+            more = min(spare, (MOST_TRAINING - 1) * quote.train_seconds)
+        limits[quote.rung] = round((quote.seconds or 0.0) + more, 1)
+    return limits
 
 
-def _fit_training(context: Context, rungs: Sequence[Rung], size: Size, time: float) -> Size | None:
-    """Give every tuned rung the same tokens: whole epochs where they fit, else a sample of the rows."""
-
-    def fits(rows: int, epochs: float) -> bool:
-        return (_training(context, rungs, replace(size, train=rows, epochs=epochs)) or 0.0) <= time
-
-    asked = context.settings.epochs
-    for tenths in range(round(size.epochs * 10), 9, -1) if asked is None else ():
-        if fits(size.train, tenths / 10):
-            return replace(size, epochs=tenths / 10)
-    epochs = asked or 1.0
-    rows = size.train
-    while rows >= min(FEWEST_ROWS, size.train):
-        if fits(rows, epochs):
-            return replace(size, train=rows, epochs=epochs)
-        rows = int(rows * 0.95)
-    return None
-
-
-def _notes(context: Context, size: Size) -> tuple[str, ...]:
-    parts = context.split
-    sizes: Mapping[str, tuple[int, int]] = {
-        "train": (size.train, len(parts.train)),
-        "dev": (size.dev, len(parts.dev)),
-        "test": (size.test, len(parts.test)),
-    }
-    return tuple(
-        f"{name}: a seeded sample of {used} of {all_} rows is used"
-        for name, (used, all_) in sizes.items()
-        if used < all_
-    )
+def _notes(context: Context, quotes: Sequence[Quote], most: Size) -> tuple[str, ...]:
+    """Where not all rows are used."""
+    parts, settings = context.whole, context.settings
+    every, notes = len(parts.test), []
+    if most.test < every:
+        enough = settings.max_test is None and settings.budget is not None
+        why = ", enough to see a difference of 5 points" if enough else ""
+        notes.append(f"{most.test:,} of {every:,} test rows are in use{why}")
+    used = [quote for quote in quotes if quote.fits]
+    dev = min((quote.dev_rows for quote in used if quote.dev_rows), default=len(parts.dev))
+    if dev < len(parts.dev):
+        notes.append(f"choices are made on {dev:,} of {len(parts.dev):,} dev rows")
+    for quote in used:
+        if 0 < quote.test_rows < most.test:
+            notes.append(f"{quote.rung}: the budget left {quote.test_rows:,} of {every:,} test rows in use")
+        if quote.train_seconds is not None and quote.train_rows < len(parts.train):
+            left = f"{quote.train_rows:,} of {len(parts.train):,}"
+            notes.append(f"{quote.rung}: the budget left {left} train rows in use")
+    return tuple(notes)
 
 
-def _too_small(context: Context, cheapest: Rung, setup: float) -> ResourceError:
-    epochs = context.settings.epochs or 1.0
-    context.size = Size(FEWEST_ROWS, FEWEST_ROWS, FEWEST_ROWS, epochs)
-    quote = cheapest.quote(context)
-    least = quote.seconds or 0.0
-    if quote.train_seconds is not None:
-        least = max(least, (least - quote.train_seconds) / ANSWER_SHARE)
-    needed = (setup + least) / SAFETY
+def _no_time(fitting: Fitting, rungs: Sequence[Rung], spent: float) -> str:
+    """Why the most expensive of `rungs` is left out."""
+    needed = spent + sum(fitting.least(rung, fair=True) for rung in rungs) / SAFETY
+    return f"it does not fit into the budget; about {_minutes(needed)} would do"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _too_small(fitting: Fitting, able: Sequence[Rung], spent: float) -> ResourceError:
+    cheapest = min(able, key=fitting.least)
+    needed = spent + fitting.least(cheapest) / SAFETY
     return ResourceError(
-        f"the budget of {context.settings.budget:g} s is too small for any rung",
+        f"the budget of {fitting.context.settings.budget:g} s is too small for any rung",
         why=f"The cheapest one asked for, {cheapest.title}, needs about {needed:.0f} s here",
         fix="Give a larger --budget",
     )

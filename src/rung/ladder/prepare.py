@@ -16,6 +16,7 @@ from rung.data.turns import refusal
 from rung.errors import DataError, TurnsError
 from rung.evaluation.run import Speaker
 from rung.ladder.divide import Divided, divide, faults, parts_of, without
+from rung.ladder.forecast import allowance
 from rung.ladder.left_out import LeftOut, counted
 from rung.ladder.understood import Understood
 from rung.records import Example, Rendered, Task
@@ -43,6 +44,7 @@ class Prepared(Divided):
             "fingerprint": self.base.fingerprint,
             "precision": self.device.precision,
             "precision_why": self.device.why,
+            "threads": self.device.threads,
             "max_length": self.max_length,
             "max_new_tokens": self.max_new_tokens,
         }
@@ -154,6 +156,6 @@ def _cut_answers(train: Sequence[Example], rendered: dict[str, Rendered], limit:
 
 
 def _longest_answer(train: Sequence[Example], rendered: dict[str, Rendered]) -> int:
-    """Room for the longest train target but for the last half percent, and a quarter more."""
+    """The allowance for the longest train target, but for the last half percent."""
     lengths = sorted(rendered[example.id].answer_length for example in train)
-    return int(lengths[int(0.995 * (len(lengths) - 1))] * 1.25) + 4
+    return allowance(lengths[int(0.995 * (len(lengths) - 1))])

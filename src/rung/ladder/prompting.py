@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,72 +12,80 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rung import storage
-from rung.evaluation.judging import judge
-from rung.evaluation.metrics import METRICS
-from rung.evaluation.prompts import few_shot
-from rung.evaluation.run import Prompt, Speaker, complete, pick_labels
+from rung.errors import BaseModelError
+from rung.evaluation.label_rules import LabelRule, shares_of
+from rung.evaluation.label_scores import pick_labels
+from rung.evaluation.run import Prompt, Speaker, write
 from rung.generate.choose import log_likelihoods
+from rung.ladder import retrieval
+from rung.ladder.halving import FURTHER_ROWS, best_of
 from rung.ladder.prepare import Prepared
+from rung.ladder.retrieval import Pool
 from rung.ladder.speaking import base_of, speaker_of
+from rung.ladder.trials import Trial, trials_of
 from rung.ladder.watch import Watcher
+from rung.ladder.ways import Asker, Way, plain_speaker
 from rung.records import Choice, Completion, Example, Task, from_json, to_json
 
-GENERATE = "writing"
-FILE = "answer.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to ask."""
-
-    name: str
-    instruction: bool = True  # whether the task's instruction and the shots are added to the row
-    shots: tuple[Example, ...] = ()
-
-    def prompt(self, task: Task, example: Example) -> Prompt:
-        """The turns that are shown to the base."""
-        return few_shot(task, self.shots, example) if self.instruction else example.prompt
+FILE, POOL = "answer.json", "pool"
+_COMPARED = 16  # rows on which prompts are compared token by token
+Further = Callable[[Way], Sequence[Way]]
 
 
 @dataclass(frozen=True)
 class Prompted:
     """A base that is asked in one way and whose answers are read in one way; see `Responder`."""
 
-    speaker: Speaker
-    task: Task
-    way: Way
-    how: str  # "writing", or a way of `pick_labels`
+    asker: Asker
+    rule: LabelRule | None  # how a label is picked; None: the answer is written
+    how: str  # the name of that
     max_new_tokens: int
     about: dict[str, Any]  # the base, as `base_of` writes it down
 
     def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
-        return answers(self.speaker, self.task, examples, self.way, self.max_new_tokens, watcher, self.how)[
-            self.how
-        ]
+        rows = watcher.rows if watcher else None
+        ids, speaker = self.asker.ids(examples), self.asker.speaker
+        if self.rule is None:
+            return write(speaker, examples, ids, self.max_new_tokens, rows)
+        return pick_labels(speaker, self.asker.task.labels, self.rule, examples, ids, rows)
 
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> NDArray[np.float64] | None:
-        return label_scores(
-            self.speaker, examples, [self.way.prompt(self.task, one) for one in examples], choices
-        )
+        """As in `Responder`. Those of the task's labels add up to 1, and the best one is the answer."""
+        speaker, labels = self.asker.speaker, self.asker.task.labels
+        tokens = [speaker.renderer.completion_ids(choice) for choice in choices]
+        scores = log_likelihoods(speaker.base, self.asker.ids(examples), tokens)
+        if self.rule is None or tuple(choices) != labels:
+            return scores
+        scores = self.rule.applied(scores, [len(one) for one in tokens])
+        found: NDArray[np.float64] = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+        return found
 
     def save(self, folder: Path) -> None:
         value = {
-            "way": to_json(self.way),
+            "way": to_json(self.asker.way),
             "how": self.how,
+            "rule": None if self.rule is None else to_json(self.rule),
             "max_new_tokens": self.max_new_tokens,
-            "task": to_json(self.task),
+            "room": self.asker.room,
+            "task": to_json(self.asker.task),
             "base": self.about,
         }
+        if self.asker.pool is not None:
+            self.asker.pool.save(folder / POOL)
         storage.write_json(folder / FILE, value)
 
 
 def load(folder: Path) -> Prompted:
-    """What `Prompted.save` wrote. Raises `DataError` or `BaseModelError`."""
+    """What `Prompted.save` wrote. Raises `DataError`, `ResumeError` or `BaseModelError`."""
     value = storage.read_json(folder / FILE)
+    task, way = from_json(Task, value["task"], FILE), from_json(Way, value["way"], FILE)
+    speaker = speaker_of(value["base"])
+    if way.plain:
+        speaker = plain_speaker(speaker, task)
+    pool = retrieval.load(folder / POOL) if way.retrieved else None
     return Prompted(
-        speaker=speaker_of(value["base"]),
-        task=from_json(Task, value["task"], FILE),
-        way=from_json(Way, value["way"], FILE),
+        asker=Asker(speaker, task, way, value["room"], pool),
+        rule=None if value["rule"] is None else from_json(LabelRule, value["rule"], FILE),
         how=value["how"],
         max_new_tokens=value["max_new_tokens"],
         about=value["base"],
@@ -84,55 +93,108 @@ def load(folder: Path) -> Prompted:
 
 
 def choose(
-    prepared: Prepared, rung: str, choice: str, ways: Sequence[Way], dev: Sequence[Example], watcher: Watcher
+    prepared: Prepared,
+    rung: str,
+    ways: Sequence[Way],
+    dev: Sequence[Example],
+    watcher: Watcher,
+    further: Further = lambda best: (),
 ) -> tuple[Prompted, tuple[Choice, ...]]:
-    """The best of `ways` on `dev`, and what was chosen; `choice` is what choosing a way is called.
+    """The best of `ways` on `dev`, then the best of it and of the ways that `further` makes from it.
 
-    Of equals the first way wins, and writing before scoring labels.
+    Each way is tried with answers that are written and, where the task has labels, with labels by their
+    likelihood; successive halving spends the rows (`rung.ladder.halving`). Of ways with the same prompts the
+    first is tried. Of equals the first wins, and writing before likelihoods.
     """
-    task = prepared.task
-    scores: dict[str, dict[str, float | None]] = {}
-    for way in ways:
-        several = f": {choice} = {way.name}" if len(ways) > 1 else ""
-        watcher.begin(rung, f"choosing on dev{several}")
-        found = answers(prepared.speaker, task, dev, way, prepared.max_new_tokens, watcher)
-        scores[way.name] = {
-            how: judge(task, dev, completions).primary.value for how, completions in found.items()
+    chosen = _Choosing(prepared, rung, dev, watcher)
+    best = best_of(chosen.trials(ways), len(dev))
+    if more := further(best.asker.way):
+        best = best_of([best, *chosen.trials(more, best.writes)], min(len(dev), FURTHER_ROWS))
+    how = best.best()
+    prompted = Prompted(best.asker, best.rules().get(how), how, prepared.max_new_tokens, base_of(prepared))
+    return prompted, chosen.choices(best)
+
+
+class _Choosing:
+    """The trials of one rung: what has been tried so far."""
+
+    def __init__(self, prepared: Prepared, rung: str, dev: Sequence[Example], watcher: Watcher) -> None:
+        self.prepared, self.rung, self.watcher = prepared, rung, watcher
+        self.dev = list(dev)
+        random.Random(f"dev {prepared.settings.seed}").shuffle(self.dev)
+        self.tried: list[Trial] = []
+        self._seen: set[tuple[tuple[int, ...], ...]] = set()
+        self._speakers: dict[bool, Speaker | None] = {False: prepared.speaker}
+        self._pool: Pool | None = None
+        targets = [example.target.strip() for example in prepared.split.train]
+        self._shares = shares_of(prepared.task.labels, targets)
+
+    def trials(self, ways: Sequence[Way], writes: bool | None = None) -> list[Trial]:
+        """The trials of `ways` with prompts that have not been tried; `writes` as in `trials_of`."""
+        found: list[Trial] = []
+        for way in ways:
+            asker = self._asker(way)
+            if asker is None:
+                continue
+            prompts = tuple(map(tuple, asker.ids(self.dev[:_COMPARED])))
+            if prompts in self._seen:
+                continue
+            self._seen.add(prompts)
+            found += trials_of(
+                asker, self.dev, self._shares, self.prepared.max_new_tokens, self._begin, writes
+            )
+        self.tried += found
+        return found
+
+    def choices(self, best: Trial) -> tuple[Choice, ...]:
+        """What was chosen, as records: the way to ask and the way to answer."""
+        values: dict[str, float | None] = {}
+        ways = {trial.asker.way.name: trial.asker.way for trial in self.tried}
+        for name in ways:
+            tried = [trial for trial in self.tried if trial.asker.way.name == name and trial.rows]
+            if tried:
+                top = best if best in tried else max(tried, key=lambda trial: (trial.rows, trial.worth()))
+                values[self._named(name, top)] = top.values()[top.best()]
+        answers = {
+            self._named(how, trial): value
+            for trial in self.tried
+            if trial.asker.way is best.asker.way
+            for how, value in trial.values().items()
         }
-    sign = 1 if METRICS[task.primary].higher_is_better else -1
-    best = {name: max(by.values(), key=lambda value: _worth(value, sign)) for name, by in scores.items()}
-    way = max(ways, key=lambda way: _worth(best[way.name], sign))
-    tried = scores[way.name]
-    how = max(tried, key=lambda name: _worth(tried[name], sign))
-    choices = []
-    if len(ways) > 1:
-        choices.append(Choice(choice, way.name, best))
-    elif way.shots:
-        choices.append(Choice(choice, way.name))
-    if len(tried) > 1:
-        choices.append(Choice("answer by", how, tried))
-    prompted = Prompted(prepared.speaker, task, way, how, prepared.max_new_tokens, base_of(prepared))
-    return prompted, tuple(choices)
+        found = []
+        if len(ways) > 1 or best.asker.way.shots:
+            found.append(Choice("prompt", best.asker.way.name, values if len(ways) > 1 else {}))
+        if len(answers) > 1:
+            found.append(Choice("answer by", best.best(), answers))
+        return tuple(found)
 
+    def _named(self, name: str, trial: Trial) -> str:
+        """`name`, with the number of rows where not all of dev were read."""
+        return name if trial.rows == len(self.dev) else f"{name} (on {trial.rows} rows)"
 
-def answers(
-    speaker: Speaker,
-    task: Task,
-    examples: Sequence[Example],
-    way: Way,
-    max_new_tokens: int,
-    watcher: Watcher | None = None,
-    only: str | None = None,
-) -> dict[str, list[Completion]]:
-    """The answers by every way of answering the task allows, or at least by the one called `only`."""
-    prompts = [way.prompt(task, example) for example in examples]
-    rows = watcher.rows if watcher else None
-    found: dict[str, list[Completion]] = {}
-    if only in (None, GENERATE):
-        found[GENERATE] = complete(speaker, examples, prompts, max_new_tokens, rows)
-    if task.labels and only != GENERATE:
-        found |= pick_labels(speaker, task, examples, prompts, rows)
-    return found
+    def _begin(self, way: Way) -> Callable[[int, int], None]:
+        several = f": {way.name}" if len(self.tried) > 1 else ""
+        self.watcher.begin(self.rung, f"choosing on dev{several}")
+        return self.watcher.rows
+
+    def _plain_speaker(self) -> Speaker | None:
+        try:
+            return plain_speaker(self.prepared.speaker, self.prepared.task)
+        except BaseModelError:  # then the chat template is the only layout
+            return None
+
+    def _asker(self, way: Way) -> Asker | None:
+        """What writes the prompts of `way`; None where the base has no such layout."""
+        prepared = self.prepared
+        if way.plain not in self._speakers:
+            self._speakers[True] = self._plain_speaker()
+        speaker = self._speakers[way.plain]
+        if speaker is None:
+            return None
+        if way.retrieved and self._pool is None:
+            self._pool = Pool.of(prepared.split.train)
+        room = prepared.max_length - prepared.max_new_tokens
+        return Asker(speaker, prepared.task, way, room, self._pool if way.retrieved else None)
 
 
 def label_scores(
@@ -142,8 +204,3 @@ def label_scores(
     renderer = speaker.renderer
     ids = [renderer.completion_ids(choice) for choice in choices]
     return log_likelihoods(speaker.base, renderer.prompts(examples, prompts), ids)
-
-
-def _worth(value: float | None, sign: int) -> float:
-    """The more the better; nothing measured comes last."""
-    return float("-inf") if value is None else sign * value

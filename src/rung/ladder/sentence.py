@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rung import numbers
+from rung.evaluation.tasks import KINDS
 from rung.ladder.rungs import RUNGS
 from rung.records import Certainty, Comparison, Measure, Regret, Result, Task
 
@@ -56,9 +57,10 @@ class Case:
 
 def title(result: Result) -> str:
     """A rung's name on the screen, ``8-shot prompting`` with the k it chose."""
-    k = next((choice.chosen for choice in result.choices if choice.name == "k"), None)
-    if k is not None and result.prompts:
-        return f"{k}-shot prompting"
+    chosen = next((one.chosen for one in result.choices if one.name in ("prompt", "k")), "")
+    if result.prompts and chosen[:1].isdigit():
+        retrieved = " with retrieved examples" if "retrieved" in chosen else ""
+        return f"{chosen.split()[0]}-shot prompting{retrieved}"
     return RUNGS[result.rung].title if result.rung in RUNGS else result.rung
 
 
@@ -116,7 +118,7 @@ def reasons_of(case: Case) -> tuple[str, ...]:
         )
     found += [numbers.sentence(note) for note in case.notes]
     for result in case.results.values():
-        found += _remarks(result)
+        found += _remarks(result, case.task)
     return tuple(found)
 
 
@@ -267,7 +269,7 @@ def _evidence(pair: Comparison, results: Mapping[str, Result]) -> str:
     )
 
 
-def _remarks(result: Result) -> list[str]:
+def _remarks(result: Result, task: Task) -> list[str]:
     name = numbers.capital(title(result))
     if result.status == "unfinished":
         done = f" after {100 * result.done:.0f}% of what was planned" if result.done is not None else ""
@@ -282,15 +284,26 @@ def _remarks(result: Result) -> list[str]:
     found = []
     rows = sum(result.counts.values())
     faults = result.counts.get("error", 0)
-    missed = result.counts.get("unparsed", 0) + result.counts.get("truncated", 0)
-    if missed > MISSES * rows:
-        found.append(
-            f"{name}: {missed:,} of {rows:,} answers missed the format or were cut off. "
-            "Those that could not be read count as wrong."
-        )
+    missed, cut = result.counts.get("unparsed", 0), result.counts.get("truncated", 0)
+    if missed + cut > MISSES * rows:
+        found.append(f"{name}: {_missed(result, task, missed, cut, rows)}")
     if faults:
         found.append(f"{name}: {faults:,} of {rows:,} rows could not be graded and are left out.")
     return found
+
+
+def _missed(result: Result, task: Task, missed: int, cut: int, rows: int) -> str:
+    """How many answers had no answer in them, and how many were cut; free text has no format to miss."""
+    free = KINDS[task.kind].any_text
+    parts = []
+    if missed:
+        parts.append(f"{missed:,} of {rows:,} answers {'had no text' if free else 'missed the format'}")
+    if cut:
+        allowed = result.applied.get("max_new_tokens")
+        limit = f"the {allowed:,} tokens allowed" if isinstance(allowed, int) else "allowed"
+        which = f"{cut:,}" if parts else f"{cut:,} of {rows:,} answers"
+        parts.append(f"{which} were longer than {limit} and were cut")
+    return f"{' and '.join(parts)}. {'' if free else 'What could not be read counts as wrong.'}".strip()
 
 
 # --- numbers as words -------------------------------------------------------------------------------

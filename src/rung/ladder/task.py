@@ -23,29 +23,33 @@ from rung.errors import ResourceError, UsageError
 from rung.evaluation.judging import Evaluation, judge
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, parts_of
-from rung.ladder.plan import Plan, most_of, reason_of
+from rung.ladder.fitting import FEWEST_TEST
+from rung.ladder.pace import FAIR, share_done
+from rung.ladder.plan import SAFETY, Plan, most_of
 from rung.ladder.rungs import RUNGS, Outcome, Rung, place
-from rung.ladder.watch import Silent, Watcher
-from rung.records import Answer, Cost, Example, Result, RungStatus, RunInfo, from_json, to_json
+from rung.ladder.sized import reason_of
+from rung.ladder.watch import Late, Silent, Until, Watcher
+from rung.records import Answer, Cost, Example, Quote, Result, RungStatus, RunInfo, from_json, to_json
 
 if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
 DATA = "data.jsonl"
+_GRACE = 0.02  # of the budget: a rung may always answer for so long
 
 
-def run_task(folder: Path, name: str, watcher: Watcher | None = None, limit: float | None = None) -> Result:
+def run_task(folder: Path, name: str, watcher: Watcher | None = None) -> Result:
     """Run the rung called `name` of the climb in `folder`, whatever process began it.
 
-    `limit` is the number of seconds after which training stops. A rung that fails is a `Result` with its
-    reason. Raises `UsageError` where `folder` holds no climb with that rung, `ResourceError` where nothing
-    can be written.
+    Rows, epochs and limits are those of the plan on disk. A rung that fails is a `Result` with its reason.
+    Raises `UsageError` where `folder` holds no climb with that rung, `ResourceError` where nothing can be
+    written.
     """
     context = from_disk(folder, watcher or Silent())
     if not any(quote.rung == name for quote in context.plan.quotes):
         known = ", ".join(quote.rung for quote in context.plan.quotes)
         raise UsageError(f"the climb has no rung {name!r}", where=str(folder), fix=f"Its rungs: {known}")
-    return run_rung(context, RUNGS[name], limit)
+    return run_rung(context, RUNGS[name])
 
 
 def write_rows(folder: storage.RunFolder, parts: Split) -> None:
@@ -62,8 +66,7 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
     info = from_json(RunInfo, storage.read_json(folder.file("run.json")), "run.json")
     plan = from_json(Plan, storage.read_json(folder.file("plan.json")), "plan.json")
     applied = yaml.safe_load(folder.file("config.yaml").read_text(encoding="utf-8"))["applied"]
-    precision = {"precision": plan.precision} if plan.precision else {}
-    settings = make_settings(applied | precision, "config.yaml")
+    settings = make_settings(applied | plan.kept(applied["threads"]), "config.yaml")
     parts: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
     for row in storage.read_jsonl(folder.file(DATA)):
         parts[row["part"]].append(from_json(Example, row["example"], DATA))
@@ -94,21 +97,21 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
     return context
 
 
-def run_rung(context: Context, rung: Rung, limit: float | None = None) -> Result:
+def run_rung(context: Context, rung: Rung) -> Result:
     """Run `rung`, let it answer the test rows once, and write what was measured."""
     folder, started = context.folder, storage.now()
     folder.event("rung begins", rung=rung.name)
-    result, answers = _try(context, rung, limit, started)
+    result, answers = _try(context, rung, started)
     lines = [to_json(answer) for answer in answers]
     storage.write_jsonl(folder.file("predictions", f"{rung.name}.jsonl"), lines)
     storage.write_json(folder.file("results", f"{rung.name}.json"), to_json(result))
-    if result.status == "ok":
+    if result.status in ("ok", "unfinished"):
         shutil.rmtree(folder.file("checkpoints", rung.name), ignore_errors=True)
     folder.event("rung ends", rung=rung.name, status=result.status, reason=result.reason)
     return result
 
 
-def _try(context: Context, rung: Rung, limit: float | None, started: str) -> tuple[Result, Sequence[Answer]]:
+def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[Answer]]:
     quote = context.plan.quote(rung.name)
     if not quote.fits:
         status: RungStatus = "failed" if quote.failed else "skipped"
@@ -117,18 +120,22 @@ def _try(context: Context, rung: Rung, limit: float | None, started: str) -> tup
     memory.reset()
     watch = cost.Stopwatch()
     try:
-        outcome = rung.run(context, limit)
-        evaluation = _answered(context, rung, outcome)
+        outcome = _run(context, rung, watch)
+        spent = watch.seconds + outcome.earlier_seconds
+        test = _affordable(context, quote, spent, outcome)
+        evaluation = _answered(context, rung, outcome, test)
     except ResourceError:
         raise
+    except Late:
+        return _stopped(context, rung, started, watch.seconds), ()
     except Exception as error:  # noqa: BLE001  a failed rung is a row with its reason, not a hole
         context.folder.event("rung failed", rung=rung.name, trace=traceback.format_exc())
         return _result(context, rung, "failed", started, reason=reason_of(error)), ()
     result = _result(
         context,
         rung,
-        "ok",
-        started,
+        started=started,
+        **({"status": "ok"} | _standing(context, quote, outcome)),
         primary=evaluation.primary,
         metrics=evaluation.metrics,
         counts=evaluation.counts,
@@ -137,15 +144,97 @@ def _try(context: Context, rung: Rung, limit: float | None, started: str) -> tup
         forgetting=outcome.forgetting,
         curve=outcome.curve,
         applied=outcome.applied,
-        notes=outcome.notes,
+        notes=(*outcome.notes, *_notes(context, quote, len(test))),
         mechanisms=outcome.mechanisms,
     )
     return result, evaluation.answers
 
 
-def _answered(context: Context, rung: Rung, outcome: Outcome) -> Evaluation:
+def _run(context: Context, rung: Rung, watch: cost.Stopwatch) -> Outcome:
+    """Let `rung` learn and choose. Raises `Late` where it asks and asks until no time is left for answers."""
+    limit, watcher = context.plan.limits.get(rung.name), context.watcher
+    if limit is None:
+        return rung.run(context, None)
+    quote = context.plan.quote(rung.name)
+    rows = quote.test_rows or len(context.split.test)
+    last = limit - (quote.answer_seconds or 0.0) * min(1.0, FEWEST_TEST / max(1, rows))
+    context.watcher = Until(watcher, lambda: watch.seconds > last)
+    try:
+        return rung.run(context, context.plan.train_limit(rung.name))
+    finally:
+        context.watcher = watcher
+
+
+def _stopped(context: Context, rung: Rung, started: str, seconds: float) -> Result:
+    """A rung that was stopped before it could answer."""
+    return _result(
+        context,
+        rung,
+        "unfinished",
+        started,
+        reason="its time was up before it could answer test rows",
+        cost=Cost(seconds=seconds),
+        needs_seconds=round((context.plan.budget or 0.0) + seconds, 1),
+    )
+
+
+def _affordable(context: Context, quote: Quote, spent: float, outcome: Outcome) -> tuple[Example, ...]:
+    """The test rows that the rung answers: those of its quote; fewer, but a fair number, where it is late.
+
+    It is late where the answers, at the pace the rung has shown so far, would take it past its limit.
+    """
+    rows = quote.test_rows or len(context.split.test)
+    limit, answering = context.plan.limits.get(quote.rung), quote.answer_seconds or 0.0
+    making = (quote.seconds or 0.0) - answering
+    if limit is not None and context.settings.budget is not None and making > 0:
+        slower = max(1.0, spent / making)
+        if outcome.train_seconds and outcome.train_tokens and quote.train_seconds:
+            quoted = quote.train_seconds / max(1, quote.train_tokens)
+            slower = max(slower, outcome.train_seconds / outcome.train_tokens / quoted)
+        expected = answering * slower
+        left = max(limit - spent, _GRACE * context.settings.budget)
+        if expected > left:
+            rows = max(min(rows, FEWEST_TEST), int(rows * left / expected))
+    return context.sampled(context.split.test, rows)
+
+
+def _standing(context: Context, quote: Quote, outcome: Outcome) -> dict[str, Any]:
+    """Whether the rung had its chance: status, reason and the rest of its result."""
+    if quote.train_seconds is None:
+        return {}
+    done = share_done(outcome.done, quote.train_rows, len(context.whole.train))
+    if done >= FAIR:
+        return {}
+    return {
+        "status": "unfinished",
+        "reason": f"{done:.0%} of a fair training was done",
+        "done": done,
+        "needs_seconds": _needed(context, quote, done),
+    }
+
+
+def _needed(context: Context, quote: Quote, done: float) -> float | None:
+    """The budget of a climb that would finish it: all tuned rungs get the same, so all get more."""
+    budget, training = context.plan.budget, quote.train_seconds
+    if budget is None or not training or done <= 0:
+        return None
+    tuned = sum(one.fits and one.train_seconds is not None for one in context.plan.quotes)
+    return round(budget + tuned * training * (FAIR / done - 1) / SAFETY, 1)
+
+
+def _notes(context: Context, quote: Quote, test: int) -> tuple[str, ...]:
+    """Where the budget left fewer rows than there are."""
+    notes = []
+    train = len(context.whole.train)
+    if quote.train_seconds is not None and quote.train_rows < train:
+        notes.append(f"tuned on {quote.train_rows:,} of {train:,} train rows")
+    if test < len(context.split.test):
+        notes.append(f"the budget left {test:,} of {len(context.whole.test):,} test rows in use")
+    return tuple(notes)
+
+
+def _answered(context: Context, rung: Rung, outcome: Outcome, test: tuple[Example, ...]) -> Evaluation:
     """The test rows, answered once and graded; the responder is saved and closed."""
-    test = context.split.test
     try:
         context.watcher.begin(rung.name, "answering test rows")
         completions = outcome.responder.answer(test, context.watcher)

@@ -18,7 +18,7 @@ from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker, complete
 from rung.ladder.adapter import attach
-from rung.ladder.forecast import DEV_LOSS_ROWS, LOOKS
+from rung.ladder.forecast import LOOKS, look_rows
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import FILE, label_scores
@@ -69,7 +69,8 @@ def train(
     """Attach `method`, train it, leave it in its best state on dev. On any error it is detached again."""
     settings = train_settings(prepared, plan, method, limit_seconds)
     rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
-    dev = sample(prepared.split.dev, DEV_LOSS_ROWS, prepared.settings.seed)
+    looked_at = look_rows(plan.train_rows, plan.epochs)
+    dev = sample(prepared.split.dev, looked_at, prepared.settings.seed)
     attached = METHODS[method].attach(prepared.base.model, method_settings(prepared))
     try:
         outcome = Trainer(

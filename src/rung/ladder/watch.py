@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from rung.records import Result
@@ -55,3 +56,21 @@ class Silent:
     ) -> None: ...
 
     def finished(self, result: Result, before: bool) -> None: ...
+
+
+class Late(Exception):
+    """A rung has used up its time before it could answer."""
+
+
+class Until:
+    """Passes everything on to `watcher`, and raises `Late` from `rows` once `late` is true."""
+
+    def __init__(self, watcher: Watcher, late: Callable[[], bool]) -> None:
+        self.watcher, self.late = watcher, late
+        self.say, self.prepared, self.planned = watcher.say, watcher.prepared, watcher.planned
+        self.begin, self.step, self.finished = watcher.begin, watcher.step, watcher.finished
+
+    def rows(self, done: int, total: int) -> None:
+        self.watcher.rows(done, total)
+        if self.late():
+            raise Late

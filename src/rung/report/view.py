@@ -171,7 +171,7 @@ def _row(result: Result, verdict: Verdict | None) -> Rung:
     return Rung(
         result=result,
         recommended=verdict is not None and verdict.recommended == result.rung,
-        quality=numbers.quality(result.primary) if result.status == "ok" else result.status,
+        quality=_quality(result),
         train=numbers.seconds(cost.train_seconds),
         total=numbers.seconds(cost.seconds),
         forgot=numbers.significant(drift.value) if drift else numbers.ABSENT,
@@ -184,6 +184,15 @@ def _row(result: Result, verdict: Verdict | None) -> Rung:
         regret=numbers.tenth(regret.expected * factor) if regret else numbers.ABSENT,
         chance=numbers.chance(regret.chance) if regret else numbers.ABSENT,
     )
+
+
+def _quality(result: Result) -> str:
+    if result.status == "ok":
+        return numbers.quality(result.primary)
+    if result.status == "unfinished":
+        measured = f"{numbers.quality(result.primary)}, " if result.primary else ""
+        return measured + numbers.unfinished(result)
+    return result.status
 
 
 def _missed(counts: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -61,6 +61,19 @@ class Outcome:
     curve: tuple[CurvePoint, ...]
     notes: tuple[str, ...] = ()
     mechanisms: tuple[Mechanism, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """How long one optimizer step took."""
+
+    tokens: int
+    passes: float  # seconds of forward and backward passes
+    update: float  # seconds of the rest: clipping and the optimizer
+
+    @property
+    def seconds(self) -> float:
+        return self.passes + self.update
 
 
 class Listener(Protocol):
@@ -118,6 +131,17 @@ class Trainer:
         with self._cached_trunk():
             return self._run(start, before)
 
+    def steps(self, clock: Callable[[], float] = time.perf_counter) -> Iterator[StepTime]:
+        """Take one step after the other and say how long each took, without looks at dev or checkpoints."""
+        for step in self.plan:
+            start = clock()
+            total, targets = self._passes(step)
+            between = clock()
+            self._update(step, total, targets)
+            yield StepTime(
+                sum(len(self.rows[row].ids) for row in step.rows), between - start, clock() - between
+            )
+
     def _run(self, start: float, before: float) -> Outcome:
         if not self.progress.curve:
             self._look()  # the base itself: if training only hurts, it stays the best
@@ -150,13 +174,21 @@ class Trainer:
 
     def _take(self, step: Step) -> None:
         """One optimizer step."""
-        progress, settings = self.progress, self.settings
+        self._update(step, *self._passes(step))
+
+    def _passes(self, step: Step) -> tuple[float, int]:
+        """Gradients of `step`; its loss summed over the target tokens, and their number."""
         targets = count_targets([self.rows[row] for row in step.rows])
         total = 0.0
         for indices in step.packs:
             loss = pack_loss(self.model, [self.rows[index] for index in indices], self.trunk)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
+        return total, targets
+
+    def _update(self, step: Step, total: float, targets: int) -> None:
+        """Change the parameters, unless something is not finite."""
+        progress, settings = self.progress, self.settings
         optim.scale_gradients(self.parameters, targets)
         norm = optim.clip(self.parameters, settings.max_grad_norm)
         optim.require_finite(total, norm, self.parameters, progress.step + 1)

@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 import rung
 from rows_of import rows, task_of
 from rung.data import example_of
-from rung.ladder.classical import words
+from rung.ladder.classical import regression, words
 from rung.records import Example, Message
 
 COLOURS = {"red": "fire blood rose", "blue": "sky sea ice", "green": "grass leaf moss"}
@@ -55,10 +54,10 @@ def test_scores_are_log_probabilities() -> None:
     scores = fitted.responder.score(new, ["blue", "violet", "Red", "green"])
     assert scores.shape == (9, 4)
     assert np.exp(scores[:, [0, 2, 3]]).sum(1) == pytest.approx(1)
-    assert (scores[:, 1] == words.UNKNOWN).all()
+    assert (scores[:, 1] == regression.UNKNOWN).all()
     best = [["blue", "", "red", "green"][i] for i in scores.argmax(1)]
     assert best == [one.text for one in fitted.responder.answer(new)]
-    assert fitted.responder.score(new, ["violet"]).tolist() == [[words.UNKNOWN]] * 9
+    assert fitted.responder.score(new, ["violet"]).tolist() == [[regression.UNKNOWN]] * 9
 
 
 def test_the_same_rows_and_seed_give_the_same_model() -> None:
@@ -115,15 +114,6 @@ def test_earlier_turns_count() -> None:
         talk(f"it is {'hot' if i % 2 else 'cold'} {i}", "summer" if i % 2 else "winter", i) for i in range(30)
     ]
     assert right(fit(examples), [talk("very hot", "summer", 1), talk("very cold", "winter", 2)]) == 1
-
-
-def test_rows_with_one_prompt_or_group_stay_in_one_fold() -> None:
-    examples = rows((f"Row {i // 2}{'!' * (i % 2)}", "ab"[i % 4 // 2]) for i in range(40))
-    examples += [replace(one, group="g") for one in rows((f"other {i}", "a") for i in range(5))]
-    folds = words._folds(examples, np.array([one.target == "a" for one in examples]).astype(int), 5, 0)
-    assert folds[:40:2].tolist() == folds[1:40:2].tolist()
-    assert len(set(folds[40:].tolist())) == 1
-    assert np.bincount(folds[:40], minlength=5).min() >= 6
 
 
 def test_coordinates_keep_products() -> None:

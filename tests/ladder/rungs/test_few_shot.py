@@ -5,15 +5,42 @@ from __future__ import annotations
 from dataclasses import replace
 
 from contexts import context_of
+from rows_of import rows
 from rung.config import make_settings
+from rung.ladder.context import Context
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs.few_shot import FewShot
+from rung.ladder.ways import Way
 
 
-def test_there_is_a_way_for_each_number_of_shots(prepared: Prepared) -> None:
-    context = context_of(replace(prepared, settings=make_settings({"shots": "4,2"})))
+def with_shots(prepared: Prepared, shots: str) -> Context:
+    return context_of(replace(prepared, settings=make_settings({"shots": shots})))
+
+
+def test_there_is_a_way_for_each_number_of_shots_in_each_layout(prepared: Prepared) -> None:
+    context = with_shots(prepared, "4,1")
     ways = FewShot().ways(context)
-    assert [(way.name, len(way.shots)) for way in ways] == [("2", 2), ("4", 4)]
+    assert [(way.name, len(way.shots), way.plain) for way in ways] == [
+        ("1 example", 1, False),
+        ("4 examples", 4, False),
+        ("1 example, plain layout", 1, True),
+        ("4 examples, plain layout", 4, True),
+    ]
     assert all(set(way.shots) <= set(prepared.split.train) for way in ways)
-    tries, prefix = FewShot().tries(context)
-    assert (tries, prefix) == (2, context.work.shots[4])
+
+
+def test_retrieved_examples_follow_in_the_layout_that_was_best(prepared: Prepared) -> None:
+    context = with_shots(prepared, "1,2,8,16")
+    further = FewShot().further(context, Way("16 examples, plain layout", plain=True))
+    assert [(way.name, way.retrieved, way.plain, way.shots) for way in further] == [
+        ("2 retrieved examples, plain layout", 2, True, ()),
+        ("8 retrieved examples, plain layout", 8, True, ()),
+    ]
+    (only,) = FewShot().further(with_shots(prepared, "16"), Way("16 examples"))
+    assert (only.name, only.plain) == ("16 retrieved examples", False)
+
+
+def test_targets_of_several_lines_have_no_plain_layout(prepared: Prepared) -> None:
+    train = (*prepared.split.train, *rows([("q", "two\nlines")]))
+    prepared = replace(prepared, split=replace(prepared.split, train=train))
+    assert not any(way.plain for way in FewShot().ways(with_shots(prepared, "2")))

@@ -23,8 +23,10 @@ def names(rungs: list[Rung]) -> list[str]:
 
 
 def test_the_order_is_the_place_in_the_list() -> None:
-    assert list(RUNGS) == ["constant", "nearest", "words", "zero-shot", "few-shot", "lora", "full"]
-    assert [place(rung) for _, rung in RUNGS.items()] == list(range(7))
+    assert list(RUNGS) == [
+        *("constant", "nearest", "words", "probe", "zero-shot", "few-shot", "lora", "full")
+    ]
+    assert [place(rung) for _, rung in RUNGS.items()] == list(range(8))
 
 
 def test_only_a_rung_that_tunes_names_a_method_of_training() -> None:
@@ -33,6 +35,7 @@ def test_only_a_rung_that_tunes_names_a_method_of_training() -> None:
         "constant": ("floor", ""),
         "nearest": ("classical", ""),
         "words": ("classical", ""),
+        "probe": ("probe", ""),
         "zero-shot": ("prompt", "prompt"),
         "few-shot": ("prompt", "prompt"),
         "lora": ("tune", "lora"),
@@ -46,8 +49,9 @@ def test_the_rungs_of_a_climb_are_each_run_once_and_cheapest_first() -> None:
     assert names(asked_for(make_settings({"rungs": "lora,words"}))) == ["words", "lora"]
 
 
-def test_a_climb_that_names_no_rungs_leaves_out_those_on_request() -> None:
-    assert names(asked_for(make_settings({}))) == ["zero-shot", "few-shot", "lora", "full"]
+def test_a_climb_that_names_no_rungs_leaves_out_those_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RUNGS["words"], "on_request", True)
+    assert names(asked_for(make_settings({}))) == [name for name in RUNGS if name != "words"]
 
 
 def test_an_unknown_rung_is_named_with_the_nearest() -> None:
@@ -56,7 +60,7 @@ def test_an_unknown_rung_is_named_with_the_nearest() -> None:
 
 
 def test_a_method_leaves_only_the_rung_that_tunes_with_it() -> None:
-    assert names(asked_for(make_settings({"method": "full"}))) == ["zero-shot", "few-shot", "full"]
+    assert names(asked_for(make_settings({"method": "full"}))) == [name for name in RUNGS if name != "lora"]
     with pytest.raises(UsageError, match="no rung is left"):
         asked_for(make_settings({"method": "full", "rungs": "lora"}))
     with pytest.raises(UsageError, match="Did you mean 'lora'"):
@@ -67,7 +71,7 @@ def test_a_method_leaves_only_the_rung_that_tunes_with_it() -> None:
 def test_a_rung_that_does_not_apply_is_left_out_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PromptRung, "applies", lambda self, task: task.kind == "translation")
     task = Task("generation", "said", ("chrf",))
-    assert names(asked_for(make_settings({}), task)) == ["lora", "full"]
+    assert names(asked_for(make_settings({}), task)) == ["constant", "nearest", "lora", "full"]
     assert names(asked_for(make_settings({"rungs": "few-shot"}), task)) == ["few-shot"]
 
 

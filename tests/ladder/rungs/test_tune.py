@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,20 @@ def test_an_unknown_method_is_said_when_it_is_timed(prepared: Prepared) -> None:
     del context.speeds
     with pytest.raises(UsageError, match="unknown method 'lorra'"):
         TuneRung("mine", "x", method="lorra").quote(context)
+
+
+def test_forgetting_is_measured_on_the_texts_there_is_time_for(prepared: Prepared) -> None:
+    context = context_of(prepared)
+    every, tokens = len(context.texts), context.work.general_tokens
+    rung = TuneRung("mine", "my LoRA", method="lora")
+
+    def texts(seconds: float, budget: float | None) -> int:
+        rate = replace(SLOW.train["lora"], forget_seconds=seconds / tokens)
+        context.speeds = replace(SLOW, train={"lora": rate})
+        context.settings = context.settings.model_copy(update={"budget": budget})
+        return rung._texts(context)
+
+    assert texts(100.0, None) == every
+    assert texts(1.0, 20.0) == every
+    assert 8 < texts(2.0, 20.0) == every // 2
+    assert texts(1000.0, 20.0) == 8

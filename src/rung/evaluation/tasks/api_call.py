@@ -95,6 +95,9 @@ class ApiCall(Kind):
             return f"Answer with one call {names[0]}(...) and nothing else."
         return f"Answer with one call of one of these functions and nothing else:{list_of(names)}"
 
+    def headings(self, task: Task) -> tuple[str, str]:
+        return "Request", "Command" if _are_commands(task) else "Call"
+
     def features(self, target: str) -> set[str]:
         return set(re.findall(r"[\w./:-]+", target))
 

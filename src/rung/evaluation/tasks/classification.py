@@ -80,6 +80,9 @@ class Classification(Kind):
             f"Classify the text. Answer with one of these {which} and nothing else:{list_of(labels, between)}"
         )
 
+    def headings(self, task: Task) -> tuple[str, str]:
+        return "Text", "Label"
+
 
 def _label(task: Task, target: str) -> str:
     return equal_label(target, task.labels) or target.strip()

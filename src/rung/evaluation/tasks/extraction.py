@@ -112,6 +112,9 @@ class Extraction(Kind):
         keys = f" Use only the keys that apply:{list_of(names[:_NAMED])}" if names else ""
         return f"Answer with one JSON {form} and nothing else.{keys}"
 
+    def headings(self, task: Task) -> tuple[str, str]:
+        return "Text", "JSON"
+
     def features(self, target: str) -> set[str]:
         value = _value(target)
         items = [value] if isinstance(value, dict) else value or []

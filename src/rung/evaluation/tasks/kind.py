@@ -78,6 +78,10 @@ class Kind(ABC):
         """What to do, in a sentence or two for a small model; empty where the rows say it themselves."""
         return ""
 
+    def headings(self, task: Task) -> tuple[str, str]:
+        """What stands before a question and before its answer in a plain text, such as "Text" and "Label"."""
+        return "Question", "Answer"
+
     def features(self, target: str) -> set[str]:
         """What a target shows, as names that targets share; empty where only its length tells."""
         return set()

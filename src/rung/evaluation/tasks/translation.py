@@ -54,6 +54,9 @@ class Translation(Kind):
         pair = f" from {task.fields[0]} to {task.fields[1]}" if len(task.fields) == 2 else ""
         return f"Translate the text{pair}. Answer with the translation only."
 
+    def headings(self, task: Task) -> tuple[str, str]:
+        return (task.fields[0], task.fields[1]) if len(task.fields) == 2 else ("Text", "Translation")
+
 
 def languages(examples: Sequence[Example]) -> tuple[str, str] | None:
     """The languages of prompts and targets, if both are known and they differ."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,24 @@ class Index:
             places[here], similarity[here] = best, np.take_along_axis(shared, best, axis=1)
         return places, similarity
 
+    def as_json(self) -> dict[str, Any]:
+        """The terms and how texts are read, and the shape of `rows`."""
+        return {"tfidf": self.tfidf.as_json(), "shape": self.rows.shape}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The weights of the terms, and `rows` in compressed sparse row form."""
+        rows = self.rows
+        return {**self.tfidf.arrays(), "values": rows.data, "columns": rows.indices, "ends": rows.indptr}
+
+    @classmethod
+    def read(cls, value: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Index:
+        """From what `as_json` and `arrays` gave."""
+        from scipy import sparse
+
+        csr = (arrays["values"], arrays["columns"], arrays["ends"])
+        rows = sparse.csr_array(csr, shape=tuple(value["shape"]))
+        return cls(Tfidf.read(value["tfidf"], arrays), rows)
+
 
 @dataclass(frozen=True)
 class Nearest:
@@ -83,26 +101,14 @@ class Nearest:
 
     def save(self, folder: Path) -> None:
         """Write the terms and targets as JSON, the rows as safetensors."""
-        rows = self.index.rows
-        settings = {
-            "tfidf": self.index.tfidf.as_json(),
-            "targets": self.targets,
-            "commonest": self.commonest,
-            "shape": rows.shape,
-        }
-        arrays = {"values": rows.data, "columns": rows.indices, "ends": rows.indptr}
-        fitted.save(folder, NAME, settings, {**self.index.tfidf.arrays(), **arrays})
+        settings = {**self.index.as_json(), "targets": self.targets, "commonest": self.commonest}
+        fitted.save(folder, NAME, settings, self.index.arrays())
 
 
 def load(folder: Path) -> Nearest:
     """What `Nearest.save` wrote. Raises `ResumeError` where a file is missing or was changed."""
-    from scipy import sparse
-
     settings, arrays = fitted.load(folder, NAME)
-    csr = (arrays["values"], arrays["columns"], arrays["ends"])
-    rows = sparse.csr_array(csr, shape=tuple(settings["shape"]))
-    index = Index(Tfidf.read(settings["tfidf"], arrays), rows)
-    return Nearest(index, tuple(settings["targets"]), settings["commonest"])
+    return Nearest(Index.read(settings, arrays), tuple(settings["targets"]), settings["commonest"])
 
 
 def fit(task: Task, train: Sequence[Example], dev: Sequence[Example], seed: int = 0) -> Fitted[Nearest]:

@@ -6,9 +6,6 @@ the work is counted in numbers, never read off the clock, so the same rows and s
 
 from __future__ import annotations
 
-import random
-import warnings
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.data import sample
-from rung.data.split import prompt_key
-from rung.evaluation.labels import equal_label
-from rung.ladder.classical import fitted
+from rung.ladder.classical import fitted, regression
 from rung.ladder.classical.fitted import Fitted, graded
 from rung.ladder.classical.texts import whole_prompt
 from rung.ladder.classical.tfidf import CHARACTERS, WORD_PAIRS, WORDS, Tfidf, joined
@@ -40,9 +34,6 @@ NGRAMS = {
 }
 CS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # inverse strength of the penalty on squared weights
 USUAL = 10.0  # C where the n-grams are chosen, or where there are too few rows for a choice
-UNKNOWN = -30.0  # log-probability of a choice that no known row has, and the lowest of all
-_FEW_ROWS, _FEW_LABELS = 10, 20
-_CHOOSING_ROWS, _ROWS_PER_LABEL = 1_000, 5  # choices are made on so many rows at most
 _CHOOSING_STEPS, _FEWEST_STEPS, _MOST_STEPS = 30, 10, 100  # of the solver
 _WORK = 10_000_000_000  # of the last fit: numbers in the matrix times labels times steps; about 20 seconds
 _WEIGHTS = 4_000_000  # numbers in a block of the model, about
@@ -74,13 +65,8 @@ class Words:
         ]
 
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Floats:
-        """Log-probability of each choice, (examples, choices); `UNKNOWN` for one that no known row has."""
-        found = [equal_label(choice, self.labels) for choice in choices]
-        scores = np.full((len(examples), len(choices)), UNKNOWN)
-        known = [place for place, label in enumerate(found) if label is not None]
-        columns = [self.labels.index(label) for label in found if label is not None]
-        scores[:, known] = np.maximum(self._log_probabilities(examples)[:, columns], UNKNOWN)
-        return scores
+        """Log-probability of each choice, (examples, choices); see `regression.of_choices`."""
+        return regression.of_choices(self._log_probabilities(examples), self.labels, choices)
 
     def save(self, folder: Path) -> None:
         """Write terms and labels as JSON, weights as safetensors."""
@@ -93,7 +79,7 @@ class Words:
         found = np.zeros((len(examples), len(self.labels)))
         for start in range(0, len(examples), _BATCH):
             texts = [whole_prompt(example) for example in examples[start : start + _BATCH]]
-            found[start : start + _BATCH] = _log_softmax(
+            found[start : start + _BATCH] = regression.log_softmax(
                 self.tfidf.transform(texts) @ self.weights.T + self.bias
             )
         return found
@@ -109,7 +95,7 @@ def load(folder: Path) -> Words:
 def fit(task: Task, train: Sequence[Example], dev: Sequence[Example], seed: int = 0) -> Fitted[Words]:
     """Choose n-grams and C by cross-validation on train and dev, then fit all of their rows."""
     known = (*train, *dev)
-    named = [_label(task, example) for example in known]
+    named = [regression.label_of(task, example) for example in known]
     labels = tuple(sorted(set(named)))
     place = {label: i for i, label in enumerate(labels)}
     truth = np.array([place[label] for label in named])
@@ -120,7 +106,7 @@ def fit(task: Task, train: Sequence[Example], dev: Sequence[Example], seed: int 
     tfidf = tfidf.only(NGRAMS[chosen.ngrams])
     matrix = joined(parts[name] for name in tfidf.blocks)
     steps = min(max(_WORK // max(matrix.nnz * len(labels), 1), _FEWEST_STEPS), _MOST_STEPS)
-    weights, bias = _regression(matrix, truth, len(labels), [chosen.c], steps)[0]
+    weights, bias = regression.fit(matrix, truth, len(labels), [chosen.c], steps)[0]
     responder = Words(tfidf, labels, weights, bias)
     return Fitted(responder, chosen.choices, chosen.notes, weights.size + bias.size)
 
@@ -145,18 +131,18 @@ def _choose(
     seed: int,
 ) -> _Chosen:
     """N-grams first, then C; both by the task's metric on rows left out of the fit, log loss among equals."""
-    rows = _sampled(known, len(labels), seed)
-    folds = _folds([known[row] for row in rows], truth[rows], 5 if len(labels) <= _FEW_LABELS else 3, seed)
+    rows = regression.sampled(known, len(labels), seed)
+    folds = regression.folds_of([known[row] for row in rows], truth[rows], len(labels), seed)
     usual = next(iter(NGRAMS))
     empty = not any(part.nnz for part in parts.values())
-    if empty or len(rows) < _FEW_ROWS or len(labels) < 2 or len(set(folds.tolist())) < 2:
+    if empty or len(rows) < regression.FEW_ROWS or len(labels) < 2 or len(set(folds.tolist())) < 2:
         return _Chosen(usual, USUAL, notes=(f"too few rows to choose n-grams and C: {usual}, C {USUAL:g}",))
     examples = [known[row] for row in rows]
 
     def tried(ngrams: str, cs: Sequence[float]) -> list[tuple[float, float]]:
         """For each C the metric and the mean log-probability of the right label; higher is better."""
         rotated = _rotated(joined(parts[name] for name in NGRAMS[ngrams])[rows])
-        found = _left_out(rotated, truth[rows], len(labels), folds, cs)
+        found = regression.left_out(rotated, truth[rows], len(labels), folds, cs, _CHOOSING_STEPS)
         return [
             (
                 graded(task, examples, [labels[i] for i in scores.argmax(1)]).value(task.primary),
@@ -182,29 +168,6 @@ def _choose(
     )
 
 
-def _sampled(known: Sequence[Example], labels: int, seed: int) -> NDArray[np.intp]:
-    """Places of the rows that choices are made on."""
-    most = max(_CHOOSING_ROWS, _ROWS_PER_LABEL * labels)
-    kept = {id(example) for example in sample(known, most, seed)}
-    return np.array([place for place, example in enumerate(known) if id(example) in kept])
-
-
-def _folds(examples: Sequence[Example], truth: NDArray[np.int_], folds: int, seed: int) -> NDArray[np.int_]:
-    """The fold of each row, (rows,): labels are spread evenly; rows with one prompt or group stay together.
-
-    Both are needed for an honest choice: a copy of a row in another fold would reward weak penalties.
-    """
-    groups: dict[str, list[int]] = defaultdict(list)
-    for place, example in enumerate(examples):
-        groups[example.group or prompt_key(example)].append(place)
-    order = list(groups.values())
-    random.Random(f"folds {seed}").shuffle(order)
-    found = np.zeros(len(examples), dtype=np.int_)
-    for number, group in enumerate(sorted(order, key=lambda group: truth[group[0]])):
-        found[group] = number % folds
-    return found
-
-
 def _rotated(matrix: Matrix) -> Floats:
     """The rows of `matrix` (n, terms) in their own coordinates, (n, at most n).
 
@@ -215,60 +178,3 @@ def _rotated(matrix: Matrix) -> Floats:
     sizes, directions = np.linalg.eigh(products)
     kept = sizes > 1e-6 * max(sizes[-1], 1e-12)
     return np.asarray(directions[:, kept] * np.sqrt(sizes[kept]), dtype=np.float64)
-
-
-def _left_out(
-    matrix: Floats, truth: NDArray[np.int_], labels: int, folds: NDArray[np.int_], cs: Sequence[float]
-) -> list[Floats]:
-    """For each C the log-probabilities (rows, labels), each row's from a model that was fitted without it."""
-    found = [np.zeros((len(truth), labels)) for _ in cs]
-    for fold in sorted(set(folds.tolist())):
-        out = folds == fold
-        models = _regression(matrix[~out], truth[~out], labels, cs, _CHOOSING_STEPS)
-        for scores, (weights, bias) in zip(found, models, strict=True):
-            scores[out] = _log_softmax(matrix[out] @ weights.T + bias)
-    return found
-
-
-# --- fitting ----------------------------------------------------------------------------------------
-
-
-def _regression(
-    matrix: Matrix | Floats, truth: NDArray[np.int_], labels: int, cs: Sequence[float], steps: int
-) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """For each C, fitted from the one before: weights (labels, columns of `matrix`) and bias (labels,).
-
-    A label that has no row here gets no weights and the bias `UNKNOWN`.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    there = np.unique(truth)
-    # gradients are means over rows, so with many labels scikit-learn's own tolerance would end at once
-    model = LogisticRegression(max_iter=steps, tol=1e-3 / labels, warm_start=True)
-    found = []
-    for c in cs:
-        weights = np.zeros((labels, matrix.shape[1]), dtype=np.float32)
-        bias = np.full(labels, UNKNOWN, dtype=np.float32)
-        bias[there] = 0.0
-        if len(there) > 1:
-            with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", ConvergenceWarning
-                )  # the number of steps is limited on purpose
-                model.set_params(C=c).fit(matrix, truth)
-            # of two labels, scikit-learn gives the second one's weights alone
-            rows = there[1:] if len(there) == 2 else there
-            weights[rows], bias[rows] = model.coef_, model.intercept_
-        found.append((weights, bias))
-    return found
-
-
-def _log_softmax(scores: NDArray[np.float32]) -> Floats:
-    """Log-probabilities (rows, labels) of scores (rows, labels)."""
-    exact = np.asarray(scores, dtype=np.float64)
-    return np.asarray(exact - np.logaddexp.reduce(exact, axis=1, keepdims=True), dtype=np.float64)
-
-
-def _label(task: Task, example: Example) -> str:
-    return equal_label(example.target, task.labels) or example.target.strip()

@@ -16,13 +16,12 @@ Fit = Callable[[Task, Sequence[Example], Sequence[Example], int], Fitted[Any]]
 
 
 class ClassicalRung(Rung):
-    """Fits known rows and answers; a climb tries it where `--rungs` names it.
+    """Fits known rows and answers.
 
     `seconds` and `row_seconds` forecast fit and answers: a fixed part and one for each row.
     """
 
     needs_base = False
-    on_request = True
 
     def __init__(
         self,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from rung import cost
 from rung.ladder.context import Context
-from rung.ladder.forecast import prompt_seconds
+from rung.ladder.prompt_forecast import Ask, prompt_seconds
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
 from rung.records import Quote, RungKind
 
 if TYPE_CHECKING:
-    from rung.ladder.prompting import Way
+    from rung.ladder.ways import Way
 
 
 class PromptRung(Rung):
@@ -22,19 +22,27 @@ class PromptRung(Rung):
 
     kind: RungKind = "prompt"
     method = "prompt"
-    choice: str  # what the choice between the ways is called
 
     @abstractmethod
     def ways(self, context: Context) -> list[Way]:
         """The ways to ask, the cheapest first. Raises `UsageError` where there is none."""
 
+    def further(self, context: Context, best: Way) -> list[Way]:
+        """Ways that follow from the best of `ways`, tried against it."""
+        return []
+
     @abstractmethod
-    def tries(self, context: Context) -> tuple[int, int]:
-        """Number of ways, and tokens that all prompts of the longest one share."""
+    def asks(self, context: Context) -> list[Ask]:
+        """Tokens of the prompts of each of `ways`."""
+
+    def further_asks(self, context: Context) -> list[Ask]:
+        """Tokens of the prompts of each of `further`."""
+        return []
 
     def quote(self, context: Context) -> Quote:
         size = context.size
-        seconds = prompt_seconds(context.work, context.speeds, size, *self.tries(context))
+        stages = [self.asks(context), self.further_asks(context)]
+        low, seconds, high = prompt_seconds(context.work, context.speeds, size, stages)
         return Quote(
             rung=self.name,
             fits=True,
@@ -42,15 +50,23 @@ class PromptRung(Rung):
             dev_rows=size.dev,
             test_rows=size.test,
             money=cost.money(seconds, context.settings.price_per_hour),
+            low=low,
+            high=high,
         )
 
     def run(self, context: Context, limit: float | None) -> Outcome:
         from rung.ladder.prompting import choose
 
         responder, choices = choose(
-            context.prepared, self.name, self.choice, self.ways(context), context.split.dev, context.watcher
+            context.prepared,
+            self.name,
+            self.ways(context),
+            context.split.dev,
+            context.watcher,
+            lambda best: self.further(context, best),
         )
-        return Outcome(responder, choices=choices)
+        allowed = {"max_new_tokens": context.prepared.max_new_tokens}
+        return Outcome(responder, choices=choices, applied=allowed)
 
     def load(self, folder: Path) -> Responder:
         from rung.ladder.prompting import load

@@ -32,6 +32,7 @@ class Outcome:
     train_tokens: int | None = None
     trainable_parameters: int | None = None
     adapter_bytes: int | None = None
+    done: float = 1.0  # the share of the planned steps that was taken before the limit
     close: Callable[[], None] = lambda: None  # called when the test rows have been answered
 
 
@@ -42,7 +43,7 @@ class Rung(ABC):
     title: str  # for the screen
     kind: RungKind  # floor, classical, prompt, probe, tune or remote
     method: str = ""  # goes into `Result.method`; the name if empty
-    needs_base: bool = True  # whether `quote` or `run` use `Context.prepared`
+    needs_base: bool = True  # whether `quote` or `run` use `Context.prepared`; those that do not run first
     on_request: bool = False  # whether a climb tries it only where `--rungs` names it
 
     def applies(self, task: Task) -> bool:

@@ -11,6 +11,8 @@ from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
 from rung.records import Choice, Quote, RungKind
 
+FORGETTING = 0.05  # of the budget is spent by a rung on measuring what it forgot, about
+_FEWEST_TEXTS = 8
 _CHECKPOINTS = 2  # kept at the same time
 _NUMBERS = 4  # fp32 numbers of a parameter in a checkpoint: itself, two moments, its best value
 
@@ -32,7 +34,9 @@ class TuneRung(Rung):
         rate = context.speeds.train[self.method]
         dev_rows = len(context.prepared.split.dev)
         training = train_seconds(settings, work, context.speeds, rate, size, dev_rows)
-        seconds = tuned_answer_seconds(work, context.speeds, size) + training
+        measured = self._texts(context) / max(1, len(context.texts))
+        forgetting = rate.forget_seconds * work.general_tokens * measured
+        seconds = training + forgetting + tuned_answer_seconds(work, context.speeds, size)
         return Quote(
             rung=self.name,
             fits=True,
@@ -56,15 +60,16 @@ class TuneRung(Rung):
         prepared, folder, watcher = context.prepared, context.folder, context.watcher
         watch = cost.Stopwatch()
         watcher.begin(self.name, "training")
-        checkpoints = folder.file("checkpoints", self.name)
-        tuned = tuning.train(prepared, context.plan, self.method, checkpoints, watcher, limit)
+        checkpoints, plan = folder.file("checkpoints", self.name), context.plan.of(self.name, context)
+        tuned = tuning.train(prepared, plan, self.method, checkpoints, watcher, limit)
         trained = tuned.outcome
         earlier = max(0.0, trained.seconds - watch.seconds)
         try:
             adapter = folder.file("adapters", self.name)
             size = tuning.save(prepared, tuned, adapter)
             watcher.begin(self.name, "measuring what it forgot")
-            drift = forgetting.drift(prepared.base, tuned.attached, context.texts)
+            texts = context.texts[: self._texts(context)]
+            drift = forgetting.drift(prepared.base, tuned.attached, texts)
         except BaseException:
             tuned.attached.detach()
             raise
@@ -76,14 +81,23 @@ class TuneRung(Rung):
             forgetting=drift,
             notes=trained.notes,
             mechanisms=trained.mechanisms,
-            applied=tuned.applied,
+            applied=tuned.applied | {"max_new_tokens": prepared.max_new_tokens},
             train_seconds=trained.seconds,
             earlier_seconds=earlier,
             train_tokens=trained.tokens,
             trainable_parameters=tuned.trainable,
             adapter_bytes=size,
+            done=trained.steps / max(1, trained.planned_steps),
             close=tuned.attached.detach,
         )
+
+    def _texts(self, context: Context) -> int:
+        """On how many texts it is measured what was forgotten: on those there is time for."""
+        every, budget = len(context.texts), context.settings.budget
+        seconds = context.speeds.train[self.method].forget_seconds * context.work.general_tokens
+        if budget is None or seconds <= FORGETTING * budget:
+            return every
+        return min(every, max(_FEWEST_TEXTS, int(every * FORGETTING * budget / seconds)))
 
     def load(self, folder: Path) -> Responder:
         from rung.ladder import tuning

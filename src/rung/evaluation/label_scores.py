@@ -1,0 +1,89 @@
+"""Labels by their likelihood: every rule on rows where a rule is chosen, and one rule on all later rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rung.evaluation.label_rules import LabelRule, Scores, calibrated, matched
+from rung.evaluation.run import Speaker, Watch
+from rung.generate.branches import Tree
+from rung.generate.cache import Ids
+from rung.generate.choose import best_choices, log_likelihoods
+from rung.generate.search import FULL
+from rung.records import Completion, Example
+
+RAW, PER_TOKEN = "likelihood", "likelihood per token"
+CALIBRATED, MATCHED = "calibrated likelihood", "likelihood matched to label shares"
+_SCORED = 16  # rows from which the shares are matched where all scores of a row are too many to compute
+
+
+class LabelScores:
+    """What each rule picks on rows that are read a few at a time.
+
+    Few labels are all scored, and the shares are matched on all rows read so far. Many labels are all scored
+    for the first rows alone; then the rules are fixed and the best label is searched for.
+    """
+
+    def __init__(
+        self, speaker: Speaker, labels: Sequence[str], shares: Sequence[float], empty: Sequence[Ids] = ()
+    ) -> None:
+        """`shares` (labels,): how frequent each label is; `empty`: prompts without a text."""
+        self.base = speaker.base
+        self.labels = tuple(labels)
+        self.choices = [speaker.renderer.completion_ids(label) for label in labels]
+        self._lengths = [len(choice) for choice in self.choices]
+        self._few = len(Tree.of(self.choices).tokens) <= FULL
+        self._shares = tuple(shares)
+        self._scores: Scores = np.zeros((0, len(labels)))
+        self._picked: dict[str, list[int]] = {}  # on the rows that were searched
+        self.rules: dict[str, LabelRule] = {RAW: LabelRule(), PER_TOKEN: LabelRule(per_token=True)}
+        if empty:
+            self.rules[CALIBRATED] = calibrated(log_likelihoods(self.base, empty, self.choices))
+
+    def read(self, ids: Sequence[Ids], watch: Watch | None = None) -> None:
+        """Read more rows, given as prompts."""
+        room = len(ids) if self._few else max(0, _SCORED - len(self._scores))
+        first, rest = ids[:room], ids[room:]
+        if first:
+            scores = log_likelihoods(self.base, first, self.choices, on_progress=watch)
+            self._scores = np.concatenate([self._scores, scores])
+            self.rules[MATCHED] = matched(self._scores, self._shares)
+        if rest:
+            rules = list(self.rules.values())
+            best = best_choices(self.base, rest, self.choices, *_arrays(rules, self._lengths), watch)
+            for name, some in zip(self.rules, best.tolist(), strict=True):
+                self._picked.setdefault(name, []).extend(some)
+
+    def picks(self) -> dict[str, list[str]]:
+        """By rule, the label of every row read so far."""
+        found = {}
+        for name, rule in self.rules.items():
+            best = rule.applied(self._scores, self._lengths).argmax(1).tolist()
+            found[name] = [self.labels[at] for at in (*best, *self._picked.get(name, ()))]
+        return found
+
+
+def pick_labels(
+    speaker: Speaker,
+    labels: Sequence[str],
+    rule: LabelRule,
+    examples: Sequence[Example],
+    ids: Sequence[Ids],
+    watch: Watch | None = None,
+) -> list[Completion]:
+    """The label that `rule` picks after each prompt; the first of equals."""
+    choices = [speaker.renderer.completion_ids(label) for label in labels]
+    lengths = [len(choice) for choice in choices]
+    (best,) = best_choices(speaker.base, ids, choices, *_arrays([rule], lengths), watch)
+    return [
+        Completion(example.id, labels[at], tokens=0)
+        for example, at in zip(examples, best.tolist(), strict=True)
+    ]
+
+
+def _arrays(rules: Sequence[LabelRule], lengths: Sequence[int]) -> tuple[Scores, Scores]:
+    """Offsets and factors, each (rules, labels)."""
+    offsets = np.stack([rule.added(len(lengths)) for rule in rules])
+    return offsets, np.stack([rule.factors(lengths) for rule in rules])

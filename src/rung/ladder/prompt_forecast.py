@@ -1,0 +1,60 @@
+"""What prompting costs: the rounds of the choice on dev, and the test rows. No torch, no clock.
+
+row written  = its own tokens / prefill rate + tokens written / decode rate
+row of labels = the seconds that were timed for a zero-shot row + its further tokens / prefill rate
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from rung.ladder.forecast import Size, Speeds, Workload
+from rung.ladder.halving import FURTHER_ROWS, rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Tokens of the prompts of one way."""
+
+    prefix: float  # that all prompts share
+    own: float  # that a prompt has for itself, on average
+
+
+def prompt_seconds(
+    work: Workload, speeds: Speeds, size: Size, stages: Sequence[Sequence[Ask]]
+) -> tuple[float, float, float]:
+    """Seconds of trying the ways of each stage on dev and of answering test: at least, expected, at most.
+
+    The best of a stage goes on into the next. Which way that is, and which one answers test, is not known:
+    the cheapest at least, the most expensive at most. Expected is an average way on dev, and the most
+    expensive one on test, so that a budget holds.
+    """
+    costs = [[pair for ask in asks for pair in _arms(work, speeds, ask)] for asks in stages if asks]
+    low = mean = high = 0.0
+    for i, arms in enumerate(costs):
+        done = 0
+        for left, rows in rounds(len(arms) + (i > 0), min(size.dev, FURTHER_ROWS) if i else size.dev):
+            ordered = sorted(start + (rows - done) * row for start, row in arms)
+            left = min(left, len(ordered))  # what went on from the stage before has been read already
+            low += sum(ordered[:left])
+            mean += left * fmean(ordered)
+            high += sum(ordered[-left:])
+            done = rows
+    if not costs:
+        return 0.0, 0.0, 0.0  # nothing can be asked; the run says why
+    test = sorted(start + size.test * row for arms in costs for start, row in arms)
+    return low + test[0], mean + test[-1], high + test[-1]
+
+
+def _arms(work: Workload, speeds: Speeds, ask: Ask) -> list[tuple[float, float]]:
+    """Seconds (before the first row, of a row) of written answers and, where there are any, of labels."""
+    slower = 1 + ask.prefix / 3000  # every new token also attends to the prefix
+    start = ask.prefix / speeds.prefill
+    written = min(work.longest_answer, 2 * work.target_tokens + 2)
+    found = [(start, ask.own / speeds.prefill + slower * written / speeds.decode)]
+    if work.label_tokens:
+        longer = max(0.0, ask.own - work.tail_tokens)
+        found.append((start, slower * (speeds.score + longer / speeds.prefill)))
+    return found

@@ -1,0 +1,132 @@
+"""A way to ask, tried on dev rows: with written answers, or with labels by their likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from rung.evaluation.label_rules import LabelRule
+from rung.evaluation.label_scores import RAW, LabelScores
+from rung.evaluation.metrics import METRICS
+from rung.evaluation.run import Watch, write
+from rung.ladder.classical.fitted import graded
+from rung.ladder.ways import Asker, Way
+from rung.records import Example
+
+GENERATE = "writing"
+Begin = Callable[[Way], Watch]  # says that a way is read, and gives what counts its rows
+
+
+class Trial:
+    """One arm of the choice; see `rung.ladder.halving.Arm`.
+
+    Attributes: `asker`, the way; `rows`, the dev rows of its values; `writes`, whether answers are written.
+    """
+
+    writes: bool
+    first: str  # the simplest way to read an answer
+
+    def __init__(self, asker: Asker, dev: Sequence[Example], begin: Begin) -> None:
+        self.asker = asker
+        self.dev = dev
+        self.rows = 0
+        self._begin = begin
+        self._answered = 0
+        self._values: dict[str, float | None] = {}
+
+    def read(self, rows: int) -> None:
+        """Be measured on the first `rows` dev rows; rows that were answered before are not answered again."""
+        if rows > self._answered:
+            self._read(self.dev[self._answered : rows], self._begin(self.asker.way))
+            self._answered = rows
+        self.rows = rows
+        task, seen = self.asker.task, self.dev[:rows]
+        sign = 1 if METRICS[task.primary].higher_is_better else -1
+        for how, texts in self._texts().items():
+            value = graded(task, seen, texts[:rows]).value(task.primary)
+            self._values[how] = sign * value if np.isfinite(value) else None
+
+    def worth(self) -> float:
+        """The best value on these rows, its sign turned where lower is better."""
+        return max((self._worth(how) for how in self._values), default=-np.inf)
+
+    def best(self) -> str:
+        """The name of the best way to read an answer, the first of equals; `first` where no row was read."""
+        return max(self._values, key=self._worth, default=self.first)
+
+    def values(self) -> dict[str, float | None]:
+        """By way to read an answer, the primary metric on these rows."""
+        return dict(self._values)
+
+    def rules(self) -> dict[str, LabelRule]:
+        """By way to read an answer, the rule that picks a label; empty where answers are written."""
+        return {}
+
+    def _read(self, examples: Sequence[Example], watch: Watch) -> None:
+        raise NotImplementedError
+
+    def _texts(self) -> dict[str, list[str]]:
+        raise NotImplementedError
+
+    def _worth(self, how: str) -> float:
+        value = self._values[how]
+        sign = 1 if METRICS[self.asker.task.primary].higher_is_better else -1
+        return -np.inf if value is None else sign * value
+
+
+class Written(Trial):
+    """Answers are written."""
+
+    writes, first = True, GENERATE
+
+    def __init__(self, asker: Asker, dev: Sequence[Example], begin: Begin, max_new_tokens: int) -> None:
+        super().__init__(asker, dev, begin)
+        self._max_new_tokens = max_new_tokens
+        self._answers: list[str] = []
+
+    def _read(self, examples: Sequence[Example], watch: Watch) -> None:
+        asker = self.asker
+        found = write(asker.speaker, examples, asker.ids(examples), self._max_new_tokens, watch)
+        self._answers += [one.text for one in found]
+
+    def _texts(self) -> dict[str, list[str]]:
+        return {GENERATE: self._answers}
+
+
+class Picked(Trial):
+    """Labels are picked by their likelihood, under each rule."""
+
+    writes, first = False, RAW
+
+    def __init__(self, asker: Asker, dev: Sequence[Example], begin: Begin, shares: Sequence[float]) -> None:
+        super().__init__(asker, dev, begin)
+        empty = asker.empty_ids(dev[0]) if dev else ()
+        self._scores = LabelScores(asker.speaker, asker.task.labels, shares, empty)
+
+    def rules(self) -> dict[str, LabelRule]:
+        return dict(self._scores.rules)
+
+    def _read(self, examples: Sequence[Example], watch: Watch) -> None:
+        self._scores.read(self.asker.ids(examples), watch)
+
+    def _texts(self) -> dict[str, list[str]]:
+        return self._scores.picks()
+
+
+def trials_of(
+    asker: Asker,
+    dev: Sequence[Example],
+    shares: Sequence[float],
+    max_new_tokens: int,
+    begin: Begin,
+    writes: bool | None = None,
+) -> list[Trial]:
+    """The trials of one way: written answers and, where the task has labels, picked ones; or only those that
+    `writes` says."""
+    found: list[Trial] = []
+    if writes is not False:
+        found.append(Written(asker, dev, begin, max_new_tokens))
+    if asker.task.labels and not writes:
+        found.append(Picked(asker, dev, begin, shares))
+    return found
