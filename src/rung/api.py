@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from rung import numbers
 from rung.ladder import checking
 from rung.ladder import climb as climbing
 from rung.ladder import compare as comparing
@@ -17,7 +18,6 @@ from rung.ladder import tune as tuning
 from rung.ladder.predictor import Predictor
 from rung.ladder.predictor import load as load_predictor
 from rung.ladder.watch import Watcher
-from rung.report import numbers
 from rung.report.html import NAME, write_report
 from rung.report.notebook import run_html, table_html
 from rung.report.tables import Table

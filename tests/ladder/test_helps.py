@@ -77,11 +77,18 @@ def test_dev_loss_that_still_falls_asks_for_longer_training() -> None:
         assert judged(CLEAR, lora=result("lora", curve=curve(*losses))).helps == ()
 
 
+def test_a_rung_alone_has_evidence_too() -> None:
+    falling = result("lora", curve=curve((0.9, 0.9), (0.7, 0.8), (0.6, 0.7)))
+    drawn = judged({"lora": CLEAR["lora"]}, lora=falling)
+    assert drawn.certainty is None
+    assert drawn.helps[0].startswith("Train LoRA longer")
+
+
 def test_a_rung_that_was_cut_short_is_named_with_its_budget() -> None:
     cut = result("lora", status="unfinished", done=0.3, needs_seconds=600.0)
     right = {"words": first(100, 400), "few-shot": first(300, 400)}
     assert judged(right, lora=cut).helps == (
-        "LoRA was cut short at 30%: a budget of 10 min 0 s would finish it.",
+        "LoRA was cut short at 30%: a budget of 10 min would finish it.",
     )
 
 
@@ -91,7 +98,7 @@ def test_an_open_verdict_asks_for_test_rows() -> None:
     needed = drawn.comparisons[0].rows_needed
     assert needed is not None
     assert drawn.helps[0].startswith("More test rows: about ")
-    assert drawn.helps[0].endswith("would settle LoRA against TF-IDF and logistic regression, there are 30.")
+    assert drawn.helps[0].endswith("would settle LoRA against TF-IDF and logistic regression, 30 were used.")
 
 
 def test_labels_that_every_rung_contradicts_are_listed() -> None:

@@ -79,3 +79,29 @@ def test_many_rows_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = regret.draws(rows, stats.mean_of, count=50)
     monkeypatch.setattr(regret, "_CELLS", 300)
     assert regret.draws(rows, stats.mean_of, count=50) == pytest.approx(whole)
+
+
+def test_a_part_is_seen_through_the_difference_to_a_whole_rung() -> None:
+    """The difference of the two is that of the rows they share, whatever the rest of the rows are like."""
+    rng = np.random.default_rng(2)
+    whole, mine = rng.random(300) < 0.5, rng.random(300) < 0.7
+    places = np.arange(0, 300, 5)
+    on_part = shares(mine[places], whole[places])
+    part = regret.Part(places, on_part[0], on_part[1], 0)
+    drawn = regret.draws([*shares(whole), part], stats.mean_of, share=True, count=20_000)
+    pair = regret.draws(on_part, stats.mean_of, share=True, count=20_000, seed=1)
+    ahead, alone = drawn[1] - drawn[0], pair[0] - pair[1]
+    assert ahead.mean() == pytest.approx(alone.mean(), abs=0.003)
+    assert ahead.std() == pytest.approx(alone.std(), rel=0.03)
+    assert drawn[0].std() < 0.6 * pair[1].std()  # the whole rung keeps all of its rows
+    exact = regret.scores([*shares(whole), part], stats.mean_of)
+    assert exact[0] == pytest.approx(whole.mean())
+    assert exact[1] == pytest.approx(whole.mean() + mine[places].mean() - whole[places].mean())
+
+
+def test_a_rung_that_reaches_the_goal_comes_first() -> None:
+    values = np.tile([[0.795], [0.8], [0.801]], 10)
+    for enough, taken in (((), "a"), ((1, 2), "b"), ((2,), "c")):
+        chosen, _ = regret.choose("abc", values, (), 0.01, enough)
+        assert chosen is not None
+        assert chosen.rung == taken

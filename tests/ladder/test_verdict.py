@@ -13,7 +13,8 @@ import pytest
 
 from rung.evaluation import stats
 from rung.evaluation.metrics import METRICS, grade, measures
-from rung.ladder.verdict import MARGIN, verdict
+from rung.ladder.bench import MARGIN
+from rung.ladder.verdict import verdict
 from rung.records import (
     Answer,
     Choice,
@@ -204,6 +205,18 @@ def test_nothing_is_tuned_where_prompting_may_be_as_good() -> None:
     assert (drawn.recommended, drawn.certainty) == ("few-shot", "open")  # as good, so the cheaper one
     assert "Do not tune" not in drawn.sentence
     assert drawn.sentence.count("Use 8-shot prompting for now") == 1
+
+
+def test_a_rung_that_is_ahead_is_said_to_be_ahead() -> None:
+    """The chance decides, not the test of the pair: 98 % is clear where p is 0.07."""
+    words = result("words", Measure("accuracy", 0.773, 0.7, 0.833, 150))
+    nearest = hits(104, 150, start=39)
+    drawn = judged({"zero-shot": nearest, "words": hits(116, 150)}, words=words)
+    assert not drawn.comparisons[0].distinguishable
+    assert drawn.conclusive
+    assert "is ahead of zero-shot prompting by 8.0 points (95% interval -" in drawn.sentence
+    assert "not distinguishable" not in drawn.sentence
+    assert ": it scores 77.3% and is within 1 point of the best with " in drawn.sentence
 
 
 def test_what_is_settled_is_said_next_to_what_is_not() -> None:
@@ -496,7 +509,7 @@ def test_the_floor_is_never_recommended() -> None:
     assert "Use" not in drawn.sentence
     ahead = judged({"constant": hits(200, 400), "lora": hits(203, 400, start=150)})
     assert ahead.recommended is None  # three rows ahead is not ahead in 80% of the draws
-    assert "test rows would tell them apart, there are 400." in ahead.sentence
+    assert "test rows would tell them apart, 400 were used." in ahead.sentence
     alone = judged({"constant": hits(280, 400)})
     assert alone.recommended is None
     assert alone.sentence.endswith("and as the floor it is not recommended.")
@@ -521,10 +534,74 @@ def test_a_goal_that_is_missed_is_said() -> None:
     lora = result("lora", Measure("accuracy", 0.6, 0.53, 0.66, 200))
     missed = judged(right, goal=80, lora=lora)
     assert missed.recommended == "lora"
+    assert "Use LoRA for now" in missed.sentence
     assert missed.sentence.endswith(
-        "It is the best so far, but not good enough yet: it scores 60.0% and misses the goal of 80%."
+        "Nothing here is good enough yet: the goal is 80%, and the best, LoRA, scores 60.0%; "
+        "it takes more training rows, longer training or a larger base."
     )
+    full = result("full", status="unfinished", needs_seconds=1200.0)
+    cut = judged(right, goal=80, lora=lora, full=full).sentence
+    assert cut.endswith("scores 60.0%; a budget of 20 min would finish full fine-tuning.")
     assert "goal" not in judged(right, goal=60, lora=lora).sentence
+    assert judged({"lora": right["lora"]}, goal=80, lora=lora).sentence.endswith("or a larger base.")
+
+
+def test_of_rungs_within_the_tolerance_one_that_reaches_the_goal_is_taken() -> None:
+    right = {"few-shot": hits(797, 1000), "lora": hits(802, 1000)}
+    measured = {
+        "few_shot": result("few-shot", Measure("accuracy", 0.797)),
+        "lora": result("lora", Measure("accuracy", 0.802)),
+    }
+    assert judged(right, **measured).recommended == "few-shot"
+    reached = judged(right, goal=80, **measured)
+    assert reached.recommended == "lora"
+    assert "goal" not in reached.sentence
+    assert judged(right, goal=90, **measured).recommended == "few-shot"  # none reaches it
+
+
+def partly(rows: int, few: list[bool], lora: list[bool], full: list[bool]) -> Verdict:
+    """The verdict where full fine-tuning answered `rows` test rows alone."""
+    every = examples(["good"] * len(few))
+    texts = {
+        name: ["good" if hit else "bad" for hit in one]
+        for name, one in (("few-shot", few), ("lora", lora), ("full", full))
+    }
+    answers = {name: answered(MOOD, every, one) for name, one in texts.items()}
+    answers["full"] = answers["full"][:rows]
+    return verdict([result(name) for name in answers], answers, every, MOOD)
+
+
+def test_a_rung_that_answered_few_rows_takes_none_from_the_others() -> None:
+    few, lora = hits(200, 400), hits(300, 400)
+    alone = judged({"few-shot": few, "lora": lora})
+    drawn = partly(40, few, lora, [False] * 400)
+    assert (drawn.recommended, drawn.certainty) == ("lora", "clear")
+    pairs = {pair.second: pair.difference.n for pair in drawn.comparisons}
+    assert pairs == {"few-shot": 400, "full": 40}
+    assert "Full fine-tuning answered 40 of 400 test rows, and is compared with the others on those." in (
+        drawn.reasons
+    )
+    short = {one.rung: one.expected for one in drawn.regrets}
+    before = {one.rung: one.expected for one in alone.regrets}
+    assert short["few-shot"] == pytest.approx(before["few-shot"], abs=0.005)
+
+
+def test_easy_rows_alone_do_not_make_a_rung_the_best() -> None:
+    """LoRA is right on 300 of 400 rows; full fine-tuning answered 40 of these, all right but one."""
+    full = [i != 7 for i in range(400)]
+    drawn = partly(40, hits(200, 400), hits(300, 400), full)
+    assert (drawn.best, drawn.recommended) == ("lora", "lora")
+
+
+def test_what_the_plan_left_out_is_a_reason() -> None:
+    rows = examples(["good"] * 40)
+    answers = {
+        "few-shot": answered(MOOD, rows, ["bad"] * 40),
+        "lora": answered(MOOD, rows, ["good"] * 40),
+    }
+    note = "the budget left 40 of 581 test rows in use"
+    drawn = verdict([result("few-shot"), result("lora")], answers, rows, MOOD, notes=(note,))
+    assert "The budget left 40 of 581 test rows in use." in drawn.reasons
 
 
 def test_an_unfinished_rung_is_compared_with_nothing() -> None:
@@ -533,6 +610,6 @@ def test_an_unfinished_rung_is_compared_with_nothing() -> None:
     assert {one.rung for one in drawn.regrets} == {"words", "few-shot"}
     assert (
         "LoRA is not finished: it was cut short after 21% of what was planned, and is compared with nothing; "
-        "a budget of 12 min 0 s would finish it."
+        "a budget of 12 min would finish it."
     ) in drawn.reasons
     assert "Do not tune" not in drawn.sentence

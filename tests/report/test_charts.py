@@ -108,7 +108,7 @@ def test_foreign_labels_are_text() -> None:
 def test_the_cost_chart_names_its_lines_and_break_even_points() -> None:
     root = ElementTree.fromstring(CHARTS[2])
     texts = [node.text for node in root.iter("text")]
-    assert {*COLOURS, "218"} <= set(texts)
+    assert {*COLOURS, "220"} <= set(texts)
     label = root.attrib["aria-label"]
     assert "few-shot: 3 h 54 min" in label
     assert "few-shot is cheaper than lora up to 218 answers" in label

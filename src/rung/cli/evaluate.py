@@ -81,7 +81,7 @@ def _show(found: Evaluated, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from rung.report.numbers import quality
+    from rung.numbers import quality
 
     table = Table(box=None, title=f"{found.task.kind}, {found.rows} rows", title_justify="left")
     columns = [("base", found.base)] + ([("adapter", found.adapter)] if found.adapter else [])

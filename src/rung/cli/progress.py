@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from rung import numbers
 from rung.records import Quote, Result
-from rung.report import numbers
 
 if TYPE_CHECKING:
     from rung.ladder.divide import Divided

@@ -347,6 +347,7 @@ class _Climb:
             tolerance=settings.tolerance,
             goal=settings.goal,
             volume=settings.volume,
+            notes=self.context.plan.notes,
         )
         storage.write_json(self.folder.file("verdict.json"), to_json(drawn))
         return Climbed(self.folder.path, self._write_info(storage.now()), results, drawn)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
-from rung.ladder.sentence import Case, points, roughly, seconds, title
+from rung import numbers
+from rung.ladder.sentence import Case, title
 from rung.records import Answer, CurvePoint, Example, Result
 
 MOST = 3  # sentences
@@ -52,8 +53,8 @@ def _longer(case: Case, best: Result | None) -> Iterator[str]:
         if one.status == "unfinished" and one.needs_seconds:
             share = f" at {100 * one.done:.0f}%" if one.done is not None else ""
             yield (
-                f"{_capital(title(one))} was cut short{share}: "
-                f"a budget of {seconds(one.needs_seconds)} would finish it."
+                f"{numbers.capital(title(one))} was cut short{share}: "
+                f"a budget of {numbers.seconds(one.needs_seconds)} would finish it."
             )
     curve = _dev_curve(best)
     if best is None or len(curve) < 2:
@@ -81,16 +82,17 @@ def _test_rows(case: Case) -> Iterator[str]:
         return
     one, two = case.results[mine], case.results[closest.rung]
     yield (
-        f"More test rows: about {roughly(pair.rows_needed)} would settle {title(one)} against {title(two)}, "
-        f"there are {pair.difference.n:,}."
+        f"More test rows: about {numbers.roughly(pair.rows_needed)} would settle {title(one)} against "
+        f"{title(two)}, {pair.difference.n:,} were used."
     )
 
 
 def _labels(
     case: Case, answers: Mapping[str, Sequence[Answer]], examples: Sequence[Example]
 ) -> Iterator[str]:
-    """Rows where every rung but the floor gives one and the same wrong label."""
-    voices = [rung for rung in case.ranked if case.results[rung].kind != "floor"]
+    """Rows where every rung gives one and the same wrong label; the floor and rungs with few answers are
+    not asked."""
+    voices = [rung for rung in case.ranked if case.results[rung].kind != "floor" and rung not in case.fewer]
     if case.task.kind != "classification" or len(voices) < VOICES:
         return
     given = [{one.example_id: one for one in answers[rung]} for rung in voices]
@@ -131,7 +133,9 @@ def _larger_base(case: Case, best: Result | None) -> Iterator[str]:
     if case.goal is None or best is None or best.primary is None or best.rung != case.best:
         return
     measure = best.primary
-    short = (case.goal - (measure.value or 0.0) * points(measure)) * (1 if measure.higher_is_better else -1)
+    short = (case.goal - (measure.value or 0.0) * numbers.factor(measure)) * (
+        1 if measure.higher_is_better else -1
+    )
     if short >= FAR:
         yield (
             f"A larger base: {title(best)} is the best rung and {short:.1f} points from the goal of "
@@ -146,7 +150,3 @@ def _dev_curve(result: Result | None) -> list[CurvePoint]:
 def _loss(point: CurvePoint) -> float:
     assert point.dev_loss is not None
     return point.dev_loss
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -5,24 +5,16 @@ Only words are made here; what is recommended was decided before, in `rung.ladde
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from rung import numbers
 from rung.evaluation.tasks import KINDS
 from rung.ladder.rungs import RUNGS
 from rung.records import Certainty, Comparison, Measure, Regret, Result, Task
 
 FORGETS = 0.1  # nats/token from which drift is said to cost general ability
 MISSES = 0.1  # share of answers out of format that is worth a word
-_METRICS = {
-    "macro_f1": "macro F1",
-    "field_f1": "field F1",
-    "chrf": "chrF",
-    "bleu": "BLEU",
-    "rouge_l": "ROUGE-L",
-    "number_match": "numbers within 5%",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +34,21 @@ class Case:
     goal: float | None = None
     volume: int = 10_000
     uncompared: tuple[str, ...] = ()  # rungs without test rows in common with the best
+    rows: int = 0  # test rows on which most rungs were compared
+    fewer: Mapping[str, int] = field(default_factory=dict)  # rungs that answered fewer of them, and how many
+    notes: tuple[str, ...] = ()  # what the plan left out
 
     @property
     def conclusive(self) -> bool:
         return self.certainty in ("clear", "likely")
+
+    def misses(self, result: Result) -> bool:
+        """Whether the score of `result` is worse than the goal."""
+        measure = result.primary
+        if self.goal is None or measure is None or measure.value is None:
+            return False
+        ahead = measure.value * numbers.factor(measure) - self.goal
+        return ahead < 0 if measure.higher_is_better else ahead > 0
 
     def between(self, first: str, second: str) -> Comparison | None:
         """The comparison of two rungs, in whichever order it was made."""
@@ -67,7 +70,7 @@ def verdict_of(case: Case) -> str:
         return _nothing_good(case)
     result = case.results[case.recommended]
     if not case.comparisons:
-        scored = f"{_capital(title(result))} scored best{_level(case.task, result)}"
+        scored = f"{numbers.capital(title(result))} scored best{_level(case.task, result)}"
         return f"{scored}, on test rows that no other rung answered. Use {title(result)} for now."
     parts = []
     if case.rival is not None and (case.conclusive or case.rival != case.best):
@@ -77,7 +80,7 @@ def verdict_of(case: Case) -> str:
         parts.append(forgot)
     tuned = any(case.results[rung].tunes for rung in case.ranked)
     head = "Do not tune: " if tuned and not result.tunes and case.conclusive else ""
-    words = _capital(head + "; ".join(part for part in parts if part))
+    words = numbers.capital(head + "; ".join(part for part in parts if part))
     return f"{words}. {_advice(case, result)}"
 
 
@@ -87,23 +90,33 @@ def lone(case: Case) -> str:
         gone = [f"{title(one)}: {one.reason or one.status}" for one in case.results.values()]
         return f"No rung was measured, so nothing can be recommended{_because(gone)}."
     result = case.results[case.best]
-    measured = f"{_capital(title(result))} is the only rung that was measured{_level(case.task, result)}"
+    measured = (
+        f"{numbers.capital(title(result))} is the only rung that was measured{_level(case.task, result)}"
+    )
     floor = ", and as the floor it is not recommended" if result.kind == "floor" else ""
-    return f"{measured}; there is nothing to compare it with{floor}."
+    return f"{measured}; there is nothing to compare it with{floor}. {_below_goal(case)}".strip()
 
 
 def reasons_of(case: Case) -> tuple[str, ...]:
     """The evidence, a sentence each."""
     found = []
     if case.regrets:
+        metric = numbers.metric_name(case.task.primary)
         found.append(
             f"The rule: the cheapest rung at {case.volume:,} answers whose expected regret is within "
-            f"{_amount(case.tolerance)}, or else the one with the least. Regret is how far a rung falls "
-            f"behind the best ({_metric(case.task)} on the same test rows, joint Bayesian bootstrap)."
+            f"{numbers.points(case.tolerance)}, or else the one with the least. Regret is how far a rung "
+            f"falls behind the best ({metric} on the same test rows, joint Bayesian bootstrap)."
         )
     found += [_evidence(pair, case.results) for pair in case.comparisons]
     for rung in case.uncompared:
-        found.append(f"{_capital(title(case.results[rung]))} has no test rows in common with the best rung.")
+        name = numbers.capital(title(case.results[rung]))
+        found.append(f"{name} has no test rows in common with the best rung.")
+    for rung, rows in case.fewer.items():
+        name = numbers.capital(title(case.results[rung]))
+        found.append(
+            f"{name} answered {rows:,} of {case.rows:,} test rows, and is compared with the others on those."
+        )
+    found += [numbers.sentence(note) for note in case.notes]
     for result in case.results.values():
         found += _remarks(result, case.task)
     return tuple(found)
@@ -114,24 +127,39 @@ def reasons_of(case: Case) -> tuple[str, ...]:
 
 def _advice(case: Case, result: Result) -> str:
     """What to do, how sure that is, and whether the goal is met."""
-    use = f"Use {title(result)}{'' if case.conclusive else ' for now'}"
+    use = f"Use {title(result)}{'' if case.conclusive and not case.misses(result) else ' for now'}"
     chance = next((one.chance for one in case.regrets if one.rung == result.rung), None)
     if chance is not None:
-        use += (
-            f": it is within {_amount(case.tolerance)} of the best with {_chance(chance)} chance"
-            f" ({case.certainty})"
-        )
-    measure = result.primary
-    if case.goal is None or measure is None or measure.value is None:
-        return use + "."
-    sign, mark = (1 if measure.higher_is_better else -1), "" if measure.unit else "%"
-    reached = measure.value * points(measure)
-    if sign * (reached - case.goal) >= 0:
-        return use + "."
+        likely = numbers.chance(chance, words=True)
+        known = result.primary is not None and result.primary.value is not None
+        score = f"scores {_score(result.primary)} and " if known and result.primary else ""
+        use += f": it {score}is within {numbers.points(case.tolerance)} of the best with {likely} chance"
+        use += f" ({case.certainty})"
+    return f"{use}. {_below_goal(case)}".strip()
+
+
+def _below_goal(case: Case) -> str:
+    """Says so where the goal is missed, and what it would take."""
+    result = case.results.get(case.recommended or "")
+    if result is None or result.primary is None or not case.misses(result):
+        return ""
+    mark = "" if result.primary.unit else "%"
+    best = case.results[case.best or result.rung]
+    if best.kind == "floor" or best.primary is None or not case.misses(best):
+        return f"It misses the goal of {case.goal:g}{mark}."
     return (
-        f"{use}. It is the best so far, but not good enough yet: it scores {reached:.1f}{mark} "
-        f"and misses the goal of {case.goal:g}{mark}."
+        f"Nothing here is good enough yet: the goal is {case.goal:g}{mark}, and the best, {title(best)}, "
+        f"scores {_score(best.primary)}; {_needed(case)}."
     )
+
+
+def _needed(case: Case) -> str:
+    """What better rungs would take: the budget that finishes one, else more to learn from."""
+    cut = [one for one in case.results.values() if one.status == "unfinished" and one.needs_seconds]
+    if cut:
+        first = min(cut, key=lambda one: one.needs_seconds or 0.0)
+        return f"a budget of {numbers.seconds(first.needs_seconds)} would finish {title(first)}"
+    return "it takes more training rows, longer training or a larger base"
 
 
 def _nothing_good(case: Case) -> str:
@@ -143,11 +171,10 @@ def _nothing_good(case: Case) -> str:
     nearest = case.results[min(behind, key=lambda one: one.expected).rung]
     pair = case.between(nearest.rung, floor.rung)
     ahead = pair is not None and _seen_from(pair, nearest.rung)[0] > 0
+    need = _needed(case)
     if ahead and pair is not None and pair.rows_needed:
-        rows = roughly(pair.rows_needed)
-        need = f"about {rows} test rows would tell them apart, there are {pair.difference.n:,}"
-    else:
-        need = "it would take more training rows, longer training or a larger base"
+        rows = numbers.roughly(pair.rows_needed)
+        need = f"about {rows} test rows would tell them apart, {pair.difference.n:,} were used"
     return (
         f"Nothing here is good enough yet: {title(floor)} needs no model{_level(case.task, floor)}, and no "
         f"rung is reliably ahead of it; the nearest is {title(nearest)}{_level(case.task, nearest)}; {need}."
@@ -160,15 +187,16 @@ def _against_rival(case: Case, result: Result, rival: Result) -> str:
         return ""
     name, other = title(result), title(rival)
     value, reach = _seen_from(pair, result.rung)
+    if value > 0 and not pair.distinguishable:
+        return f"{name} is ahead of {other} by {numbers.tenth(value)} points{_bracketed(reach)}"
     if not pair.distinguishable:
         end = _and_costs(case, rival, result)
-        return (
-            f"{other} is not distinguishable from {name} ({_signed(-value)} points{_reach(reach, -1)}){end}"
-        )
+        gap = f"{numbers.signed(-value)} points{_reach(reach, -1)}"
+        return f"{other} is not distinguishable from {name} ({gap}){end}"
     if value < 0:
         return f"{other} beats {name} by {-value:.1f} points{_bracketed(reach, -1)}"
     took = result.cost.seconds
-    time = "" if took is None or result.prompts else f" in {seconds(took)}"
+    time = "" if took is None or result.prompts else f" in {numbers.seconds(took)}"
     return f"{name} beats {other} by {value:.1f} points{_bracketed(reach)}{time}"
 
 
@@ -193,11 +221,11 @@ def _open_question(case: Case, result: Result) -> str:
     pair = case.between(result.rung, rung)
     assert pair is not None
     value, reach = _seen_from(pair, rung)
-    enough = f"about {roughly(pair.rows_needed)} would do, " if pair.rows_needed else ""
+    enough = f"about {numbers.roughly(pair.rows_needed)} would do, " if pair.rows_needed else ""
     return (
         f"there are not enough test rows to tell {title(other)} and {title(result)} apart "
-        f"({enough}used here: {pair.difference.n:,}): "
-        f"{title(other)} scores {_signed(value)} points{_reach(reach)}{_and_costs(case, other, result)}"
+        f"({enough}used here: {pair.difference.n:,}): {title(other)} scores {numbers.signed(value)} points"
+        f"{_reach(reach)}{_and_costs(case, other, result)}"
     )
 
 
@@ -230,23 +258,23 @@ def _and_costs(case: Case, other: Result, result: Result) -> str:
 
 def _evidence(pair: Comparison, results: Mapping[str, Result]) -> str:
     value, reach = _seen_from(pair, pair.first)
-    p_value = pair.p_value if pair.p_value is not None else math.nan
-    p_text = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+    p_value = numbers.p_value(pair.p_value)
+    p_text = f"p {p_value.replace('<', '< ')}" if p_value.startswith("<") else f"p = {p_value}"
     adjusted = ", Holm-adjusted" if pair.difference.note else ""
     apart = "distinguishable" if pair.distinguishable else "not distinguishable"
-    names = f"{_capital(title(results[pair.first]))} against {title(results[pair.second])}"
+    names = f"{numbers.capital(title(results[pair.first]))} against {title(results[pair.second])}"
     return (
-        f"{names}: {_signed(value)} points"
+        f"{names}: {numbers.signed(value)} points"
         f"{_reach(reach)} on {pair.difference.n:,} rows, {apart} ({pair.test}, {p_text}{adjusted})."
     )
 
 
 def _remarks(result: Result, task: Task) -> list[str]:
-    name = _capital(title(result))
+    name = numbers.capital(title(result))
     if result.status == "unfinished":
         done = f" after {100 * result.done:.0f}% of what was planned" if result.done is not None else ""
         budget = result.needs_seconds
-        need = f"; a budget of {seconds(budget)} would finish it" if budget else ""
+        need = f"; a budget of {numbers.seconds(budget)} would finish it" if budget else ""
         return [f"{name} is not finished: it was cut short{done}, and is compared with nothing{need}."]
     if result.status != "ok":
         why = result.reason.strip().rstrip(".")
@@ -281,16 +309,11 @@ def _missed(result: Result, task: Task, missed: int, cut: int, rows: int) -> str
 # --- numbers as words -------------------------------------------------------------------------------
 
 
-def points(measure: Measure) -> float:
-    """Factor to points: shares of 1 are shown times 100."""
-    return 1.0 if measure.unit else 100.0
-
-
 def _seen_from(pair: Comparison, rung: str) -> tuple[float, tuple[float, float] | None]:
     """Difference and interval in points, positive where `rung` is ahead."""
     measure = pair.difference
     ahead = (pair.first == rung) == measure.higher_is_better
-    factor = points(measure) * (1 if ahead else -1)
+    factor = numbers.factor(measure) * (1 if ahead else -1)
     value = (measure.value or 0.0) * factor
     if measure.low is None or measure.high is None:
         return value, None
@@ -302,7 +325,7 @@ def _reach(reach: tuple[float, float] | None, sign: int = 1) -> str:
     if reach is None:
         return ""
     low, high = sorted((sign * reach[0], sign * reach[1]))
-    return f", 95% interval {_tenth(low)} to {_tenth(high)}"
+    return f", {numbers.interval(low, high)}"
 
 
 def _bracketed(reach: tuple[float, float] | None, sign: int = 1) -> str:
@@ -310,60 +333,19 @@ def _bracketed(reach: tuple[float, float] | None, sign: int = 1) -> str:
     return f" ({text})" if text else ""
 
 
-def _amount(value: float) -> str:
-    return f"{value:g} point{'' if value == 1 else 's'}"
-
-
-def _chance(chance: float) -> str:
-    """Rounded down, so that no chance reads as more than it is."""
-    return "more than 99%" if chance > 0.99 else f"{math.floor(100 * chance)}%"
-
-
-def _tenth(value: float) -> str:
-    return f"{value:.1f}".replace("-0.0", "0.0")
-
-
-def _signed(value: float) -> str:
-    text = _tenth(value)
-    return text if text.startswith("-") or text == "0.0" else f"+{text}"
+def _score(measure: Measure) -> str:
+    """``85.0%``, or ``48.2`` where the metric has points of its own."""
+    return f"{numbers.tenth((measure.value or 0.0) * numbers.factor(measure))}{'' if measure.unit else '%'}"
 
 
 def _level(task: Task, result: Result) -> str:
     measure = result.primary
     if measure is None or measure.value is None:
         return ""
-    factor, mark = points(measure), "" if measure.unit else "%"
-    text = f" ({_metric(task)} {measure.value * factor:.1f}{mark}"
-    if measure.low is not None and measure.high is not None:
-        text += f", 95% interval {_tenth(measure.low * factor)} to {_tenth(measure.high * factor)}"
-    return text + ")"
-
-
-def _metric(task: Task) -> str:
-    return _METRICS.get(task.primary, task.primary.replace("_", " "))
-
-
-def seconds(value: float) -> str:
-    """A time in words."""
-    if value < 9.95:
-        return f"{value:.1f} s"
-    whole = round(value)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def roughly(rows: int) -> str:
-    """A row count, rounded up to two digits."""
-    unit = 10 ** max(0, len(str(rows)) - 2)
-    return f"{math.ceil(rows / unit) * unit:,}"
+    _, low, high = numbers.scaled(measure)
+    parts = [f"{numbers.metric_name(task.primary)} {_score(measure)}", numbers.interval(low, high)]
+    return f" ({', '.join(part for part in parts if part)})"
 
 
 def _because(reasons: list[str]) -> str:
     return f" ({'; '.join(reason.strip().rstrip('.') for reason in reasons)})" if reasons else ""
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -3,12 +3,14 @@
 The rule: use the cheapest rung whose expected regret is within the tolerance; where there is none, the one
 with the least.  docs/verdict.md shows what it costs against the truth.
 
-- Regret is how far a rung falls behind the best one, over joint bootstrap draws of the test rows that every
-  compared rung answered (`rung.ladder.regret`).
+- Regret is how far a rung falls behind the best one, over joint bootstrap draws of the test rows that the
+  compared rungs answered (`rung.ladder.regret`). A rung that answered clearly fewer of them is compared on
+  those it has, and takes no rows from the others (`rung.ladder.bench`).
 - Cheapest is by the seconds it takes to make a rung and to answer `volume` rows with it; by the order of the
   ladder where a rung's cost is not known.
 - The floor (a constant answer) is never recommended, nor is a rung that is not ahead of it in 80 % of the
   draws.
+- Where rungs reach the goal, one of them is taken.
 - The chance that the recommended rung is within the tolerance of the best makes the verdict clear, likely or
   open.
 
@@ -21,68 +23,16 @@ not), for the sentence; that p-value stands alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from rung.evaluation import stats
-from rung.evaluation.metrics import METRICS, Metric, primary_rows
 from rung.ladder import regret, sentence
+from rung.ladder.bench import Answers, Bench, Board
 from rung.ladder.helps import helps
 from rung.ladder.sentence import Case
 from rung.records import Answer, Certainty, Comparison, Example, Measure, Regret, Result, Task, Verdict
 
-MARGIN = 5.0  # points: a difference worth more test rows
 CLEAR, LIKELY = 0.95, 0.8  # chances from which a verdict is called so
-
-Answers = Mapping[str, Sequence[Answer]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Bench:
-    """What every comparison needs."""
-
-    task: Task
-    examples: Sequence[Example]
-    answers: Answers
-    seed: int
-    _seen: dict[tuple[str, tuple[str, ...]], stats.Floats] = field(default_factory=dict)
-
-    @property
-    def metric(self) -> Metric:
-        return METRICS[self.task.primary]
-
-    @property
-    def sign(self) -> int:
-        """What turns a difference in the metric into how far the first rung is ahead."""
-        return 1 if self.metric.higher_is_better else -1
-
-    def scaled(self, points: float) -> float:
-        """Points of the screen on the metric's own scale."""
-        return points if self.metric.unit else points / 100
-
-    @property
-    def margin(self) -> float:
-        """`MARGIN` on the metric's own scale."""
-        return self.scaled(MARGIN)
-
-    def rows(self, rungs: Sequence[str]) -> list[stats.Floats]:
-        """Statistics (n, k) of each rung, over the test rows that all of `rungs` answered."""
-        judged = [{a.example_id: a for a in self.answers[rung] if a.status != "error"} for rung in rungs]
-        shared = [example for example in self.examples if all(example.id in one for one in judged)]
-        ids = tuple(example.id for example in shared)
-        for rung, one in zip(rungs, judged, strict=True):
-            if (rung, ids) not in self._seen:
-                some = [one[name] for name in ids]
-                self._seen[rung, ids] = primary_rows(self.task, shared, some, [a.text for a in some])
-        return [self._seen[rung, ids] for rung in rungs]
-
-    def compare(self, first: str, second: str) -> stats.Difference | None:
-        """First minus second, or None without rows in common."""
-        one, two = self.rows([first, second])
-        if len(one) == 0:
-            return None
-        if self.metric.share:
-            return stats.paired_shares(one[:, 0], two[:, 0])
-        return stats.paired_difference(one, two, self.metric.value, self.seed)
 
 
 def verdict(
@@ -95,28 +45,30 @@ def verdict(
     tolerance: float = 1.0,
     goal: float | None = None,
     volume: int = 10_000,
+    notes: Sequence[str] = (),
 ) -> Verdict:
     """The recommendation for `task`, from what each rung measured on the test `examples`.
 
     `answers` maps a rung's name to its answers, in any order.  Rungs that failed, were skipped, were cut
     short or have no answers are named in the reasons.  `tolerance` and `goal` are in points of the screen,
-    `volume` is the number of answers that cost is ordered by.  Raises `UsageError` where the task's primary
-    metric is unknown.
+    `volume` is the number of answers that cost is ordered by; `notes` say what the plan left out.  Raises
+    `UsageError` where the task's primary metric is unknown.
     """
     results = sorted(results, key=lambda result: result.order)
     named = {result.rung: result for result in results}
-    bench = _Bench(task, examples, answers, seed)
+    bench = Bench(task, examples, answers, seed)
     known = {example.id for example in examples}
     able = [one.rung for one in results if one.status == "ok" and _answered(answers.get(one.rung, ()), known)]
     if len(able) < 2:
-        return _without_comparison(able, named, task)
+        case = Case(task, named, None, None, None, (), ranked=tuple(able), goal=goal, notes=tuple(notes))
+        return _without_comparison(bench, case)
     values = _values(bench, able, named)
     best = max(able, key=lambda rung: (values[rung], -named[rung].order))
     comparisons = _against_best(bench, best, [rung for rung in able if rung != best])
     alone = {rung for rung in able if rung != best} - {pair.second for pair in comparisons}
     compared = [rung for rung in able if rung not in alone]
     ranked = _by_cost(compared, named, volume)
-    chosen = _choose(bench, ranked, best, named, tolerance)
+    chosen = _choose(bench, ranked, best, named, tolerance, goal)
     recommended = chosen.recommended
     rival = _rival(recommended, compared, values, named) if recommended else None
     if recommended and rival and best not in (recommended, rival):
@@ -135,11 +87,14 @@ def verdict(
         goal=goal,
         volume=volume,
         uncompared=tuple(rung for rung in able if rung in alone),
+        rows=chosen.board.rows,
+        fewer=chosen.board.fewer,
+        notes=tuple(notes),
     )
     return _said(bench, case, values)
 
 
-def _said(bench: _Bench, case: Case, values: Mapping[str, float]) -> Verdict:
+def _said(bench: Bench, case: Case, values: Mapping[str, float]) -> Verdict:
     """What was decided, in a record and in words."""
     prompting = [rung for rung in values if case.results[rung].prompts]
     return Verdict(
@@ -163,26 +118,35 @@ class _Chosen:
     recommended: str | None
     certainty: Certainty | None
     regrets: tuple[Regret, ...]
+    board: Board
 
 
 def _choose(
-    bench: _Bench, ranked: Sequence[str], best: str, named: Mapping[str, Result], points: float
+    bench: Bench,
+    ranked: Sequence[str],
+    best: str,
+    named: Mapping[str, Result],
+    points: float,
+    goal: float | None,
 ) -> _Chosen:
     """The rule. `ranked` are the compared rungs, the cheapest first."""
-    rows = bench.rows(ranked)
-    real = [rung for rung in ranked if named[rung].kind != "floor"]
-    if len(ranked) < 2 or len(rows[0]) == 0:
-        return _Chosen(best if best in real else None, None, ())
-    drawn = bench.sign * regret.draws(rows, bench.metric.value, bench.metric.share, bench.seed)
-    floors = [i for i, rung in enumerate(ranked) if rung not in real]
-    taken, regrets = regret.choose(ranked, drawn, floors, bench.scaled(points))
+    board = bench.board(ranked)
+    names, rows = board.names, board.rows
+    if len(names) < 2:
+        return _Chosen(best if named[best].kind != "floor" else None, None, (), board)
+    drawn = bench.sign * regret.draws(board.given, bench.metric.value, bench.metric.share, bench.seed)
+    floors = [i for i, rung in enumerate(names) if named[rung].kind == "floor"]
+    enough: list[int] = []
+    if goal is not None:
+        reached = regret.scores(board.given, bench.metric.value)
+        enough = [i for i in range(len(names)) if bench.sign * (reached[i] - bench.scaled(goal)) >= 0]
+    taken, regrets = regret.choose(names, drawn, floors, bench.scaled(points), enough)
     if taken is None:
-        return _Chosen(None, "open", regrets)
-    settled = len(rows[0]) > 1
+        return _Chosen(None, "open", regrets, board)
     certainty: Certainty = "open"
-    if settled and taken.chance >= LIKELY:
+    if min(board.fewer.get(taken.rung, rows), rows) > 1 and taken.chance >= LIKELY:
         certainty = "clear" if taken.chance >= CLEAR else "likely"
-    return _Chosen(taken.rung, certainty, regrets)
+    return _Chosen(taken.rung, certainty, regrets, board)
 
 
 def _by_cost(rungs: Sequence[str], named: Mapping[str, Result], volume: int) -> list[str]:
@@ -200,44 +164,44 @@ def compare(
     first: str, second: str, answers: Answers, examples: Sequence[Example], task: Task, seed: int = 0
 ) -> Comparison | None:
     """One pair on the rows both answered, judged alone; None where there are no such rows."""
-    pairs = _compared(_Bench(task, examples, answers, seed), [(first, second)])
+    pairs = _compared(Bench(task, examples, answers, seed), [(first, second)])
     return _decided(pairs[0], pairs[0].p_value or 0.0) if pairs else None
 
 
-def _without_comparison(able: Sequence[str], named: Mapping[str, Result], task: Task) -> Verdict:
+def _without_comparison(bench: Bench, case: Case) -> Verdict:
     """Fewer than two rungs to look at."""
-    rung = able[0] if able else None
-    recommended = rung if rung and named[rung].kind != "floor" else None
-    case = Case(task, named, recommended, rung, None, ())
+    rung = next(iter(case.ranked), None)
+    result = case.results[rung] if rung else None
+    case = replace(case, best=rung, recommended=rung if result and result.kind != "floor" else None)
     return Verdict(
-        recommended=recommended,
+        recommended=case.recommended,
         sentence=sentence.lone(case),
         reasons=sentence.reasons_of(case),
         best=rung,
-        best_prompting=rung if rung and named[rung].prompts else None,
+        best_prompting=rung if result and result.prompts else None,
         conclusive=False,
+        helps=helps(case, bench.answers, bench.examples),
     )
 
 
-def _values(bench: _Bench, able: Sequence[str], named: Mapping[str, Result]) -> dict[str, float]:
-    """How good each rung is on the rows all of them answered; as reported where there are none.
+def _values(bench: Bench, able: Sequence[str], named: Mapping[str, Result]) -> dict[str, float]:
+    """How good each rung is on the rows they are compared on; as reported where there are none.
 
     The primary metric, with its sign changed where lower is better.
     """
-    rows = bench.rows(able)
-    if len(rows[0]):
-        return {
-            rung: bench.sign * float(bench.metric.value(one.sum(axis=0)))
-            for rung, one in zip(able, rows, strict=True)
-        }
-    reported = {rung: named[rung].primary for rung in able}
-    return {
-        rung: float("-inf") if measure is None or measure.value is None else bench.sign * measure.value
-        for rung, measure in reported.items()
-    }
+    board = bench.board(able)
+    found = {rung: float("-inf") for rung in able}
+    for rung in able:
+        measure = named[rung].primary
+        if measure is not None and measure.value is not None:
+            found[rung] = bench.sign * measure.value
+    if board.names:
+        on_board = regret.scores(board.given, bench.metric.value)
+        found |= {rung: bench.sign * float(one) for rung, one in zip(board.names, on_board, strict=True)}
+    return found
 
 
-def _against_best(bench: _Bench, best: str, others: Sequence[str]) -> list[Comparison]:
+def _against_best(bench: Bench, best: str, others: Sequence[str]) -> list[Comparison]:
     pairs = _compared(bench, [(best, other) for other in others])
     adjusted = stats.holm([pair.p_value or 0.0 for pair in pairs])
     note = f"p-value adjusted for {len(pairs)} comparisons (Holm)" if len(pairs) > 1 else ""
@@ -256,7 +220,7 @@ def _decided(pair: Comparison, p_value: float, note: str = "") -> Comparison:
     )
 
 
-def _compared(bench: _Bench, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
+def _compared(bench: Bench, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
     """The comparisons that can be made, each with its own p-value and nothing decided."""
     found = []
     for first, second in pairs:
@@ -266,7 +230,7 @@ def _compared(bench: _Bench, pairs: Sequence[tuple[str, str]]) -> list[Compariso
     return found
 
 
-def _comparison(bench: _Bench, first: str, second: str, difference: stats.Difference) -> Comparison:
+def _comparison(bench: Bench, first: str, second: str, difference: stats.Difference) -> Comparison:
     return Comparison(
         first=first,
         second=second,
@@ -285,7 +249,7 @@ def _comparison(bench: _Bench, first: str, second: str, difference: stats.Differ
     )
 
 
-def _rows_needed(bench: _Bench, difference: stats.Difference) -> int | None:
+def _rows_needed(bench: Bench, difference: stats.Difference) -> int | None:
     """Rows that would either tell the two apart or show the first to be ahead by less than the margin,
     whichever takes fewer; None where the interval already shows the latter."""
     ahead = _at_most_ahead(bench, difference.low, difference.high)
@@ -296,7 +260,7 @@ def _rows_needed(bench: _Bench, difference: stats.Difference) -> int | None:
     return None if needed is None else max(needed, difference.n + 1)
 
 
-def _at_most_ahead(bench: _Bench, low: float | None, high: float | None) -> float | None:
+def _at_most_ahead(bench: Bench, low: float | None, high: float | None) -> float | None:
     """How far the first of two rungs may be ahead, from the interval of their difference."""
     return high if bench.sign > 0 else None if low is None else -low
 

@@ -22,8 +22,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from rung import numbers
 from rung.records import CurvePoint
-from rung.report import numbers
 from rung.report.costs import BreakEven, Costs, efficient, sentences
 from rung.report.view import FROZEN, NO_MODEL, REMOTE, TUNED
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from rung import numbers
 from rung.records import Result
-from rung.report import numbers
 
 VOLUME = 10_000  # answers, where a run has not kept for how many cost is counted
 MOST = 10_000_000  # answers beyond which nobody looks
@@ -99,7 +99,7 @@ def break_evens(lines: Sequence[Line]) -> list[BreakEven]:
 
 
 def sentences(points: Sequence[BreakEven]) -> tuple[str, ...]:
-    """``few-shot is cheaper than lora up to 1,240 answers``, at most `LISTED`."""
+    """``few-shot is cheaper than lora up to 1,300 answers``, at most `LISTED`."""
     return tuple(
         f"{one.first.rung} is cheaper than {one.second.rung} up to {numbers.roughly(one.volume)} answers"
         for one in points[:LISTED]

@@ -16,7 +16,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from rung.report import charts, mistakes, numbers, tables
+from rung import numbers
+from rung.report import charts, mistakes, tables
 from rung.report.costs import break_evens, sentences
 from rung.report.view import View, load_view
 from rung.storage import write_file

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rung.numbers import clean, one_line
 from rung.records import Answer, Example, Task
-from rung.report.numbers import clean, one_line
 
 Answers = Mapping[str, Sequence[Answer]]
 NO_ANSWER = "(no answer)"

@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from rung.report import numbers, tables
+from rung import numbers
+from rung.report import tables
 from rung.report.tables import Table
 from rung.report.view import View
 

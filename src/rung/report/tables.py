@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rung import numbers
+from rung.numbers import ABSENT
 from rung.records import Cost, Measure, Quote, Result
-from rung.report import numbers
-from rung.report.numbers import ABSENT
 from rung.report.view import Rung, View
 
 

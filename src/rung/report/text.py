@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from rung.report import numbers
+from rung import numbers
 from rung.report.costs import break_evens, sentences
 from rung.report.view import Rung, View
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from rung import numbers
 from rung.errors import DataError
 from rung.records import (
     Answer,
@@ -23,7 +24,6 @@ from rung.records import (
     Verdict,
     from_json,
 )
-from rung.report import numbers
 from rung.report.costs import VOLUME, Costs, costs
 from rung.report.mistakes import Decider, decider
 from rung.storage import read_json, read_jsonl
@@ -115,8 +115,7 @@ class View:
         measure = self._primary()
         if measure is None or self.verdict is None or self.verdict.tolerance is None:
             return ""
-        points = self.verdict.tolerance * (1 if measure.unit else 100)
-        return f"within {points:g} point{'' if f'{points:g}' == '1' else 's'}"
+        return f"within {numbers.points(self.verdict.tolerance * numbers.factor(measure))}"
 
     @property
     def volume(self) -> int:
@@ -220,7 +219,7 @@ def _row(result: Result, verdict: Verdict | None, volume: int) -> Rung:
         reasons.append(f"a budget of {numbers.seconds(result.needs_seconds)} would finish it")
     drift = next((m for m in result.forgetting if m.unit == "nats/token"), None)
     regret = next((one for one in verdict.regrets if one.rung == result.rung), None) if verdict else None
-    factor = 100.0 if result.primary and not result.primary.unit else 1.0
+    factor = numbers.factor(result.primary) if result.primary else 1.0
     return Rung(
         result=result,
         recommended=verdict is not None and verdict.recommended == result.rung,
@@ -239,7 +238,7 @@ def _row(result: Result, verdict: Verdict | None, volume: int) -> Rung:
         money=numbers.money(cost.money, cost.currency),
         missed=_missed(result.counts),
         notes=(*reasons, *(numbers.one_line(note) for note in result.notes)),
-        regret=f"{regret.expected * factor:.1f}" if regret else numbers.ABSENT,
+        regret=numbers.tenth(regret.expected * factor) if regret else numbers.ABSENT,
         chance=numbers.chance(regret.chance) if regret else numbers.ABSENT,
     )
 

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from rung import numbers
 from rung.records import Measure
-from rung.report import numbers
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_money_and_p() -> None:
 
 
 def test_roughly() -> None:
-    shown = [numbers.roughly(x) for x in (1.4, 99.6, 1243.0, 38_651, 7_777_777)]
-    assert shown == ["1", "100", "1,240", "38,700", "7,780,000"]
+    shown = [numbers.roughly(x) for x in (1.4, 99, 99.6, 1210, 38_651, 7_777_777)]
+    assert shown == ["2", "99", "100", "1,300", "39,000", "7,800,000"]
 
 
 def test_short() -> None:
@@ -143,4 +143,18 @@ def test_plain_values_and_entries() -> None:
 
 def test_a_chance_never_reads_as_more_than_it_is() -> None:
     shown = [numbers.chance(value) for value in (0.0, 0.004, 0.29, 0.949, 0.95, 0.9999, 1.0)]
-    assert shown == ["<1%", "<1%", "29%", "94%", "95%", "99%", ">99%"]
+    assert shown == ["<1%", "<1%", "29%", "94%", "95%", ">99%", ">99%"]
+    assert [numbers.chance(x, words=True) for x in (0.004, 0.97, 0.995)] == [
+        "less than 1%",
+        "97%",
+        "more than 99%",
+    ]
+
+
+def test_points_and_intervals_of_a_sentence() -> None:
+    assert [numbers.points(x) for x in (1.0, 2.0, 0.5)] == ["1 point", "2 points", "0.5 points"]
+    assert [numbers.signed(x) for x in (14.23, -3.0, -0.01, 0.0)] == ["+14.2", "-3.0", "0.0", "0.0"]
+    assert numbers.interval(10.11, 25.26) == "95% interval 10.1 to 25.3"
+    assert numbers.interval(None, 1.0) == ""
+    assert numbers.factor(Measure("accuracy", 0.5)) == 100.0
+    assert numbers.factor(Measure("chrf", 50.0, unit="points")) == 1.0

@@ -1,4 +1,4 @@
-"""Numbers and foreign text as words: every format of the terminal and of the page is decided here, once.
+"""Numbers and foreign text as words: every format of verdict, terminal and page is decided here, once.
 
 Absent is ``-``.  Shares of 1 are shown as percent, differences of shares as points.
 """
@@ -51,9 +51,13 @@ def one_line(text: str) -> str:
 
 def sentence(text: str) -> str:
     """`one_line` text that begins with a capital and ends with a full stop."""
-    text = one_line(text)
-    text = text[:1].upper() + text[1:]
+    text = capital(one_line(text))
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
+def capital(text: str) -> str:
+    """`text` with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def metric_name(name: str) -> str:
@@ -61,11 +65,15 @@ def metric_name(name: str) -> str:
     return _NAMES.get(name, one_line(name.replace("_", " ")))
 
 
+def factor(measure: Measure) -> float:
+    """What turns a measure into the scale that is shown: shares of 1 become percent, differences points."""
+    return 100.0 if measure.unit == "" else 1.0
+
+
 def scaled(measure: Measure) -> tuple[float | None, float | None, float | None]:
-    """Value, low and high on the scale that is shown: shares of 1 become percent. Non-finite is absent."""
-    factor = 100.0 if measure.unit == "" else 1.0
+    """Value, low and high on the scale that is shown. Non-finite is absent."""
     value, low, high = (
-        None if x is None or not math.isfinite(x) else x * factor
+        None if x is None or not math.isfinite(x) else x * factor(measure)
         for x in (measure.value, measure.low, measure.high)
     )
     return value, low, high
@@ -86,7 +94,7 @@ def quality(measure: Measure | None, difference: bool = False) -> str:
     if value is None:
         return ABSENT
     fine = measure.unit not in ("", "points", "%")
-    show = significant if fine else _tenth
+    show = significant if fine else tenth
     sign = "+" if difference and show(value).strip("-0.") and value > 0 else ""
     head = sign + show(value)
     return head if low is None or high is None else f"{head} ({show(low)} to {show(high)})"
@@ -103,9 +111,27 @@ def named(measure: Measure | None) -> str:
     )
 
 
-def _tenth(value: float) -> str:
+def tenth(value: float) -> str:
+    """One decimal: ``14.2``; never ``-0.0``."""
     text = f"{value:.1f}"
     return "0.0" if text == "-0.0" else text
+
+
+def signed(value: float) -> str:
+    """`tenth` with its sign: ``+14.2``, ``-3.0``, ``0.0``."""
+    text = tenth(value)
+    return text if text.startswith("-") or text == "0.0" else f"+{text}"
+
+
+def points(value: float) -> str:
+    """``1 point``, ``2.5 points``."""
+    text = f"{value:g}"
+    return f"{text} point" if text == "1" else f"{text} points"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """``95% interval 10.1 to 25.3``, of bounds on the scale that is shown; empty without them."""
+    return "" if low is None or high is None else f"95% interval {tenth(low)} to {tenth(high)}"
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -157,9 +183,10 @@ def count(value: float | None) -> str:
 
 
 def roughly(value: float) -> str:
-    """A large number to three digits: ``1,240``, ``38,700``."""
-    unit = 10 ** max(0, math.floor(math.log10(max(1.0, value))) - 2)
-    return count(round(value / unit) * unit)
+    """A large number, rounded up to two digits: ``1,300``."""
+    whole = math.ceil(value)
+    step = 10 ** max(0, len(str(whole)) - 2)
+    return count(math.ceil(whole / step) * step)
 
 
 def short(value: float | None) -> str:
@@ -181,10 +208,17 @@ def money(value: float | None, currency: str = "") -> str:
     return f"{text} {one_line(currency)}".strip()
 
 
-def chance(value: float) -> str:
-    """A share of draws in whole percent, rounded down so that it never reads as more than it is."""
+def chance(value: float, words: bool = False) -> str:
+    """A share of draws in whole percent, rounded down so that it never reads as more than it is.
+
+    ``97%``, ``>99%``; in a sentence (`words`) ``more than 99%``. Draws are a sample: none is certain.
+    """
     percent = math.floor(100 * value + 1e-9)
-    return f"{percent}%" if 1 <= percent <= 99 else "<1%" if percent < 1 else ">99%"
+    if value > 0.99:
+        return "more than 99%" if words else ">99%"
+    if percent < 1:
+        return "less than 1%" if words else "<1%"
+    return f"{percent}%"
 
 
 def p_value(value: float | None) -> str:
