@@ -111,7 +111,7 @@ def test_the_cost_chart_names_its_lines_and_break_even_points() -> None:
     assert {*COLOURS, "220"} <= set(texts)
     label = root.attrib["aria-label"]
     assert "few-shot: 3 h 54 min" in label
-    assert "few-shot is cheaper than lora up to 218 answers" in label
+    assert "few-shot is cheaper than lora up to 220 answers" in label
 
 
 def test_names_of_lines_that_meet_do_not_overlap() -> None:
