@@ -18,6 +18,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_WORD = 260  # characters of a message without a space; a path is not often longer
+MOST_TEXT = 1200  # characters of what, why and fix each
+
 
 class RungError(Exception):
     """Base of all user-facing errors; ``str(error)`` is one paragraph for the screen."""
@@ -33,7 +36,7 @@ class RungError(Exception):
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
-        return " ".join(_sentence(part) for part in (head, self.why, self.fix) if part)
+        return " ".join(_sentence(_cut(part)) for part in (head, self.why, self.fix) if part)
 
 
 class UsageError(RungError):
@@ -76,6 +79,16 @@ class ResumeError(RungError):
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if text.endswith((".", "!", "?", ":")) else text + "."
+
+
+def _cut(text: str) -> str:
+    """`text` with the middle left out of words, and of itself, where a name makes them too long to read."""
+    words = [_middle_out(word, MOST_WORD) for word in text.split(" ")] if len(text) > MOST_WORD else [text]
+    return _middle_out(" ".join(words), MOST_TEXT)
+
+
+def _middle_out(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2) :]}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -65,7 +65,7 @@ def test_a_damaged_source_says_nothing(text: str, tmp_path: Path) -> None:
 
 
 def test_walk_gives_every_value_with_its_key() -> None:
-    assert set(key for _, key, _ in walk({"a": [{"b": 1}]})) == {"", "a", "b"}
+    assert {key for _, key, _ in walk({"a": [{"b": 1}]})} == {"", "a", "b"}
 
 
 def test_a_refusal_names_the_file_and_not_its_place(tmp_path: Path) -> None:

@@ -20,10 +20,7 @@ NAN, INFINITE = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        *(
-            ("rms_norm_eps", value, "rms_norm_eps is")
-            for value in (NAN, INFINITE, -1.0, 0, 0.0, 2, True, "1")
-        ),
+        *(("rms_norm_eps", value, "rms_norm_eps is") for value in (NAN, INFINITE, -1.0, 0, 2, True, "1")),
         *(("layer_norm_epsilon", value, "above 0") for value in (-1e-5, False)),
         *(("rope_theta", value, "rope_theta is") for value in (NAN, 0, -1.0, 1e300, True, "10000")),
         ("rope_parameters", {"rope_theta": 0.0}, "rope_theta is 0.0"),
@@ -80,7 +77,7 @@ def test_a_config_that_asks_for_more_than_the_weights_hold(changes: dict[str, in
     shapes = {"model.embed_tokens.weight": (259, 32), "everything else": (20_000,)}
     check_room(folder, shapes)
     (folder / "config.json").write_text(json.dumps(config | changes))
-    with pytest.raises(BaseModelError, match="asks for .* weights and the files hold 28,288") as caught:
+    with pytest.raises(BaseModelError, match=r"asks for .* weights and the files hold 28,288") as caught:
         check_room(folder, shapes)
     assert caught.value.why.startswith("The largest would be ")
     assert math.prod(shapes["model.embed_tokens.weight"]) == 8288

@@ -220,7 +220,7 @@ def _is_plain_name(name: object) -> bool:
     return isinstance(name, str) and bool(re.fullmatch(r"[\w][\w.\-]*\.safetensors", name))
 
 
-def _find_weights(folder: Path) -> tuple[Path, ...]:
+def _find_weights(folder: Path) -> tuple[Path, ...]:  # noqa: RET503  `refuse` never returns
     if (folder / WEIGHTS).is_file():
         return (folder / WEIGHTS,)
     if (folder / INDEX).is_file():

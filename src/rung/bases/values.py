@@ -20,13 +20,10 @@ from rung.bases.files import Json, refuse, walk
 from rung.border import foreign
 from rung.errors import BaseModelError
 
-_SIZES = frozenset(
-    """
-    hidden_size n_embd d_model head_dim intermediate_size n_inner ffn_dim vocab_size sliding_window
-    num_attention_heads n_head num_heads num_key_value_heads
-    max_position_embeddings n_positions n_ctx max_seq_len seq_length
-    """.split()
-)
+_WIDTHS = ("hidden_size", "n_embd", "d_model", "head_dim", "intermediate_size", "n_inner", "ffn_dim")
+_HEADS = ("num_attention_heads", "n_head", "num_heads", "num_key_value_heads")
+_CONTEXTS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+_SIZES = frozenset((*_WIDTHS, *_HEADS, *_CONTEXTS, "vocab_size", "sliding_window"))
 _COUNT = re.compile(r"(?:num|n)_\w*(?:experts|layers)")
 _EPSILONS = ("eps", "epsilon")
 _PERIODS = ("theta", "base_freq", "rotary_emb_base")
@@ -75,7 +72,7 @@ def _numbers(kind: str) -> list[str]:
     """The keys that hold a number where this kind of model is not told otherwise."""
     try:
         usual = CONFIG_MAPPING[kind]().to_dict()
-    except Exception:  # a few kinds cannot be built without settings
+    except Exception:  # noqa: BLE001  a few kinds cannot be built without settings
         return []
     return [key for key, value in usual.items() if _is_number(value)]
 
