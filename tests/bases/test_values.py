@@ -32,13 +32,13 @@ NAN, INFINITE = float("nan"), float("inf")
         *(("sliding_window", value, "sliding_window is") for value in (0, -4096, True)),
         *(("num_hidden_layers", value, "num_hidden_layers is") for value in (0, -1, True, 10**6)),
         ("num_local_experts", 10**6, "from 0 to 4,096"),
-        ("pad_token_id", True, "pad_token_id is True and must be a number"),
+        ("pad_token_id", True, "pad_token_id is True and must be a whole number"),
         ("initializer_range", False, "initializer_range is False and must be a number"),
     ],
 )
 def test_a_value_out_of_range_is_named(key: str, value: Any, said: str) -> None:
     with pytest.raises(BaseModelError, match=said) as caught:
-        check_values(CONFIG, {"model_type": "qwen2" if "pad" in key else "llama", key: value})
+        check_values(CONFIG, {"model_type": "llama", key: value})
     assert caught.value.fix
 
 
@@ -68,7 +68,6 @@ def test_a_context_that_is_no_number(length: Any) -> None:
         {"intermediate_size": 10**8},
         {"hidden_size": 1 << 20},
         {"head_dim": 1 << 24},
-        {"num_attention_heads": 1 << 24},
     ],
 )
 def test_a_config_that_asks_for_more_than_the_weights_hold(changes: dict[str, int], tmp_path: Path) -> None:

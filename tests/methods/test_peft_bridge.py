@@ -370,7 +370,7 @@ GATE: dict[str, tuple[Damage, str]] = {
     "a long name": (config(peft_type="x" * 10_000), "peft_type is 'xxx"),
     "long names": (config(target_modules=["x " * 5_000]), "must be a list of plain layer names"),
     "a number of 5,000 digits": (text(CONFIG, '{"r": ' + "9" * 5000 + "}"), "cannot be read"),
-    "config in a circle": (circle(CONFIG), f"{CONFIG} is a link that leaves the folder"),
+    "config in a circle": (circle(CONFIG), f"{CONFIG} is not a file that can be read"),
     "our file alone": (text(OURS, "{}"), "manifest.json is missing"),
     "too large when scaled": (tensors(nearly_too_large), "scaled by alpha / r, is too large"),
     "rsLoRA in words": (config(use_rslora="false"), "use_rslora cannot be 'false'"),

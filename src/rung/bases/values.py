@@ -55,6 +55,8 @@ def check_values(path: Path, config: Json) -> None:
             fine, wanted = _is_number(item) and 0 < item <= 1, "a number above 0, at most 1"
         elif key.endswith(_PERIODS):
             fine, wanted = _is_number(item) and 1 <= item <= MOST_PERIOD, "a number of at least 1"
+        elif key.endswith("_token_id"):
+            fine, wanted = type(item) is int, "a whole number"
         else:
             continue
         if not fine:

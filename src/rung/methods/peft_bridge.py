@@ -123,8 +123,9 @@ def load_adapter(folder: Path, model: nn.Module, home: Home) -> tuple[Lora, Orig
             targets=tuple(config["target_modules"]),
             top_layers=_top_layers(folder, config.get("layers_to_transform"), model),
         )
+        shapes = _read_shapes(folder)
         try:
-            require_fit(_wanted(model, settings), _read_shapes(folder))
+            require_fit(_wanted(model, settings), shapes)
         except (UsageError, AdapterError) as error:
             raise AdapterError(error.what, where=str(folder), fix=error.fix or _ANOTHER) from error
         state = _read_tensors(folder)
