@@ -32,9 +32,9 @@ def test_what_is_no_fault_of_foreign_code_goes_through(error: BaseException) -> 
 @pytest.mark.filterwarnings("ignore")
 def test_a_panic_in_a_library_written_in_rust_becomes_ours() -> None:
     backtracking = Tokenizer(BPE(vocab={"a": 0}, merges=[]))
-    backtracking.pre_tokenizer = Split(Regex(r"(?:(a+)+)+\1b"), "isolated")  # type: ignore[assignment]
+    backtracking.pre_tokenizer = Split(Regex(r"\A(a+)+\1b"), "isolated")  # type: ignore[assignment]
     with pytest.raises(BaseModelError, match="unusable: "), foreign(refusal):
-        backtracking.encode("a" * 200 + "c")
+        backtracking.encode("a" * 32 + "c")
 
 
 def test_nothing_happens_where_nothing_is_wrong() -> None:
