@@ -1,4 +1,4 @@
-"""What a training run tells about how it was computed."""
+"""Which speed-ups a training run reports, and why others are off."""
 
 from __future__ import annotations
 

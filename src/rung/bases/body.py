@@ -173,7 +173,7 @@ class _Layer:
         )
 
     def fits(self, module: Any) -> bool:
-        """Whether no linear layer of it was exchanged since."""
+        """Whether none of its linear layers has been replaced since."""
         now = (*_attention_inputs(module), module.self_attn.o_proj, *_mlp(module))
         parts = (self.qkv, self.o, self.gate_up, self.down)
         return all(a is b for a, b in zip(now, (m for part in parts for m in part.modules), strict=True))
@@ -189,7 +189,7 @@ class Body:
         self.layers = [_Layer.of(i, module, config) for i, module in enumerate(inner.layers)]
 
     def fits(self) -> bool:
-        """Whether the model's linear layers are those this was made of."""
+        """Whether the model still has the linear layers that this was made from."""
         return all(layer.fits(layer.module) for layer in self.layers)
 
     def run(
@@ -236,9 +236,9 @@ _bodies: WeakKeyDictionary[PreTrainedModel, Body] = WeakKeyDictionary()
 
 
 def _body_of(model: PreTrainedModel) -> Body | None:
-    """The body of a model, made again where a method was attached or taken off since; None if `why_not`.
+    """The body of a model, rebuilt if a method was attached or detached; None if `why_not` has a reason.
 
-    What a body was made of is known to be sound, so the reasons are looked for only where it does not fit.
+    A body that still fits its model has passed `why_not`, so the reasons are checked only for a new one.
     """
     body = _bodies.get(model)
     if body is None or not body.fits():

