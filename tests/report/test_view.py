@@ -127,7 +127,7 @@ def test_a_rung_that_was_stopped_before_it_could_answer_shows_what_it_spent(tick
         "primary": None,
         "cost": {"seconds": 65.0},
     }
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps(value))
     full = load_view(tickets).rungs[-1]
     assert (full.quality, full.making, full.thousand) == ("not finished", "1 min 5 s", "-")
 

@@ -51,7 +51,7 @@ def hidden_states(
     out: Tensor = model.base_model(
         input_ids=inputs, position_ids=positions, use_cache=False, layout=layout
     ).last_hidden_state
-    out = out.flatten(0, 1)
+    out = out.flatten(0, 1)  # (B, T, d) -> (B * T, d)
     return out if rows is None else out[rows]
 
 
@@ -88,7 +88,7 @@ def every_layer(
     finally:
         for hook in hooks:
             hook.remove()
-    yield from (state.flatten(0, 1) for state in states)
+    yield from (state.flatten(0, 1) for state in states)  # (B, T, d) -> (B * T, d)
 
 
 def _state(out: Any) -> Tensor:
@@ -207,7 +207,7 @@ class Body:
         chosen = self.layers[layers]
         ends = bool(chosen) and chosen[-1] is self.layers[-1]
         states = self.each(h, positions, layout, layers, rows)
-        h = h.flatten(0, 1)
+        h = h.flatten(0, 1)  # (B * T, d)
         for h in states:  # noqa: B007  the last one is the result
             pass
         if not ends:
@@ -226,7 +226,7 @@ class Body:
         cos, sin = self.inner.rotary_emb(h, position_ids=positions)
         half = cos.shape[-1] // 2
         angles = tuple(part[..., :half].reshape(-1, 1, half) for part in (cos, sin))  # (B * T, 1, D / 2)
-        shape, h = h.shape[:2], h.flatten(0, 1)
+        shape, h = h.shape[:2], h.flatten(0, 1)  # (B, T, d) -> (B * T, d)
         for layer in self.layers[layers]:
             h = _run_layer(layer, h, shape, angles, layout, rows if layer is self.layers[-1] else None)
             yield h
@@ -261,11 +261,12 @@ def _run_layer(
     q, k, v = Heads.apply(  # type: ignore[no-untyped-call]
         h, norm.weight, norm.variance_epsilon, layer.qkv, attention.head_dim, *angles, *layer.qkv.leaves
     )
+    # (B * T, heads or kv_heads, D) -> (B, heads or kv_heads, T, D)
     q, k, v = (part.view(*shape, *part.shape[1:]).transpose(1, 2) for part in (q, k, v))
     out = layout.attend(layer.index, q, k, v, attention.scaling, layer.window)
-    out = out.transpose(1, 2).reshape(len(h), -1)
+    out = out.transpose(1, 2).reshape(len(h), -1)  # (B, heads, T, D) -> (B * T, heads * D)
     if rows is not None:
-        h, out = h[rows], out[rows]
+        h, out = h[rows], out[rows]  # (N, d), (N, heads * D)
     h = Output.apply(h, out, layer.o, *layer.o.leaves)  # type: ignore[no-untyped-call]
     norm = layer.module.post_attention_layernorm
     leaves = (*layer.gate_up.leaves, *layer.down.leaves)
