@@ -189,7 +189,7 @@ class Threads:
         """For the record of a machine."""
         if self._follower is None:
             return {"threads": self._get()}
-        least = f", {self._least} at the least so far" if self._least < self._most else ""
+        least = f", {self._least} at the lowest so far" if self._least < self._most else ""
         return {"threads": self._get(), "threads_follow": f"at most {self._most}{least}"}
 
     def _begin(self) -> None:

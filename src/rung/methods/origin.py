@@ -81,7 +81,7 @@ def _compare_names(folder: Path, home: Home) -> str:
         raise _other_base(folder, named, home.name)
     return (
         f"the adapter says that it was made for {named!r}, and it is used on {home.name!r}: "
-        "if these are two bases, its answers mean nothing"
+        "if these are different bases, its answers are meaningless"
     )
 
 

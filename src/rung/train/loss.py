@@ -34,7 +34,7 @@ def hidden_states(
 
 
 def targets(tree: Tree, rows: Sequence[Rendered]) -> Counter[tuple[int, int]]:
-    """How many rows have each target: (the place before it, token) -> count. A first token is not a target."""
+    """How many rows have each target: (the place before it, token) -> count. A first token is no target."""
     found: Counter[tuple[int, int]] = Counter()
     for number, row in enumerate(rows):
         places = tree.places(number)
@@ -60,7 +60,7 @@ def pack_loss(model: PreTrainedModel, rows: Sequence[Rendered], trunk: Trunk | N
 
 
 def count_targets(rows: Sequence[Rendered]) -> int:
-    """Number of target tokens of `rows`; a first token has nothing to be predicted from and does not count."""
+    """Number of target tokens of `rows`; a first token cannot be predicted, so it is none."""
     return sum(sum(row.mask[1:]) for row in rows)
 
 
