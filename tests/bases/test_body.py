@@ -1,4 +1,4 @@
-"""The hand-written body against the models' own layers: states and every gradient, and when it stays away."""
+"""The hand-written body against the models' own layers: states, every gradient, and when it is not used."""
 
 from __future__ import annotations
 

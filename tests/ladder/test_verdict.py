@@ -609,7 +609,7 @@ def test_an_unfinished_rung_is_compared_with_nothing() -> None:
     drawn = judged({"words": hits(100, 200), "few-shot": hits(150, 200), "lora": hits(0, 200)}, lora=lora)
     assert {one.rung for one in drawn.regrets} == {"words", "few-shot"}
     assert (
-        "LoRA is not finished: it was cut short after 21% of what was planned and is not compared with others; "
-        "a budget of 12 min would finish it."
+        "LoRA is not finished: it was cut short after 21% of what was planned and is not compared with "
+        "others; a budget of 12 min would finish it."
     ) in drawn.reasons
     assert "Do not tune" not in drawn.sentence

@@ -1,4 +1,4 @@
-"""A rung's quote at one size: a fault is a row, and every quote has a range and its seconds of answering."""
+"""A rung's quote at one size, with a range and its seconds of answering; a fault becomes the rung's row."""
 
 from __future__ import annotations
 
