@@ -142,12 +142,12 @@ def test_a_budget_too_small_for_any_rung_is_refused_with_what_is_needed(
     rates = replace(SLOW, decode=decode)
     with pytest.raises(ResourceError) as caught:
         planned(prepared, work, rates, budget=2, rungs=rungs)
-    told = str(caught.value)
-    assert told.startswith(
+    message = str(caught.value)
+    assert message.startswith(
         f"the budget of 2 s is too small for any rung. The cheapest one asked for, {title}"
     )
-    assert "Give a larger --budget." in told
-    needed = float(told.split("needs about ")[1].split(" s")[0])
+    assert "Give a larger --budget." in message
+    needed = float(message.split("needs about ")[1].split(" s")[0])
     assert any(quote.fits for quote in planned(prepared, work, rates, budget=needed, rungs=rungs).quotes)
     with pytest.raises(ResourceError):
         planned(prepared, work, rates, budget=0.8 * needed, rungs=rungs)

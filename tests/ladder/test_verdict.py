@@ -149,12 +149,12 @@ def test_the_dearer_rung_is_recommended_where_it_is_better() -> None:
 
 def test_money_is_the_cost_where_both_have_it() -> None:
     cheap = result("lora", cost=Cost(seconds=250, money=0.5, currency="EUR", trainable_parameters=9))
-    dear = result("full", cost=Cost(seconds=775, money=6.0, currency="EUR", trainable_parameters=9))
+    expensive = result("full", cost=Cost(seconds=775, money=6.0, currency="EUR", trainable_parameters=9))
     right = {"few-shot": hits(100, 200), "lora": hits(190, 200), "full": hits(190, 200)}
-    assert "and costs 12x" in judged(right, lora=cheap, full=dear).sentence
-    other = replace(dear, cost=replace(dear.cost, currency="USD"))
+    assert "and costs 12x" in judged(right, lora=cheap, full=expensive).sentence
+    other = replace(expensive, cost=replace(expensive.cost, currency="USD"))
     assert "and costs 3.1x" in judged(right, lora=cheap, full=other).sentence
-    unknown = replace(dear, cost=Cost())
+    unknown = replace(expensive, cost=Cost())
     assert "full fine-tuning is not distinguishable; the" in judged(right, lora=cheap, full=unknown).sentence
 
 
@@ -621,7 +621,7 @@ def test_an_unfinished_rung_is_compared_with_nothing() -> None:
     drawn = judged({"words": hits(100, 200), "few-shot": hits(150, 200), "lora": hits(0, 200)}, lora=lora)
     assert {one.rung for one in drawn.regrets} == {"words", "few-shot"}
     assert (
-        "LoRA is not finished: it was cut short after 21% of what was planned, and is compared with nothing; "
-        "a budget of 12 min would finish it."
+        "LoRA is not finished: it was cut short after 21% of what was planned and is not compared with "
+        "others; a budget of 12 min would finish it."
     ) in drawn.reasons
     assert "Do not tune" not in drawn.sentence

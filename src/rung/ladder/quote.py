@@ -82,7 +82,7 @@ class Timed:
 
 
 def repeated(work: Callable[[], object], allowance: Allowance, first: float) -> Timed:
-    """`work` timed `_REPEATS` times, more often where the times lie far apart, as the allowance permits.
+    """`work` timed `_REPEATS` times, more often where the times differ a lot, if the allowance permits.
 
     `first` is what one run should take; it stands for the time where not even one is affordable.
     """
@@ -178,7 +178,7 @@ class Timing:
         return Timing(self.prepared, self.work, self.texts, *sizes, self.allowance, self.watcher, known)
 
     def note(self, timed: Timed) -> float:
-        """Remember how far times lay apart; the time."""
+        """Remember the spread of the times; returns the time."""
         self._spreads.append(timed.spread)
         return timed.seconds
 

@@ -1,4 +1,4 @@
-"""A probe: logistic regression on what the frozen base makes of every row."""
+"""A probe: logistic regression on the frozen base's hidden states of every row."""
 
 from __future__ import annotations
 
