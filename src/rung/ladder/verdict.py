@@ -5,15 +5,9 @@ the least expected regret.  docs/verdict.md measures how far its choices are fro
 
 - Regret is how far a rung falls behind the best one, over joint bootstrap draws of the test rows that the
   compared rungs answered (`rung.ladder.regret`). A rung that answered clearly fewer of them is compared on
-<<<<<<< HEAD
-  those it has, and takes no rows from the others (`rung.ladder.bench`).
-- Cheapest is by the seconds it takes to make a rung and to answer `volume` rows with it; by the order of the
-  ladder where these are about equal, or where a rung's cost is not known.
-=======
   the rows it has; the others are still compared on all of theirs (`rung.ladder.bench`).
-- The cheapest rung is the one that takes the fewest seconds to make and to answer `volume` rows with. If the
-  cost of a rung is not known, the order of the ladder counts.
->>>>>>> words
+- The cheapest rung is the one that takes the fewest seconds to make and to answer `volume` rows with. Where
+  costs are about equal, or the cost of a rung is not known, the order of the ladder counts.
 - The floor (a constant answer) is never recommended, nor is a rung that is not ahead of it in 80 % of the
   draws.
 - If rungs reach the goal, one of them is taken.
