@@ -33,7 +33,7 @@ class Device:
 
 
 def choose(precision: Precision = "auto", threads: int | None = None) -> Device:
-    """Pick device and dtype; sets torch's thread count. Raises `UsageError` on a senseless thread count.
+    """Pick device and dtype; sets torch's thread count. Raises `UsageError` for an impossible thread count.
 
     Without `threads` there are as many as other processes leave cores for. In bf16 on a CPU the count then
     follows them; in fp32 it stays, since another count rounds otherwise.

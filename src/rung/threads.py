@@ -133,7 +133,7 @@ class Threads:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._get, self._put, self._look, self._clock, self._sleep = get, put, look, clock, sleep
-        self._most = 0  # as torch or the user set it; 0 where nobody has asked yet
+        self._most = 0  # as torch or the user set it; 0 until it is first used
         self._ours = 0  # what was set here last
         self._follower: Follower | None = None
         self._next = 0.0  # when to look again

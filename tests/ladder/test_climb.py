@@ -419,7 +419,7 @@ def test_a_climb_without_a_base_imports_no_torch(letters_csv: Path, tmp_path: Pa
     assert facts["cores"] == os.cpu_count()
 
 
-# --- with a budget: speeds are made up, so that no test hangs on a clock --------------------------------
+# --- with a budget: speeds are made up, so that no test depends on a clock ------------------------------
 
 
 @pytest.fixture

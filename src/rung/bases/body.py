@@ -145,7 +145,7 @@ def _mlp(layer: Any) -> tuple[nn.Module, ...]:
 
 @dataclass(frozen=True)
 class _Layer:
-    """One decoder layer, its linear layers gathered by what they read."""
+    """One decoder layer, its linear layers grouped by the input that they read."""
 
     index: int
     module: Any

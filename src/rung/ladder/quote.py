@@ -167,7 +167,7 @@ class Timing:
         return seconds / count
 
     def rates(self) -> Rates:
-        """What is known so far: no rung has asked for the others."""
+        """What is known so far: a speed that no rung has asked for is 0."""
         found = {name: self.__dict__.get(name, 0.0) for name in _RATES}
         return Rates(**found, train=dict(self._train), spread=self.spread)
 

@@ -16,7 +16,7 @@ from rung.report.costs import break_evens, sentences
 from rung.report.view import Rung, View
 
 NARROW = 76  # columns below which cells are broken in two lines
-WIDE = 104  # columns from which notes stand in the table
+WIDE = 104  # from this many columns on, notes are in the table
 
 
 def print_view(view: View, console: Console, report: Path | None = None) -> None:
@@ -53,7 +53,7 @@ def _title(view: View) -> Text:
 class _Layout:
     """Which columns there are, and how their cells are broken."""
 
-    wide: bool  # notes stand in the table
+    wide: bool  # notes are in the table
     narrow: bool
     regrets: bool
     forgot: bool
