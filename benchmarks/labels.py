@@ -1,8 +1,8 @@
 """Picking one of 77 labels against picking one of 6 of them: what a row costs, on the real base.
 
 The prompts are those of zero-shot: the same helpdesk messages below an instruction that lists the labels.
-Both arms go through `pick_labels`, as answers do, in turn in one process. First the gate: in fp32 the search must
-pick what scoring every label picks. Writes results/labels.json.
+Both arms go through `pick_labels`, as answers do, in turn in one process. First the gate: in
+fp32 the search must pick what scoring every label picks. Writes results/labels.json.
 """
 
 from __future__ import annotations
