@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rung import __version__, storage
-from rung import device as devices
 from rung.bases.load import load as load_base
 from rung.data.split import sample
 from rung.data.templates import Renderer
@@ -23,7 +22,7 @@ from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import FILE, label_scores
 from rung.ladder.quote import method_settings
-from rung.ladder.speaking import speaker_of
+from rung.ladder.speaking import device_of, speaker_of
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS, Attached, Files
 from rung.records import Completion, Example, to_json
@@ -151,7 +150,7 @@ def load(folder: Path) -> TunedResponder:
         speaker = speaker_of(about)
         attach(adapter, speaker)
     else:  # a whole model
-        device = devices.choose(about["precision"], None)
+        device = device_of(about)
         base = load_base(str(adapter), dtype=device.dtype, device=str(device.device))
         speaker = Speaker(base, Renderer(base.tokenizer))
     return TunedResponder(speaker, value["max_new_tokens"], adapter, about)
