@@ -108,7 +108,7 @@ def _section(name: str, view: View) -> str:
             f"**{view.sentence}**",
             *(["", f"What would help most: {' '.join(helps)}"] if helps else []),
             "",
-            *[f"- {note}" for note in notes],
+            *[f"- {note}" for note in dict.fromkeys(notes)],
         ]
     )
 
