@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rung.cli.output import row_stream
 from rung.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ File = Annotated[
         show_default=False,
     ),
 ]
-Run = Annotated[Path, typer.Option("--run", metavar="RUN", help="Run folder of a climb.", show_default=False)]
+Run = Annotated[
+    Path,
+    typer.Option("--run", metavar="RUN", help="Run folder of a climb.", show_default=False, readable=False),
+]
 RungName = Annotated[
     str | None,
     typer.Option("--rung", metavar="NAME", help="Rung to use; the recommended one if not given."),
@@ -40,6 +44,7 @@ Output = Annotated[
         metavar="FILE",
         help="File to write: .csv, .tsv, .jsonl or .parquet. A stopped run continues. Stdout if not given.",
         show_default=False,
+        readable=False,
     ),
 ]
 Probabilities = Annotated[
@@ -82,9 +87,9 @@ def _predicted(
         return predict_to_file(Path(file), predictor, output, probabilities, screen)
     if file != "-":
         source = source_of(Path(file), predictor.asker)
-        return predict_to_stream(source, predictor, sys.stdout, probabilities, screen)
+        return predict_to_stream(source, predictor, row_stream(), probabilities, screen)
     typed = 1 if sys.stdin.isatty() else None  # a person waits for each answer
-    return predict_to_stream(sys.stdin, predictor, sys.stdout, probabilities, screen, typed)
+    return predict_to_stream(sys.stdin, predictor, row_stream(), probabilities, screen, typed)
 
 
 def _say(found: Predicted, predictor: Predictor, screen: Screen) -> None:

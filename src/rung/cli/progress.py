@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from rung import numbers
+from rung.cli.console import console
 from rung.records import Quote, Result
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Screen:
     """Draws a climb on stderr; see `rung.ladder.watch.Watcher`."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, markup=False, soft_wrap=True)
+        self.console = console(stderr=True, quiet=quiet)
         self.bar = Progress(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=20),
