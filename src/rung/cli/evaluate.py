@@ -55,7 +55,9 @@ def evaluate(
     """Let the base, and an adapter on top of it, answer the rows of FILE, and grade both."""
     from rung.cli.base import ensure_base
     from rung.cli.progress import Screen
+    from rung.data.opening import require_file
 
+    require_file(file)  # faults in it are said before a base is fetched
     screen = Screen(quiet=json)
     with screen.shown():
         ensure_base(config, settings, screen)

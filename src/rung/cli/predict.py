@@ -66,10 +66,14 @@ def predict(
 ) -> None:
     """Answer the rows of FILE with the rung that a climb recommends."""
     from rung.cli.progress import Screen
-    from rung.ladder.predictor import load
+    from rung.data.opening import require_file
 
     if file == "-" and output is not None:
         raise UsageError("lines from stdin are answered on stdout", fix="Leave out --output and write > FILE")
+    if file != "-":
+        require_file(Path(file))  # faults in it are said before a base is loaded
+    from rung.ladder.predictor import load
+
     screen = Screen()
     with screen.shown():
         predictor = load(run, rung)
