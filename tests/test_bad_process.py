@@ -7,8 +7,9 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -30,28 +31,49 @@ def _surroundings(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
 
 
-@dataclass
 class Streams:
-    """The standard streams of a command, as bytes."""
+    """Strict standard streams in one encoding, put in place for a command; what was written, as bytes."""
 
-    out: io.BytesIO
-    err: io.BytesIO
+    def __init__(self, patch: pytest.MonkeyPatch, encoding: str) -> None:
+        self.out, self.err = io.BytesIO(), io.BytesIO()
+        self._patch = patch
+        raw = {"stdin": io.BytesIO(), "stdout": self.out, "stderr": self.err}
+        self._streams: dict[str, TextIO | None] = {
+            name: io.TextIOWrapper(one, encoding=encoding, errors="strict") for name, one in raw.items()
+        }
+
+    def run(self, *arguments: str, **others: TextIO | None) -> int:
+        """The exit code of a command; `others` stand in for standard streams."""
+        self._place(others)
+        code = cli.run(arguments)
+        self._flush()
+        return code
+
+    def main(self, *arguments: str, **others: TextIO | None) -> object:
+        """The exit code with which the process would end."""
+        self._place(others)
+        with pytest.raises(SystemExit) as left:
+            cli.main(arguments)
+        self._flush()
+        return left.value.code
 
     def said(self) -> tuple[str, str]:
         """What stands in both, as UTF-8."""
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
         return self.out.getvalue().decode(), self.err.getvalue().decode()
+
+    def _place(self, others: Mapping[str, TextIO | None]) -> None:
+        for name, stream in (self._streams | dict(others)).items():
+            self._patch.setattr(sys, name, stream)
+
+    def _flush(self) -> None:
+        for stream in self._streams.values():
+            if stream is not None:
+                stream.flush()
 
 
 @pytest.fixture
 def streams(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Streams:
-    """Strict standard streams in the encoding that the test is given, and no input."""
-    encoding = getattr(request, "param", "utf-8")
-    made = Streams(io.BytesIO(), io.BytesIO())
-    for name, raw in (("stdin", io.BytesIO()), ("stdout", made.out), ("stderr", made.err)):
-        monkeypatch.setattr(sys, name, io.TextIOWrapper(raw, encoding=encoding, errors="strict"))
-    return made
+    return Streams(monkeypatch, getattr(request, "param", "utf-8"))
 
 
 def labelled(name: str, labels: tuple[str, ...] = BAD_LABELS) -> str:
@@ -61,7 +83,7 @@ def labelled(name: str, labels: tuple[str, ...] = BAD_LABELS) -> str:
 
 def test_labels_and_names_do_not_steer_the_terminal(streams: Streams) -> None:
     name = labelled("a\x1b[31m\u202eb.jsonl")
-    assert cli.run(["check", name, "--base", "tiny", "--show", "2"]) == 0
+    assert streams.run("check", name, "--base", "tiny", "--show", "2") == 0
     out, err = streams.said()
     assert not set(STEERING) & set(out + err)
     assert "a\\x1b[31m<U+202E>b.jsonl: " in out
@@ -95,7 +117,7 @@ LINES: dict[str, tuple[list[str], int, str]] = {
 def test_one_short_line_that_steers_nothing(name: str, streams: Streams, tmp_path: Path) -> None:
     letters.write_csv(tmp_path / "good.csv", 60)
     arguments, code, said = LINES[name]
-    assert cli.run(arguments) == code
+    assert streams.run(*arguments) == code
     out, err = streams.said()
     assert out == ""
     assert err.startswith("rung: ")
@@ -109,18 +131,18 @@ def test_one_short_line_that_steers_nothing(name: str, streams: Streams, tmp_pat
 @pytest.mark.parametrize("streams", ["ascii", "latin-1", "cp1252"], indirect=True)
 def test_streams_that_cannot_hold_the_text(streams: Streams) -> None:
     name = labelled("語.jsonl", ("вода", "語", "é"))
-    assert cli.run(["check", name, "--show", "1", "--write", "out.jsonl"]) == 0
+    assert streams.run("check", name, "--show", "1", "--write", "out.jsonl") == 0
     assert "30 rows" in streams.said()[0]
     assert len(Path("out.jsonl").read_text(encoding="utf-8").splitlines()) == 30
-    assert cli.run(["check", "кот.csv", "--json"]) == DATA
+    assert streams.run("check", "кот.csv", "--json") == DATA
     value = json.loads(streams.out.getvalue().splitlines()[-1])
     assert value == {"error": "кот.csv: no such file. Check the path.", "exit_code": DATA}
 
 
-def test_chat_reads_input_that_is_not_utf8(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chat_reads_input_that_is_not_utf8(streams: Streams) -> None:
     raw = b"caf\xe9 \xf0\x9f\n\n"
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw), "utf-8", errors="strict"))
-    assert cli.run(["chat", "--base", "tiny", "--threads", "1", "--max-new-tokens", "4"]) == 0
+    given = io.TextIOWrapper(io.BytesIO(raw), "utf-8", errors="strict")
+    assert streams.run("chat", "--base", "tiny", "--max-new-tokens", "4", stdin=given) == 0
     out, err = streams.said()
     assert out.endswith("\n")
     assert err == ""
@@ -131,9 +153,9 @@ def test_a_folder_of_another_name_takes_a_whole_run(streams: Streams, tmp_path: 
     os.mkdir(odd)
     os.chdir(odd)
     letters.write_csv(Path("good.csv"), 60)
-    assert cli.run(["climb", "good.csv", "--rungs", "floor", "--json"]) == 0
+    assert streams.run("climb", "good.csv", "--rungs", "floor", "--json") == 0
     folder = json.loads(streams.said()[0])["folder"]
-    assert cli.run(["report", folder]) == 0
+    assert streams.run("report", folder) == 0
 
 
 @pytest.mark.parametrize("verb", ["climb", "check", "tune", "evaluate", "predict"])
@@ -142,7 +164,7 @@ def test_a_file_that_may_not_be_read(verb: str, streams: Streams, tmp_path: Path
     path.chmod(0)
     more = ["--run", "."] if verb == "predict" else []
     with rights.of_others():
-        assert cli.run([verb, str(path), *more]) == DATA
+        assert streams.run(verb, str(path), *more) == DATA
     assert "good.csv: cannot be read (Permission denied)" in streams.said()[1]
 
 
@@ -161,28 +183,20 @@ def test_no_path_is_judged_by_the_library_of_the_command_line() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("arguments", [["--version"], ["bases"], ["check", "good.csv", "--write", "x.jsonl"]])
-def test_stdout_on_a_full_disk(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, streams: Streams
-) -> None:
+def test_stdout_on_a_full_disk(arguments: list[str], streams: Streams) -> None:
     letters.write_csv(Path("good.csv"), 60)
     full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115  `main` makes it one that can be closed
-    monkeypatch.setattr(sys, "stdout", full)
-    with pytest.raises(SystemExit) as left:
-        cli.main(arguments)
-    assert left.value.code == RESOURCES
+    assert streams.main(*arguments, stdout=full) == RESOURCES
     full.close()
-    said = streams.err.getvalue().decode()
+    said = streams.said()[1]
     assert said.startswith("rung: the system refuses to read or write: No space left on device. ")
     assert said.count("\n") == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_stderr_on_a_full_disk(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
+def test_stderr_on_a_full_disk(streams: Streams) -> None:
     full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115  as above
-    monkeypatch.setattr(sys, "stderr", full)
-    with pytest.raises(SystemExit) as left:
-        cli.main(["check", "nowhere.csv"])
-    assert left.value.code == DATA
+    assert streams.main("check", "nowhere.csv", stderr=full) == DATA
     full.close()
 
 
@@ -210,10 +224,8 @@ rung --version <&- >&- 2>&-; echo $?
 
 
 @pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
-def test_a_closed_stream_is_no_fault(closed: str, monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
-    monkeypatch.setattr(sys, closed, None)
-    assert cli.run(["check", "nowhere.csv"]) == DATA
-    assert cli.run(["--version"]) == 0
+def test_a_closed_stream_is_no_fault(closed: str, streams: Streams) -> None:
+    assert streams.run("check", "nowhere.csv", **{closed: None}) == DATA
     os.close(getattr(sys, closed).fileno())
 
 
@@ -224,16 +236,16 @@ def test_a_working_folder_that_is_gone(
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert cli.run(["check", "x.csv"]) == USAGE
+    assert streams.run("check", "x.csv") == USAGE
     assert streams.said()[1].startswith("rung: the folder this command runs in is not there any more. ")
-    assert cli.run(["--version"]) == 0
+    assert streams.run("--version") == 0
 
 
 def test_a_limit_of_memory(monkeypatch: pytest.MonkeyPatch, streams: Streams) -> None:
     import resource
 
     monkeypatch.setattr(resource, "getrlimit", lambda _: (512 << 20, 512 << 20))
-    assert cli.run(["check", "x.csv"]) == RESOURCES
+    assert streams.run("check", "x.csv") == RESOURCES
     assert "ulimit -v" in streams.said()[1]
 
 
@@ -242,14 +254,14 @@ def test_memory_that_runs_out(monkeypatch: pytest.MonkeyPatch, streams: Streams)
         raise MemoryError
 
     monkeypatch.setattr("rung.ladder.understood.read_examples", greedy)
-    assert cli.run(["check", "x.csv", "--json"]) == RESOURCES
+    assert streams.run("check", "x.csv", "--json") == RESOURCES
     out, err = streams.said()
     assert json.loads(out)["exit_code"] == RESOURCES
     assert err.startswith("rung: there is not enough memory. ")
 
 
 def test_after_two_dashes_a_flag_is_a_file(streams: Streams) -> None:
-    assert cli.run(["check", "--", "--json"]) == DATA
+    assert streams.run("check", "--", "--json") == DATA
     assert streams.said() == ("", "rung: --json: no such file. Check the path.\n")
 
 
