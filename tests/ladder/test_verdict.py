@@ -462,6 +462,18 @@ def test_lower_can_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (one.distinguishable, one.rows_needed) == (other.distinguishable, other.rows_needed)
 
 
+@pytest.mark.parametrize(("seconds", "taken"), [(1.2, "lora"), (0.85, "lora"), (0.5, "full")])
+def test_costs_that_are_about_equal_leave_it_to_the_order(seconds: float, taken: str) -> None:
+    rows = examples(["good"] * 100)
+    same = {rung: answered(MOOD, rows, ["good"] * 100) for rung in ("lora", "full")}
+    costs = {"lora": 1.0, "full": seconds}
+    results = [
+        replace(result(rung), cost=Cost(seconds=100.0, answer_seconds=each, answers=100))
+        for rung, each in costs.items()
+    ]
+    assert verdict(results, same, rows, MOOD).recommended == taken
+
+
 def test_regrets_are_in_the_order_of_the_ladder() -> None:
     drawn = judged({"words": hits(100, 400), "few-shot": hits(200, 400), "lora": hits(300, 400)})
     assert [one.rung for one in drawn.regrets] == ["words", "few-shot", "lora"]

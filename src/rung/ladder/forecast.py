@@ -57,7 +57,7 @@ class TrainRate:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Speeds as plain numbers: what was timed, as it is kept in plan.json."""
+    """Speeds as plain numbers, as they are kept in plan.json; 0 for what was not timed."""
 
     prefill: float  # tokens per second, forward only
     decode: float  # tokens per second, all rows of a full batch together

@@ -7,7 +7,7 @@ with the least.  docs/verdict.md shows what it costs against the truth.
   compared rungs answered (`rung.ladder.regret`). A rung that answered clearly fewer of them is compared on
   those it has, and takes no rows from the others (`rung.ladder.bench`).
 - Cheapest is by the seconds it takes to make a rung and to answer `volume` rows with it; by the order of the
-  ladder where a rung's cost is not known.
+  ladder where these are about equal, or where a rung's cost is not known.
 - The floor (a constant answer) is never recommended, nor is a rung that is not ahead of it in 80 % of the
   draws.
 - Where rungs reach the goal, one of them is taken.
@@ -33,6 +33,7 @@ from rung.ladder.sentence import Case
 from rung.records import Answer, Certainty, Comparison, Example, Measure, Regret, Result, Task, Verdict
 
 CLEAR, LIKELY = 0.95, 0.8  # chances from which a verdict is called so
+SAME_COST = 1.25  # measured times differ by as much from one run to the next
 
 
 def verdict(
@@ -150,10 +151,20 @@ def _choose(
 
 
 def _by_cost(rungs: Sequence[str], named: Mapping[str, Result], volume: int) -> list[str]:
-    """The cheapest first at `volume` answers; in the order of the ladder where a cost is not known."""
+    """The cheapest first at `volume` answers; in the order of the ladder where a cost is not known.
+
+    Costs of less than `SAME_COST` times the lowest left are equal: among these the ladder's order decides.
+    """
     costs = {rung: named[rung].cost.at(volume) for rung in rungs}
     known = {rung: seconds for rung, seconds in costs.items() if seconds is not None}
-    return sorted(rungs, key=known.__getitem__) if len(known) == len(rungs) else list(rungs)
+    if len(known) < len(rungs):
+        return list(rungs)
+    found: list[str] = []
+    while len(found) < len(rungs):
+        left = [rung for rung in rungs if rung not in found]
+        lowest = min(known[rung] for rung in left)
+        found += [rung for rung in left if known[rung] <= SAME_COST * lowest]
+    return found
 
 
 def _answered(answers: Sequence[Answer], known: set[str]) -> bool:
