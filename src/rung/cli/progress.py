@@ -55,7 +55,13 @@ class Screen:
                 signal.signal(number, handler)
 
     def say(self, text: str) -> None:
-        self.console.print(text)
+        """Print a line; where stderr does not take it (its disk is full) the work goes on without a word."""
+        try:
+            self.console.print(text)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            self.console.quiet = True
 
     def prepared(self, rows: Divided) -> None:
         parts, task = rows.split, rows.task
