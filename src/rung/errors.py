@@ -18,6 +18,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST = 800  # characters of each part of a message; what is longer repeats foreign text
+
 
 class RungError(Exception):
     """Base of all user-facing errors; ``str(error)`` is one paragraph for the screen."""
@@ -33,7 +35,7 @@ class RungError(Exception):
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
-        return " ".join(_sentence(part) for part in (head, self.why, self.fix) if part)
+        return " ".join(_sentence(cut(part, MOST)) for part in (head, self.why, self.fix) if part)
 
 
 class UsageError(RungError):
@@ -71,6 +73,14 @@ class ResourceError(RungError):
 
 class ResumeError(RungError):
     exit_code = 7
+
+
+def cut(text: str, most: int) -> str:
+    """Foreign `text` in at most `most` characters: the middle of a longer one is left out."""
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 3
+    return f"{text[: most - 1 - tail]}\u2026{text[len(text) - tail :]}"
 
 
 def _sentence(text: str) -> str:

@@ -26,6 +26,7 @@ from rung.errors import DataError, ResourceError, ResumeError
 MANIFEST = "manifest.json"
 LOCK = "lock.json"  # who uses the run folder; the lock itself is a file of the operating system
 _LOCKED = ".lock"
+_HALVES = "backslashreplace"  # for half characters, as in names that are not UTF-8; JSON reads these back
 fault: Callable[[str, Path], None] | None = None  # called before each operation: (name, path)
 
 
@@ -73,14 +74,15 @@ def read_jsonl(path: Path) -> list[Any]:
 
 def write_file(path: Path, data: bytes | str) -> None:
     """Write a file whole or not at all. Raises `ResourceError` where the disk refuses."""
-    raw = data.encode() if isinstance(data, str) else data
+    raw = data.encode(errors=_HALVES) if isinstance(data, str) else data
     with _replacing(path) as temporary:
         _write_synced(temporary, raw)
 
 
 def as_json(value: Any) -> bytes:
     """A JSON value, indented for people."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n").encode()
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    return text.encode(errors=_HALVES)
 
 
 def write_json(path: Path, value: Any) -> None:

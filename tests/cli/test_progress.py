@@ -242,3 +242,14 @@ def test_a_plan_shows_ranges_and_only_what_is_still_to_run(capsys: pytest.Captur
         "  a note",
         "",
     ]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_behind_stderr_does_not_end_the_work() -> None:
+    screen = Screen()
+    screen.console.file = full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115  its close raises
+    screen.say("one")
+    screen.say("two")
+    assert screen.console.quiet
+    with pytest.raises(OSError, match="No space left"):
+        full.close()

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from rung import numbers
+from rung.cli.console import console
 from rung.records import Quote, Result
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Screen:
     """Draws a climb on stderr; see `rung.ladder.watch.Watcher`."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, markup=False, soft_wrap=True)
+        self.console = console(stderr=True, quiet=quiet)
         self.bar = Progress(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=20),
@@ -55,7 +55,13 @@ class Screen:
                 signal.signal(number, handler)
 
     def say(self, text: str) -> None:
-        self.console.print(text)
+        """Print a line; where stderr does not take it (its disk is full) the work goes on without a word."""
+        try:
+            self.console.print(text)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            self.console.quiet = True
 
     def prepared(self, rows: Divided) -> None:
         parts, task = rows.split, rows.task

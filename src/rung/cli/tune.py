@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from rung.cli.options import Config, File, Json, takes_settings
+from rung.cli.output import say
 
 EPILOG = "Examples:  rung tune messages.csv   |   rung tune train.jsonl --method full --output runs/full"
 
@@ -36,4 +37,4 @@ def tune(file: File, settings: dict[str, Any], config: Config = None, json: Json
     if not json:
         for result in climbed.results:
             if result.status == "ok":
-                typer.echo(f"\nAdapter: {climbed.folder / 'adapters' / result.rung}")
+                say(f"\nAdapter: {climbed.folder / 'adapters' / result.rung}")

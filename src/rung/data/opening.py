@@ -67,6 +67,16 @@ def open_file(path: Path) -> Opened:
     return Opened(content, sha256)
 
 
+def require_file(path: Path) -> None:
+    """Raises `DataError` where `open_file` could not read the first byte; nothing is kept of the file."""
+    try:
+        _require_plain(path)
+        with path.open("rb") as stream:
+            stream.read(1)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
 def decode(opened: Opened, path: Path) -> str:
     """The content as text: UTF-8, UTF-16 and UTF-32 by their marks or their zeros, else Windows-1252.
 
