@@ -312,7 +312,7 @@ CASES: dict[str, tuple[Build, int, tuple[str, ...]]] = {
     "anchors": (
         config("base: &b tiny\ntask: *b\n"),
         USAGE,
-        ("c.yaml: ", "or uses YAML anchors"),
+        ("c.yaml: the config uses YAML anchors",),
     ),
     "a bomb": (config("a: &a [x,x]\nb: [*a,*a]\n"), USAGE, ("uses YAML anchors", "plain keys")),
     "code in YAML": (
