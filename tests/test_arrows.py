@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": {"errors"},
     "threads": set(),
-    "plain": set(),
+    "plain": {"errors"},
     **{tool: {"errors", "records", "plain"} for tool in _TOOLS},
     **{tool: {"errors", "records", "threads"} for tool in ("device", "machine")},
     **dict.fromkeys(_PACKAGES, _CORE),

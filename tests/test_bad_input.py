@@ -429,7 +429,7 @@ def test_a_damaged_result_is_named(
     run = shutil.copytree(climbed.folder, tmp_path / "run")
     (run / "results" / "lora.json").write_text('{"rung": "lora"')
     arguments = ["climb", str(letters_csv), *letters.flags(**letters.FOUR | {"output": run})]
-    assert cli.run(arguments) == DATA
+    assert cli.run(arguments) == RESUME
     message = paragraph(capsys.readouterr().err)
     assert message.startswith("rung: lora.json: not a JSON file")
     assert message.endswith("Delete the file and run the same command again.")

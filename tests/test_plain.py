@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rung.plain import NotPlain, TooLarge, open_plain, read_plain
+from rung.errors import ResumeError
+from rung.plain import NotPlain, TooLarge, open_plain, read_json, read_jsonl, read_object, read_plain
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
@@ -41,3 +42,30 @@ def test_a_file_that_becomes_a_pipe_before_it_is_open_is_refused(
     monkeypatch.setattr("rung.plain.require_plain", lambda path: None)
     with pytest.raises(NotPlain):
         open_plain(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[" * 100_000, b"\xff", b"9" * 5000])
+def test_a_damaged_file_of_a_run_is_named(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(text)
+    with pytest.raises(ResumeError, match=r"^plan\.json: .*Delete the file and run the same command again"):
+        read_json(path)
+    if text:
+        with pytest.raises(ResumeError, match=r"^plan\.json: line 1 is not JSON"):
+            read_jsonl(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "null", "3", "{}", '{"asked": {}}', '{"asked": [], "fingerprint": "a"}']
+)
+def test_a_file_of_a_run_of_another_shape_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "claim.json"
+    path.write_text(text)
+    with pytest.raises(ResumeError, match=r"^claim\.json: the file has no '(asked|fingerprint)' of the kind"):
+        read_object(path, asked=dict, fingerprint=str)
+
+
+def test_a_pipe_in_a_run_folder_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.json")
+    with pytest.raises(ResumeError, match=r"^run\.json: cannot be read: a pipe or a device"):
+        read_json(tmp_path / "run.json")

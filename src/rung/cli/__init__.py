@@ -9,13 +9,16 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rung.errors import RungError, UsageError
+from rung.errors import ResourceError, RungError, UsageError
 
 if TYPE_CHECKING:
     import typer
 
 __all__ = ["main", "run"]
 
+_NO_MEMORY = ResourceError(
+    "the memory of this machine is not enough", fix="Take a part of the rows, or a machine with more memory"
+)
 _STOPPED = "stopped; run the same command again to continue from here"
 _STOPPED_PRINTING = (
     "stopped; the rows printed so far are complete, and with --output the command can be continued"
@@ -50,6 +53,8 @@ def run(arguments: Sequence[str]) -> int:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BrokenPipeError:
         return _unread()
+    except MemoryError:
+        return _fail(str(_NO_MEMORY), _NO_MEMORY.exit_code, as_json)
     except Exception as bug:
         if as_json:
             _print_json(f"{type(bug).__name__}: {bug}", 1)
