@@ -160,6 +160,8 @@ def test_a_missing_file_and_one_that_is_not_text(tmp_path: Path) -> None:
         "half a character": ('task: "\\ud800"', "not YAML: .*surrogates"),
         "lists in lists": ("rank: " + "[" * 5000, "nested too deeply"),
         "lists of one item": ("- " * 40_000, "nested too deeply"),
+        "a number for a mapping": ("roles: 5", "'roles' cannot be 5: write a list or a mapping"),
+        "a fraction for pairs": ("label_names: 1.5", "'label_names' cannot be 1.5: write a list"),
         "a long tag": ("rank: !" + "x" * 50_000 + " 1", "could not determine a constructor"),
         "a long value": ("rank: " + "x" * 50_000, "'rank' cannot be 'xxx"),
         "a long key": (f'"{"x" * 900}": 1', "unknown setting 'xxx"),

@@ -55,12 +55,18 @@ def _comma_list(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+def _listed(value: Any, such_as: str) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    raise ValueError(f"write a list or a mapping, such as {such_as}")
+
+
 def _pairs(value: Any) -> Any:
     """``"0=negative,1=positive"``, a list of such texts, or a mapping, as a mapping of texts."""
     if isinstance(value, Mapping):
         return {str(key): str(item) for key, item in value.items()}
     found: dict[str, str] = {}
-    for part in _comma_list(value) if isinstance(value, str) else value:
+    for part in _listed(_comma_list(value), "0=negative,1=positive"):
         key, mark, item = str(part).partition("=")
         if not mark or not key.strip() or not item.strip():
             raise ValueError("write pairs such as 0=negative,1=positive")
@@ -73,7 +79,7 @@ def _roles(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(role): _comma_list(names) for role, names in value.items()}
     found: dict[str, list[str]] = {}
-    for text in value.split() if isinstance(value, str) else value:
+    for text in _listed(value.split() if isinstance(value, str) else value, "assistant=gpt,bot"):
         role, mark, names = str(text).partition("=")
         if not mark or not names.strip():
             raise ValueError("write a role and the names that mean it, such as assistant=gpt,bot")
