@@ -6,16 +6,31 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from rung.errors import UsageError, nearest
+from rung.plain import TooLarge, read_plain
 
+MAX_CONFIG = 100_000  # bytes
+MAX_NESTS = 200  # lists and mappings inside a line; the time of the YAML reader grows with their square
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -40,12 +55,18 @@ def _comma_list(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+def _listed(value: Any, such_as: str) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    raise ValueError(f"write a list or a mapping, such as {such_as}")
+
+
 def _pairs(value: Any) -> Any:
     """``"0=negative,1=positive"``, a list of such texts, or a mapping, as a mapping of texts."""
     if isinstance(value, Mapping):
         return {str(key): str(item) for key, item in value.items()}
     found: dict[str, str] = {}
-    for part in _comma_list(value) if isinstance(value, str) else value:
+    for part in _listed(_comma_list(value), "0=negative,1=positive"):
         key, mark, item = str(part).partition("=")
         if not mark or not key.strip() or not item.strip():
             raise ValueError("write pairs such as 0=negative,1=positive")
@@ -58,12 +79,24 @@ def _roles(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(role): _comma_list(names) for role, names in value.items()}
     found: dict[str, list[str]] = {}
-    for text in value.split() if isinstance(value, str) else value:
+    for text in _listed(value.split() if isinstance(value, str) else value, "assistant=gpt,bot"):
         role, mark, names = str(text).partition("=")
         if not mark or not names.strip():
             raise ValueError("write a role and the names that mean it, such as assistant=gpt,bot")
         found.setdefault(role.strip(), []).extend(_comma_list(names))
     return found
+
+
+def _show(value: Any) -> str:
+    """A value of the user's as one short piece of text."""
+    return _SHORT.repr(value)
+
+
+def _is_boolean(value: Any) -> bool:
+    """Whether `value` is, or holds, a yes or no."""
+    if isinstance(value, Mapping):
+        return any(map(_is_boolean, [*value, *value.values()]))
+    return any(map(_is_boolean, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
@@ -244,6 +277,17 @@ class Settings(BaseModel):
         10_000, ge=1, description="Number of answers you will need; rungs are ordered by their cost at it."
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes, no, on and off as booleans, which Python counts as the numbers 1 and 0."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if _is_boolean(value) and bool not in (kind, *get_args(kind)):
+            raise ValueError(
+                "a yes or no (true, on, ...) stands for no other value; put quotes around a word"
+            )
+        return value
+
     @property
     def columns(self) -> Columns:
         """The settings that say how to read a data file."""
@@ -283,7 +327,7 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
     for key in asked:
         if key not in known:
             raise UsageError(
-                f"unknown setting {key!r}.{nearest(str(key), known)}",
+                f"unknown setting {_show(key)}.{nearest(str(key), known)}",
                 where=where,
                 fix="See `rung climb --help` for all settings",
             )
@@ -291,9 +335,9 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
         settings = Settings(**asked)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0])
+        name, why = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
         raise UsageError(
-            f"setting {name!r} cannot be {asked.get(name)!r}: {first['msg']}",
+            f"setting {name!r} cannot be {_show(asked.get(name))}: {why}",
             where=where,
             fix=str(known[name].description),
         ) from None
@@ -305,25 +349,57 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
     return settings
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without keys given twice, whole numbers in other bases, and halves of characters."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = key.value.replace("-", "_") if isinstance(key, yaml.ScalarNode) else None
+            if name is not None and name in seen:
+                raise UsageError(f"has the key {_show(key.value)} twice", fix="Keep one of them")
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+    def construct_whole(self, node: yaml.ScalarNode) -> int:
+        if not re.fullmatch(r"[-+]?(0|[1-9][0-9_]*)", node.value):  # YAML reads 010 as 8 and 1:30 as 90
+            raise ValueError(f"write {_show(node.value)} in decimal digits, or in quotes")
+        return int(self.construct_yaml_int(node))
+
+    def construct_text(self, node: yaml.ScalarNode) -> str:
+        text = self.construct_yaml_str(node)
+        text.encode()  # half a character is no text
+        return str(text)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole)
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_text)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
+    """The settings in a file. Raises `UsageError`."""
+    where, fix = str(path), "Write plain keys and values"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_plain(path, MAX_CONFIG).decode()
+    except TooLarge as error:
+        raise UsageError(f"the config is too large: {MAX_CONFIG:,} bytes are read", where=where) from error
     except OSError as error:
-        raise UsageError(f"cannot read the config: {error.strerror}", where=str(path)) from error
+        raise UsageError(f"cannot read the config: {error.strerror}", where=where) from error
     except UnicodeDecodeError as error:
-        raise UsageError("the config is not UTF-8 text", where=str(path)) from error
-    if len(text) > 100_000 or re.search(r"(^|[\s\[{,:-])[&*]\w", text):
-        raise UsageError(
-            "the config is too large or uses YAML anchors", where=str(path), fix="Write plain keys and values"
-        )
+        raise UsageError("the config is not UTF-8 text", where=where) from error
+    if re.search(r"(^|[\s\[{,:-])[&*]\w", text):
+        raise UsageError("the config uses YAML anchors", where=where, fix=fix)
+    if len(re.findall(r"[\[{]|[-?:] (?=[-?] )", text)) > MAX_NESTS:
+        raise UsageError("the config is nested too deeply", where=where, fix=fix)
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(
-            f"the config is not YAML: {' '.join(str(error).split())}", where=str(path)
-        ) from error
+        value = yaml.load(text, Loader=_Loader)
+    except UsageError as error:
+        raise UsageError(error.what, where=where, fix=error.fix) from None
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError) as error:
+        why = " ".join(str(error).split())  # a scalar raises whatever int() and the like raise
+        raise UsageError(f"the config is not YAML: {why[:300]}", where=where, fix=fix) from error
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UsageError("the config must be a list of `key: value` lines", where=str(path))
+        raise UsageError("the config must be a list of `key: value` lines", where=where)
     return {str(key).replace("-", "_"): item for key, item in value.items()}

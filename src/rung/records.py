@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from rung.errors import DataError
+from rung.errors import ResumeError
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
@@ -381,13 +381,13 @@ def to_json(record: Any) -> Any:
 
 
 def from_json(kind: type[T], value: Any, where: str = "") -> T:
-    """A record of `kind` from JSON values. Raises `DataError` where they do not fit."""
+    """A record of `kind` from JSON values. Raises `ResumeError` where they do not fit."""
     try:
         return _adapter(kind).validate_python(value)  # type: ignore[no-any-return, arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         field_name = ".".join(str(part) for part in first["loc"])
-        raise DataError(
+        raise ResumeError(
             f"{kind.__name__} field {field_name!r}: {first['msg']}",
             where=where,
             fix="The file was written by another version of rung or changed by hand; delete it and run again",

@@ -177,7 +177,7 @@ def test_a_file_without_permission(write: Write, monkeypatch: pytest.MonkeyPatch
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("rung.data.opening.open_plain", refuse)
     assert "cannot be read (Permission denied)" in refusal(path)
 
 

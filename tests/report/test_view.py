@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from rung.errors import DataError
+from rung.errors import DataError, ResumeError
 from rung.records import Result
 from rung.report.view import load_view
 
@@ -72,13 +72,13 @@ def test_bad_records_name_the_file_and_line(tickets: Path) -> None:
     path = tickets / "predictions" / "lora.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:2], json.dumps({"example_id": 3})]))
-    with pytest.raises(DataError, match=r"lora\.jsonl, line 3"):
+    with pytest.raises(ResumeError, match=r"lora\.jsonl, line 3"):
         load_view(tickets)
     path.write_text("{")
-    with pytest.raises(DataError, match=r"lora\.jsonl: line 1 is not JSON"):
+    with pytest.raises(ResumeError, match=r"lora\.jsonl: line 1 is not JSON"):
         load_view(tickets)
     (tickets / "results" / "lora.json").write_text("[]")
-    with pytest.raises(DataError, match=r"lora\.json: Result"):
+    with pytest.raises(ResumeError, match=r"lora\.json: Result"):
         load_view(tickets)
 
 

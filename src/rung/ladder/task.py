@@ -91,7 +91,7 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
         size=most_of(settings, split),
         forgetting=any(RUNGS[quote.rung].kind == "tune" for quote in plan.quotes),
         base_name=info.base,
-        fingerprint=storage.read_json(folder.file("claim.json"))["fingerprint"],
+        fingerprint=storage.read_object(folder.file("claim.json"), fingerprint=str)["fingerprint"],
         asked=info.asked,
     )
     context.settle(plan)

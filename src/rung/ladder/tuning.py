@@ -144,7 +144,7 @@ class TunedResponder:
 
 def load(folder: Path) -> TunedResponder:
     """What `TunedResponder.save` wrote. Raises `AdapterError` or `BaseModelError`."""
-    value = storage.read_json(folder / FILE)
+    value = storage.read_object(folder / FILE, adapter=str, base=dict, max_new_tokens=int)
     adapter, about = (folder / value["adapter"]).resolve(), value["base"]
     if (adapter / "adapter_config.json").is_file():
         speaker = speaker_of(about)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rung import storage
-from rung.errors import AdapterError, DataError, ResumeError
+from rung.errors import AdapterError, ResumeError
 from rung.records import Task, from_json
 from rung.strict import strict_decoder
 
@@ -138,7 +138,7 @@ def _kept_task(folder: Path, ours: Mapping[str, Any]) -> Task | None:
         return None
     try:
         return from_json(Task, ours["task"], OURS)
-    except DataError as error:
+    except ResumeError as error:
         raise AdapterError(
             error.what, where=f"{folder}/{OURS}", fix="Copy the adapter again from where it was made"
         ) from error
