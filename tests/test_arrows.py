@@ -17,7 +17,7 @@ TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src"
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 
-_TOOLS = {"config", "registry", "storage", "device", "machine", "cost", "strict", "numbers"}
+_TOOLS = {"config", "registry", "storage", "device", "machine", "cost", "strict", "numbers", "border"}
 _CORE = {"errors", "records", "threads", "plain"} | _TOOLS
 _PACKAGES = {"data", "bases", "methods"}
 _GENERATE = _CORE | _PACKAGES

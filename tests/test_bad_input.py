@@ -106,6 +106,20 @@ def edit_json(name: str, **changes: Any) -> Callable[[Path], None]:
     return act
 
 
+def number_of_5000_digits(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ " + "9" * 5000 + " }}")
+
+
+def key_twice(folder: Path) -> None:
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text('{"hidden_size": 64,' + text[1:])
+
+
+def template_outside(folder: Path) -> None:
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "x.jinja").symlink_to("/etc/passwd")
+
+
 def unreadable(folder: Path) -> Arguments:
     arguments = good(folder)
     Path(arguments[0]).chmod(0)
@@ -296,6 +310,53 @@ CASES: dict[str, tuple[Build, int, tuple[str, ...]]] = {
         base_folder(lambda folder: (folder / "tokenizer.json").unlink()),
         BASE,
         ("model: no tokenizer",),
+    ),
+    "an epsilon of NaN": (
+        base_folder(edit_json("config.json", rms_norm_eps=float("nan"))),
+        BASE,
+        ("config.json: rms_norm_eps is nan, which is not a number",),
+    ),
+    "an epsilon below zero": (
+        base_folder(edit_json("config.json", rms_norm_eps=-1)),
+        BASE,
+        ("config.json: rms_norm_eps is -1 and must be a number above 0",),
+    ),
+    "a period of zero": (
+        base_folder(edit_json("config.json", rope_parameters={"rope_type": "default", "rope_theta": 0})),
+        BASE,
+        ("config.json: rope_theta is 0 and must be",),
+    ),
+    "a size by truth": (
+        base_folder(edit_json("config.json", num_attention_heads=True)),
+        BASE,
+        ("num_attention_heads is True and must be a whole number",),
+    ),
+    "a model key twice": (base_folder(key_twice), BASE, ("config.json: has the key 'hidden_size' twice",)),
+    "30 million words": (
+        base_folder(edit_json("config.json", vocab_size=3 * 10**7)),
+        BASE,
+        ("config.json: asks for", "the files hold", "embed_tokens.weight with the shape (30000000, 32)"),
+    ),
+    "a link in a circle": (
+        base_folder(lambda folder: (folder / "notes").symlink_to("notes")),
+        BASE,
+        ("notes: is a link to a file that is not there",),
+    ),
+    "a template outside": (base_folder(template_outside), BASE, ("is a link to a file outside the folder",)),
+    "a template with a number of 5,000 digits": (
+        base_folder(number_of_5000_digits),
+        BASE,
+        ("the chat template cannot be used",),
+    ),
+    "a context in words": (
+        base_folder(edit_json("tokenizer_config.json", model_max_length="x")),
+        BASE,
+        ("tokenizer_config.json: model_max_length is 'x' and must be a number",),
+    ),
+    "a pipe for a template": (
+        base_folder(lambda f: (f / "chat_template.jinja").unlink() or os.mkfifo(f / "chat_template.jinja")),
+        BASE,
+        ("chat_template.jinja: is not a plain file",),
     ),
     "an adapter as a base": (
         base_folder(lambda folder: (folder / "adapter_config.json").write_text("{}")),

@@ -18,7 +18,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-MOST = 800  # characters of each part of a message; what is longer repeats foreign text
+MOST_WORD = 260  # characters of a message without a space; a path is not often longer
+MOST_TEXT = 800  # characters of what, why and fix each
 
 
 class RungError(Exception):
@@ -35,7 +36,7 @@ class RungError(Exception):
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
-        return " ".join(_sentence(cut(part, MOST)) for part in (head, self.why, self.fix) if part)
+        return " ".join(_sentence(_cut(part)) for part in (head, self.why, self.fix) if part)
 
 
 class UsageError(RungError):
@@ -86,6 +87,12 @@ def cut(text: str, most: int) -> str:
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if text.endswith((".", "!", "?", ":")) else text + "."
+
+
+def _cut(text: str) -> str:
+    """`text` with the middle left out of words, and of itself, where a name makes them too long to read."""
+    words = [cut(word, MOST_WORD) for word in text.split(" ")] if len(text) > MOST_WORD else [text]
+    return cut(" ".join(words), MOST_TEXT)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

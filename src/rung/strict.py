@@ -15,7 +15,7 @@ def strict_decoder(refusal: Callable[[str, str], Exception], **more: Any) -> jso
     """A decoder that raises ``refusal(what, fix)`` for a key given twice, NaN and Infinity.
 
     `what` is the end of a sentence, such as "has the key 'a' twice"; `fix` says what to do. `more` goes to
-    `json.JSONDecoder`.
+    `json.JSONDecoder`; a `parse_constant` there takes the place of the refusal of NaN and Infinity.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -28,4 +28,4 @@ def strict_decoder(refusal: Callable[[str, str], Exception], **more: Any) -> jso
     def constant(name: str) -> NoReturn:
         raise refusal(f"holds {name}, which is not JSON", "Use null, or leave the key out")
 
-    return json.JSONDecoder(object_pairs_hook=once, parse_constant=constant, **more)
+    return json.JSONDecoder(**{"object_pairs_hook": once, "parse_constant": constant, **more})

@@ -11,7 +11,7 @@ from transformers import GPT2Config, LlamaConfig, MambaConfig
 from transformers.utils import logging
 
 import rung.bases
-from rung.bases.base import UNSTATED_CONTEXT, context_of, first_line, quiet
+from rung.bases.base import UNSTATED_CONTEXT, context_of, quiet
 
 
 def test_context_is_found_under_the_name_each_architecture_uses():
@@ -37,14 +37,6 @@ def test_quiet_puts_everything_back_after_an_error(bars):
         assert logging.get_verbosity() == level
     finally:
         (logging.enable_progress_bar if before else logging.disable_progress_bar)()
-
-
-def test_first_line_is_short_and_never_empty():
-    assert first_line(ValueError("one\ntwo")) == "one"
-    assert first_line(ValueError("Field x:\n  too small\nmore")) == "Field x: too small"
-    assert first_line(ValueError()) == "ValueError"
-    assert first_line(KeyError("added_tokens")) == "KeyError: 'added_tokens'"
-    assert len(first_line(ValueError("x" * 999))) == 200
 
 
 def test_the_package_names_what_it_has_and_nothing_else():

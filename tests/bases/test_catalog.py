@@ -225,6 +225,16 @@ def test_leftovers_of_a_killed_download_are_cleared(shelf, converted, monkeypatc
     assert fresh.exists()
 
 
+@pytest.mark.parametrize("content", [None, "[]", "{", "{}", '{"sha256": 7}'])
+def test_a_folder_with_a_damaged_source_counts_as_not_fetched(shelf, converted, monkeypatch, content):
+    add(monkeypatch, entry())
+    folder = fetch("mine")
+    (folder / "source.json").unlink()
+    if content is not None:
+        (folder / "source.json").write_text(content)
+    assert folder_of("mine") is None
+
+
 def test_a_folder_of_another_file_is_made_again(shelf, converted, monkeypatch):
     add(monkeypatch, entry())
     made(catalog.bases_dir() / "mine", "f" * 64)

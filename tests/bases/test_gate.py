@@ -81,7 +81,7 @@ def test_config_that_is_no_object(folder, text, word):
         ({"num_key_value_heads": True}, "num_key_value_heads is True"),
         ({"num_hidden_layers": 3}, "says 3 layers and the weights hold 2"),  # 79
         ({"num_hidden_layers": 1}, "says 1 layers and the weights hold 2"),  # 80
-        ({"num_hidden_layers": 10**9}, "the weights hold 2"),
+        ({"num_hidden_layers": 10**9}, "a whole number from 1 to 4,096"),
         ({"architectures": ["BertForMaskedLM"], "model_type": "bert"}, "BertForMaskedLM is not"),  # 93
         ({"architectures": ..., "model_type": "bert"}, "bert is not a model that continues text"),
         ({"architectures": ["T5ForConditionalGeneration"], "model_type": "t5"}, "T5ForConditionalGeneration"),

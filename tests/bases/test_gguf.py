@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 
 import gguf as ggml
 import pytest
@@ -197,11 +198,24 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path):
         ({"block_count": 3}, "says 3 layers and holds tensors of 2"),
         ({"block_count": 10**9}, "says 1000000000 layers"),
         ({"embedding_length": 10**9}, "says a width"),
+        ({"feed_forward_length": 48}, "feed_forward_length is 48 and its tensors have 64"),
+        ({"feed_forward_length": 10**7}, "the longest side of a tensor has 264"),
+        ({"attention.head_count": 10**7}, "the longest side of a tensor has 264"),
+        ({"vocab_size": 10**9}, "the longest side of a tensor has 264"),
+        ({"context_length": 0}, "context_length is 0"),
     ],
 )
 def test_sizes_that_do_not_fit_the_tensors(tmp_path, values, word):
     with pytest.raises(BaseModelError, match=word):
         gguf.read_header(write(tmp_path / "m.gguf", values=values))
+
+
+@pytest.mark.parametrize("key", ["attention.layer_norm_rms_epsilon", "rope.freq_base"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1.0, True, 1])
+def test_numbers_out_of_range(key, value):
+    values = {"general.architecture": "llama", f"llama.{key}": value}
+    with pytest.raises(BaseModelError, match=key):
+        gguf._check_values(Path("m.gguf"), gguf.Header(values, {}, {"token_embd.weight": (32, 264)}))
 
 
 def text(value):

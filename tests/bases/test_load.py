@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from rung.bases import gate
 from rung.bases import load as loading
 from rung.bases.base import ATTENTION
 from rung.bases.load import license_of, load
@@ -77,6 +80,34 @@ def test_license_from_the_model_card(tmp_path, text, expected):
     (tmp_path / "README.md").write_text(text)
     assert license_of(tmp_path) == expected
     assert license_of(tmp_path / "nowhere") == ""
+
+
+def test_a_licence_that_cannot_be_read_is_none(tmp_path):
+    os.mkfifo(tmp_path / "README.md")
+    assert license_of(tmp_path) == ""
+    for text in ("[]", "{", '{"license": ""}'):
+        (tmp_path / "source.json").write_text(text)
+        assert license_of(tmp_path) == ""
+
+
+def test_a_folder_the_system_does_not_let_us_read(saved, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(gate, "check_files", closed)
+    with pytest.raises(
+        BaseModelError, match=r"mine: the folder cannot be read: Permission denied\. Check its"
+    ):
+        load(str(saved))
+
+
+def test_a_base_that_computes_no_numbers_is_refused(saved, tmp_path):
+    copy = shutil.copytree(saved, tmp_path / "copy")
+    tensors = load_file(copy / "model.safetensors")
+    tensors["model.norm.weight"] = torch.full((32,), 3e38)
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BaseModelError, match="copy: the model computes NaN or infinity"):
+        load(str(copy))
 
 
 def test_a_name_that_was_not_fetched_says_how(own_cache):

@@ -34,6 +34,8 @@ HOSTILE = {
     "joining what map gives": "{{ range(10000) | map('string') | join('a' * 100000) }}",
     "much text": "{{ lipsum(n=10000000) }}",
     "writing": "{% set s = 'a' * 100000 %}{% for i in range(10000) %}{{ s }}{% endfor %}",
+    "a number of 5,000 digits": "{{ " + "9" * 5000 + " }}",
+    "a place beyond every list": "{{ messages[99] + 1 }}",
     "files": "{% include '/etc/passwd' %}",
     "size": "{# " + "a" * MAX_BYTES + " #}",
     "depth": "{{ " + "(" * 9000 + "1" + ")" * 9000 + " }}",

@@ -10,7 +10,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig, MistralConfig, Mis
 from rung.bases.attention import NAME
 from rung.bases.base import Base
 from rung.bases.tiny import tiny
-from rung.errors import DataError, RungError, UsageError
+from rung.errors import BaseModelError, DataError, UsageError
 from rung.generate import cache, engine
 from rung.generate.engine import Engine, Generated
 from rung.generate.sample import Sampler
@@ -207,7 +207,7 @@ def test_logits_that_are_not_finite_stop_it() -> None:
     base = tiny()
     with torch.no_grad():
         next(base.model.parameters()).fill_(float("nan"))
-    with pytest.raises(RungError, match="not finite"):
+    with pytest.raises(BaseModelError, match="not finite"):
         Engine(base).generate([[50, 51]], max_new_tokens=3, stop_ids=())
 
 

@@ -64,9 +64,10 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def damaged(good: Path, tmp_path: Path) -> Path:
-    """A copy to be damaged, as it is without the manifest that would give the damage away."""
+    """A copy to be damaged, as if it came from elsewhere: without the manifest that gives damage away."""
     folder = shutil.copytree(good, tmp_path / "adapter")
     (folder / storage.MANIFEST).unlink()
+    (folder / OURS).unlink()
     return folder
 
 
@@ -136,9 +137,45 @@ def test_an_adapter_in_another_number_format_is_read(damaged: Path, dtype: torch
 
 
 def test_an_adapter_without_our_file_is_taken_on_trust(damaged: Path) -> None:
-    (damaged / OURS).unlink()
     other = tiny(seed=1)
     load_adapter(damaged, other.model, home(other))[0].detach()
+
+
+def test_the_full_names_that_peft_writes_for_all_linear_are_read(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    base = tiny()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = LoraConfig(r=2, lora_alpha=4, target_modules="all-linear", task_type="CAUSAL_LM")
+        theirs = get_peft_model(base.model, config)
+        shake([p for name, p in theirs.named_parameters() if "lora_" in name])
+        theirs.save_pretrained(str(tmp_path / "peft"))
+    assert any("." in name for name in json.loads((tmp_path / "peft" / CONFIG).read_text())["target_modules"])
+    answers = logits(theirs)
+    ours = tiny()
+    load_adapter(tmp_path / "peft", ours.model, home(ours))
+    torch.testing.assert_close(logits(ours.model), answers, atol=1e-4, rtol=1e-4)
+
+
+def test_whole_names_are_written_whole(tmp_path: Path) -> None:
+    settings = MethodSettings(rank=2, alpha=4.0, targets=("layers.1.self_attn.q_proj",))
+    answers = save_adapter(tiny(), settings, tmp_path / "a")
+    base = tiny()
+    lora, _ = load_adapter(tmp_path / "a", base.model, home(base))
+    assert list(lora.layers) == ["model.layers.1.self_attn.q_proj"]
+    torch.testing.assert_close(logits(base.model), answers, atol=1e-6, rtol=1e-6)
+
+
+def test_an_added_file_is_named_and_documentation_is_not(good: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(good, tmp_path / "adapter")
+    (folder / "README.md").write_text("About")
+    (folder / ".gitattributes").write_text("x")
+    base = tiny()
+    load_adapter(folder, base.model, home(base))[0].detach()
+    (folder / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(AdapterError, match=r"tokenizer_config\.json was added after"):
+        load_adapter(folder, base.model, home(base))
 
 
 # --- the gate ---------------------------------------------------------------------------------------
@@ -172,6 +209,18 @@ def text(name: str, content: str) -> Damage:
     return lambda folder: (folder / name).write_text(content) and None
 
 
+def ours(content: str) -> Damage:
+    """Write rung.json, and a manifest that fits."""
+
+    def act(folder: Path) -> None:
+        files: dict[str, bytes | Callable[[Path], None]] = {
+            file.name: file.read_bytes() for file in folder.iterdir()
+        }
+        storage.write_folder(folder, files | {OURS: content.encode()})
+
+    return act
+
+
 def first(found: dict[str, Tensor]) -> str:
     return sorted(found)[0]
 
@@ -201,7 +250,7 @@ def pipe(name: str) -> Damage:
     """A named pipe in place of a file: a program that opens it waits forever."""
 
     def act(folder: Path) -> None:
-        (folder / name).unlink()
+        (folder / name).unlink(missing_ok=True)
         os.mkfifo(folder / name)
 
     return act
@@ -221,6 +270,21 @@ def too_large_for_fp32(found: dict[str, Tensor]) -> None:
     found[first(found)] = torch.full(found[first(found)].shape, 1e300, dtype=torch.float64)
 
 
+def nearly_too_large(found: dict[str, Tensor]) -> None:
+    name = next(name for name in found if "lora_B" in name)
+    found[name] = torch.full(found[name].shape, 3e38)
+
+
+def circle(name: str) -> Damage:
+    """A link to itself."""
+
+    def act(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).symlink_to(name)
+
+    return act
+
+
 def fp8_without_a_number(found: dict[str, Tensor]) -> None:
     found[first(found)] = torch.full(found[first(found)].shape, float("nan")).to(torch.float8_e4m3fn)
 
@@ -238,13 +302,13 @@ GATE: dict[str, tuple[Damage, str]] = {
     "config too deep": (text(CONFIG, "[" * 100_000), "adapter_config.json cannot be read"),
     "config not text": (lambda f: (f / CONFIG).write_bytes(b"\xff\xfe") and None, "cannot be read"),
     "config huge": (huge(CONFIG), "adapter_config.json is larger than 64 MB"),
-    "our file huge": (huge(OURS), "rung.json is larger than 64 MB"),
+    "our file huge": (huge(OURS), "manifest.json is missing"),
     "config a pipe": (pipe(CONFIG), "adapter_config.json is not a file that can be read"),
-    "our file a pipe": (pipe(OURS), "rung.json is not a file that can be read"),
+    "our file a pipe": (pipe(OURS), "manifest.json is missing"),
     "weights a pipe": (pipe(WEIGHTS), f"holds no {WEIGHTS}"),
     "a key twice": (twice, "it has the key"),
-    "our file broken": (text(OURS, "{"), "rung.json cannot be read"),
-    "our file a list": (text(OURS, "[1]"), "rung.json is not a JSON object"),
+    "our file broken": (ours("{"), "rung.json cannot be read"),
+    "our file a list": (ours("[1]"), "rung.json is not a JSON object"),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), f"holds no {WEIGHTS}"),
     "only a pickle": (only_a_pickle, "adapter_model.bin is a pickle"),
     "weights cut short": (cut, "cannot be read"),
@@ -256,7 +320,7 @@ GATE: dict[str, tuple[Damage, str]] = {
     "infinite in fp32": (tensors(too_large_for_fp32), "values that are not finite in fp32"),
     "NaN in fp8": (tensors(fp8_without_a_number), "values that are not finite in fp32"),
     "infinity": (tensors(lambda t: t[first(t)][0].fill_(float("inf"))), "values that are not finite"),
-    "whole numbers": (tensors(lambda t: t.update({first(t): t[first(t)].long()})), "holds torch.int64"),
+    "whole numbers": (tensors(lambda t: t.update({first(t): t[first(t)].long()})), "holds I64"),
     "a wrong prefix": (tensors(rename_prefix), "does not begin with 'base_model.model.'"),
     "weights are a link out": (link_out(WEIGHTS), f"{WEIGHTS} is a link that leaves the folder"),
     "config is a link out": (link_out(CONFIG), f"{CONFIG} is a link that leaves the folder"),
@@ -297,9 +361,21 @@ GATE: dict[str, tuple[Damage, str]] = {
     "rank huge": (config(r=10**9), "r cannot be 1000000000"),
     "rank text": (config(r="8"), "r cannot be '8'"),
     "rank true": (config(r=True), "r cannot be True"),
+    "rank of a true value": (config(r=8.0), "r cannot be 8.0"),
+    "alpha too small": (config(lora_alpha=1e-300), "lora_alpha cannot be 1e-300"),
+    "rsLoRA by number": (config(use_rslora=1), "use_rslora cannot be 1"),
+    "a start by number": (config(init_lora_weights=1), "init_lora_weights 1 changes"),
+    "layers by truth": (config(layers_to_transform=[False, True]), "are not the base's last layers"),
+    "layers by number": (config(layers_to_transform=0), "are not the base's last layers"),
+    "a long name": (config(peft_type="x" * 10_000), "peft_type is 'xxx"),
+    "long names": (config(target_modules=["x " * 5_000]), "must be a list of plain layer names"),
+    "a number of 5,000 digits": (text(CONFIG, '{"r": ' + "9" * 5000 + "}"), "cannot be read"),
+    "config in a circle": (circle(CONFIG), f"{CONFIG} is not a file that can be read"),
+    "our file alone": (text(OURS, "{}"), "manifest.json is missing"),
+    "too large when scaled": (tensors(nearly_too_large), "scaled by alpha / r, is too large"),
     "rsLoRA in words": (config(use_rslora="false"), "use_rslora cannot be 'false'"),
-    "another base": (text(OURS, '{"base_fingerprint": "f00d", "base": "gpt"}'), "for another base: gpt"),
-    "another template": (text(OURS, '{"template_fingerprint": "x"}'), "with another chat template"),
+    "another base": (ours('{"base_fingerprint": "f00d", "base": "gpt"}'), "for another base: gpt"),
+    "another template": (ours('{"template_fingerprint": "x"}'), "with another chat template"),
 }
 
 
@@ -313,6 +389,8 @@ def test_the_gate(name: str, damaged: Path) -> None:
         load_adapter(damaged, base.model, home(base))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert caught.value.fix
+    assert len(str(caught.value)) < 2000
     assert caught.value.exit_code == 4
     assert str(damaged) in str(caught.value)
     assert same_bytes(before, copy_of(base.model))

@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from rung.bases.attention import NAME as ATTENTION
 
-__all__ = ["ATTENTION", "Base", "context_of", "first_line", "freeze", "quiet"]
+__all__ = ["ATTENTION", "Base", "context_of", "freeze", "quiet"]
 
 UNSTATED_CONTEXT = 2048  # tokens, for the few architectures that state no limit
 
@@ -62,12 +62,3 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-
-def first_line(error: BaseException, limit: int = 200) -> str:
-    """The first line of an error's text (and what follows a colon), shortened; its class where it is bare."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
-    if isinstance(error, KeyError) or not text:
-        text = f"{type(error).__name__}: {text}".removesuffix(": ")
-    return text if len(text) <= limit else text[: limit - 1] + "…"

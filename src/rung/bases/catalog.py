@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from rung.bases.files import source_of
 from rung.errors import BaseModelError, ResourceError
 from rung.registry import Registry
-from rung.storage import MANIFEST, free_bytes, read_json
+from rung.storage import MANIFEST, free_bytes
 
 DEFAULT = "smollm2-135m-instruct"
 STALE_SECONDS = 24 * 3600  # what an interrupted download or conversion left behind is cleared after this
@@ -110,7 +111,7 @@ def folder_of(name: str) -> Path | None:
     folder = bases_dir() / name
     if not entry.wheels or not (folder / MANIFEST).is_file():
         return None
-    return folder if read_json(folder / "source.json")["sha256"] == entry.sha256 else None
+    return folder if source_of(folder).get("sha256") == entry.sha256 else None
 
 
 def fetch(name: str, on_progress: Callable[[str], None] | None = None, *, accept_terms: bool = False) -> Path:

@@ -7,15 +7,15 @@ fetch.  Here each of these is refused by name.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from transformers import CONFIG_MAPPING, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -23,24 +23,23 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
+from rung.bases.base import Base
+from rung.bases.files import Json, check_files, read_json, refuse, walk
+from rung.bases.values import check_context, check_room, check_values
+from rung.border import foreign
 from rung.errors import BaseModelError, nearest
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-JSON_BYTES = 64 << 20
-JSON_DEPTH = 64
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".h5", ".msgpack"}
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 _CHECKED = ("config.json", "tokenizer_config.json", "generation_config.json")
 _CODE_KEYS = ("auto_map", "trust_remote_code", "_experts_implementation_internal", "custom_generate")
-_WIDTHS = ("hidden_size", "n_embd", "d_model", "head_dim", "intermediate_size", "vocab_size")
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-_HEADS = ("num_attention_heads", "n_head", "num_key_value_heads")
-_SIZES = frozenset((*_WIDTHS, *_LAYERS, *_HEADS, "max_position_embeddings"))
 _LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks)\.(\d{1,6})\.")
 _OTHER_TOWER = re.compile(r"vision|visual|audio|image|speech|encoder\.")
 _HARMLESS = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(?:masked_)?bias$|\.attention\.(?:masked_)?bias$")
-Json = dict[str, Any]
+_FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +52,49 @@ class Checked:
 
 def check_folder(folder: Path) -> Checked:
     """Everything that can be known before loading. Raises `BaseModelError` that names the file."""
+    with foreign(partial(unreadable, folder)):
+        return _check_folder(folder)
+
+
+def unreadable(folder: Path, text: str) -> BaseModelError:
+    """The error for a folder that the operating system, or a library, does not read."""
+    return BaseModelError(
+        f"the folder cannot be read: {text}",
+        where=folder.name,
+        fix="Check its permissions, or copy it from the original again",
+    )
+
+
+def _check_folder(folder: Path) -> Checked:
     if not folder.is_dir():
-        _refuse(folder, "no such folder", fix="Check the path")
-    _check_links(folder)
+        refuse(folder, "no such folder", fix="Check the path")
+    if (folder / "config.json").is_file():  # a large folder of something else is not walked
+        check_files(folder)
+    config = read_json(folder / "config.json")
     if (folder / "adapter_config.json").exists():
-        _refuse(
+        refuse(
             folder / "adapter_config.json",
             "this folder holds an adapter, not a base",
             fix="Give the base as --base, and the adapter where an adapter is asked for",
         )
-    config = _read(folder / "config.json")
     for name in _CHECKED:
         path = folder / name
         if path.exists():
-            _check_code(path, _read(path))
+            found = read_json(path)
+            _check_code(path, found)
+            check_context(path, found)
     _check_config(folder / "config.json", config)
     weights = _find_weights(folder)
-    _check_weights(folder, config, weights)
+    shapes = _read_shapes(weights)
+    _check_layers(folder / "config.json", config, shapes)
     if not any((folder / name).is_file() for name in TOKENIZERS):
-        _refuse(
+        refuse(
             folder,
             "no tokenizer",
             why=f"One of {', '.join(TOKENIZERS)} is needed",
             fix="Copy it from the original",
         )
+    check_room(folder, shapes)
     return Checked(config, weights)
 
 
@@ -92,7 +110,7 @@ def check_loaded(
     ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            _refuse(
+            refuse(
                 folder,
                 f"{what} {names[0]}{more}",
                 why="config.json and the weights do not belong together",
@@ -100,7 +118,7 @@ def check_loaded(
             )
     for name, value in model.named_parameters():
         if not bool(torch.isfinite(value.sum())) and not bool(torch.isfinite(value).all()):
-            _refuse(
+            refuse(
                 folder,
                 f"the weight {name} holds NaN or infinity",
                 fix="Copy the weights again, or load it in fp32",
@@ -108,13 +126,13 @@ def check_loaded(
     rows = int(model.get_input_embeddings().weight.shape[0])
     highest = max(tokenizer.get_vocab().values(), default=-1)
     if highest >= rows:
-        _refuse(
+        refuse(
             folder,
             f"the tokenizer has token {highest} and the model has embeddings up to {rows - 1}",
             fix="Copy the tokenizer files that belong to this model",
         )
     if tokenizer.eos_token_id is None:
-        _refuse(
+        refuse(
             folder / "tokenizer_config.json",
             "no end-of-text token is named",
             why="Generation would not know where to stop",
@@ -122,67 +140,32 @@ def check_loaded(
         )
 
 
-def _refuse(path: Path, what: str, *, why: str = "", fix: str = "") -> NoReturn:
-    where = f"{path.parent.name}/{path.name}" if path.suffix and not path.is_dir() else path.name
-    raise BaseModelError(what, where=where, why=why, fix=fix)
+def check_answers(base: Base) -> None:
+    """The loaded model computes numbers. Raises `BaseModelError`."""
+    fix = "Copy config.json and the weights from the original again, or load it in fp32"
 
+    def unusable(text: str) -> BaseModelError:
+        return BaseModelError(f"the model cannot be run: {text}", where=base.name, fix=fix)
 
-def _check_links(folder: Path) -> None:
-    """Every file lies inside the folder, or inside the same repository of the hub's cache."""
-    home = folder.resolve()
-    hub = next((parent for parent in home.parents if parent.name.startswith("models--")), None)
-    for entry in home.iterdir():
-        if entry.is_symlink():
-            target = entry.resolve()
-            if not target.is_relative_to(home) and not (hub and target.is_relative_to(hub)):
-                _refuse(
-                    entry, "is a link to a file outside the folder", fix="Replace the link by the file itself"
-                )
-
-
-def _read(path: Path) -> Json:
-    """A small JSON object. Raises `BaseModelError`."""
-    fix = "Copy the file from the original again"
-    if not path.is_file():
-        _refuse(
-            path,
-            "no such file",
-            why="A base is a folder with config.json, safetensors and a tokenizer",
+    rows = int(base.model.get_input_embeddings().weight.shape[0])
+    ids = torch.arange(min(4, rows), device=base.device)[None]
+    with foreign(unusable), torch.no_grad():
+        logits = base.model(input_ids=ids, use_cache=False).logits
+    if not bool(torch.isfinite(logits).all()):
+        raise BaseModelError(
+            "the model computes NaN or infinity",
+            where=base.name,
+            why="A value in config.json or in the weights is damaged or out of range",
             fix=fix,
         )
-    if path.stat().st_size > JSON_BYTES:
-        _refuse(path, f"larger than {JSON_BYTES >> 20} MB", fix=fix)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        _refuse(path, "nested too deeply", fix=fix)
-    except ValueError as error:
-        _refuse(path, f"not JSON: {error}", fix=fix)
-    if not isinstance(value, dict):
-        _refuse(path, "not a JSON object", fix=fix)
-    if any(depth > JSON_DEPTH for depth, _, _ in _walk(value)):
-        _refuse(path, "nested too deeply", fix=fix)
-    return value
-
-
-def _walk(value: Any) -> Iterator[tuple[int, str, Any]]:
-    """(depth, key, value) of everything in a JSON value; items of a list have the list's key."""
-    todo: list[tuple[int, str, Any]] = [(0, "", value)]
-    while todo:
-        depth, key, item = todo.pop()
-        yield depth, key, item
-        if isinstance(item, dict):
-            todo += [(depth + 1, name, inner) for name, inner in item.items()]
-        elif isinstance(item, list):
-            todo += [(depth + 1, key, inner) for inner in item]
 
 
 def _check_code(path: Path, value: Json) -> None:
     """No key asks for code or kernels from elsewhere."""
-    for _, key, item in _walk(value):
+    for _, key, item in walk(value):
         kernel = key.endswith(("implementation", "implementation_internal")) and "/" in str(item)
         if kernel or (key in _CODE_KEYS and item):
-            _refuse(
+            refuse(
                 path,
                 f"the key {key!r} asks for code from elsewhere",
                 why="rung runs no code that comes with a model",
@@ -193,10 +176,10 @@ def _check_code(path: Path, value: Json) -> None:
 def _check_config(path: Path, config: Json) -> None:
     kind = config.get("model_type")
     if not isinstance(kind, str) or not kind:
-        _refuse(path, "no model_type", fix="Copy the file from the original again")
+        refuse(path, "no model_type", fix="Copy the file from the original again")
     if kind not in CONFIG_MAPPING:
         hint = nearest(kind, CONFIG_MAPPING.keys())
-        _refuse(path, f"unknown model_type {kind!r}.{hint}", fix="Update transformers if the model is new")
+        refuse(path, f"unknown model_type {kind!r}.{hint}", fix="Update transformers if the model is new")
     named = config.get("architectures")
     classes = [str(name) for name in named] if isinstance(named, list) else []
     writes = any(re.search(r"ForCausalLM|LMHeadModel|ForConditionalGeneration", name) for name in classes)
@@ -210,27 +193,23 @@ def _check_config(path: Path, config: Json) -> None:
         or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
         or (encoder and not writes)
     ):
-        _refuse(
+        refuse(
             path,
             f"{(classes or [kind])[0]} is not a model that continues text",
             why="rung works with decoder-only language models",
             fix="Choose a base with an architecture that ends in ForCausalLM",
         )
     if config.get("quantization_config"):
-        _refuse(
+        refuse(
             path,
             "the weights are quantised",
             why="rung tunes and measures bases in bf16 or fp32",
             fix="Take the original model, or its GGUF file",
         )
-    for _, key, item in _walk(config):
-        if key not in _SIZES or item is None or isinstance(item, (list, dict)):
-            continue
-        if type(item) is not int or not 0 < item < 1 << 31:
-            _refuse(path, f"{key} is {item!r} and must be a whole number above 0", fix="Copy the file again")
+    check_values(path, config)
     other = config.get("transformers_weights")
     if other is not None and not _is_plain_name(other):
-        _refuse(
+        refuse(
             path,
             f"transformers_weights names {other!r}, which is not a file of this folder",
             fix="Remove the key",
@@ -241,59 +220,77 @@ def _is_plain_name(name: object) -> bool:
     return isinstance(name, str) and bool(re.fullmatch(r"[\w][\w.\-]*\.safetensors", name))
 
 
-def _find_weights(folder: Path) -> tuple[Path, ...]:
+def _find_weights(folder: Path) -> tuple[Path, ...]:  # noqa: RET503  `refuse` never returns
     if (folder / WEIGHTS).is_file():
         return (folder / WEIGHTS,)
     if (folder / INDEX).is_file():
         return _read_index(folder)
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLES)
     if pickles:
-        _refuse(
+        refuse(
             folder / pickles[0],
             "the weights come only in a format that can run code when it is read",
             fix="Convert them to safetensors where you trust them, or take a copy that has model.safetensors",
         )
-    _refuse(folder, f"no weights: neither {WEIGHTS} nor {INDEX}", fix="Copy them from the original")
+    refuse(folder, f"no weights: neither {WEIGHTS} nor {INDEX}", fix="Copy them from the original")
 
 
 def _read_index(folder: Path) -> tuple[Path, ...]:
     path = folder / INDEX
-    table = _read(path).get("weight_map")
+    table = read_json(path).get("weight_map")
     if not isinstance(table, dict) or not table:
-        _refuse(path, "no weight_map", fix="Copy the file from the original again")
+        refuse(path, "no weight_map", fix="Copy the file from the original again")
     shards = sorted({str(name) for name in table.values()})
     for name in shards:
         if not _is_plain_name(name):
-            _refuse(
+            refuse(
                 path,
                 f"names {name[:80]!r}, which is not a file of this folder",
                 fix="Take a copy you can trust",
             )
         if not (folder / name).is_file():
-            _refuse(folder / name, "this part of the weights is missing", fix="Copy it from the original")
+            refuse(folder / name, "this part of the weights is missing", fix="Copy it from the original")
     return tuple(folder / name for name in shards)
 
 
-def _check_weights(folder: Path, config: Json, weights: tuple[Path, ...]) -> None:
-    """The headers are sound, and hold as many layers as the configuration says."""
-    found: set[int] = set()
+def _read_shapes(weights: tuple[Path, ...]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every tensor, as the headers say. Raises `BaseModelError`."""
+    shapes = {}
     for path in weights:
-        try:
-            with safe_open(str(path), "pt") as file:
-                names = list(file.keys())
-        except (SafetensorError, OSError, ValueError) as error:
-            _refuse(path, f"damaged or cut short: {error}", fix="Copy the file from the original again")
-        for name in names:
-            match = _LAYER.search(name)
-            if match and not _OTHER_TOWER.search(name):
-                found.add(int(match[1]))
+        fix = "Copy the file from the original again"
+        with foreign(_damaged(path, fix)), safe_open(str(path), "pt") as file:
+            for name in file.keys():  # noqa: SIM118  it is no dict
+                view = file.get_slice(name)
+                shapes[name] = tuple(view.get_shape())
+                if name.endswith(".weight") and view.get_dtype() not in _FLOATS:
+                    refuse(
+                        path,
+                        f"the weight {name} holds {view.get_dtype()}",
+                        why="rung tunes and measures bases in bf16 or fp32",
+                        fix="Take the original model, or its GGUF file",
+                    )
+    return shapes
+
+
+def _damaged(path: Path, fix: str) -> Callable[[str], BaseModelError]:
+    where = f"{path.parent.name}/{path.name}"
+    return lambda text: BaseModelError(f"damaged or cut short: {text}", where=where, fix=fix)
+
+
+def _check_layers(path: Path, config: Json, shapes: Mapping[str, object]) -> None:
+    """The weights hold as many layers as the configuration says."""
+    found: set[int] = set()
+    for name in shapes:
+        match = _LAYER.search(name)
+        if match and not _OTHER_TOWER.search(name):
+            found.add(int(match[1]))
     text = config.get("text_config")
     facts = text if isinstance(text, dict) else config
     said = next((facts[key] for key in _LAYERS if isinstance(facts.get(key), int)), None)
     ahead = facts.get("num_nextn_predict_layers") or 0  # layers some models carry and transformers leaves out
     if found and said is not None and not said <= max(found) + 1 <= said + ahead:
-        _refuse(
-            folder / "config.json",
+        refuse(
+            path,
             f"says {said} layers and the weights hold {max(found) + 1}",
             fix="Copy config.json and the weights from the original again",
         )

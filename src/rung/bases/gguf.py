@@ -8,6 +8,7 @@ library walks them (format: ggml's docs/gguf.md), because gguf-py loops for as l
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import re
 import struct
@@ -26,11 +27,13 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits
 from tokenizers.pre_tokenizers import Sequence as Steps
 from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedTokenizerFast
 
-from rung.bases.base import context_of, first_line, quiet
+from rung.bases.base import context_of, quiet
+from rung.bases.files import SOURCE, source_of
+from rung.bases.gate import check_folder
+from rung.bases.values import MOST_PERIOD
+from rung.border import foreign
 from rung.errors import BaseModelError
 from rung.storage import MANIFEST, sha256_file, write_folder
-
-SOURCE = "source.json"  # in the folder: where it came from
 
 # How text is cut before byte-pair merging, by `tokenizer.ggml.pre` (llama.cpp, src/llama-vocab.cpp). Names in
 # neither set are good where transformers knows their expression.
@@ -38,6 +41,17 @@ _DIGITS_FIRST = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exa
 _PLAIN = {"gpt-2", "default", "phi-2", "mpt", "olmo", "jais"}
 _WIDTH = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_AT_MOST = (
+    "vocab_size",
+    "feed_forward_length",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "rope.dimension_count",
+    "expert_count",
+    "expert_feed_forward_length",
+)
 _PROBES = ("Hello world", "\n\n1", " 2024-06-01: 3.14", "it's\tnaïve — 東京 🙂", "  two  spaces\r\n")
 
 
@@ -65,7 +79,11 @@ def read_header(path: Path) -> Header:
     size = path.stat().st_size
     if size < 24:
         _damaged(path, f"it holds {size} bytes, fewer than a header")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with (
+        foreign(partial(unreadable, path)),
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
         reader = _Reader(path, data)
         try:
             header = reader.header()
@@ -100,26 +118,36 @@ def convert(
         entry.joinpath("model.gguf").symlink_to(source.resolve())
         say("unpacking the weights")
         try:
-            context = _write_model(entry, made)
-            say("rebuilding the tokenizer")
-            _write_tokenizer(entry, made, header, context)
+            with foreign(partial(_unconvertible, source)):
+                context = _write_model(entry, made)
+                say("rebuilding the tokenizer")
+                _write_tokenizer(entry, made, header, context)
+                check_folder(made)
         except BaseModelError as error:
-            error.where = error.where or source.name
+            error.where = source.name  # not a file of ours that the user never sees
             raise
-        except Exception as error:
-            raise BaseModelError(
-                f"transformers cannot read this GGUF file: {first_line(error)}",
-                where=source.name,
-                fix="Give the model's original folder (config.json and safetensors) instead",
-            ) from error
         say("writing")
         files: dict[str, bytes | Callable[[Path], None]] = {
             file.name: partial(_move, file) for file in sorted(made.iterdir())
         }
         files[SOURCE] = json.dumps(facts, indent=2).encode()
-        if not (folder / MANIFEST).exists():  # another process may have been faster
+        whole = (folder / MANIFEST).is_file() and source_of(folder).get("sha256") == facts["sha256"]
+        if not whole:  # another process may have been faster
             write_folder(folder, files)
     return folder
+
+
+def unreadable(path: Path, text: str) -> BaseModelError:
+    """The error for a file that the operating system does not read."""
+    return BaseModelError(f"cannot be read: {text}", where=path.name, fix="Check its permissions")
+
+
+def _unconvertible(source: Path, text: str) -> BaseModelError:
+    return BaseModelError(
+        f"transformers cannot read this GGUF file: {text}",
+        where=source.name,
+        fix="Give the model's original folder (config.json and safetensors) instead",
+    )
 
 
 def _move(file: Path, target: Path) -> None:
@@ -226,6 +254,30 @@ def _check_model(path: Path, header: Header) -> None:
     words = header.counts.get("tokenizer.ggml.tokens", 0)
     if not 0 < words <= embedding[1]:
         _damaged(path, f"it has {words} words for {embedding[1]} embeddings")
+    _check_values(path, header)
+
+
+def _check_values(path: Path, header: Header) -> None:
+    """The other numbers of the model: in range, and no larger than the tensors."""
+    sides = {side for shape in header.tensors.values() for side in shape}
+    for key, value in header.values.items():
+        last = key.removeprefix(f"{header.architecture}.")
+        if isinstance(value, float) and not math.isfinite(value):
+            _damaged(path, f"{key} is {value}")
+        if last == key or isinstance(value, str):
+            continue
+        if last.endswith("epsilon") and not (type(value) is float and 0 < value <= 1):
+            _damaged(path, f"{key} is {value!r} and must be a number above 0, at most 1")
+        if last.endswith("freq_base") and not (type(value) is float and 1 <= value <= MOST_PERIOD):
+            _damaged(path, f"{key} is {value!r} and must be a number of at least 1")
+        if last == "context_length" and not (type(value) is int and value > 0):
+            _damaged(path, f"{key} is {value!r} and must be a whole number above 0")
+        if last in _AT_MOST and not (type(value) is int and 0 <= value <= max(sides)):
+            _damaged(path, f"{key} is {value!r}, and the longest side of a tensor has {max(sides)}")
+    rows = header.tensors.get("blk.0.ffn_up.weight", (0, 0))[-1]
+    inner = header.values.get(f"{header.architecture}.feed_forward_length", rows)
+    if rows and inner not in (rows, rows // 2):  # some keep gate and up in one tensor
+        _damaged(path, f"its feed_forward_length is {inner!r} and its tensors have {rows}")
 
 
 def _damaged(path: Path, why: str) -> NoReturn:

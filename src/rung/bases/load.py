@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from huggingface_hub import snapshot_download
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from rung.bases import catalog, gate, gguf
-from rung.bases.base import ATTENTION, Base, context_of, first_line, freeze, quiet
+from rung.bases.base import ATTENTION, Base, context_of, freeze, quiet
+from rung.bases.files import source_of
 from rung.bases.tiny import tiny
+from rung.bases.values import unloadable
+from rung.border import foreign, said
 from rung.errors import BaseModelError, nearest
-from rung.storage import MANIFEST, read_json, sha256_file
+from rung.storage import MANIFEST, sha256_file
 
 _HUB_ID = re.compile(r"[\w][\w.\-]*/[\w][\w.\-]*(@[\w][\w.\-/]*)?")
 _WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt", "README.md"]
@@ -48,13 +52,13 @@ def load(name: str, *, dtype: torch.dtype = torch.float32, device: torch.device 
     path = Path(os.path.expanduser(name))
     if name and os.path.isdir(path):  # false, and no error, for what cannot be a path
         folder = path.resolve()
-        return _load(folder, folder.name, license_of(folder), dtype, device)
+        return _load(folder, folder.name, None, dtype, device)
     if path.suffix == ".gguf":
         folder = _converted(path)
-        return _load(folder, path.stem, license_of(folder), dtype, device)
+        return _load(folder, path.stem, None, dtype, device)
     if _HUB_ID.fullmatch(name) and not name.startswith("."):
         folder = _from_hub(name)
-        return _load(folder, name, license_of(folder), dtype, device)
+        return _load(folder, name, None, dtype, device)
     raise BaseModelError(
         f"there is no base {name!r}.{nearest(name, catalog.CATALOG)}",
         fix=f"Give one of {', '.join(catalog.CATALOG)}, a folder, a .gguf file, or owner/model on the hub",
@@ -63,10 +67,13 @@ def load(name: str, *, dtype: torch.dtype = torch.float32, device: torch.device 
 
 def license_of(folder: Path) -> str:
     """The licence a model folder states (README.md front matter, or what its GGUF said), or ""."""
+    if stated := source_of(folder).get("license"):
+        return str(stated)
+    card = folder / "README.md"
     try:
-        if (folder / gguf.SOURCE).is_file():
-            return str(read_json(folder / gguf.SOURCE).get("license", ""))
-        with (folder / "README.md").open(encoding="utf-8", errors="replace") as file:
+        if not card.is_file():  # a pipe would never end
+            return ""
+        with card.open(encoding="utf-8", errors="replace") as file:
             head = file.read(8192)
     except OSError:
         return ""
@@ -75,20 +82,16 @@ def license_of(folder: Path) -> str:
     return match[1] if match else ""
 
 
-def _load(folder: Path, name: str, license: str, dtype: torch.dtype, device: torch.device | str) -> Base:
+def _load(
+    folder: Path, name: str, license: str | None, dtype: torch.dtype, device: torch.device | str
+) -> Base:
     checked = gate.check_folder(folder)
     with quiet():
-        try:
+        with foreign(partial(_no_tokenizer, folder)):
             tokenizer = AutoTokenizer.from_pretrained(
                 str(folder), local_files_only=True, trust_remote_code=False
             )
-        except Exception as error:
-            raise BaseModelError(
-                f"its tokenizer cannot be read: {first_line(error)}",
-                where=folder.name,
-                fix="Copy the tokenizer files from the original again",
-            ) from error
-        try:
+        with foreign(partial(unloadable, folder)):
             model, info = AutoModelForCausalLM.from_pretrained(
                 str(folder),
                 dtype=dtype,
@@ -98,25 +101,30 @@ def _load(folder: Path, name: str, license: str, dtype: torch.dtype, device: tor
                 use_safetensors=True,
                 output_loading_info=True,
             )
-        except Exception as error:
-            raise BaseModelError(
-                f"transformers cannot load it: {first_line(error)}",
-                where=folder.name,
-                fix="Check that config.json and the weights belong together, or copy both again",
-            ) from error
-    gate.check_loaded(folder, model, tokenizer, info)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return Base(
-        name=name,
-        model=_in_memory(freeze(model).to(device)),
-        tokenizer=tokenizer,
-        context=context_of(model.config),
-        dtype=dtype,
-        device=torch.device(device),
-        fingerprint=_fingerprint(folder, checked, tokenizer),
-        path=folder,
-        license=license,
+    with foreign(partial(gate.unreadable, folder)):
+        gate.check_loaded(folder, model, tokenizer, info)
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        base = Base(
+            name=name,
+            model=_in_memory(freeze(model).to(device)),
+            tokenizer=tokenizer,
+            context=context_of(model.config),
+            dtype=dtype,
+            device=torch.device(device),
+            fingerprint=_fingerprint(folder, checked, tokenizer),
+            path=folder,
+            license=license_of(folder) if license is None else license,
+        )
+    gate.check_answers(base)
+    return base
+
+
+def _no_tokenizer(folder: Path, text: str) -> BaseModelError:
+    return BaseModelError(
+        f"its tokenizer cannot be read: {text}",
+        where=folder.name,
+        fix="Copy the tokenizer files from the original again",
     )
 
 
@@ -141,9 +149,10 @@ def _fingerprint(folder: Path, checked: gate.Checked, tokenizer: Any) -> str:
 
 def _converted(path: Path) -> Path:
     """The cached folder of a GGUF file, made on first use; the file's content is the key."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # false, and no error, for what cannot be a path
         raise BaseModelError("no such file", where=path.name, fix="Check the path")
-    sha256 = sha256_file(path)
+    with foreign(partial(gguf.unreadable, path)):
+        sha256 = sha256_file(path)
     folder = catalog.bases_dir() / f"gguf-{sha256[:16]}"
     return folder if (folder / MANIFEST).is_file() else gguf.convert(path, folder, sha256=sha256)
 
@@ -172,6 +181,6 @@ def _from_hub(name: str) -> Path:
                 fix=f"Unset {offline} once to download it, or give a model folder or a .gguf file",
             ) from error
         raise BaseModelError(
-            f"the base {name} cannot be downloaded from the hub: {first_line(error)}",
+            f"the base {name} cannot be downloaded from the hub: {said(error)}",
             fix="Check the name and the network; a gated model needs HF_TOKEN. A model folder also works",
         ) from error

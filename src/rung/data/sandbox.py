@@ -53,7 +53,7 @@ class Template:
             _meter(tree, self._env)
             code = self._env.compile(tree)
             self._template = jinja2.Template.from_code(self._env, code, self._env.make_globals(None))
-        except (jinja2.TemplateError, SyntaxError, RecursionError, MemoryError) as error:
+        except Exception as error:  # Jinja lets Python's own errors through, as at a number of 5,000 digits
             raise _unusable(error) from error
 
     def render(self, messages: Sequence[Mapping[str, str]], **variables: Any) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rung.border import foreign
 from rung.data.sandbox import Template
 from rung.data.tokens import Run, Tokens
 from rung.data.traced import Traced, joined, plain, spans, traced
@@ -59,6 +60,12 @@ class Renderer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> None:
         self.tokenizer: Any = tokenizer
+        with foreign(_unusable):
+            self._learn(template)
+
+    def _learn(self, template: str | None) -> None:
+        """Find out what the template and the tokenizer do."""
+        tokenizer = self.tokenizer
         self.template = template if template is not None else _own_template(tokenizer) or PLAIN
         self._template = Template(self.template)
         self._tokens = Tokens(tokenizer)
@@ -247,6 +254,13 @@ class Renderer:
         named = {name: str(text) for name, text in self._variables.items()}
         said = json.dumps([self.template, tokens, named, len(self.tokenizer)], sort_keys=True)
         return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
+
+
+def _unusable(text: str) -> BaseModelError:
+    return BaseModelError(
+        f"the base's tokenizer and chat template cannot be used: {text}",
+        fix="Copy the tokenizer files from the original again, or use another base",
+    )
 
 
 def each_row(

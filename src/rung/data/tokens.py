@@ -11,7 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rung.border import foreign
 from rung.data.traced import own, plain
+from rung.errors import BaseModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -173,6 +175,10 @@ class Tokens:
         return [(self._raw(text[a:b]), 0, a) for a, b in itertools.pairwise(cuts)]
 
     def _raw(self, text: str) -> _Encoded:
+        with foreign(_stops):
+            return self._encode(text)
+
+    def _encode(self, text: str) -> _Encoded:
         if self._core is not None:
             found = _plainly(self._core).encode(text, add_special_tokens=False)
             return _Encoded(found.ids, found)
@@ -185,6 +191,13 @@ class Tokens:
             verbose=False,
         )
         return _Encoded(list(encoded["input_ids"]), encoded.encodings[0] if encoded.encodings else None)
+
+
+def _stops(text: str) -> BaseModelError:
+    return BaseModelError(
+        f"the base's tokenizer stops at a text: {text}",
+        fix="Copy the tokenizer files from the original again, or use another base",
+    )
 
 
 def _core_of(tokenizer: PreTrainedTokenizerBase) -> Any:

@@ -18,7 +18,7 @@ from torch import Tensor
 from rung.bases.attention import Prefix
 from rung.bases.base import Base
 from rung.bases.head import target_logits
-from rung.errors import DataError, RungError, UsageError
+from rung.errors import BaseModelError, DataError, UsageError
 from rung.generate.cache import BLOCK, COPIED, Decode, Ids, common_prefix, hidden, prefill, read_prefix
 
 Progress = Callable[[int, int], None]
@@ -60,7 +60,7 @@ class Engine:
 
         `sampler` maps logits (B, vocabulary) to tokens (B,); greedy without one. `on_progress(done, total)`
         counts rows. The order of the prompts is kept. Raises `DataError` for a prompt that is empty or leaves
-        no room in the context, `RungError` where logits are not finite.
+        no room in the context, `BaseModelError` where logits are not finite.
         """
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {max_new_tokens}", fix="Give 1 or more")
@@ -171,9 +171,9 @@ class _Batch:
 
 
 def check_finite(base: Base, values: Tensor) -> None:
-    """Raises `RungError` where one of `values`, which the model computed, is not finite."""
+    """Raises `BaseModelError` where one of `values`, which the model computed, is not finite."""
     if not bool(values.isfinite().all()):
-        raise RungError(
+        raise BaseModelError(
             "the model's outputs are not finite",
             where=base.name,
             fix="Try --precision fp32; if it stays, the base or the adapter is broken",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os.path import lexists, realpath
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from rung.strict import strict_decoder
 
 CONFIG = "adapter_config.json"
 OURS = "rung.json"
+COPY = "Copy the adapter again from where it comes from"
+COPY_OURS = "Copy the adapter again from where it was made"
+_TEXTS = {".md", ".txt", ""}  # documentation, licences
 _DECODER = strict_decoder(lambda what, fix: ValueError(f"it {what}"))
 JSON_BYTES = 64 << 20
 _BASE = "base_model_name_or_path"
@@ -45,22 +49,39 @@ class Origin:
 
 
 def verify(folder: Path) -> None:
-    """Check a folder that rung wrote against its manifest. Raises `AdapterError` that names the file."""
-    if not (folder / storage.MANIFEST).exists():
+    """Check a folder that rung wrote against its manifest: no file was changed, removed or added.
+
+    Hidden files and documentation may be added. Raises `AdapterError` that names the file.
+    """
+    if not lexists(folder / storage.MANIFEST):
+        if lexists(folder / OURS):
+            raise AdapterError(
+                f"{storage.MANIFEST} is missing, so it cannot be told whether the adapter was changed",
+                where=str(folder),
+                fix=f"{COPY_OURS}; to use it unchecked, take {OURS} out of the folder",
+            )
         return
-    read_json(folder, storage.MANIFEST)
+    listed = read_json(folder, storage.MANIFEST).get("files")
     try:
         storage.verify_folder(folder)
     except ResumeError as error:
-        fix = "Copy the adapter again from where it was made"
-        if (folder / storage.MANIFEST).is_file() and not (folder / OURS).exists():
+        fix = COPY_OURS
+        if not lexists(folder / OURS):
             fix += f"; if it does not come from rung, take {storage.MANIFEST} out of the folder"
         raise AdapterError(error.what, where=str(folder), fix=fix) from error
+    known = {storage.MANIFEST, *(listed if isinstance(listed, dict) else ())}
+    for file in sorted(folder.iterdir()):
+        if file.name not in known and not file.name.startswith(".") and file.suffix.lower() not in _TEXTS:
+            raise AdapterError(
+                f"{file.name} was added after the adapter was written",
+                where=str(folder),
+                fix=f"Delete it, or: {COPY_OURS[:1].lower()}{COPY_OURS[1:]}",
+            )
 
 
 def read_origin(folder: Path, home: Home) -> Origin:
     """What the folder says about its origin. Raises `AdapterError` if it is not for `home`."""
-    ours = read_json(folder, OURS) if (folder / OURS).exists() else {}
+    ours = read_json(folder, OURS) if lexists(folder / OURS) else {}
     _check_template(folder, ours, home)
     made_for = ours.get("base_fingerprint")
     if made_for not in (None, home.fingerprint):
@@ -116,9 +137,9 @@ def _check_template(folder: Path, ours: Mapping[str, Any], home: Home) -> None:
 
 def _own_template(folder: Path) -> str | None:
     """The chat template that lies in the folder, where transformers writes it."""
-    if (folder / "chat_template.jinja").exists():
+    if lexists(folder / "chat_template.jinja"):
         return _read_text(folder, "chat_template.jinja")
-    if not (folder / "tokenizer_config.json").exists():
+    if not lexists(folder / "tokenizer_config.json"):
         return None
     found = read_json(folder, "tokenizer_config.json").get("chat_template")
     if isinstance(found, list):  # several templates, by name
@@ -139,9 +160,7 @@ def _kept_task(folder: Path, ours: Mapping[str, Any]) -> Task | None:
     try:
         return from_json(Task, ours["task"], OURS)
     except ResumeError as error:
-        raise AdapterError(
-            error.what, where=f"{folder}/{OURS}", fix="Copy the adapter again from where it was made"
-        ) from error
+        raise AdapterError(error.what, where=f"{folder}/{OURS}", fix=COPY_OURS) from error
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
@@ -150,9 +169,9 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
-        raise AdapterError(f"{name} cannot be read: {error}", where=str(folder)) from error
+        raise AdapterError(f"{name} cannot be read: {error}", where=str(folder), fix=COPY) from error
     if not isinstance(value, dict):
-        raise AdapterError(f"{name} is not a JSON object", where=str(folder))
+        raise AdapterError(f"{name} is not a JSON object", where=str(folder), fix=COPY)
     return value
 
 
@@ -160,16 +179,20 @@ def _read_text(folder: Path, name: str) -> str:
     path = folder / name
     require_inside(folder, path)
     if not path.is_file():
-        raise AdapterError(f"{name} is not a file that can be read", where=str(folder))
+        raise AdapterError(f"{name} is not a file that can be read", where=str(folder), fix=COPY)
     try:
         if path.stat().st_size > JSON_BYTES:
-            raise AdapterError(f"{name} is larger than {JSON_BYTES >> 20} MB", where=str(folder))
+            raise AdapterError(f"{name} is larger than {JSON_BYTES >> 20} MB", where=str(folder), fix=COPY)
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise AdapterError(f"{name} cannot be read: {error}", where=str(folder)) from error
+        raise AdapterError(f"{name} cannot be read: {error}", where=str(folder), fix=COPY) from error
 
 
 def require_inside(folder: Path, path: Path) -> None:
     """Raises `AdapterError` where `path` is a link out of the folder."""
-    if path.is_symlink() and folder.resolve() not in path.resolve().parents:
-        raise AdapterError(f"{path.name} is a link that leaves the folder", where=str(folder))
+    if path.is_symlink() and Path(realpath(folder)) not in Path(realpath(path)).parents:
+        raise AdapterError(
+            f"{path.name} is a link that leaves the folder",
+            where=str(folder),
+            fix="Replace the link by the file itself",
+        )

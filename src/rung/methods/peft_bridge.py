@@ -12,30 +12,40 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import partial
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from rung.border import foreign
 from rung.errors import AdapterError, UsageError
 from rung.methods.lora import Lora
-from rung.methods.method import Files, MethodSettings
-from rung.methods.origin import CONFIG, OURS, Home, Origin, read_json, read_origin, require_inside, verify
+from rung.methods.method import Files, MethodSettings, require_fit
+from rung.methods.origin import (
+    CONFIG,
+    COPY,
+    OURS,
+    Home,
+    Origin,
+    read_json,
+    read_origin,
+    require_inside,
+    verify,
+)
 from rung.methods.targets import layer_of, linear_layers
 
 WEIGHTS = "adapter_model.safetensors"
 MOST_ALPHA = 1e6  # so that alpha / r times a weight stays a number in fp32
-_FLOATS = {
-    torch.float64,
-    torch.float32,
-    torch.float16,
-    torch.bfloat16,
-    torch.float8_e4m3fn,
-    torch.float8_e5m2,
-}
+LEAST_ALPHA = 1e-6  # less would not be felt
+_FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}  # as safetensors names them
+_NAME = re.compile(r"\w{1,64}(?:\.\w{1,64}){0,15}")  # PEFT names layers of small models in full
+_ANOTHER = "Is it an adapter for this base?"
+_AGAIN = "Save it again with PEFT as plain LoRA, or train one with rung tune"
 _PREFIX = "base_model.model."
 _READ = {
     "peft_type",
@@ -76,7 +86,7 @@ def adapter_files(lora: Lora, base_name: str, about: Mapping[str, Any]) -> Files
         "lora_dropout": 0.0,
         "use_rslora": False,
         "bias": "none",
-        "target_modules": sorted({name.rsplit(".", 1)[-1] for name in lora.layers}),
+        "target_modules": _target_names(lora),
         "init_lora_weights": True,
         "inference_mode": True,
     }
@@ -90,49 +100,70 @@ def adapter_files(lora: Lora, base_name: str, about: Mapping[str, Any]) -> Files
     }
 
 
+def _target_names(lora: Lora) -> list[str]:
+    """The last parts of the layers' names, or all of them whole where only whole names were asked for."""
+    whole = any("." in name for name in lora.settings.targets)
+    return sorted(set(lora.layers) if whole else {name.rsplit(".", 1)[-1] for name in lora.layers})
+
+
 def load_adapter(folder: Path, model: nn.Module, home: Home) -> tuple[Lora, Origin]:
     """Attach the LoRA adapter in `folder` to `model`, whose base is `home`.
 
     Also returns what the folder says about itself. Raises `AdapterError`; the model is then untouched.
     """
-    _require_folder(folder)
-    verify(folder)
-    config = _read_config(folder)
-    origin = read_origin(folder, home)
-    state = _read_tensors(folder)
-    settings = MethodSettings(
-        rank=config["r"],
-        alpha=float(config["lora_alpha"]),
-        rslora=bool(config.get("use_rslora")),
-        targets=tuple(config["target_modules"]),
-        top_layers=_top_layers(folder, config.get("layers_to_transform"), model),
-    )
-    try:
-        lora = Lora(model, settings)
-    except UsageError as error:
-        raise AdapterError(str(error), where=str(folder), fix="Is it an adapter for this base?") from error
-    try:
-        lora.load(state)
-    except AdapterError as error:
-        lora.detach()
-        raise AdapterError(error.what, where=str(folder), fix="Is it an adapter for this base?") from error
+    with foreign(partial(_unreadable, folder)):
+        _require_folder(folder)
+        verify(folder)
+        config = _read_config(folder)
+        origin = read_origin(folder, home)
+        settings = MethodSettings(
+            rank=config["r"],
+            alpha=float(config["lora_alpha"]),
+            rslora=bool(config.get("use_rslora")),
+            targets=tuple(config["target_modules"]),
+            top_layers=_top_layers(folder, config.get("layers_to_transform"), model),
+        )
+        shapes = _read_shapes(folder)
+        try:
+            require_fit(_wanted(model, settings), shapes)
+        except (UsageError, AdapterError) as error:
+            raise AdapterError(error.what, where=str(folder), fix=error.fix or _ANOTHER) from error
+        state = _read_tensors(folder)
+        _check_scaled(folder, state, settings, model)
+    lora = Lora(model, settings)
+    lora.load(state)
     return lora, origin
+
+
+def _unreadable(folder: Path, text: str) -> AdapterError:
+    return AdapterError(f"the adapter cannot be read: {text}", where=str(folder), fix=COPY)
+
+
+def _wanted(model: nn.Module, settings: MethodSettings) -> dict[str, Tensor]:
+    """The tensors that an adapter with `settings` has on `model`, without memory. Raises `UsageError`."""
+    found = {}
+    for name, layer in linear_layers(model, settings.targets, settings.top_layers).items():
+        a, b = (settings.rank, layer.in_features), (layer.out_features, settings.rank)
+        found[f"{name}.lora_A.weight"] = torch.empty(a, device="meta")
+        found[f"{name}.lora_B.weight"] = torch.empty(b, device="meta")
+    return found
 
 
 def _top_layers(folder: Path, layers: object, model: nn.Module) -> int | None:
     """How many of the last decoder layers an adapter is for; None for all."""
-    if not layers:
+    if layers is None or layers == []:
         return None
     last = max((n for n in map(layer_of, linear_layers(model)) if n is not None), default=-1)
     wanted = isinstance(layers, list) and layers == list(range(last + 1 - len(layers), last + 1))
+    wanted = wanted and all(type(number) is int for number in layers)
     _require(folder, wanted, f"layers_to_transform {layers!r} are not the base's last layers")
     return len(layers) if isinstance(layers, list) else None
 
 
 def _require_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise AdapterError("there is no such adapter folder", where=str(folder))
-    if not (folder / CONFIG).exists():
+        raise AdapterError("there is no such adapter folder", where=str(folder), fix="Check the path")
+    if not lexists(folder / CONFIG):
         whole = (folder / "config.json").is_file()
         raise AdapterError(
             f"the folder holds no {CONFIG}",
@@ -153,55 +184,79 @@ def _read_config(folder: Path) -> dict[str, Any]:
     _require(folder, type(rank) is int and 1 <= rank <= 4096, f"r cannot be {rank!r}")
     _require(folder, _is_alpha(alpha), f"lora_alpha cannot be {alpha!r}")
     scaling = config.get("use_rslora")
-    _require(folder, scaling in (None, True, False), f"use_rslora cannot be {scaling!r}")
+    _require(folder, scaling is None or type(scaling) is bool, f"use_rslora cannot be {scaling!r}")
     _require(folder, config.get("bias", "none") == "none", "it trains biases, which rung does not read")
     for name, value in config.items():
         if name not in _READ and name not in _WITHOUT_EFFECT:
             _require(folder, not value, f"{name} is set, which rung does not compute")
+    start = config.get("init_lora_weights", True)
     _require(
         folder,
-        config.get("init_lora_weights", True) in (True, False, "gaussian"),
-        f"init_lora_weights {config.get('init_lora_weights')!r} changes the base's weights",
+        type(start) is bool or start == "gaussian",
+        f"init_lora_weights {start!r} changes the base's weights",
     )
     targets = config.get("target_modules")
     _require(
         folder,
         isinstance(targets, list)
         and bool(targets)
-        and all(isinstance(name, str) and re.fullmatch(r"\w{1,64}", name) for name in targets),
+        and all(isinstance(name, str) and _NAME.fullmatch(name) for name in targets),
         "target_modules must be a list of plain layer names",
     )
     return config
 
 
 def _is_alpha(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and 0 < value <= MOST_ALPHA
+    return type(value) in (int, float) and math.isfinite(value) and LEAST_ALPHA <= value <= MOST_ALPHA
 
 
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
+def _read_shapes(folder: Path) -> dict[str, Tensor]:
+    """The tensors of the file as its header names them, without memory and without PEFT's prefix."""
     path = folder / WEIGHTS
     if not path.is_file():
         pickled = sorted(file.name for file in folder.glob("*.bin"))
         why = f"{pickled[0]} is a pickle, which can run code, and is not read" if pickled else ""
-        raise AdapterError(f"the folder holds no {WEIGHTS}", where=str(folder), why=why)
+        raise AdapterError(f"the folder holds no {WEIGHTS}", where=str(folder), why=why, fix=_AGAIN)
     require_inside(folder, path)
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise AdapterError(f"{WEIGHTS} cannot be read: {error}", where=str(folder)) from error
-    state = {}
+    shapes = {}
+    with foreign(partial(_damaged, folder)), safe_open(str(path), "pt") as file:
+        for name in file.keys():  # noqa: SIM118  it is no dict
+            view = file.get_slice(name)
+            _require(folder, name.startswith(_PREFIX), f"tensor {name!r} does not begin with {_PREFIX!r}")
+            fine = view.get_dtype() in _FLOATS
+            _require(folder, fine, f"tensor {name!r} holds {view.get_dtype()}, not numbers to add")
+            shapes[name.removeprefix(_PREFIX)] = torch.empty(view.get_shape(), device="meta")
+    return shapes
+
+
+def _damaged(folder: Path, text: str) -> AdapterError:
+    return AdapterError(f"{WEIGHTS} cannot be read: {text}", where=str(folder), fix=COPY)
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    """The weights in fp32, without PEFT's prefix."""
+    with foreign(partial(_damaged, folder)):
+        tensors = {
+            name.removeprefix(_PREFIX): value.float() for name, value in load_file(folder / WEIGHTS).items()
+        }
     for name, tensor in tensors.items():
-        if not name.startswith(_PREFIX):
-            raise AdapterError(f"tensor {name!r} does not begin with {_PREFIX!r}", where=str(folder))
-        if tensor.dtype not in _FLOATS:
-            raise AdapterError(f"tensor {name!r} holds {tensor.dtype}, not numbers to add", where=str(folder))
-        used = tensor.float()
-        if not torch.isfinite(used).all():
-            raise AdapterError(f"tensor {name!r} holds values that are not finite in fp32", where=str(folder))
-        state[name.removeprefix(_PREFIX)] = used
-    return state
+        fine = bool(torch.isfinite(tensor).all())
+        _require(folder, fine, f"tensor {name!r} holds values that are not finite in fp32")
+    return tensors
+
+
+def _check_scaled(
+    folder: Path, state: Mapping[str, Tensor], settings: MethodSettings, model: nn.Module
+) -> None:
+    """What the forward pass uses, in the base's number format, is finite."""
+    dtype = next(model.parameters()).dtype
+    scale = settings.alpha / (math.sqrt(settings.rank) if settings.rslora else settings.rank)
+    for name, tensor in state.items():
+        used = tensor * scale if name.endswith("lora_B.weight") else tensor
+        fine = bool(torch.isfinite(used.to(dtype)).all())
+        _require(folder, fine, f"tensor {name!r}, scaled by alpha / r, is too large for {dtype}")
 
 
 def _require(folder: Path, fine: bool, otherwise: str) -> None:
     if not fine:
-        raise AdapterError(otherwise, where=str(folder))
+        raise AdapterError(otherwise, where=str(folder), fix=_AGAIN)

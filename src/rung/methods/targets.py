@@ -13,8 +13,9 @@ from rung.errors import UsageError, nearest
 def linear_layers(
     model: nn.Module, names: Sequence[str] = (), top_layers: int | None = None
 ) -> dict[str, nn.Linear]:
-    """Full name -> linear layer, in model order: all but the head, or those whose last part is in `names`.
+    """Full name -> linear layer, in model order: all but the head, or those that end with one of `names`.
 
+    A name is one or more whole parts: ``q_proj``, ``layers.0.self_attn.q_proj``.
     With `top_layers`, of so many of the last decoder layers alone. Raises `UsageError`, with the nearest
     name, where a name matches nothing, and where the model has fewer decoder layers.
     """
@@ -32,12 +33,16 @@ def linear_layers(
         return found
     known = sorted({name.rsplit(".", 1)[-1] for name in found})
     for name in names:
-        if name not in known:
+        if not any(_ends_with(full, name) for full in found):
             raise UsageError(
                 f"no linear layer is called {name!r}.{nearest(name, known)}",
                 fix=f"This base has: {', '.join(known)}",
             )
-    return {name: module for name, module in found.items() if name.rsplit(".", 1)[-1] in names}
+    return {name: module for name, module in found.items() if any(_ends_with(name, one) for one in names)}
+
+
+def _ends_with(full: str, name: str) -> bool:
+    return f".{full}".endswith(f".{name}")
 
 
 def layer_of(name: str) -> int | None:
