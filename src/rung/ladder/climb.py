@@ -125,6 +125,8 @@ class _Climb:
         threads.tell(self.watcher.say)
         self.rows = self._prepare(self.settings)
         self.watcher.prepared(self.rows)
+        if self.settings.splits > 1:
+            self.watcher.say(f"This is the first of {self.settings.splits} splits; all get the same time")
         mark, owner = self._mark()
         with self.folder.claimed(mark, owner) as begun:
             self.context = self._context(mark)

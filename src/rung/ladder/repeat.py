@@ -145,6 +145,8 @@ def pool(tried: Sequence[Tried], task: Task, seed: int = 0) -> Pooled:
             )
         elif splits == 1 and len(tried) > 1:
             result = replace(result, notes=(*result.notes, f"ran on 1 of {len(tried)} splits"))
+        if result.needs_seconds is not None:  # of one split
+            result = replace(result, needs_seconds=result.needs_seconds * len(tried))
         results.append(result)
     return Pooled(tuple(results), answers, tuple(examples.values()), row_of, len(tried))
 
