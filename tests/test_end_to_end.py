@@ -88,9 +88,10 @@ def test_a_climb_learns_what_prompting_cannot_tell(climbed: Climbed) -> None:
     assert max(value["zero-shot"] or 0, value["few-shot"] or 0) < 0.9
 
     verdict = climbed.verdict
-    assert verdict.recommended == "lora"  # as good as full fine-tuning, and cheaper
-    assert verdict.sentence.startswith("LoRA beats ")
-    assert "Use LoRA" in verdict.sentence
+    assert verdict.recommended in ("lora", "full")  # equally good; which is cheaper was measured
+    name = "LoRA" if verdict.recommended == "lora" else "full fine-tuning"
+    assert f"Use {name}" in verdict.sentence
+    assert " beats " in verdict.sentence
     assert verdict.certainty is not None
     assert verdict.certainty in verdict.sentence
     assert "nats/token" in verdict.sentence

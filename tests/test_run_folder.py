@@ -126,7 +126,7 @@ def test_a_live_process_keeps_its_lock_and_a_killed_one_loses_it(claimed_before:
         assert run.file(storage.LOCK).exists()
         other.kill()
         other.wait()
-    assert run.file(storage.LOCK).exists()  # nobody was left to delete it
+    assert run.file(storage.LOCK).exists()  # the process ended without deleting it
     with run.claimed("f00d", {}) as begun:
         assert begun
         assert json.loads(run.file(storage.LOCK).read_text())["pid"] == os.getpid()

@@ -137,7 +137,7 @@ class Settings(BaseModel):
         None, description="Column of plain text, all of which is learned."
     )
     roles: Annotated[RoleNames, DATA] = Field(
-        {}, description="Names of a role in conversations, such as assistant=gpt,bot; can be given again."
+        {}, description="Names of a role in conversations, such as assistant=gpt,bot; can be repeated."
     )
     ignore: Annotated[Names, DATA] = Field((), description="Columns to leave out, separated by commas.")
     group: Annotated[str | None, DATA] = Field(
@@ -225,7 +225,7 @@ class Settings(BaseModel):
         "auto", description="Number format of the base; auto takes the faster one."
     )
     threads: Annotated[int | None, MACHINE] = Field(
-        None, ge=1, le=1024, description="CPU threads; all cores if not given."
+        None, ge=1, le=1024, description="CPU threads; those that other processes leave free if not given."
     )
     checkpoint_seconds: Annotated[Finite, TRAINING] = Field(
         60.0, gt=0, description="Seconds between checkpoints."
@@ -248,7 +248,7 @@ class Settings(BaseModel):
         None, ge=0, description="Score that is good enough to use, on the scale of the screen, such as 80."
     )
     volume: Annotated[int, VERDICT] = Field(
-        10_000, ge=1, description="Answers that will be asked for; rungs are ordered by their cost at it."
+        10_000, ge=1, description="Number of answers you will need; rungs are ordered by their cost at it."
     )
 
     @property

@@ -1,6 +1,6 @@
 """The errors a user can meet, each one paragraph: what, where, why, what to do.
 
-    RungError            1  a bug, or an error that has no better name
+    RungError            1  a bug, or an error of no other kind
     ├── UsageError       2  a command line or a setting that cannot be used
     ├── DataError        3  a file of examples that cannot be used
     │   └── TurnsError   3  turns that the base's chat template cannot write

@@ -1,6 +1,7 @@
-"""Numbers and foreign text as words: every format of verdict, terminal and page is decided here, once.
+"""How numbers and text from outside are written, the same in the verdict, the terminal and the page.
 
-Absent is ``-``.  Shares of 1 are shown as percent, differences of shares as points.
+Sentences write counts and shares (``1,200 rows``, ``12%``) themselves.  A missing value is ``-``.  Shares of
+1 are shown as percent, differences of shares as points.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _NAMES = {
 
 
 def clean(text: str) -> str:
-    """`text` with every unseen control made visible, so that it can neither drive a terminal nor hide."""
+    """`text` with invisible characters made visible, so that they can neither control a terminal nor hide."""
     return _UNSEEN.sub(_shown, text.replace("\r\n", "\n"))
 
 

@@ -1,6 +1,6 @@
-"""The writer of what a run keeps: a file or a folder is there whole, or not at all.
+"""Writes the files of a run: a file or folder is complete or absent, apart from files that grow line by line.
 
-Caches write their own files elsewhere: the trunk's states (`rung.train.trunk`) and converted bases.
+Two things are written without it: the trunk's cache (`rung.train.trunk`) and converted bases (`rung.bases`).
 
 A file is written under another name in the same folder, synced and renamed over the old one. A folder gets
 a ``manifest.json`` with the size and sha256 of every file, and is renamed into place as the last step, so a

@@ -113,6 +113,24 @@ def test_rows_are_shown_with_the_time_that_is_left(
     assert capsys.readouterr().err.split("\n")[1] == "  answering 10/40 rows, 1 min 30 s left"
 
 
+def test_the_first_rows_say_nothing_about_the_time_that_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    screen = Screen()
+    screen.begin("", "answering")
+    for done in (0, 3, 4, 40):
+        clock[0] += 30.0
+        screen.rows(done, 40)
+    assert capsys.readouterr().err.split("\n")[1:5] == [
+        "  answering 0/40 rows",
+        "  answering 3/40 rows",
+        "  answering 4/40 rows, 9 min left",
+        "  answering 40/40 rows, 0.0 s left",
+    ]
+
+
 def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")

@@ -1,4 +1,4 @@
-"""The one writer of tokens: same ids as transformers, no way out of a turn, prompts are prefixes."""
+"""Rendering: the same ids as transformers, no text can leave its turn, prompts are prefixes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a climb tells its watcher."""
+"""What a climb reports to its watcher."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _stopped(arguments: Sequence[str]) -> str:
 
 
 def _usage(error: typer.TyperException) -> str:
-    """What is wrong with the command line, and where to read on."""
+    """What is wrong with the command line, and where to read more."""
     what = " ".join(error.format_message().split())
     command = getattr(getattr(error, "ctx", None), "command_path", "rung")
     return str(UsageError(what, fix=f"See `{command} --help`"))

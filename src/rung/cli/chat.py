@@ -38,7 +38,7 @@ def chat(
     temperature: Temperature = 0.0,
     max_new_tokens: MaxTokens = 256,
 ) -> None:
-    """Talk to the base, or to an adapter on top of it. An empty line, Ctrl-C or Ctrl-D ends the talk."""
+    """Talk to the base, or to an adapter on top of it. An empty line, Ctrl-C or Ctrl-D ends the chat."""
     from rung import device as devices
     from rung.bases.load import load
     from rung.cli.base import ensure_base

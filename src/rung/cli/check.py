@@ -61,7 +61,7 @@ def check(
     from rung.ladder.understood import understand_data
 
     s, _ = load_settings(config, settings)
-    data = understand_data(file, s)  # faults in the data are said before anything heavy is imported
+    data = understand_data(file, s)  # report faults in the data before anything heavy is imported
     from rich.console import Console
 
     from rung.cli.base import ensure_base

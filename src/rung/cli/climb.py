@@ -33,7 +33,7 @@ def climb(file: File, settings: dict[str, Any], config: Config = None, json: Jso
     with screen.shown():
         checked, _ = load_settings(config, settings)
         asked_for(checked)
-        data = understand_data(file, checked)  # faults in it are said at once
+        data = understand_data(file, checked)  # report faults in it at once
         ensure_base(config, settings, screen)
         from rung.ladder.climb import climb as climb_
 

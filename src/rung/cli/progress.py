@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FEW_TEST = 300  # test rows below which more splits are suggested
 _EVERY = 15.0  # seconds between lines where there is no terminal
+_ENOUGH = 0.1  # of the rows: from there on the time that is left is estimated
 
 
 class Screen:
@@ -99,8 +100,13 @@ class Screen:
 
     def rows(self, done: int, total: int) -> None:
         self._check()
-        left = (time.monotonic() - self._from) / max(done, 1) * (total - done)
-        self._draw(done, total, f"{done}/{total} rows, {numbers.seconds(left)} left")
+        if not done:  # what came before was no work on rows
+            self._from = time.monotonic()
+        facts = f"{done}/{total} rows"
+        if done >= _ENOUGH * total:
+            left = (time.monotonic() - self._from) / max(done, 1) * (total - done)
+            facts += f", {numbers.seconds(left)} left"
+        self._draw(done, total, facts)
 
     def step(self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float) -> None:
         self._check()

@@ -27,7 +27,7 @@ def tune(file: File, settings: dict[str, Any], config: Config = None, json: Json
 
     screen = Screen(quiet=json)
     with screen.shown():
-        data = understand_data(file, load_settings(config, settings)[0])  # faults in it are said at once
+        data = understand_data(file, load_settings(config, settings)[0])  # report faults in it at once
         ensure_base(config, settings, screen)
         from rung.ladder.tune import tune as tune_
 

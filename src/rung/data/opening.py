@@ -1,6 +1,6 @@
 """Path -> bytes -> text: opens plain files only, unpacks compressed ones, reads any common encoding.
 
-What the bytes are decides, never the file's name. Nothing here knows what a row is.
+The content of a file decides, never its name. Nothing here knows what a row is.
 """
 
 from __future__ import annotations

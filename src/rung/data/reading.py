@@ -1,6 +1,6 @@
-"""Files -> rows: what the bytes are decides how they are read; what holds no rows is refused by its name.
+"""Files -> rows: the content decides how a file is read; a file without rows is refused as what it is.
 
-Bad rows are gathered, so that one message tells the user everything.
+Bad rows are collected, so that one message tells the user everything.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rungs next to each other: the test rows they share, as statistics of the primary metric.
 
-A rung that answered fewer rows than the others is compared with them on the rows it has. It takes none from
-the others: how they stand to each other is still seen on all rows.
+A rung that answered fewer rows than the others is compared with them on the rows it has. The others lose no
+rows by that: they are still compared with each other on all rows.
 
 In repeated splits a row may have been answered several times.  Two rungs are compared on the answers that
 both gave in the same splits; a row then counts once, with the mean of its statistics.

@@ -76,7 +76,7 @@ def climb(
     if test is not None:
         asked["test"] = f"rows in memory, sha256 {test.sha256}"
         require_one_split(checked)
-    asked_for(checked)  # a rung or method that is not there is said before anything is read
+    asked_for(checked)  # report an unknown rung or method before anything is read
     understood = data if isinstance(data, Understood) else understand_data(data, checked, test)
     return _Climb(understood, repeat.shared(checked), asked, watcher or Silent()).run()
 

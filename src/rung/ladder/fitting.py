@@ -113,8 +113,8 @@ class Fitting:
     def _training(self, tuned: Sequence[Rung], found: Fitted, time: float, alone: bool) -> Fitted | None:
         """Give every tuned rung the same: whole epochs where they fit, else a sample of the rows.
 
-        Several rungs share the time only where each sees all rows once, or `ENOUGH_ROWS` of them: one that is
-        trained well says more than two that are not. One rung takes it from others for a fair try alone.
+        Several rungs share the time only where each sees all rows once, or `ENOUGH_ROWS` of them: one rung
+        trained well says more than two that are not. One rung takes time from others only for a fair try.
         """
 
         def sized(rows: int, epochs: float) -> Fitted | None:

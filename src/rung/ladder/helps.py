@@ -1,6 +1,6 @@
 """What would help most, from what was measured: longer training, more rows, cleaner labels, a larger base.
 
-Each finding is a sentence with the numbers it rests on; without evidence nothing is said.
+Each finding is a sentence with its numbers; without evidence there is none.
 """
 
 from __future__ import annotations

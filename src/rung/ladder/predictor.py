@@ -192,7 +192,7 @@ def _chosen(folder: Path, rung: str | None) -> Result:
         for name, one in sorted(results.items(), key=lambda pair: pair[1].order)
         if one.status in USABLE and (folder / "answer" / name).is_dir()
     ]
-    listed = f"These can answer: {', '.join(usable)}" if usable else "No rung of it can answer"
+    listed = f"These can answer: {', '.join(usable)}" if usable else "None of its rungs can answer"
     name = rung or _recommended(folder, listed)
     if name in usable:
         return results[name]

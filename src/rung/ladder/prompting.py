@@ -1,4 +1,4 @@
-"""Prompting at its best: how to ask and how to read the answer are chosen on dev."""
+"""Prompting: how to ask and how to read the answer are chosen on dev."""
 
 from __future__ import annotations
 

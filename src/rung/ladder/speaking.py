@@ -29,6 +29,6 @@ def speaker_of(about: dict[str, Any]) -> Speaker:
         raise BaseModelError(
             f"the base {about['base']} is not the one that was used",
             why=f"Its fingerprint is {base.fingerprint}, not {about['fingerprint']}",
-            fix="Give the base as it was, or climb again",
+            fix="Give the original base, or climb again",
         )
     return Speaker(base, Renderer(base.tokenizer))

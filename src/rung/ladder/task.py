@@ -1,8 +1,8 @@
 """Run one rung and keep what it measured: in a climb, or in any process that sees the run folder.
 
-A task reads config.yaml, run.json, claim.json, plan.json and data.jsonl, which the climb has written before,
-and writes results/<rung>.json, predictions/<rung>.jsonl, answer/<rung>/ and what training leaves. It writes
-none of the climb's own files.
+A task reads config.yaml, run.json, claim.json, plan.json and data.jsonl, which the climb has written before.
+It writes results/<rung>.json, predictions/<rung>.jsonl, answer/<rung>/, checkpoints/<rung>/ and, for a tuned
+rung, adapters/<rung>/. It also adds files to features/, which all rungs share, and lines to events.jsonl.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _GRACE = 0.02  # of the budget: a rung may always answer for so long
 
 
 def run_task(folder: Path, name: str, watcher: Watcher | None = None) -> Result:
-    """Run the rung called `name` of the climb in `folder`, whatever process began it.
+    """Run the rung called `name` of the climb in `folder`, in any process.
 
     Rows, epochs and limits are those of the plan on disk. A rung that fails is a `Result` with its reason.
     Raises `UsageError` where `folder` holds no climb with that rung, `ResourceError` where nothing can be
@@ -152,7 +152,7 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
 
 
 def _run(context: Context, rung: Rung, watch: cost.Stopwatch) -> Outcome:
-    """Let `rung` learn and choose. Raises `Late` where it asks and asks until no time is left for answers."""
+    """Let `rung` learn and choose. Raises `Late` where its choices use up the time for its answers."""
     limit, watcher = context.plan.limits.get(rung.name), context.watcher
     if limit is None:
         return rung.run(context, None)

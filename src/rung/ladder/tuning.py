@@ -1,4 +1,4 @@
-"""Train one method on prepared rows, keep what it leaves behind, and answer with it."""
+"""Train one method on prepared rows, save what was trained, and answer with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker, complete
 from rung.ladder.adapter import attach
-from rung.ladder.forecast import LOOKS, look_rows
+from rung.ladder.forecast import EVALUATIONS, evaluation_rows
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import FILE, label_scores
@@ -52,7 +52,7 @@ def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: f
         weight_decay=s.weight_decay,
         max_grad_norm=s.max_grad_norm,
         seed=s.seed,
-        evaluations=LOOKS,
+        evaluations=EVALUATIONS,
         checkpoint_seconds=s.checkpoint_seconds,
         limit_seconds=limit_seconds,
     )
@@ -69,8 +69,8 @@ def train(
     """Attach `method`, train it, leave it in its best state on dev. On any error it is detached again."""
     settings = train_settings(prepared, plan, method, limit_seconds)
     rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
-    looked_at = look_rows(plan.train_rows, plan.epochs)
-    dev = sample(prepared.split.dev, looked_at, prepared.settings.seed)
+    evaluated = evaluation_rows(plan.train_rows, plan.epochs)
+    dev = sample(prepared.split.dev, evaluated, prepared.settings.seed)
     attached = METHODS[method].attach(prepared.base.model, method_settings(prepared))
     try:
         outcome = Trainer(
@@ -96,7 +96,7 @@ def train(
 
 
 def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
-    """Write the files that the method leaves, with a tokenizer where they are a whole model.
+    """Write the method's files, with a tokenizer if they are a whole model.
 
     Returns the bytes of the weights.
     """

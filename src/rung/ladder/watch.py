@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Watcher(Protocol):
-    """Is called while a climb runs. Raising KeyboardInterrupt from `step` or `rows` stops it cleanly."""
+    """Called while a climb runs. Raising KeyboardInterrupt from `step` or `rows` stops it cleanly."""
 
     def say(self, text: str) -> None:
         """One line for the log."""

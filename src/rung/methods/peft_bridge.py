@@ -93,7 +93,7 @@ def adapter_files(lora: Lora, base_name: str, about: Mapping[str, Any]) -> Files
 def load_adapter(folder: Path, model: nn.Module, home: Home) -> tuple[Lora, Origin]:
     """Attach the LoRA adapter in `folder` to `model`, whose base is `home`.
 
-    Also returns what the folder says of itself. Raises `AdapterError`; the model is then untouched.
+    Also returns what the folder says about itself. Raises `AdapterError`; the model is then untouched.
     """
     _require_folder(folder)
     verify(folder)

@@ -140,6 +140,6 @@ def _print_verdict(view: View, console: Console) -> None:
 
 
 def _break_evens(view: View) -> tuple[str, ...]:
-    """From how many answers on another rung is the cheaper one, of those worth their cost."""
+    """The numbers of answers from which another rung is cheaper, among rungs that are worth their cost."""
     found = sentences(break_evens(view.costs.lines))
     return (f"Total cost: {'; '.join(found)}.",) if found else ()

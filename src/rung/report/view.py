@@ -1,4 +1,4 @@
-"""A run folder as one value, read and checked once, with the text of every number in it.
+"""The content of a run folder, read and checked once, with every number as the text that is shown.
 
 The terminal and the page show the same `View`.  A rung that failed or was skipped is a row with its reason,
 and a run that is not finished is a view without a verdict.
@@ -92,7 +92,7 @@ class View:
     examples: tuple[Example, ...]
     answers: Mapping[str, tuple[Answer, ...]]  # by rung, in ladder order
     judge: Decider | None
-    before: str | None  # the rung that `after` is held against
+    before: str | None  # the rung that `after` is compared with
     after: str | None  # the recommended rung, or the best one so far
 
     @property
@@ -319,10 +319,10 @@ def _sentence(results: list[Result], verdict: Verdict | None) -> str:
 
 
 def _rivals(results: list[Result], verdict: Verdict | None) -> tuple[str | None, str | None]:
-    """Two rungs to hold against each other: the recommended one, and what one would ask about it.
+    """Two rungs to compare row by row: the recommended one, and its rival.
 
-    Without a recommendation the best tuned one, or else the best one.  A tuned rung is held against the best
-    prompting one, any other against the best of the rest.  The floor takes no part.
+    Without a recommendation: the best tuned rung, or else the best one.  A tuned rung is compared with the
+    best prompting one, any other with the best of the rest.  The floor is left out.
     """
     scored = {
         one.rung: one
