@@ -270,6 +270,13 @@ class Settings(BaseModel):
     tolerance: Annotated[Finite, VERDICT] = Field(
         1.0, gt=0, le=100, description="Points by which the recommended rung may fall short of the best one."
     )
+    splits: Annotated[int, VERDICT] = Field(
+        1,
+        ge=1,
+        le=20,
+        description="Splits of the rows into train, dev and test to repeat the cheap rungs and the finalists "
+        "on; 5 helps where there are few rows.",
+    )
     goal: Annotated[Finite | None, VERDICT] = Field(
         None, ge=0, description="Score that is good enough to use, on the scale of the screen, such as 80."
     )
@@ -346,7 +353,20 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
         raise UsageError(
             f"{twice[0]!r} and {twice[1]!r} are two names of one setting", where=where, fix="Give one of them"
         )
+    if settings.test is not None:
+        require_one_split(settings, where)
     return settings
+
+
+def require_one_split(settings: Settings, where: str = "") -> None:
+    """Raises `UsageError` where test rows of their own are to be split."""
+    if settings.splits > 1:
+        raise UsageError(
+            f"a climb with test rows of its own has one split, not {settings.splits}",
+            where=where,
+            why="Splits hold out another part of FILE each time",
+            fix="Leave out --splits, or give all rows in one file and leave out --test",
+        )
 
 
 class _Loader(yaml.SafeLoader):

@@ -320,7 +320,7 @@ class Comparison:
     second: str
     difference: Measure
     p_value: float | None = None
-    test: str = ""  # "exact McNemar" or "paired bootstrap"
+    test: str = ""  # "exact McNemar", "paired Wald test" or "paired bootstrap"
     distinguishable: bool = False
     rows_needed: int | None = None  # rough number of test rows that would tell them apart
 

@@ -163,6 +163,18 @@ def test_what_was_left_out_is_said(prepared: Prepared, capsys: pytest.CaptureFix
     ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
 )
 @pytest.mark.parametrize("call", ["begin", "rows", "step"])
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({}, True), ({"splits": 5}, False), ({"rungs": ("lora",)}, False), ({"rungs": ("words", "lora")}, True)],
+)
+def test_few_test_rows_suggest_more_splits(
+    prepared: Prepared, capsys: pytest.CaptureFixture[str], changed: dict[str, object], said: bool
+) -> None:
+    settings = prepared.settings.model_copy(update={"rungs": None} | changed)
+    Screen().prepared(replace(prepared, settings=settings))
+    assert ("--splits 5" in capsys.readouterr().err) == said
+
+
 def test_a_signal_stops_at_the_next_word(
     number: signal.Signals, error: type[BaseException], call: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

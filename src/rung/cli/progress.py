@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rung.ladder.divide import Divided
     from rung.ladder.plan import Plan
 
+FEW_TEST = 300  # test rows below which more splits are suggested
 _EVERY = 15.0  # seconds between lines where there is no terminal
 _ENOUGH = 0.1  # of the rows: from there on the time that is left is estimated
 
@@ -76,6 +77,8 @@ class Screen:
         for warning in rows.warnings:
             self.say(f"  note: {warning}")
         self.say(f"Task: {task.why}")
+        if _offers_splits(rows):
+            self.say("  few rows to test on: --splits 5 measures the best rungs on five splits of the file")
         if base := rows.base_facts():
             self.say(f"Base: {base['base']} on {base['precision_why']}")
 
@@ -158,6 +161,13 @@ class Screen:
         if number == signal.SIGTERM:
             sys.exit(143)
         raise KeyboardInterrupt
+
+
+def _offers_splits(rows: Divided) -> bool:
+    """Whether more splits would help, and may be had."""
+    settings, rungs = rows.settings, rows.settings.rungs
+    few = len(rows.split.test) < FEW_TEST and rows.loaded_test is None
+    return few and settings.splits == 1 and (rungs is None or len(rungs) > 1)
 
 
 def _costs(result: Result) -> str:

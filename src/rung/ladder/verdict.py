@@ -15,9 +15,9 @@ the least expected regret.  docs/verdict.md measures how far its choices are fro
   best one.
 
 The evidence is a comparison of the rung with the best score with each other rung, on the rows both answered:
-exact McNemar where every row is right or wrong, else the paired bootstrap.  The p-values are adjusted
-together (Holm 1979).  For the sentence, the recommended rung is also compared with its rival, the best rung
-of the other sort (tuned or not tuned); that p-value is not adjusted.
+exact McNemar where every row is right or wrong (a Wald test where splits were repeated), else the paired
+bootstrap.  The p-values are adjusted together (Holm 1979).  For the sentence, the recommended rung is also
+compared with its rival, the best rung of the other sort (tuned or not tuned); that p-value is not adjusted.
 """
 
 from __future__ import annotations
@@ -47,17 +47,19 @@ def verdict(
     goal: float | None = None,
     volume: int = 10_000,
     notes: Sequence[str] = (),
+    row_of: Mapping[str, str] | None = None,
 ) -> Verdict:
     """The recommendation for `task`, from what each rung measured on the test `examples`.
 
     `answers` maps a rung's name to its answers, in any order.  Rungs that failed, were skipped, were cut
     short or have no answers are named in the reasons.  `tolerance` and `goal` are in points of the screen,
-    `volume` is the number of answers that cost is ordered by; `notes` say what the plan left out.  Raises
-    `UsageError` where the task's primary metric is unknown.
+    `volume` is the number of answers that cost is ordered by; `notes` say what the plan left out.
+    `row_of` names the row of each example, where `rung.ladder.repeat` put the same rows of several splits
+    into `examples`.  Raises `UsageError` where the task's primary metric is unknown.
     """
     results = sorted(results, key=lambda result: result.order)
     named = {result.rung: result for result in results}
-    bench = Bench(task, examples, answers, seed)
+    bench = Bench(task, examples, answers, seed, row_of or {})
     known = {example.id for example in examples}
     able = [one.rung for one in results if one.status == "ok" and _answered(answers.get(one.rung, ()), known)]
     if len(able) < 2:
@@ -255,9 +257,15 @@ def _comparison(bench: Bench, first: str, second: str, difference: stats.Differe
             unit=bench.metric.unit,
         ),
         p_value=difference.p_value,
-        test="exact McNemar" if bench.metric.share else "paired bootstrap",
+        test=_test_of(bench),
         rows_needed=_rows_needed(bench, difference),
     )
+
+
+def _test_of(bench: Bench) -> str:
+    if not bench.metric.share:
+        return "paired bootstrap"
+    return "paired Wald test" if bench.row_of else "exact McNemar"
 
 
 def _rows_needed(bench: Bench, difference: stats.Difference) -> int | None:

@@ -40,11 +40,10 @@ def print_view(view: View, console: Console, report: Path | None = None) -> None
 def _title(view: View) -> Text:
     info = view.info
     title = Text(numbers.one_line(info.name), style="bold")
-    rows = max((r.result.primary.n for r in view.rungs if r.result.primary), default=len(view.examples))
     facts = [
         info.task.kind.replace("_", " "),
         *([numbers.one_line(info.base)] if info.base else []),  # empty where no rung needs one
-        f"{numbers.count(rows)} test rows",
+        view.test_rows,
     ]
     return title.append("  " + " · ".join(facts), style="not bold dim")
 
