@@ -138,6 +138,9 @@ def make_plan(
             fitted = fitting.fit(left)
             if fitted is None:
                 costly = max(left, key=partial(fitting.least, fair=True))
+                if costly.kind != "tune":  # less training for the others before it is left out
+                    fitted = fitting.fit(left, fair=True)
+            if fitted is None:
                 gone[costly.name] = Quote(costly.name, fits=False, why=_no_time(fitting, left, spent))
                 left.remove(costly)
         except Refused as refused:
