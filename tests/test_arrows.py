@@ -17,7 +17,7 @@ TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src"
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 
-_TOOLS = {"config", "registry", "storage", "device", "machine", "cost", "strict", "numbers"}
+_TOOLS = {"config", "registry", "storage", "device", "machine", "cost", "strict", "numbers", "yaml_file"}
 _CORE = {"errors", "records", "threads", "plain"} | _TOOLS
 _PACKAGES = {"data", "bases", "methods"}
 _GENERATE = _CORE | _PACKAGES
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plain": {"errors"},
     **{tool: {"errors", "records", "plain"} for tool in _TOOLS},
     **{tool: {"errors", "records", "threads"} for tool in ("device", "machine")},
+    "config": {"errors", "records", "plain", "yaml_file"},
     **dict.fromkeys(_PACKAGES, _CORE),
     "train": _GENERATE,
     "generate": _GENERATE,

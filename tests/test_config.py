@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -173,15 +172,6 @@ def test_yaml_that_stands_for_no_setting(text: str, said: str, tmp_path: Path) -
     with pytest.raises(UsageError, match=said) as caught:
         load_settings(tmp_path / "c.yaml", {})
     assert len(str(caught.value)) < 700
-
-
-def test_only_a_plain_file_is_a_config(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(UsageError, match="cannot read the config: a pipe or a device"):
-            load_settings(path, {})
-    with pytest.raises(UsageError, match="cannot read the config: Is a directory"):
-        load_settings(tmp_path, {})
 
 
 def test_booleans_are_switches_and_words_in_quotes_are_words(tmp_path: Path) -> None:

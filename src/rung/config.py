@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -24,13 +22,8 @@ from pydantic import (
 )
 
 from rung.errors import UsageError, nearest
-from rung.plain import TooLarge, read_plain
+from rung.yaml_file import read_yaml, show
 
-MAX_CONFIG = 100_000  # bytes
-MAX_NESTS = 200  # lists and mappings inside a line; the time of the YAML reader grows with their square
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 60
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -85,11 +78,6 @@ def _roles(value: Any) -> Any:
             raise ValueError("write a role and the names that mean it, such as assistant=gpt,bot")
         found.setdefault(role.strip(), []).extend(_comma_list(names))
     return found
-
-
-def _show(value: Any) -> str:
-    """A value of the user's as one short piece of text."""
-    return _SHORT.repr(value)
 
 
 def _is_boolean(value: Any) -> bool:
@@ -315,7 +303,7 @@ def load_settings(config: Path | None, flags: Mapping[str, Any]) -> tuple[Settin
     """
     asked: dict[str, Any] = {}
     if config is not None:
-        asked.update(_read_yaml(config))
+        asked.update(read_yaml(config))
     asked.update({key: value for key, value in flags.items() if value is not None})
     settings = make_settings(asked, where=str(config) if config else "")
     return settings, settings.model_dump(mode="json", include=set(asked))
@@ -327,7 +315,7 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
     for key in asked:
         if key not in known:
             raise UsageError(
-                f"unknown setting {_show(key)}.{nearest(str(key), known)}",
+                f"unknown setting {show(key)}.{nearest(str(key), known)}",
                 where=where,
                 fix="See `rung climb --help` for all settings",
             )
@@ -337,7 +325,7 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
         first = error.errors()[0]
         name, why = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
         raise UsageError(
-            f"setting {name!r} cannot be {_show(asked.get(name))}: {why}",
+            f"setting {name!r} cannot be {show(asked.get(name))}: {why}",
             where=where,
             fix=str(known[name].description),
         ) from None
@@ -347,59 +335,3 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
             f"{twice[0]!r} and {twice[1]!r} are two names of one setting", where=where, fix="Give one of them"
         )
     return settings
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without keys given twice, whole numbers in other bases, and halves of characters."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = key.value.replace("-", "_") if isinstance(key, yaml.ScalarNode) else None
-            if name is not None and name in seen:
-                raise UsageError(f"has the key {_show(key.value)} twice", fix="Keep one of them")
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-    def construct_whole(self, node: yaml.ScalarNode) -> int:
-        if not re.fullmatch(r"[-+]?(0|[1-9][0-9_]*)", node.value):  # YAML reads 010 as 8 and 1:30 as 90
-            raise ValueError(f"write {_show(node.value)} in decimal digits, or in quotes")
-        return int(self.construct_yaml_int(node))
-
-    def construct_text(self, node: yaml.ScalarNode) -> str:
-        text = self.construct_yaml_str(node)
-        text.encode()  # half a character is no text
-        return str(text)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole)
-_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_text)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """The settings in a file. Raises `UsageError`."""
-    where, fix = str(path), "Write plain keys and values"
-    try:
-        text = read_plain(path, MAX_CONFIG).decode()
-    except TooLarge as error:
-        raise UsageError(f"the config is too large: {MAX_CONFIG:,} bytes are read", where=where) from error
-    except OSError as error:
-        raise UsageError(f"cannot read the config: {error.strerror}", where=where) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("the config is not UTF-8 text", where=where) from error
-    if re.search(r"(^|[\s\[{,:-])[&*]\w", text):
-        raise UsageError("the config uses YAML anchors", where=where, fix=fix)
-    if len(re.findall(r"[\[{]|[-?:] (?=[-?] )", text)) > MAX_NESTS:
-        raise UsageError("the config is nested too deeply", where=where, fix=fix)
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except UsageError as error:
-        raise UsageError(error.what, where=where, fix=error.fix) from None
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError) as error:
-        why = " ".join(str(error).split())  # a scalar raises whatever int() and the like raise
-        raise UsageError(f"the config is not YAML: {why[:300]}", where=where, fix=fix) from error
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise UsageError("the config must be a list of `key: value` lines", where=where)
-    return {str(key).replace("-", "_"): item for key, item in value.items()}

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from rung import cost, storage
-from rung.config import make_settings
+from rung.config import Settings, make_settings
 from rung.data.formats import Loaded
 from rung.data.split import Split
-from rung.errors import ResourceError, UsageError
+from rung.errors import ResourceError, ResumeError, UsageError
 from rung.evaluation.judging import Evaluation, judge
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, parts_of
@@ -30,12 +30,14 @@ from rung.ladder.plan import SAFETY, Plan, most_of
 from rung.ladder.rungs import RUNGS, Outcome, Rung, place
 from rung.ladder.sized import reason_of
 from rung.ladder.watch import Late, Silent, Until, Watcher
+from rung.plain import read_plain
 from rung.records import Answer, Cost, Example, Quote, Result, RungStatus, RunInfo, from_json, to_json
 
 if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
 DATA = "data.jsonl"
+_MOST_YAML = 10 << 20  # bytes of config.yaml
 _GRACE = 0.02  # of the budget: a rung may always answer for so long
 
 
@@ -59,6 +61,16 @@ def write_rows(folder: storage.RunFolder, parts: Split) -> None:
     storage.write_jsonl(folder.file(DATA), rows)
 
 
+def _settings(path: Path, plan: Plan) -> Settings:
+    """The settings that a climb wrote. Raises `ResumeError`."""
+    try:
+        applied = yaml.safe_load(read_plain(path, _MOST_YAML))["applied"]
+        return make_settings(applied | plan.kept(applied["threads"]), path.name)
+    except (OSError, yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError, UsageError) as error:
+        what = f"does not hold the settings of the climb ({type(error).__name__})"
+        raise ResumeError(what, where=path.name, fix="Run the climb's command again") from error
+
+
 def from_disk(path: Path, watcher: Watcher) -> Context:
     """The context of the climb in `path`. Raises `UsageError` where there is none."""
     folder = storage.RunFolder(path)
@@ -66,11 +78,12 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
         raise UsageError("this is not the folder of a climb that has begun", where=str(path))
     info = from_json(RunInfo, storage.read_json(folder.file("run.json")), "run.json")
     plan = from_json(Plan, storage.read_json(folder.file("plan.json")), "plan.json")
-    applied = yaml.safe_load(folder.file("config.yaml").read_text(encoding="utf-8"))["applied"]
-    settings = make_settings(applied | plan.kept(applied["threads"]), "config.yaml")
+    settings = _settings(folder.file("config.yaml"), plan)
     parts: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
     for row in storage.read_jsonl(folder.file(DATA)):
-        parts[row["part"]].append(from_json(Example, row["example"], DATA))
+        if not isinstance(row, dict) or row.get("part") not in parts:
+            raise ResumeError("a row is of no part", where=DATA, fix="Climb again with another --output")
+        parts[row["part"]].append(from_json(Example, row.get("example"), DATA))
     split = Split(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]))
     every = (*split.train, *split.dev, *split.test)
     loaded = Loaded(every, info.data["format"], info.data["file"], info.data["sha256"])
