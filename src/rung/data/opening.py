@@ -68,11 +68,10 @@ def open_file(path: Path) -> Opened:
 def require_file(path: Path) -> None:
     """Raises `DataError` where `open_file` could not read the first byte; nothing is kept of the file."""
     try:
-        _require_plain(path)
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             stream.read(1)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def decode(opened: Opened, path: Path) -> str:

@@ -135,12 +135,10 @@ def make_plan(
     left, fitted = able[:], None
     while left and fitted is None:
         try:
-            fitted = fitting.fit(left)
+            # less training for the tuned rungs before one rung is left out
+            fitted = fitting.fit(left) or fitting.fit(left, fair=True)
             if fitted is None:
                 costly = max(left, key=partial(fitting.least, fair=True))
-                if costly.kind != "tune":  # less training for the others before it is left out
-                    fitted = fitting.fit(left, fair=True)
-            if fitted is None:
                 gone[costly.name] = Quote(costly.name, fits=False, why=_no_time(fitting, left, spent))
                 left.remove(costly)
         except Refused as refused:
