@@ -565,4 +565,4 @@ def test_memory_that_is_not_enough(
 
     monkeypatch.setattr("rung.ladder.understood.read_examples", fail)
     assert cli.run(["climb", *good(tmp_path), "--output", "run"]) == RESOURCES
-    assert "the memory of this machine is not enough" in paragraph(capsys.readouterr().err)
+    assert "there is not enough memory" in paragraph(capsys.readouterr().err)

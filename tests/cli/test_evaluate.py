@@ -58,7 +58,9 @@ def test_json(fresh: str, climbed: Climbed, capsys: pytest.CaptureFixture[str]) 
 
 def test_no_such_adapter(fresh: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["evaluate", fresh, "--adapter", "nowhere", *ASKED]) == 4
-    assert capsys.readouterr().err.endswith("rung: nowhere: there is no such adapter folder.\n")
+    assert capsys.readouterr().err.endswith(
+        "rung: nowhere: there is no such adapter folder. Check the path.\n"
+    )
 
 
 def test_an_adapter_of_another_base_is_named_on_the_screen_and_in_json(

@@ -160,10 +160,6 @@ def test_what_was_left_out_is_said(prepared: Prepared, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
-)
-@pytest.mark.parametrize("call", ["begin", "rows", "step"])
-@pytest.mark.parametrize(
     ("changed", "said"),
     [({}, True), ({"splits": 5}, False), ({"rungs": ("lora",)}, False), ({"rungs": ("words", "lora")}, True)],
 )
@@ -175,6 +171,10 @@ def test_few_test_rows_suggest_more_splits(
     assert ("--splits 5" in capsys.readouterr().err) == said
 
 
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+@pytest.mark.parametrize("call", ["begin", "rows", "step"])
 def test_a_signal_stops_at_the_next_word(
     number: signal.Signals, error: type[BaseException], call: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,7 +43,7 @@ def refusal(path: Path) -> str:
         read_examples(path)
     text = str(caught.value)
     assert "\n" not in text
-    assert str(path) in text
+    assert str(path)[:100] in text  # the middle of a very long name is left out
     return text
 
 

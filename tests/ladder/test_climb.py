@@ -524,7 +524,7 @@ def test_the_plan_is_made_again_before_a_rung_and_a_second_look_may_skip_it(
         )
     lora, full = climbed.results
     assert (lora.status, full.status) == ("ok", "skipped")
-    assert full.reason.startswith("it does not fit into the budget; about 60 min would do")
+    assert full.reason.startswith("it does not fit into the budget; about 1 h 00 min would do")
     assert watcher.lines[-1].startswith("full is left out after checking the time again")
     assert plan_of(climbed.folder).quote("full").fits is False
 

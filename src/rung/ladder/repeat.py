@@ -133,7 +133,7 @@ def pool(tried: Sequence[Tried], task: Task, seed: int = 0) -> Pooled:
         if splits > 1:
             asked = [examples[answer.example_id] for answer in given]
             found = measures(task, asked, given, [answer.text for answer in given], seed, row_of)
-            counts = Counter(answer.status for answer in given)
+            counts: Counter[str] = Counter(answer.status for answer in given)
             note = f"mean over {splits} splits: {len(given):,} answers to {found[0].n:,} test rows"
             result = replace(
                 result,

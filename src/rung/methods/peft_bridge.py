@@ -155,7 +155,7 @@ def _top_layers(folder: Path, layers: object, model: nn.Module) -> int | None:
         return None
     last = max((n for n in map(layer_of, linear_layers(model)) if n is not None), default=-1)
     wanted = isinstance(layers, list) and layers == list(range(last + 1 - len(layers), last + 1))
-    wanted = wanted and all(type(number) is int for number in layers)
+    wanted = wanted and isinstance(layers, list) and all(type(number) is int for number in layers)
     _require(folder, wanted, f"layers_to_transform {layers!r} are not the base's last layers")
     return len(layers) if isinstance(layers, list) else None
 
