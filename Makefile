@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench install clean
+.PHONY: demo test fuzz lint bench install clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,10 @@ demo: install  ## climb the ladder on examples/helpdesk
 test: install  ## the whole test suite
 	$(BIN)/rung bases get smollm2-135m-instruct
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+TIME ?= 60
+fuzz: install  ## damaged files for every reader, for TIME seconds
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --seconds $(TIME) --findings runs/findings --record benchmarks/results/fuzz.json
 
 lint: install  ## style and types
 	$(BIN)/ruff check .

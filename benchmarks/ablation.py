@@ -1,4 +1,4 @@
-"""What each mechanism brings: our LoRA run of table 1 with one mechanism off at a time (`ours.MECHANISMS`).
+"""What each mechanism contributes: our LoRA run of table 1 with one off at a time (`ours.MECHANISMS`).
 
 Shared prefixes are taken off on rows that share one, those of table 5.
 """

@@ -16,7 +16,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rung.report.view import View, load_view
+from rung.numbers import ABSENT
+from rung.report.view import Rung, View, load_view
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "climbs"
@@ -75,9 +76,12 @@ def render() -> None:
     """Write docs/results.md."""
     parts = [
         "# Results",
-        "Written by `python benchmarks/climbs.py render` from `benchmarks/results/climbs`. Each table is one "
-        f"climb with `--budget {BUDGET}`; intervals are 95%, on rows held out until the end. Times are wall "
-        "clock on the machine named, which did other work at the same time; read them as upper bounds.",
+        "Written by `python benchmarks/climbs.py render` from the records in `benchmarks/results/climbs`. "
+        f"Each table is one climb with `--budget {BUDGET}` and every rung that applies; two climbs ran at a "
+        "time, with one thread each. Intervals are 95%, on test rows that were held out. *Regret* is how far "
+        "a rung is expected to fall behind the best one; in brackets the chance that it is within 1 point of "
+        "it ([verdict.md](verdict.md)). Times are wall clock on the machine named, which was busy with other "
+        "work.",
     ]
     parts += [_section(name, load_view(KEPT / name)) for name in CLIMBS if (KEPT / name).is_dir()]
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -85,31 +89,35 @@ def render() -> None:
 
 def _section(name: str, view: View) -> str:
     info = view.info
-    rows = [
-        f"| {rung.name} | {rung.quality} | {rung.train} | {rung.total} | {rung.forgot} |"
-        if rung.ok
-        else f"| {rung.name} | {rung.quality}: {rung.notes[0]} | - | - | - |"
-        for rung in view.rungs
-    ]
-    plan = view.info.notes
     machine = f"{info.machine.get('processor', '')}, {info.machine.get('cores', '?')} cores"
     facts = f"{info.started[:10]} · {machine} · {info.applied.get('precision', '')} · base {info.base}"
-    metric = f"{view.metric}, {view.metric_unit}"
-    head = f"| rung | {metric} (95% interval) | training | in all | forgot, nats/token |"
+    metric = ", ".join(filter(None, (view.metric, view.metric_unit)))
+    head = ["rung", f"{metric} (95% interval)", "test rows", "regret (chance)", "to make", "1,000 answers"]
+    head.append("forgot, nats/token")
+    helps = view.verdict.helps if view.verdict else ()
+    notes = [*info.notes, *(f"{rung.name}: {note}" for rung in view.rungs for note in rung.notes)]
     return "\n".join(
         [
             f"## {name}",
             f"{info.task.why} {facts}.",
             "",
-            head,
-            "|---|---|---|---|---|",
-            *rows,
+            f"| {' | '.join(head)} |",
+            "|---" * len(head) + "|",
+            *map(_line, view.rungs),
             "",
             f"**{view.sentence}**",
+            *(["", f"What would help most: {' '.join(helps)}"] if helps else []),
             "",
-            *[f"- {note}" for note in plan],
+            *[f"- {note}" for note in dict.fromkeys(notes)],
         ]
     )
+
+
+def _line(rung: Rung) -> str:
+    regret = f"{rung.regret} ({rung.chance})" if rung.regret != ABSENT else ABSENT
+    cells = [rung.quality, rung.rows, regret, rung.making, rung.thousand, rung.forgot]
+    name = f"**{rung.name}**" if rung.recommended else rung.name
+    return "| " + " | ".join([name, *cells]) + " |"
 
 
 if __name__ == "__main__":

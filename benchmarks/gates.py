@@ -4,7 +4,7 @@ Same rows, same weights, A and a B that is not zero; nothing is padded, packed o
 side. A table is not written when its gate fails. Errors are relative; gradients are taken all together
 (Frobenius norm).
 - fp32: loss and gradients within 1e-5 of the reference's in fp64. (In fp32 the reference itself is up to 3e-5
-  away from that, so two programs in fp32 cannot be told apart more finely.)
+  away from that, so two programs in fp32 cannot be compared more finely.)
 - bf16: loss within 2e-2. The reference's own bf16 gradients are about 5e-2 from those in fp64 (rounding, on
   this base), so ours may be 2e-2 from the fp64 gradients, or 1.5 times as far as the reference in bf16 is.
 - a curve of losses in fp32, within 1e-4.

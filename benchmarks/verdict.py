@@ -1,9 +1,9 @@
-"""How much the verdict's rule loses against the truth, by simulation, next to three other rules.
+"""The true regret of the verdict's rule, by simulation, compared with three other rules.
 
-Truth is the score of six rungs on a whole set of rows; a test set is drawn from it, each rule recommends a
-rung from it, and its regret is how far that rung's true score is behind the best.  Whole sets:
+The true scores are those of six rungs on a whole set of rows. A test set is drawn from it, each rule
+recommends a rung from that, and its regret is how far that rung's true score is behind the best.  Whole sets:
 
-- made up: correlated right and wrong answers with given accuracies (eight ladders, and 40 random ones);
+- simulated: correlated right and wrong answers with given accuracies (eight ladders, and 40 random ones);
 - real: what rungs without a base answered to 4,000 reviews (accuracy) and 3,400 requests (field F1).
 
 Also: rungs that answered fewer rows than the others, and the coverage of the 95% intervals.
@@ -43,7 +43,7 @@ SECONDS = (0.1, 1.0, 15.0, 60.0, 250.0, 775.0)  # what each takes, for the colum
 SIZES = (30, 50, 100, 200, 500)
 TOLERANCE = 1.0  # points
 DRAWS = 1000  # of the bootstrap; a climb takes 4,000
-WHOLE = 20_000  # rows of a made-up set
+WHOLE = 20_000  # rows of a simulated set
 FEW = 40  # rows that the two most expensive rungs answer, where they answer fewer than the others
 ABOVE, BELOW = "hardly above the floor", "nothing above the floor"
 LADDERS = {

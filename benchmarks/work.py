@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 def model_folder() -> str:
-    """Where the base lies. Stops where it has not been fetched."""
+    """The folder of the base. Stops where it has not been fetched."""
     folder = folder_of(BASE)
     if folder is None:
         skip(f"the base is not on this machine; run `rung bases get {BASE}`")

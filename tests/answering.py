@@ -13,7 +13,7 @@ CLASSICAL = letters.FAST | {"rungs": "constant,nearest,words"}
 
 
 def climb_classical(folder: Path) -> Climbed:
-    """A climb on `letters` whose labels stand in the file as 0 and 1 and mean a and b."""
+    """A climb on `letters` whose labels are 0 and 1 in the file and mean a and b."""
     rows = [{"text": text, "label": "01"["ab".index(label)]} for text, label in letters.rows(200)]
     return climb(rows, output=folder / "classical", label_names="0=a,1=b", **CLASSICAL)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rung.ladder.watch import Silent
 
-# One thread and fp32: the same weights give the same bytes, and the plan hangs on no clock.
+# One thread and fp32: the same weights give the same bytes, and the plan depends on no clock.
 FAST: dict[str, Any] = {
     "base": "tiny",
     "threads": 1,

@@ -17,8 +17,11 @@ TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src"
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 
-_TOOLS = {"config", "registry", "storage", "device", "machine", "cost", "strict", "numbers", "border"}
-_CORE = {"errors", "records", "threads"} | _TOOLS
+_TOOLS = {
+    *("config", "registry", "storage", "device", "machine", "cost", "strict", "numbers", "border"),
+    "yaml_file",
+}
+_CORE = {"errors", "records", "threads", "plain"} | _TOOLS
 _PACKAGES = {"data", "bases", "methods"}
 _GENERATE = _CORE | _PACKAGES
 _EVALUATE = _GENERATE | {"train", "generate"}
@@ -27,8 +30,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": {"errors"},
     "threads": set(),
-    **{tool: {"errors", "records"} for tool in _TOOLS},
+    "plain": {"errors"},
+    **{tool: {"errors", "records", "plain"} for tool in _TOOLS},
     **{tool: {"errors", "records", "threads"} for tool in ("device", "machine")},
+    "config": {"errors", "records", "plain", "yaml_file"},
     **dict.fromkeys(_PACKAGES, _CORE),
     "train": _GENERATE,
     "generate": _GENERATE,

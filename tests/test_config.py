@@ -118,7 +118,7 @@ def test_an_empty_file_asks_for_nothing(tmp_path: Path, text: str) -> None:
         ("rank: !!python/object:os.system x\n", "not YAML"),
         ("a: &x [1]\nb: *x\n", "anchors"),
         ("a: &1 [1]\nb: [*1,*1]\n", "anchors"),
-        ("rank: " + "[" * 900 + "\n", "not YAML"),
+        ("rank: " + "[" * 900 + "\n", "too deeply"),
         ("x: " + "y" * 200_000, "too large"),
     ],
     ids=["list", "open", "object", "anchor", "numbered-anchor", "deep", "large"],
@@ -134,3 +134,52 @@ def test_a_missing_file_and_one_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="not UTF-8"):
         load_settings(tmp_path / "b.yaml", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    {
+        "a key twice": ("rank: 8\nrank: 9\n", "c.yaml: has the key 'rank' twice. Keep one"),
+        "a key in both spellings": ("max-length: 9\nmax_length: 10\n", "has the key 'max_length' twice"),
+        "a key twice inside": ("label_names: {a: b, a: c}", "has the key 'a' twice"),
+        "true as a number": ("rank: true", "'rank' cannot be True: a yes or no .* put quotes"),
+        "yes as a time": ("budget: yes", "'budget' cannot be True"),
+        "on as a seed": ("seed: on", "'seed' cannot be True"),
+        "yes in a list": ("shots: [2, yes]", "'shots' cannot be"),
+        "no as a label": ("label_names: {0: no, 1: yes}", "'label_names' cannot be"),
+        "a day that is none": ("task: 2026-13-45", "not YAML: month must be in 1..12"),
+        "a time that is none": ("task: !!timestamp x", "not YAML"),
+        "a float that is none": ("alpha: !!float abc", "not YAML: could not convert"),
+        "a number that is none": ("shots: !!int x2,4", "not YAML: write 'x2,4' in decimal digits"),
+        "a switch that is none": ("rslora: !!bool maybe", "not YAML"),
+        "5,000 digits": ("rank: " + "9" * 5000, "not YAML: Exceeds the limit"),
+        "5,000 digits to the base 16": ("rank: 0x" + "f" * 5000, "in decimal digits"),
+        "a number to the base 8": ("rank: 010", "write '010' in decimal digits"),
+        "a number to the base 60": ("budget: 1:30", "write '1:30' in decimal digits"),
+        "half a character": ('task: "\\ud800"', "not YAML: .*surrogates"),
+        "lists in lists": ("rank: " + "[" * 5000, "nested too deeply"),
+        "lists of one item": ("- " * 40_000, "nested too deeply"),
+        "a number for a mapping": ("roles: 5", "'roles' cannot be 5: write a list or a mapping"),
+        "a fraction for pairs": ("label_names: 1.5", "'label_names' cannot be 1.5: write a list"),
+        "a long tag": ("rank: !" + "x" * 50_000 + " 1", "could not determine a constructor"),
+        "a long value": ("rank: " + "x" * 50_000, "'rank' cannot be 'xxx"),
+        "a long key": (f'"{"x" * 900}": 1', "unknown setting 'xxx"),
+        "many bytes": ("# " + "x" * 100_000, "the config is too large: 100,000 bytes are read"),
+    }.values(),
+)
+def test_yaml_that_stands_for_no_setting(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=said) as caught:
+        load_settings(tmp_path / "c.yaml", {})
+    assert len(str(caught.value)) < 700
+
+
+def test_booleans_are_switches_and_words_in_quotes_are_words(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "rslora: yes\nheader: no\nlabel_names: {'0': 'no', '1': 'yes'}\nrank: 1_0"
+    )
+    settings, _ = load_settings(tmp_path / "c.yaml", {})
+    assert settings.rslora
+    assert settings.header is False
+    assert settings.label_names == {"0": "no", "1": "yes"}
+    assert settings.rank == 10

@@ -74,9 +74,12 @@ def same_outcome(first: Climbed, second: Climbed) -> bool:
         assert letters.digest(first.folder / name) == letters.digest(second.folder / name), name
     for one, two in zip(first.results, second.results, strict=True):
         assert measured(one) == measured(two)
-    # The costs in the sentence are measured on a clock; what was decided is not.
-    assert first.verdict.comparisons == second.verdict.comparisons
-    return first.verdict.recommended == second.verdict.recommended
+    # Costs are measured on a clock, and they choose between rungs that are equally good.
+    both = [
+        [one for one in run.verdict.comparisons if one.first == run.verdict.best] for run in (first, second)
+    ]
+    assert both[0] == both[1]
+    return first.verdict.best == second.verdict.best
 
 
 def test_a_climb_learns_what_prompting_cannot_tell(climbed: Climbed) -> None:
@@ -88,9 +91,10 @@ def test_a_climb_learns_what_prompting_cannot_tell(climbed: Climbed) -> None:
     assert max(value["zero-shot"] or 0, value["few-shot"] or 0) < 0.9
 
     verdict = climbed.verdict
-    assert verdict.recommended == "lora"  # as good as full fine-tuning, and cheaper
-    assert verdict.sentence.startswith("LoRA beats ")
-    assert "Use LoRA" in verdict.sentence
+    assert verdict.recommended in ("lora", "full")  # equally good; which is cheaper was measured
+    name = "LoRA" if verdict.recommended == "lora" else "full fine-tuning"
+    assert f"Use {name}" in verdict.sentence
+    assert " beats " in verdict.sentence
     assert verdict.certainty is not None
     assert verdict.certainty in verdict.sentence
     assert "nats/token" in verdict.sentence

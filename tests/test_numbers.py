@@ -1,4 +1,4 @@
-"""How numbers and foreign text are written."""
+"""How numbers and text from outside are written."""
 
 from __future__ import annotations
 

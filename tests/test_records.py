@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rung import records
-from rung.errors import DataError
+from rung.errors import ResumeError
 from rung.records import (
     Answer,
     Choice,
@@ -117,14 +117,14 @@ def test_a_value_that_does_not_fit_is_named(change: dict[str, Any], field: str) 
     value = to_json(FULL[12]) | change
     if "rank" in change:
         del value["order"]
-    with pytest.raises(DataError, match=rf"results/lora.json: Result field '{field}'.*delete it"):
+    with pytest.raises(ResumeError, match=rf"results/lora.json: Result field '{field}'.*delete it"):
         from_json(Result, value, "results/lora.json")
 
 
 def test_a_nested_value_is_named_by_its_path() -> None:
     value = to_json(FULL[12])
     value["curve"][0]["step"] = "zero"
-    with pytest.raises(DataError, match=r"curve\.0\.step"):
+    with pytest.raises(ResumeError, match=r"curve\.0\.step"):
         from_json(Result, value)
 
 

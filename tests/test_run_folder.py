@@ -126,7 +126,7 @@ def test_a_live_process_keeps_its_lock_and_a_killed_one_loses_it(claimed_before:
         assert run.file(storage.LOCK).exists()
         other.kill()
         other.wait()
-    assert run.file(storage.LOCK).exists()  # nobody was left to delete it
+    assert run.file(storage.LOCK).exists()  # the process ended without deleting it
     with run.claimed("f00d", {}) as begun:
         assert begun
         assert json.loads(run.file(storage.LOCK).read_text())["pid"] == os.getpid()
@@ -139,7 +139,9 @@ def test_the_same_process_cannot_claim_a_folder_twice(claimed_before: RunFolder)
         assert claimed_before.file(storage.LOCK).exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"host": "elsewhere", "pid": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[" * 100_000, "\\0", '{"pid": 1}', '{"host": "elsewhere", "pid": 1}']
+)
 def test_what_stands_in_a_file_holds_no_lock(claimed_before: RunFolder, text: str) -> None:
     claimed_before.file(storage.LOCK).write_text(text)
     with claimed_before.claimed("f00d", {}) as begun:
@@ -177,3 +179,23 @@ def test_events_are_appended_in_order(tmp_path: Path) -> None:
     assert (first["event"], first["rung"], first["path"]) == ("started", "lora", "a/b")
     assert second["event"] == "finished"
     assert first["time"].endswith("Z")
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"fingerprint": "f00d", "asked": []}', "[" * 100_000])
+def test_a_damaged_claim_is_named(claimed_before: RunFolder, text: str) -> None:
+    claimed_before.file("claim.json").write_text(text)
+    with pytest.raises(ResumeError, match=r"^claim\.json: .*Delete the file"):
+        claimed_before.claimed("f00d", {}).__enter__()
+
+
+def test_the_lock_does_not_depend_on_the_name_of_the_machine(
+    claimed_before: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with claimed_before.claimed("f00d", {}):
+        monkeypatch.setattr(socket, "gethostname", lambda: "renamed")
+        with pytest.raises(ResumeError, match="another process is using"):
+            claimed_before.claimed("f00d", {}).__enter__()
+    held = {"pid": os.getpid(), "host": "elsewhere", "since": "2026-01-01"}
+    claimed_before.file(storage.LOCK).write_text(json.dumps(held))
+    with claimed_before.claimed("f00d", {}) as begun:
+        assert begun

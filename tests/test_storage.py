@@ -13,7 +13,7 @@ import pytest
 
 from faults import Stop, count_operations, fail_at, no_space
 from rung import storage
-from rung.errors import DataError, ResourceError, ResumeError
+from rung.errors import ResourceError, ResumeError
 
 OLD = {"a.txt": b"old a", "sub/b.bin": b"\x00\x01"}
 Files = dict[str, bytes | Callable[[Path], None]]
@@ -55,13 +55,13 @@ def test_not_a_number_is_never_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", '{"a": 1', "[" * 100_000])
 def test_a_cut_json_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(DataError, match=r"a\.json: not a JSON file"):
+    with pytest.raises(ResumeError, match=r"a\.json: not a JSON file"):
         storage.read_json(tmp_path / "a.json")
 
 
 def test_a_cut_line_is_named_by_its_number(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n\n{"a": ')
-    with pytest.raises(DataError, match=r"a\.jsonl: line 3 is not JSON"):
+    with pytest.raises(ResumeError, match=r"a\.jsonl: line 3 is not JSON"):
         storage.read_jsonl(tmp_path / "a.jsonl")
 
 

@@ -109,7 +109,7 @@ def test_torch_follows_a_process_that_comes_and_goes() -> None:
         "1 thread instead of 2: other processes use 1.0 of 2 cores",
         "2 threads again: the cores are free",
     ]
-    assert here.describe() == {"threads": 2, "threads_follow": "at most 2, 1 at the least so far"}
+    assert here.describe() == {"threads": 2, "threads_follow": "at most 2, 1 at the lowest so far"}
 
 
 def test_the_screen_is_not_flooded() -> None:

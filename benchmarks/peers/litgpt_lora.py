@@ -27,7 +27,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def load(s: dict[str, Any]) -> GPT:
-    """The base with LoRA beside every linear layer, in LitGPT's classes."""
+    """The base with LoRA on every linear layer, in LitGPT's classes."""
     parts = ("query", "key", "value", "projection", "mlp")
     config = Config.from_name(
         NAME,

@@ -20,7 +20,7 @@ from trl import SFTConfig, SFTTrainer
 
 
 def arguments(s: dict[str, Any], folder: str, steps: int, accumulation: int) -> SFTConfig:
-    """What TRL is told; the last block is the tuning."""
+    """TRL's settings; the last block is the tuning."""
     plain: dict[str, Any] = {
         "output_dir": folder,
         "use_cpu": True,
@@ -64,7 +64,7 @@ def main() -> None:
             peft_config=lora,
         )
         adapted = warmup.model
-        if s["tuned"]:  # PEFT makes fp32 adapters beside a bf16 model; TRL has no setting for it
+        if s["tuned"]:  # PEFT makes fp32 adapters for a bf16 model; TRL has no setting for it
             for parameter in adapted.parameters():
                 parameter.data = parameter.data.to(DTYPES[s["dtype"]])
         memory = measure.Memory(adapted.parameters())

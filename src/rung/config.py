@@ -9,12 +9,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from rung.errors import UsageError, nearest
+from rung.yaml_file import read_yaml, show
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -40,12 +48,18 @@ def _comma_list(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+def _listed(value: Any, such_as: str) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    raise ValueError(f"write a list or a mapping, such as {such_as}")
+
+
 def _pairs(value: Any) -> Any:
     """``"0=negative,1=positive"``, a list of such texts, or a mapping, as a mapping of texts."""
     if isinstance(value, Mapping):
         return {str(key): str(item) for key, item in value.items()}
     found: dict[str, str] = {}
-    for part in _comma_list(value) if isinstance(value, str) else value:
+    for part in _listed(_comma_list(value), "0=negative,1=positive"):
         key, mark, item = str(part).partition("=")
         if not mark or not key.strip() or not item.strip():
             raise ValueError("write pairs such as 0=negative,1=positive")
@@ -58,12 +72,19 @@ def _roles(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(role): _comma_list(names) for role, names in value.items()}
     found: dict[str, list[str]] = {}
-    for text in value.split() if isinstance(value, str) else value:
+    for text in _listed(value.split() if isinstance(value, str) else value, "assistant=gpt,bot"):
         role, mark, names = str(text).partition("=")
         if not mark or not names.strip():
             raise ValueError("write a role and the names that mean it, such as assistant=gpt,bot")
         found.setdefault(role.strip(), []).extend(_comma_list(names))
     return found
+
+
+def _is_boolean(value: Any) -> bool:
+    """Whether `value` is, or holds, a yes or no."""
+    if isinstance(value, Mapping):
+        return any(map(_is_boolean, [*value, *value.values()]))
+    return any(map(_is_boolean, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
@@ -137,7 +158,7 @@ class Settings(BaseModel):
         None, description="Column of plain text, all of which is learned."
     )
     roles: Annotated[RoleNames, DATA] = Field(
-        {}, description="Names of a role in conversations, such as assistant=gpt,bot; can be given again."
+        {}, description="Names of a role in conversations, such as assistant=gpt,bot; can be repeated."
     )
     ignore: Annotated[Names, DATA] = Field((), description="Columns to leave out, separated by commas.")
     group: Annotated[str | None, DATA] = Field(
@@ -225,7 +246,7 @@ class Settings(BaseModel):
         "auto", description="Number format of the base; auto takes the faster one."
     )
     threads: Annotated[int | None, MACHINE] = Field(
-        None, ge=1, le=1024, description="CPU threads; all cores if not given."
+        None, ge=1, le=1024, description="CPU threads; those that other processes leave free if not given."
     )
     checkpoint_seconds: Annotated[Finite, TRAINING] = Field(
         60.0, gt=0, description="Seconds between checkpoints."
@@ -237,12 +258,30 @@ class Settings(BaseModel):
     tolerance: Annotated[Finite, VERDICT] = Field(
         1.0, gt=0, le=100, description="Points by which the recommended rung may fall short of the best one."
     )
+    splits: Annotated[int, VERDICT] = Field(
+        1,
+        ge=1,
+        le=20,
+        description="Splits of the rows into train, dev and test to repeat the cheap rungs and the finalists "
+        "on; 5 helps where there are few rows.",
+    )
     goal: Annotated[Finite | None, VERDICT] = Field(
         None, ge=0, description="Score that is good enough to use, on the scale of the screen, such as 80."
     )
     volume: Annotated[int, VERDICT] = Field(
-        10_000, ge=1, description="Answers that will be asked for; rungs are ordered by their cost at it."
+        10_000, ge=1, description="Number of answers you will need; rungs are ordered by their cost at it."
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes, no, on and off as booleans, which Python counts as the numbers 1 and 0."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if _is_boolean(value) and bool not in (kind, *get_args(kind)):
+            raise ValueError(
+                "a yes or no (true, on, ...) stands for no other value; put quotes around a word"
+            )
+        return value
 
     @property
     def columns(self) -> Columns:
@@ -271,7 +310,7 @@ def load_settings(config: Path | None, flags: Mapping[str, Any]) -> tuple[Settin
     """
     asked: dict[str, Any] = {}
     if config is not None:
-        asked.update(_read_yaml(config))
+        asked.update(read_yaml(config))
     asked.update({key: value for key, value in flags.items() if value is not None})
     settings = make_settings(asked, where=str(config) if config else "")
     return settings, settings.model_dump(mode="json", include=set(asked))
@@ -283,7 +322,7 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
     for key in asked:
         if key not in known:
             raise UsageError(
-                f"unknown setting {key!r}.{nearest(str(key), known)}",
+                f"unknown setting {show(key)}.{nearest(str(key), known)}",
                 where=where,
                 fix="See `rung climb --help` for all settings",
             )
@@ -291,9 +330,9 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
         settings = Settings(**asked)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0])
+        name, why = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
         raise UsageError(
-            f"setting {name!r} cannot be {asked.get(name)!r}: {first['msg']}",
+            f"setting {name!r} cannot be {show(asked.get(name))}: {why}",
             where=where,
             fix=str(known[name].description),
         ) from None
@@ -302,28 +341,17 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
         raise UsageError(
             f"{twice[0]!r} and {twice[1]!r} are two names of one setting", where=where, fix="Give one of them"
         )
+    if settings.test is not None:
+        require_one_split(settings, where)
     return settings
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot read the config: {error.strerror}", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("the config is not UTF-8 text", where=str(path)) from error
-    if len(text) > 100_000 or re.search(r"(^|[\s\[{,:-])[&*]\w", text):
+def require_one_split(settings: Settings, where: str = "") -> None:
+    """Raises `UsageError` where test rows of their own are to be split."""
+    if settings.splits > 1:
         raise UsageError(
-            "the config is too large or uses YAML anchors", where=str(path), fix="Write plain keys and values"
+            f"a climb with test rows of its own has one split, not {settings.splits}",
+            where=where,
+            why="Splits hold out another part of FILE each time",
+            fix="Leave out --splits, or give all rows in one file and leave out --test",
         )
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(
-            f"the config is not YAML: {' '.join(str(error).split())}", where=str(path)
-        ) from error
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise UsageError("the config must be a list of `key: value` lines", where=str(path))
-    return {str(key).replace("-", "_"): item for key, item in value.items()}

@@ -32,7 +32,7 @@ class PeakMemory:
     """
 
     def reset(self) -> None:
-        """Start again, where the system allows it, without what was freed and only kept for reuse."""
+        """Start again, if the system allows it; memory that is only kept for reuse does not count."""
         with suppress(OSError, AttributeError, TypeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
         try:

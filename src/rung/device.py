@@ -33,7 +33,7 @@ class Device:
 
 
 def choose(precision: Precision = "auto", threads: int | None = None) -> Device:
-    """Pick device and dtype; sets torch's thread count. Raises `UsageError` on a senseless thread count.
+    """Pick device and dtype; sets torch's thread count. Raises `UsageError` for an impossible thread count.
 
     Without `threads` there are as many as other processes leave cores for. In bf16 on a CPU the count then
     follows them; in fp32 it stays, since another count rounds otherwise.
@@ -74,11 +74,11 @@ def _on_cpu(precision: Precision) -> tuple[torch.dtype, str]:
 
 
 def use_exact_fp32() -> bool:
-    """Let oneDNN multiply fp32 matrices where that is as exact as the default: whether it does from now on.
+    """Let oneDNN multiply fp32 matrices if that is as exact as the default; returns whether it does now.
 
     On many processors that is faster. The switch that does it also allows oneDNN to round to bf16 on
-    processors made for that, so the error against fp64 decides. It is the same in every run on a machine, as
-    a measured time would not be: a run that goes on after a stop must compute what it computed before.
+    processors made for that, so the error against fp64 decides. That error is the same in every run on a
+    machine; a measured time is not, and a run that continues must compute what it computed before.
     """
     backend: Any = torch.backends.mkldnn
     if not backend.is_available():
@@ -94,7 +94,7 @@ def use_exact_fp32() -> bool:
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep what is freed for the next tensor: whether it was told.
+    """Tell glibc to keep freed memory for the next tensor; returns whether it could be told.
 
     Otherwise each large tensor is fresh memory, and the first touch of each of its pages costs a fault.
     """

@@ -1,6 +1,6 @@
 """The errors a user can meet, each one paragraph: what, where, why, what to do.
 
-    RungError            1  a bug, or an error that has no better name
+    RungError            1  a bug, or an error of no other kind
     ├── UsageError       2  a command line or a setting that cannot be used
     ├── DataError        3  a file of examples that cannot be used
     │   └── TurnsError   3  turns that the base's chat template cannot write
@@ -19,7 +19,7 @@ import difflib
 from collections.abc import Iterable
 
 MOST_WORD = 260  # characters of a message without a space; a path is not often longer
-MOST_TEXT = 1200  # characters of what, why and fix each
+MOST_TEXT = 800  # characters of what, why and fix each
 
 
 class RungError(Exception):
@@ -76,6 +76,14 @@ class ResumeError(RungError):
     exit_code = 7
 
 
+def cut(text: str, most: int) -> str:
+    """Foreign `text` in at most `most` characters: the middle of a longer one is left out."""
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 3
+    return f"{text[: most - 1 - tail]}\u2026{text[len(text) - tail :]}"
+
+
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if text.endswith((".", "!", "?", ":")) else text + "."
@@ -83,12 +91,8 @@ def _sentence(text: str) -> str:
 
 def _cut(text: str) -> str:
     """`text` with the middle left out of words, and of itself, where a name makes them too long to read."""
-    words = [_middle_out(word, MOST_WORD) for word in text.split(" ")] if len(text) > MOST_WORD else [text]
-    return _middle_out(" ".join(words), MOST_TEXT)
-
-
-def _middle_out(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2) :]}"
+    words = [cut(word, MOST_WORD) for word in text.split(" ")] if len(text) > MOST_WORD else [text]
+    return cut(" ".join(words), MOST_TEXT)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
-"""Numbers and foreign text as words: every format of verdict, terminal and page is decided here, once.
+"""How numbers and text from outside are written, the same in the verdict, the terminal and the page.
 
-Absent is ``-``.  Shares of 1 are shown as percent, differences of shares as points.
+Sentences write counts and shares (``1,200 rows``, ``12%``) themselves.  A missing value is ``-``.  Shares of
+1 are shown as percent, differences of shares as points.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from rung.records import Measure, Result
 
 ABSENT = "-"
 LIST_CAP = 60  # items of a list that are written out before "and N more"
-# Controls, bidi marks and overrides, zero-width space, byte order mark, lone surrogates.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
+# Controls, bidi marks and overrides, zero-width spaces, byte order mark, lone surrogates, annotations,
+# tags (an alphabet that no terminal shows). Joiners stay: Persian and emoji are written with them.
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _NAMES = {
     "accuracy": "accuracy",
@@ -35,8 +38,8 @@ _NAMES = {
 
 
 def clean(text: str) -> str:
-    """`text` with every unseen control made visible, so that it can neither drive a terminal nor hide."""
-    return _UNSEEN.sub(_shown, text.replace("\r\n", "\n"))
+    """`text` with invisible characters made visible, so that they can neither control a terminal nor hide."""
+    return UNSEEN.sub(_shown, text.replace("\r\n", "\n"))
 
 
 def _shown(match: re.Match[str]) -> str:

@@ -1,8 +1,9 @@
-"""Frozen records that cross borders between packages. No torch; properties only derive one field from others.
+"""Frozen records that packages pass to each other. No torch; methods only compute a value from the fields.
 
-What a run measured is written to disk as these (plan, answers, results, verdict, run.json), turned to JSON
-by `to_json` and checked on the way back by `from_json`. What answers rows later (adapters, vocabularies,
-prompts) has formats of its own. Absent is ``None``, never zero.
+What a run measured is written to disk in these (rows, answers, results, verdict, run.json): `to_json` turns
+them into JSON and `from_json` checks them when they are read. The plan's record is in `rung.ladder.plan`;
+what is needed to answer rows later (adapters, vocabularies, prompts) has its own formats. A value that was
+not measured is ``None``, never zero.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from rung.errors import DataError
+from rung.errors import ResumeError
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 TaskKind = str  # a name in the registry of `rung.evaluation.tasks`
 ScoreStatus = Literal["ok", "unparsed", "truncated", "error"]
-RungStatus = Literal["ok", "unfinished", "failed", "skipped"]  # unfinished: cut short, compared with nothing
+RungStatus = Literal["ok", "unfinished", "failed", "skipped"]  # unfinished: cut short, not compared
 Certainty = Literal["clear", "likely", "open"]
 RungKind = Literal["floor", "classical", "prompt", "probe", "tune", "remote"]  # of rungs
 T = TypeVar("T")
@@ -239,7 +240,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """A way to compute the same faster, and whether it was used."""
+    """A way to compute the same result faster, and whether it was used."""
 
     name: str
     on: bool
@@ -319,7 +320,7 @@ class Comparison:
     second: str
     difference: Measure
     p_value: float | None = None
-    test: str = ""  # "exact McNemar" or "paired bootstrap"
+    test: str = ""  # "exact McNemar", "paired Wald test" or "paired bootstrap"
     distinguishable: bool = False
     rows_needed: int | None = None  # rough number of test rows that would tell them apart
 
@@ -380,13 +381,13 @@ def to_json(record: Any) -> Any:
 
 
 def from_json(kind: type[T], value: Any, where: str = "") -> T:
-    """A record of `kind` from JSON values. Raises `DataError` where they do not fit."""
+    """A record of `kind` from JSON values. Raises `ResumeError` where they do not fit."""
     try:
         return _adapter(kind).validate_python(value)  # type: ignore[no-any-return, arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         field_name = ".".join(str(part) for part in first["loc"])
-        raise DataError(
+        raise ResumeError(
             f"{kind.__name__} field {field_name!r}: {first['msg']}",
             where=where,
             fix="The file was written by another version of rung or changed by hand; delete it and run again",

@@ -1,4 +1,4 @@
-"""Name -> object. Methods, metrics, kinds of tasks and rungs are all found this way."""
+"""Name -> object. Named bases, methods, metrics, kinds of tasks and rungs are looked up this way."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The writer of what a run keeps: a file or a folder is there whole, or not at all.
+"""Writes the files of a run: a file or folder is complete or absent, apart from files that grow line by line.
 
-Caches write their own files elsewhere: the trunk's states (`rung.train.trunk`) and converted bases.
+Two things are written without it: the trunk's cache (`rung.train.trunk`) and converted bases (`rung.bases`).
 
 A file is written under another name in the same folder, synced and renamed over the old one. A folder gets
 a ``manifest.json`` with the size and sha256 of every file, and is renamed into place as the last step, so a
@@ -21,11 +21,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rung.errors import DataError, ResourceError, ResumeError
+from rung.errors import ResourceError, ResumeError
+from rung.plain import read_json as read_json
+from rung.plain import read_jsonl as read_jsonl
+from rung.plain import read_object as read_object
 
 MANIFEST = "manifest.json"
 LOCK = "lock.json"  # who uses the run folder; the lock itself is a file of the operating system
 _LOCKED = ".lock"
+_HALVES = "backslashreplace"  # for half characters, as in names that are not UTF-8; JSON reads these back
 fault: Callable[[str, Path], None] | None = None  # called before each operation: (name, path)
 
 
@@ -50,37 +54,17 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def read_json(path: Path) -> Any:
-    """The JSON value in a file. Raises `DataError` where it is not one."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"not a JSON file: {error}", where=path.name, fix="Delete the file and run the same command again"
-        ) from error
-
-
-def read_jsonl(path: Path) -> list[Any]:
-    """The JSON values of a file with one on each line. Raises `DataError` where a line is not one."""
-    values = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-        try:
-            values += [json.loads(line)] if line.strip() else []
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"line {number} is not JSON: {error}", where=path.name) from error
-    return values
-
-
 def write_file(path: Path, data: bytes | str) -> None:
     """Write a file whole or not at all. Raises `ResourceError` where the disk refuses."""
-    raw = data.encode() if isinstance(data, str) else data
+    raw = data.encode(errors=_HALVES) if isinstance(data, str) else data
     with _replacing(path) as temporary:
         _write_synced(temporary, raw)
 
 
 def as_json(value: Any) -> bytes:
     """A JSON value, indented for people."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n").encode()
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    return text.encode(errors=_HALVES)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -114,9 +98,9 @@ def write_folder(path: Path, files: Mapping[str, bytes | Callable[[Path], None]]
 def verify_folder(path: Path) -> None:
     """Check a folder against its manifest. Raises `ResumeError` that names the file that differs."""
     try:
-        files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
+        files = read_json(path / MANIFEST)["files"]
         listed = [(name, facts["bytes"], facts["sha256"]) for name, facts in files.items()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ResumeError, KeyError, TypeError, AttributeError) as error:
         raise ResumeError("the folder has no readable manifest", where=path.name) from error
     for name, size, digest in listed:
         file = path / name
@@ -190,7 +174,7 @@ class RunFolder:
                     "the output folder holds other files", where=str(self.path), fix="Give another --output"
                 )
             return False
-        was = read_json(claim)
+        was = read_object(claim, fingerprint=str, asked=dict)
         if was["fingerprint"] == mark:
             return True
         before, after = was["asked"], json.loads(json.dumps(dict(asked), default=str))
@@ -300,10 +284,10 @@ def _locked(path: Path, what: str, where: Path, why: str = "") -> Iterator[None]
 def _holder(who: Path) -> str:
     """Who wrote `who`, as a sentence; "" where that cannot be read."""
     try:
-        held = json.loads(who.read_text(encoding="utf-8"))
-        return f"Process {held['pid']} on {held['host']} has held it since {held['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        held = read_object(who, pid=int, host=str, since=str)
+    except ResumeError:
         return ""
+    return f"Process {held['pid']} on {held['host'][:60]} has held it since {held['since'][:60]}"
 
 
 def free_bytes(path: Path) -> int:

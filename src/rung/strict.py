@@ -6,6 +6,7 @@ Python keeps the last of two values of one key, and reads NaN and Infinity, whic
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -20,8 +21,7 @@ def strict_decoder(refusal: Callable[[str, str], Exception], **more: Any) -> jso
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
             raise refusal(f"has the key {twice[:40]!r} twice", "Keep one of them")
         return found
 

@@ -1,10 +1,10 @@
-"""How many threads compute, and how they wait for each other, on a machine that has other things to do.
+"""How many threads compute, and how they wait for each other, on a machine that runs other processes too.
 
-Every operation of torch ends when its slowest thread ends. Where another process takes one core of two, the
-thread on that core is often set aside in the middle of its part, and the other one burns its core in waiting:
-two threads are then several times slower than one. So the count follows what the others leave, second by
-second, where that cannot change a result; and a waiting thread gives its core away sooner than by default.
-Nothing here imports torch before it is needed. What was measured is in docs/performance.md.
+An operation of torch ends when its slowest thread ends. If another process takes one of two cores, the thread
+on that core is often interrupted in the middle of its part while the other one spins: two threads are then
+several times slower than one. So the thread count follows the cores that are free, second by second, where
+that cannot change a result; and a waiting thread stops spinning sooner than by default. Nothing here imports
+torch before it is needed. Measurements are in docs/performance.md.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ WAITING = {
     "KMP_BLOCKTIME": "1",  # Intel's and LLVM's: milliseconds; 200 by default
 }
 _OWN = ("OMP_WAIT_POLICY", "KMP_LIBRARY", *WAITING)
-EVERY = 1.0  # seconds between two looks
+EVERY = 1.0  # seconds between two readings
 TOLERATED = 0.25  # cores that others may take before a thread makes room
 FREE = 0.15  # cores that others may still take where a thread comes back
-CALM = 5  # looks in a row that must find room before it does
+CALM = 5  # readings in a row that must find a free core before it does
 QUIET = 30.0  # seconds between two lines on the screen
 
 
@@ -78,15 +78,15 @@ def _seen(lines: list[str], allowed: set[int], at: float, own: float) -> Seen:
 
 
 def taken(before: Seen, now: Seen) -> float:
-    """How many cores others used between two looks, on average."""
+    """How many cores others used between two readings, on average."""
     others = (now.all - before.all) - (now.own - before.own)
     return max(0.0, others / max(now.at - before.at, 1e-9))
 
 
 class Follower:
-    """How many threads fit next to other processes. It only decides; it touches neither torch nor a clock.
+    """How many threads fit next to other processes. It only decides, and uses neither torch nor a clock.
 
-    A thread makes room after one look, and comes back after `CALM` looks in a row that found room for it.
+    One reading is enough to lower the count; `CALM` readings in a row with a free core raise it again.
     """
 
     def __init__(self, most: int, seen: Seen, threads: int | None = None) -> None:
@@ -94,7 +94,7 @@ class Follower:
         self.threads = threads or most
         self.others = 0.0  # cores that others took at the last look
         self._before = seen
-        self._room: list[int] = []  # threads that the last looks had room for, where more than there are
+        self._room: list[int] = []  # threads that the last readings had cores for, where more than there are
 
     def follow(self, now: Seen) -> int:
         """The number of threads from now on, at least 1."""
@@ -133,7 +133,7 @@ class Threads:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._get, self._put, self._look, self._clock, self._sleep = get, put, look, clock, sleep
-        self._most = 0  # as torch or the user set it; 0 where nobody has asked yet
+        self._most = 0  # as torch or the user set it; 0 until it is first used
         self._ours = 0  # what was set here last
         self._follower: Follower | None = None
         self._next = 0.0  # when to look again
@@ -189,7 +189,7 @@ class Threads:
         """For the record of a machine."""
         if self._follower is None:
             return {"threads": self._get()}
-        least = f", {self._least} at the least so far" if self._least < self._most else ""
+        least = f", {self._least} at the lowest so far" if self._least < self._most else ""
         return {"threads": self._get(), "threads_follow": f"at most {self._most}{least}"}
 
     def _begin(self) -> None:

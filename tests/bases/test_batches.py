@@ -37,16 +37,16 @@ def test_every_row_comes_back_from_where_it_was_put(seed: int, past: int) -> Non
 
 
 def test_a_short_path_is_copied_and_a_long_one_is_shared() -> None:
-    near, far = made([10, 30, 30], [-1, 0, 0]), made([100, 30, 30], [-1, 0, 0])
-    assert near.far == []
-    assert far.far == [((100, 160), [(0, 100)])]
-    assert {batch.before for batch in near.batches} == {0, 10}
-    assert {batch.before for batch in far.batches} == {0}
+    short, long = made([10, 30, 30], [-1, 0, 0]), made([100, 30, 30], [-1, 0, 0])
+    assert short.shared == []
+    assert long.shared == [((100, 160), [(0, 100)])]
+    assert {batch.before for batch in short.batches} == {0, 10}
+    assert {batch.before for batch in long.batches} == {0}
 
 
 def test_cached_tokens_are_the_first_of_every_path() -> None:
     assert {batch.before for batch in made([30, 40], [-1, -1], past=8).batches} == {8}
-    assert made([3, 4], [-1, -1], past=100).far == [((0, 7), [(0, 100)])]
+    assert made([3, 4], [-1, -1], past=100).shared == [((0, 7), [(0, 100)])]
 
 
 def test_nodes_of_unlike_lengths_are_not_padded_to_each_other() -> None:

@@ -51,15 +51,15 @@ def by_the_mask(
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
-    ("near", "chunk"),
+    ("copies", "chunk"),
     [(2, 1 << 22), (2, 500), (0, 1 << 22), (10**6, 1 << 22)],
-    ids=["near or far", "in small parts", "all far", "all near"],
+    ids=["copied or shared", "in small parts", "all shared", "all copied"],
 )
 @pytest.mark.parametrize("seed", range(12))
 def test_output_and_gradients_equal_the_textbook_in_fp64(
-    seed: int, near: int, chunk: int, device: str, monkeypatch: pytest.MonkeyPatch
+    seed: int, copies: int, chunk: int, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "_NEAR", near)
+    monkeypatch.setattr(batches, "_COPIES", copies)
     for module in (batches, blocks):
         monkeypatch.setattr(module, "SCORES", chunk)
     lengths, parents = random_nodes(random.Random(seed))

@@ -1,4 +1,4 @@
-"""The hand-written body against the models' own layers: states and every gradient, and when it stays away."""
+"""The hand-written body against the models' own layers: states, every gradient, and when it is not used."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ def test_in_bf16_it_is_no_further_from_fp32_than_the_models_own(method: str) -> 
         head.loss_sum(model, states[ROWS], torch.tensor([5, 6, 7, 8, 9])).backward()  # type: ignore[no-untyped-call]
         return torch.cat([p.grad.flatten() for p in attached.parameters() if p.grad is not None]).float()
 
-    far = {True: 0.0, False: 0.0}
+    error = {True: 0.0, False: 0.0}
     for seed in range(8):
         exact = run(torch.float32, True, seed)
-        for ours in far:
-            far[ours] += distance(run(torch.bfloat16, ours, seed), exact)
-    assert far[True] < 1.2 * far[False]
+        for ours in error:
+            error[ours] += distance(run(torch.bfloat16, ours, seed), exact)
+    assert error[True] < 1.2 * error[False]
 
 
 def test_all_states_or_some() -> None:

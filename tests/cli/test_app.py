@@ -107,16 +107,19 @@ def test_each_error_has_its_exit_code_and_its_json(
     assert err == 'rung: here: it broke. Repair "it".\n'
 
 
-def test_a_bug_is_raised_and_json_says_so_too(
+def test_a_bug_is_one_paragraph_and_its_traceback_is_there_for_who_asks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delenv("RUNG_TRACEBACK", raising=False)
     monkeypatch.setattr("rung.cli.app.app", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        cli.run(["climb", "--json"])
-    assert json.loads(capsys.readouterr().out)["exit_code"] == 1
+    assert cli.run(["climb", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["exit_code"] == 1
+    assert err.startswith("rung: this is a fault in rung: ZeroDivisionError: division by zero. It came from ")
+    assert err.endswith("Set RUNG_TRACEBACK=1, run the same command again and report what it prints.\n")
+    monkeypatch.setenv("RUNG_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         cli.run(["climb"])
-    assert capsys.readouterr().out == ""
 
 
 def test_ctrl_c_is_130_and_says_how_to_go_on(

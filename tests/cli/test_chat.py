@@ -63,7 +63,7 @@ def test_chance_is_seeded(talk: Talk) -> None:
 
 def test_what_would_steer_the_terminal_is_not_shown(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Renderer, "decode", lambda *_: "a\x1b[31m\x07b\tc")
-    assert talk("hi\n", "--max-new-tokens", "1")[1] == "a[31mb\tc\n"
+    assert talk("hi\n", "--max-new-tokens", "1")[1] == "a\\x1b[31m\\x07b\tc\n"
 
 
 def test_nothing_said_nothing_answered(talk: Talk) -> None:

@@ -49,9 +49,9 @@ def test_a_climb_is_shown_as_a_table_and_a_sentence(
     assert climbed.verdict.sentence in " ".join(text.split())
     for rung in ("zero-shot", "few-shot", "lora", "full"):
         assert rung in text
-    assert "> lora" in text
+    assert f"> {climbed.verdict.recommended}" in text
     show(climbed, json=True)
-    assert json.loads(capsys.readouterr().out)["verdict"]["recommended"] == "lora"
+    assert json.loads(capsys.readouterr().out)["verdict"]["recommended"] == climbed.verdict.recommended
 
 
 def test_a_run_is_shown_from_its_folder_alone(

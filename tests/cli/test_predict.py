@@ -78,7 +78,7 @@ def test_a_stop_says_whether_the_command_can_be_continued(
         (["-", "--output", "x.csv"], 2, "lines from stdin are answered on stdout"),
         (["none.csv"], 3, "no such file"),
         (["bad.csv"], 3, "lacks the prompt column 'text'"),
-        (["empty.csv"], 3, "not one row could be answered"),
+        (["empty.csv"], 3, "no row could be answered"),
         (["bad.csv", "--rung", "lora"], 2, "no rung 'lora'"),
     ],
 )

@@ -113,6 +113,24 @@ def test_rows_are_shown_with_the_time_that_is_left(
     assert capsys.readouterr().err.split("\n")[1] == "  answering 10/40 rows, 1 min 30 s left"
 
 
+def test_the_first_rows_say_nothing_about_the_time_that_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    screen = Screen()
+    screen.begin("", "answering")
+    for done in (0, 3, 4, 40):
+        clock[0] += 30.0
+        screen.rows(done, 40)
+    assert capsys.readouterr().err.split("\n")[1:5] == [
+        "  answering 0/40 rows",
+        "  answering 3/40 rows",
+        "  answering 4/40 rows, 9 min left",
+        "  answering 40/40 rows, 0.0 s left",
+    ]
+
+
 def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
@@ -139,6 +157,18 @@ def test_what_was_left_out_is_said(prepared: Prepared, capsys: pytest.CaptureFix
         f"{len(parts.test)} held out"
     )
     assert "Base: tiny on CPU, 1 thread, fp32 as asked" in lines
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({}, True), ({"splits": 5}, False), ({"rungs": ("lora",)}, False), ({"rungs": ("words", "lora")}, True)],
+)
+def test_few_test_rows_suggest_more_splits(
+    prepared: Prepared, capsys: pytest.CaptureFixture[str], changed: dict[str, object], said: bool
+) -> None:
+    settings = prepared.settings.model_copy(update={"rungs": None} | changed)
+    Screen().prepared(replace(prepared, settings=settings))
+    assert ("--splits 5" in capsys.readouterr().err) == said
 
 
 @pytest.mark.parametrize(
@@ -224,3 +254,14 @@ def test_a_plan_shows_ranges_and_only_what_is_still_to_run(capsys: pytest.Captur
         "  a note",
         "",
     ]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_behind_stderr_does_not_end_the_work() -> None:
+    screen = Screen()
+    screen.console.file = full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115  its close raises
+    screen.say("one")
+    screen.say("two")
+    assert screen.console.quiet
+    with pytest.raises(OSError, match="No space left"):
+        full.close()

@@ -45,5 +45,5 @@ def test_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_run_that_was_damaged(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "run.json").write_text("{")
-    assert cli.run(["report", str(run)]) == 3
+    assert cli.run(["report", str(run)]) == 7
     assert capsys.readouterr().err.startswith("rung: run.json: ")

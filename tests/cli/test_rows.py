@@ -40,7 +40,7 @@ def test_rows_are_shown_by_their_parts(tmp_path: Path, capsys: pytest.CaptureFix
         "user: Red?",
         "assistant (not learned): Ask later.",
         "user: And now?",
-        "target: Yes, \ufffd[31mred\ufffd[0m.",
+        "target: Yes, \\x1b[31mred\\x1b[0m.",
     ]
     assert "Row 2\n" not in out
     assert "30 of 60 assistant turns are learned (30 are marked weight 0)" in " ".join(out.split())

@@ -39,8 +39,8 @@ def arrow(stream: bool) -> bytes:
     "found",
     [
         lambda: parquet_rows(PATH, parquet(), 3),
-        lambda: arrow_rows(PATH, arrow(stream=False)),
-        lambda: arrow_rows(PATH, arrow(stream=True)),
+        lambda: arrow_rows(PATH, arrow(stream=False), 3),
+        lambda: arrow_rows(PATH, arrow(stream=True), 3),
     ],
 )
 def test_rows_columns_and_class_names(found: Any) -> None:
@@ -74,7 +74,7 @@ def test_what_cannot_be_read() -> None:
     with pytest.raises(DataError, match=r"cannot be read as Parquet after row 0 \("):
         parquet_rows(PATH, parquet()[:40], 9)
     with pytest.raises(DataError, match="cannot be read as Arrow after row 0"):
-        arrow_rows(PATH, b"ARROW1\0\0" + bytes(9))
+        arrow_rows(PATH, b"ARROW1\0\0" + bytes(9), 9)
     with pytest.raises(DataError, match="two columns named 'a'"):
         parquet_rows(PATH, parquet(pa.table([["x"], ["y"]], names=["a", "a"])), 9)
     with pytest.raises(DataError, match="has 1,001 columns"):

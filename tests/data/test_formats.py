@@ -320,7 +320,7 @@ def test_turns_behind_the_last_answer_are_left_out_and_said(write: Write) -> Non
     row = turns(("user", "2+2?"), ("assistant", "4"), ("user", "c"), ("tool", "d"))
     loaded = read_examples(write([row, {"messages": ROLES}]))
     assert [example.messages for example in loaded.examples] == [QA, QA]
-    assert loaded.warnings == ("turns behind the last answer left out in 1 row",)
+    assert loaded.warnings == ("turns after the last answer left out in 1 row",)
 
 
 def test_mixed_formats_name_row_and_keys(write: Write) -> None:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from rung.data import opening
-from rung.data.opening import decode, open_file
+from rung.data.opening import decode, open_file, require_file
 from rung.errors import DataError
 
 CONTENT = "text,label\nünder,1\n".encode()
@@ -101,3 +102,16 @@ def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x")
     with pytest.raises(DataError, match=r"is a folder, not a file. It holds 'a\.csv', 'b\.csv'"):
         open_file(tmp_path)
+
+
+def test_a_file_is_required_without_reading_it(tmp_path: Path) -> None:
+    good = tmp_path / "good.csv"
+    good.write_bytes(b"x")
+    require_file(good)
+    with pytest.raises(DataError, match="no such file"):
+        require_file(tmp_path / "nowhere.csv")
+    with pytest.raises(DataError, match="is a folder"):
+        require_file(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="a pipe or a device"):
+        require_file(tmp_path / "pipe")

@@ -43,7 +43,7 @@ def refusal(path: Path) -> str:
         read_examples(path)
     text = str(caught.value)
     assert "\n" not in text
-    assert str(path) in text
+    assert str(path)[:100] in text  # the middle of a very long name is left out
     return text
 
 
@@ -177,7 +177,7 @@ def test_a_file_without_permission(write: Write, monkeypatch: pytest.MonkeyPatch
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("rung.data.opening.open_plain", refuse)
     assert "cannot be read (Permission denied)" in refusal(path)
 
 

@@ -1,4 +1,4 @@
-"""Files without rows are refused by their own name, with what helps."""
+"""Files without rows: each kind is named in its own error, with what to do."""
 
 from __future__ import annotations
 

@@ -195,6 +195,6 @@ def test_what_was_met_is_said_once() -> None:
         "3 preference pairs: the chosen answer is the target, the rejected one is not used (rung has no DPO)",
         "keys of a turn that are not used: 'mood'",
         "2 parts of reasoning left out of the answers",
-        "turns behind the last answer left out in 2 rows",
+        "turns after the last answer left out in 2 rows",
         "turns without roles in 1 row are read as user, assistant, user, ...",
     ]

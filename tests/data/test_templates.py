@@ -1,4 +1,4 @@
-"""The one writer of tokens: same ids as transformers, no way out of a turn, prompts are prefixes."""
+"""Rendering: the same ids as transformers, no text can leave its turn, prompts are prefixes."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def folded(messages: list[Message]) -> list[Message]:
 def loses_words(name: str, messages: list[Message]) -> bool:
     """Whether the template writes less than it is given; known from how we wrote it."""
     roles = {m.role for m in messages if m.content.strip()}
-    if name == "spaces":  # the system text stands in the last turn, if that is a question
+    if name == "spaces":  # the system text is in the last turn, if that is a question
         return "system" in roles and messages[-1].role != "user"
     return name == "no tools" and "tool" in roles
 

@@ -1,4 +1,4 @@
-"""Where the text of each turn stands in what a template wrote, and what is refused."""
+"""Where the text of each turn is in a template's output, and what is refused."""
 
 from __future__ import annotations
 

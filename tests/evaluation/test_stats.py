@@ -181,3 +181,33 @@ def test_rows_needed_are_enough_four_times_in_five() -> None:
     cells = np.random.default_rng(0).multinomial(n, [0.15, 0.05, 0.8], size=400)
     seen = np.mean([stats.mcnemar(int(b), int(c)) < 0.05 for b, c, _ in cells])
     assert 0.7 <= seen <= 0.9
+
+
+def test_rows_of_one_name_become_their_mean() -> None:
+    rows = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    assert stats.by_row(rows, ["b", "a", "b", "c"]).tolist() == [[0.5, 1], [0, 1], [1, 1]]
+    assert stats.by_row(rows, ["a", "b", "c", "d"]).tolist() == rows.tolist()
+
+
+def test_paired_means_of_zeros_and_ones_have_the_interval_of_paired_shares() -> None:
+    first, second = [1, 1, 1, 1, 0, 1, 1, 0, 1, 1], [0, 1, 0, 0, 0, 1, 0, 1, 0, 1]
+    means, shares = stats.paired_means(first, second), stats.paired_shares(first, second)
+    assert (means.value, means.low, means.high, means.spread) == (
+        shares.value,
+        shares.low,
+        shares.high,
+        shares.spread,
+    )
+
+
+def test_the_p_value_of_paired_means_agrees_with_the_interval() -> None:
+    for gain in np.linspace(0.05, 0.6, 30):
+        found = stats.paired_means([gain] * 12 + [0.5], [0.0] * 12 + [1.0])
+        assert found.low is not None
+        assert (found.p_value < 0.05) == (found.low > 0)
+    same = stats.paired_means([0.5] * 9, [0.5] * 9)
+    assert (same.value, same.p_value) == (0, 1)
+    assert same.low is not None
+    assert same.low < 0
+    with pytest.raises(ValueError, match="no rows"):
+        stats.paired_means([], [])

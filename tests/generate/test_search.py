@@ -16,7 +16,7 @@ from rung.generate.search import Frontier
 
 
 def labels(draw: random.Random, count: int) -> list[tuple[int, ...]]:
-    """Different choices with shared beginnings, each with its end of turn; some begin others."""
+    """Different choices with shared prefixes, each with its end of turn; some begin others."""
     found: dict[tuple[int, ...], None] = {}
     while len(found) < count:
         start = draw.choice([(70, 71), (70,), (90, 91, 92), ()])

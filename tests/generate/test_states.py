@@ -1,4 +1,4 @@
-"""Hidden states of every layer: packed with shared beginnings, and the same as one row at a time."""
+"""Hidden states of every layer: packed with shared prefixes, and the same as one row at a time."""
 
 from __future__ import annotations
 

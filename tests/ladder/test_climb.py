@@ -419,7 +419,7 @@ def test_a_climb_without_a_base_imports_no_torch(letters_csv: Path, tmp_path: Pa
     assert facts["cores"] == os.cpu_count()
 
 
-# --- with a budget: speeds are made up, so that no test hangs on a clock --------------------------------
+# --- with a budget: speeds are made up, so that no test depends on a clock ------------------------------
 
 
 @pytest.fixture
@@ -524,8 +524,8 @@ def test_the_plan_is_made_again_before_a_rung_and_a_second_look_may_skip_it(
         )
     lora, full = climbed.results
     assert (lora.status, full.status) == ("ok", "skipped")
-    assert full.reason.startswith("it does not fit into the budget; about 60 min would do")
-    assert watcher.lines[-1].startswith("full is left out after a second look at the clock")
+    assert full.reason.startswith("it does not fit into the budget; about 1 h 00 min would do")
+    assert watcher.lines[-1].startswith("full is left out after checking the time again")
     assert plan_of(climbed.folder).quote("full").fits is False
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import letters
+from rung import storage
 from rung.errors import AdapterError, DataError
 from rung.ladder.climb import Climbed
 from rung.ladder.compare import evaluate
@@ -72,11 +73,12 @@ def test_rows_without_a_target_are_not_asked(tmp_path: Path) -> None:
 
 
 def test_an_adapter_of_another_template_is_refused(fresh: Path, adapter: Path, tmp_path: Path) -> None:
-    other = shutil.copytree(adapter, tmp_path / "other")
-    (other / "manifest.json").unlink()
-    about = (other / "rung.json").read_text()
+    files = {path.name: path.read_bytes() for path in adapter.iterdir() if path.name != storage.MANIFEST}
+    about = files["rung.json"].decode()
     start = about.index('"template_fingerprint": "') + len('"template_fingerprint": "')
-    (other / "rung.json").write_text(about[:start] + "0" + about[start + 1 :])
+    files["rung.json"] = (about[:start] + "0" + about[start + 1 :]).encode()
+    other = tmp_path / "other"
+    storage.write_folder(other, files)
     with pytest.raises(AdapterError, match="trained with another chat template"):
         evaluate(fresh, other, **ASKED)
 

@@ -12,7 +12,7 @@ from rung.ladder.forecast import (
     Rates,
     TrainRate,
     allowance,
-    look_rows,
+    evaluation_rows,
     step_tokens,
     train_seconds,
     tuned_answer_seconds,
@@ -23,16 +23,16 @@ RATE = TrainRate(tokens_per_second=100.0, step_seconds=0.5, attach_seconds=2.0, 
 SPEEDS = Rates(prefill=1000.0, decode=10.0, train={"lora": RATE})
 
 
-def test_training_is_tokens_steps_and_looks() -> None:
+def test_training_is_tokens_steps_and_measuring_dev_loss() -> None:
     settings = make_settings({"batch_tokens": 640})
-    tokens, looks = 64 * 50 * 2, 6 * 16 * 50 / 1000
-    wanted = 2.0 + tokens / 100 + tokens / 640 * 0.5 + looks
+    tokens, measuring = 64 * 50 * 2, 6 * 16 * 50 / 1000
+    wanted = 2.0 + tokens / 100 + tokens / 640 * 0.5 + measuring
     assert train_seconds(settings, WORK, SPEEDS, RATE, SIZE, dev_rows=30) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize(("rows", "rows_looked_at"), [(20, 16), (400, 60), (10_000, 64)])
-def test_looks_at_dev_cost_a_small_share_of_the_training(rows: int, rows_looked_at: int) -> None:
-    assert look_rows(rows, 2.0) == rows_looked_at
+@pytest.mark.parametrize(("rows", "dev_rows"), [(20, 16), (400, 60), (10_000, 64)])
+def test_measuring_dev_loss_costs_a_small_share_of_the_training(rows: int, dev_rows: int) -> None:
+    assert evaluation_rows(rows, 2.0) == dev_rows
 
 
 def test_a_step_has_as_many_tokens_as_asked_or_a_few_rows() -> None:

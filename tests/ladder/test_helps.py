@@ -113,7 +113,9 @@ def test_labels_that_every_rung_contradicts_are_listed() -> None:
         "(rows 5, 10, 20, 30, 40, ...).",
     )
     assert judged(right).helps == said
-    assert judged(right | {"constant": [True] * 200 + [False] * 200}).helps == said  # the floor has no voice
+    assert (
+        judged(right | {"constant": [True] * 200 + [False] * 200}).helps == said
+    )  # the floor does not count
     assert judged({"words": right["words"], "lora": right["lora"]}).helps == ()  # two are too few
     other = replace(MOOD, kind="generation")
     assert judged(right, task=other).helps == ()

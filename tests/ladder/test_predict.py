@@ -198,12 +198,12 @@ def test_unfinished_answers_of_something_else_are_refused(
     out = tmp_path / "out.jsonl"
     with pytest.raises(KeyboardInterrupt):
         predict_to_file(file, words, out, watcher=Stop(1))
-    with pytest.raises(ResumeError, match=r"out\.jsonl\.partial.*Other than then: rung, run"):
+    with pytest.raises(ResumeError, match=r"out\.jsonl\.partial.*Different now: rung, run"):
         predict_to_file(file, load(classical.folder, "nearest"), out)
-    with pytest.raises(ResumeError, match="Other than then: probabilities"):
+    with pytest.raises(ResumeError, match="Different now: probabilities"):
         predict_to_file(file, words, out, probabilities=False)
     letters.write_jsonl(file, new_rows(41))
-    with pytest.raises(ResumeError, match="Other than then: rows"):
+    with pytest.raises(ResumeError, match="Different now: rows"):
         predict_to_file(file, words, out)
     (tmp_path / "out.jsonl.partial").write_text("[1]\n")
     with pytest.raises(ResumeError, match="those of another command"):

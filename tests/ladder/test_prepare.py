@@ -188,7 +188,7 @@ def test_a_test_file_is_held_out_and_kept_out_of_train(tmp_path: Path) -> None:
 def test_a_part_without_a_usable_row_is_refused(tmp_path: Path) -> None:
     train = write(tmp_path / "train.jsonl", letters.rows(60))
     test = write(tmp_path / "test.jsonl", [("mnr" * 50, "a"), ("mns" * 50, "b")])
-    with pytest.raises(DataError, match=r"test\.jsonl: no row is left in the test part\. Row 1, for one"):
+    with pytest.raises(DataError, match=r"test\.jsonl: no row is left in the test part\. Row 1, for example"):
         prepared_from(train, test=str(test), max_length=100, long_rows="drop")
 
 

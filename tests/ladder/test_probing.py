@@ -40,8 +40,8 @@ def test_ridge_judges_rows_that_were_left_out() -> None:
     noise = rng.normal(size=(90, 40)).astype(np.float32)
     folds = np.arange(90) % 3
     assert (probing._ridge(noise, truth, 3, folds).argmax(1) == truth).mean() < 0.55
-    told = noise + 2 * np.eye(3)[truth] @ rng.normal(size=(3, 40))
-    assert (probing._ridge(told.astype(np.float32), truth, 3, folds).argmax(1) == truth).mean() > 0.9
+    shifted = noise + 2 * np.eye(3)[truth] @ rng.normal(size=(3, 40))
+    assert (probing._ridge(shifted.astype(np.float32), truth, 3, folds).argmax(1) == truth).mean() > 0.9
 
 
 @pytest.mark.parametrize("columns", [8, 40])  # fewer than rows, and more

@@ -99,6 +99,12 @@ class Asked:
         return self.choices[name].chosen
 
 
+@pytest.fixture(autouse=True)
+def all_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few dev rows leave no way out."""
+    monkeypatch.setattr("rung.ladder.rungs.few_shot.FEW_DEV", 0)
+
+
 def prompt(prepared: Prepared, rung: Rung, watcher: Watcher | None = None, rows: int = 30) -> Asked:
     dev, test = prepared.split.dev[:rows], prepared.split.test[:rows]
     split = replace(prepared.split, dev=dev, test=test)

@@ -84,6 +84,18 @@ def test_a_speed_is_measured_once_and_what_is_known_never(
         timing_of(prepared, known=Rates(1.0, 1.0)).train["lora"]
 
 
+def test_a_speed_that_nothing_asks_for_is_not_measured(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timing = timing_of(prepared)
+    read = timing.prefill
+    monkeypatch.setattr(quote, "repeated", lambda *_: 1 / 0)
+    known = timing.slower(1.0, 2.0).rates()
+    assert (known.prefill, known.decode, known.score) == (read / 2, 0.0, 0.0)
+    with pytest.raises(ZeroDivisionError):
+        timing_of(prepared, known=known).decode  # noqa: B018
+
+
 def test_a_slower_machine_keeps_what_was_timed(prepared: Prepared) -> None:
     timing = timing_of(prepared, known=SLOW)
     assert timing.slower(2.0, 4.0).rates() == SLOW.slower(2.0, 4.0)

@@ -64,4 +64,4 @@ def test_a_change_of_the_plan_is_a_line() -> None:
         "lora, planned again for the time that is left: 100 rows x 1.5 epochs, 90 test rows"
     )
     gone = Quote("lora", False, why="no time")
-    assert what_changed(quote, gone) == "lora is left out after a second look at the clock: no time"
+    assert what_changed(quote, gone) == "lora is left out after checking the time again: no time"

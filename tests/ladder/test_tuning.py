@@ -15,7 +15,7 @@ from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker
 from rung.ladder import tuning
 from rung.ladder.adapter import attach
-from rung.ladder.forecast import look_rows
+from rung.ladder.forecast import evaluation_rows
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent
@@ -75,7 +75,7 @@ def test_what_was_used_is_written_beside_it(prepared: Prepared, tmp_path: Path) 
     tuned.attached.detach()
     applied = tuned.applied
     assert applied["method"] == "lora"
-    assert (applied["rows"], applied["dev_loss_rows"]) == (40, look_rows(40, PLAN.epochs))
+    assert (applied["rows"], applied["dev_loss_rows"]) == (40, evaluation_rows(40, PLAN.epochs))
     assert (applied["rank"], applied["alpha"], applied["rslora"]) == (4, 8.0, False)
     assert applied["targets"] == ["q_proj", "v_proj"]
     assert (applied["seed"], applied["warmup"], applied["epochs"]) == (3, 0.2, 1.0)

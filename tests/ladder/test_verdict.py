@@ -149,12 +149,12 @@ def test_the_dearer_rung_is_recommended_where_it_is_better() -> None:
 
 def test_money_is_the_cost_where_both_have_it() -> None:
     cheap = result("lora", cost=Cost(seconds=250, money=0.5, currency="EUR", trainable_parameters=9))
-    dear = result("full", cost=Cost(seconds=775, money=6.0, currency="EUR", trainable_parameters=9))
+    expensive = result("full", cost=Cost(seconds=775, money=6.0, currency="EUR", trainable_parameters=9))
     right = {"few-shot": hits(100, 200), "lora": hits(190, 200), "full": hits(190, 200)}
-    assert "and costs 12x" in judged(right, lora=cheap, full=dear).sentence
-    other = replace(dear, cost=replace(dear.cost, currency="USD"))
+    assert "and costs 12x" in judged(right, lora=cheap, full=expensive).sentence
+    other = replace(expensive, cost=replace(expensive.cost, currency="USD"))
     assert "and costs 3.1x" in judged(right, lora=cheap, full=other).sentence
-    unknown = replace(dear, cost=Cost())
+    unknown = replace(expensive, cost=Cost())
     assert "full fine-tuning is not distinguishable; the" in judged(right, lora=cheap, full=unknown).sentence
 
 
@@ -462,6 +462,18 @@ def test_lower_can_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (one.distinguishable, one.rows_needed) == (other.distinguishable, other.rows_needed)
 
 
+@pytest.mark.parametrize(("seconds", "taken"), [(1.2, "lora"), (0.85, "lora"), (0.5, "full")])
+def test_costs_that_are_about_equal_leave_it_to_the_order(seconds: float, taken: str) -> None:
+    rows = examples(["good"] * 100)
+    same = {rung: answered(MOOD, rows, ["good"] * 100) for rung in ("lora", "full")}
+    costs = {"lora": 1.0, "full": seconds}
+    results = [
+        replace(result(rung), cost=Cost(seconds=100.0, answer_seconds=each, answers=100))
+        for rung, each in costs.items()
+    ]
+    assert verdict(results, same, rows, MOOD).recommended == taken
+
+
 def test_regrets_are_in_the_order_of_the_ladder() -> None:
     drawn = judged({"words": hits(100, 400), "few-shot": hits(200, 400), "lora": hits(300, 400)})
     assert [one.rung for one in drawn.regrets] == ["words", "few-shot", "lora"]
@@ -609,7 +621,7 @@ def test_an_unfinished_rung_is_compared_with_nothing() -> None:
     drawn = judged({"words": hits(100, 200), "few-shot": hits(150, 200), "lora": hits(0, 200)}, lora=lora)
     assert {one.rung for one in drawn.regrets} == {"words", "few-shot"}
     assert (
-        "LoRA is not finished: it was cut short after 21% of what was planned, and is compared with nothing; "
-        "a budget of 12 min would finish it."
+        "LoRA is not finished: it was cut short after 21% of what was planned and is not compared with "
+        "others; a budget of 12 min would finish it."
     ) in drawn.reasons
     assert "Do not tune" not in drawn.sentence

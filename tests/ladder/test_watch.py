@@ -1,4 +1,4 @@
-"""What a climb tells its watcher."""
+"""What a climb reports to its watcher."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import letters
 from rung.ladder.climb import climb
-from rung.ladder.watch import Late, Silent, Until, Watcher
+from rung.ladder.watch import Late, OnSplit, Silent, Until, Watcher
 from rung.records import Result
 
 
@@ -92,6 +92,17 @@ def test_everything_is_told_in_order(letters_csv: Path, tmp_path: Path) -> None:
         ("finished", "zero-shot", True),
         ("finished", "lora", True),
     ]
+
+
+def test_a_watcher_of_one_split_names_it_and_leaves_out_what_was_said_before() -> None:
+    diary = Diary()
+    watcher: Watcher = OnSplit(diary, 2, 5)
+    watcher.planned(None)  # type: ignore[arg-type]
+    watcher.prepared(None)  # type: ignore[arg-type]
+    watcher.begin("lora", "training")
+    watcher.rows(1, 2)
+    assert diary.lines == [("lora", "training, split 2 of 5"), ("rows", 1, 2)]
+    assert all(callable(getattr(watcher, name)) for name in methods_of(Watcher))
 
 
 def test_a_watcher_with_a_deadline_passes_everything_on() -> None:

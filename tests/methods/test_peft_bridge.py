@@ -247,7 +247,7 @@ def link_out(name: str) -> Damage:
 
 
 def pipe(name: str) -> Damage:
-    """A named pipe in the place of a file: a program that opens it waits for ever."""
+    """A named pipe in place of a file: a program that opens it waits forever."""
 
     def act(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)

@@ -240,7 +240,7 @@ def _result(rung: str, order: int, task: Task, rows: list[Answer] | None) -> Res
 
 
 MECHANISMS = (
-    Mechanism("shared beginnings", on=True, why="18% of the tokens had been computed for another row"),
+    Mechanism("shared prefixes", on=True, why="18% of the tokens were already computed for another row"),
     Mechanism("cached trunk", on=False, why="the first layer is trained too"),
 )
 

@@ -49,8 +49,8 @@ def test_the_floor_beats_others_but_is_not_listed() -> None:
 def test_lines_that_cross_before_the_first_answer_or_never_are_not_named() -> None:
     near = Line("near", 60.5, 0.1, 0.9)
     assert break_evens([FEW, near]) == []
-    dearer = Line("dearer", 400.0, 0.3, 0.9)
-    assert break_evens([LORA, dearer]) == []
+    expensive = Line("expensive", 400.0, 0.3, 0.9)
+    assert break_evens([LORA, expensive]) == []
 
 
 def test_costs_are_in_seconds_unless_every_rung_has_a_price() -> None:

@@ -114,7 +114,7 @@ def test_comparisons_quotes_choices_and_drift(tickets: Path) -> None:
 def test_how_training_was_made_fast_and_why_a_way_was_off(tickets: Path) -> None:
     rows = tables.mechanisms(load_view(tickets)).rows
     assert rows[:2] == (
-        ("lora", "shared beginnings", "on", "18% of the tokens had been computed for another row"),
+        ("lora", "shared prefixes", "on", "18% of the tokens were already computed for another row"),
         ("lora", "cached trunk", "off", "the first layer is trained too"),
     )
     assert {row[0] for row in rows} == {"lora", "full"}

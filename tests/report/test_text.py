@@ -86,7 +86,9 @@ def test_regrets_and_what_would_help_are_shown(
 def test_costs_and_break_evens_are_shown(tickets: Path) -> None:
     text = " ".join(_printed(tickets, 120).split())
     assert "10,000 answers" in text
-    assert "Total cost: zero-shot is cheaper than lora up to" not in text  # it is never the dearer one
+    assert (
+        "Total cost: zero-shot is cheaper than lora up to" not in text
+    )  # it is never the more expensive one
     path = tickets / "results" / "few-shot.json"
     value = json.loads(path.read_text())
     value["cost"] |= {"answer_money": 0.0105, "money": 0.0107}  # cheap to make

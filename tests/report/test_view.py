@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from rung.errors import DataError
+from rung.errors import DataError, ResumeError
 from rung.records import Result
 from rung.report.view import load_view
 
@@ -72,13 +72,13 @@ def test_bad_records_name_the_file_and_line(tickets: Path) -> None:
     path = tickets / "predictions" / "lora.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:2], json.dumps({"example_id": 3})]))
-    with pytest.raises(DataError, match=r"lora\.jsonl, line 3"):
+    with pytest.raises(ResumeError, match=r"lora\.jsonl, line 3"):
         load_view(tickets)
     path.write_text("{")
-    with pytest.raises(DataError, match=r"lora\.jsonl: line 1 is not JSON"):
+    with pytest.raises(ResumeError, match=r"lora\.jsonl: line 1 is not JSON"):
         load_view(tickets)
     (tickets / "results" / "lora.json").write_text("[]")
-    with pytest.raises(DataError, match=r"lora\.json: Result"):
+    with pytest.raises(ResumeError, match=r"lora\.json: Result"):
         load_view(tickets)
 
 
@@ -106,12 +106,14 @@ def test_lower_is_better_picks_the_lowest(fake: ModuleType, tickets: Path) -> No
 def test_a_rung_that_was_cut_short_shows_its_numbers_and_how_far_it_came(tickets: Path) -> None:
     path = tickets / "results" / "full.json"
     whole = load_view(tickets).rungs[-1]
-    told = json.loads(path.read_text()) | {"status": "unfinished", "done": 0.12}
-    path.write_text(json.dumps(told))
+    value = json.loads(path.read_text()) | {"status": "unfinished", "done": 0.12}
+    path.write_text(json.dumps(value))
     full = load_view(tickets).rungs[-1]
     assert full.quality == f"{whole.quality}, not finished (12 %)"
     assert not full.ok
-    path.write_text(json.dumps(told | {"needs_seconds": 5400.0, "reason": "12% of a fair training was done"}))
+    path.write_text(
+        json.dumps(value | {"needs_seconds": 5400.0, "reason": "12% of a fair training was done"})
+    )
     assert load_view(tickets).rungs[-1].notes[:2] == (
         "12% of a fair training was done",
         "a budget of 1 h 30 min would finish it",
@@ -120,8 +122,12 @@ def test_a_rung_that_was_cut_short_shows_its_numbers_and_how_far_it_came(tickets
 
 def test_a_rung_that_was_stopped_before_it_could_answer_shows_what_it_spent(tickets: Path) -> None:
     path = tickets / "results" / "full.json"
-    told = json.loads(path.read_text()) | {"status": "unfinished", "primary": None, "cost": {"seconds": 65.0}}
-    path.write_text(json.dumps(told))
+    value = json.loads(path.read_text()) | {
+        "status": "unfinished",
+        "primary": None,
+        "cost": {"seconds": 65.0},
+    }
+    path.write_text(json.dumps(value))
     full = load_view(tickets).rungs[-1]
     assert (full.quality, full.making, full.thousand) == ("not finished", "1 min 5 s", "-")
 

@@ -1,4 +1,4 @@
-"""What a training run tells about how it was computed."""
+"""Which speed-ups a training run reports, and why others are off."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def shown(model: object, rows: list[Rendered]) -> dict[str, Mechanism]:
 
 def test_rows_with_a_common_beginning() -> None:
     found = shown(tiny_model(), COMMON)
-    assert found["shared beginnings"] == Mechanism(
-        "shared beginnings", on=True, why="62% of the tokens had been computed for another row"
+    assert found["shared prefixes"] == Mechanism(
+        "shared prefixes", on=True, why="62% of the tokens were already computed for another row"
     )
     assert found["fused layers"].on
     assert found["fused head"].why == "on the target tokens alone, 8% of all"
@@ -36,13 +36,13 @@ def test_rows_with_a_common_beginning() -> None:
 
 def test_a_beginning_too_small_to_count() -> None:
     long = [Rendered(str(i), (*HEADER, *[i] * 2000), (False,) * 2009 + (True,)) for i in (3, 4)]
-    assert shown(tiny_model(), long)["shared beginnings"].why.startswith("under 1% of the tokens")
+    assert shown(tiny_model(), long)["shared prefixes"].why.startswith("under 1% of the tokens")
 
 
 def test_rows_that_do_not() -> None:
-    found = shown(tiny_model(), APART)["shared beginnings"]
+    found = shown(tiny_model(), APART)["shared prefixes"]
     assert not found.on
-    assert "no beginning in common" in found.why
+    assert "share no prefix" in found.why
 
 
 def test_a_model_with_layers_and_a_head_of_its_own() -> None:

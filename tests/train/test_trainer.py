@@ -1,4 +1,4 @@
-"""The loop: its steps are the textbook's, the best state is left, and nothing bad is stepped over."""
+"""The loop: its steps equal the textbook's, it ends in the best state, and it stops before a bad step."""
 
 from __future__ import annotations
 

@@ -68,10 +68,11 @@ class Packed:
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         if self.keep:
-            self.keys.append(k.transpose(1, 2).contiguous().transpose(1, 2))  # not a part of something larger
+            # (1, kv_heads, T, D), copied, or it would keep the larger tensor that it is a view of
+            self.keys.append(k.transpose(1, 2).contiguous().transpose(1, 2))
             self.values.append(v)
         batch, _, tokens, _ = q.shape
-        if batch > 1:  # rows of the batch one after the other: (B, heads, T, D) -> (1, heads, B * T, D)
+        if batch > 1:  # put the rows into one sequence: (B, heads, T, D) -> (1, heads, B * T, D)
             q, k, v = (x.transpose(0, 1).flatten(1, 2)[None] for x in (q, k, v))
         start = self.prefix.length if self.prefix else 0
         if window is not None and start + max(self.lengths) > window:
@@ -94,7 +95,7 @@ class Packed:
         return self._plans[batch]
 
     def _windowed(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tensor:
-        """Each position sees at most `window` positions, itself among them."""
+        """Each position sees at most `window` positions, itself included."""
         past = self.prefix.length if self.prefix else 0
         outs = []
         lengths = self.lengths * (q.shape[2] // sum(self.lengths))
@@ -105,7 +106,7 @@ class Packed:
                 c = torch.cat([self.prefix.values[layer], c], 2)
             mask = causal_mask(a.shape[2], past, window, a.device)
             outs.append(scaled_dot_product_attention(a, b, c, attn_mask=mask, scale=scale, enable_gqa=True))
-        return torch.cat(outs, 2)
+        return torch.cat(outs, 2)  # (1, heads, T, D)
 
 
 def causal_mask(length: int, past: int, window: int | None, device: torch.device | str) -> Tensor:
@@ -132,7 +133,7 @@ def flash(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = N
 
 
 def reference(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = None) -> Part:
-    """The same as `flash`, spelled out in fp32: softmax(q k^T scale + mask) v."""
+    """The same as `flash`, written out in fp32: softmax(q k^T scale + mask) v."""
     groups = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)  # (B, heads, S, D)
     scores = (q.float() @ k.float().transpose(-1, -2)) * scale  # (B, heads, T, S)

@@ -1,4 +1,4 @@
-"""A base: a pretrained model, frozen, with its tokenizer and what the rest of rung must know of it."""
+"""A base: a pretrained model, frozen, with its tokenizer and what the rest of rung must know about it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which nodes of a tree of tokens are attended together, as index tables for `rung.bases.blocks`.
+"""Which nodes of a tree of tokens share one attention product, as index tables for `rung.bases.blocks`.
 
-Nodes whose paths have one length, and which have similar lengths themselves, are a batch: each is padded to
-n queries and m keys, its path's keys before its own. A path that is long compared with the nodes below it is
-not copied to them: all of them attend to it at once.
+Nodes of similar length whose paths are equally long form a batch: each is padded to n queries and m keys, the
+keys of its path before its own. A path that is long compared with the nodes below it is not copied to them:
+it is shared, and all of them attend to it at once.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 LONGEST = 128  # tokens; longer nodes should be cut into chains, or their masked half is wasted work
-_NEAR = 2  # copies of a path may have up to this many times the tokens of the nodes below it, ...
-_NEAREST = 512  # ... and the path at most this many
+_COPIES = 2  # copies of a path may have up to this many times the tokens of the nodes below it, ...
+_LONGEST_COPY = 512  # ... and the path at most this many tokens
 _EVEN = 0.7  # a batch pads its nodes' scores to at most 1 / this of what they need, ...
 _SMALL = 16  # ... or its nodes have at most this many tokens
 SCORES = 1 << 20  # scores made at once (fp32: 4 MB, stays in the cache)
-_STEP = 32  # keys of a batch are a multiple: torch finds the largest of a row five times as fast
+_STEP = 32  # the keys of a batch are a multiple of this: torch then finds a row's maximum five times as fast
 
 Span = tuple[int, int]
 
@@ -37,7 +37,7 @@ def pieces(length: int) -> list[int]:
 
 @dataclass(frozen=True)
 class _Node:
-    """A node's tokens, and the tokens before it that its block holds too, as places in (past, row)."""
+    """A node's tokens, and the tokens before it whose keys are copied to it, as places in (past, row)."""
 
     own: Span
     path: tuple[Span, ...]
@@ -70,7 +70,7 @@ class Batch:
 @dataclass(frozen=True)
 class Tables:
     batches: list[Batch]
-    far: list[tuple[Span, list[Span]]]  # queries and the path above them
+    shared: list[tuple[Span, list[Span]]]  # queries, and the path above them that is not copied
     queries_back: Tensor  # (T * heads,): where each row lies in the batches put end to end
     bags: tuple[Tensor, Tensor]  # where the copies of each key row lie, and where its list begins
 
@@ -79,22 +79,24 @@ def tables(
     spans: Sequence[Span], parents: Sequence[int], heads: int, kv_heads: int, past: int, device: torch.device
 ) -> Tables:
     """Index tables for nodes at `spans` that follow `parents` (-1: none), after `past` cached tokens."""
-    nodes, far = _plan(spans, parents, past)
+    nodes, shared = _plan(spans, parents, past)
     tokens = spans[-1][1]
     group = heads // kv_heads
     batches: list[Batch] = []
     back = torch.zeros(tokens * heads, dtype=torch.long)
     bags: list[list[int]] = [[] for _ in range((past + tokens) * kv_heads)]
     at_q = at_k = 0
-    for some in _batches(nodes, heads):
+    for some in _batches(nodes, heads):  # B nodes
         n = max(node.queries for node in some)
         p = some[0].before
         m = math.ceil((p + n) / _STEP) * _STEP
+        # (B, n): padding repeats a node's last token
         token = torch.tensor([[min(node.own[0] + i, node.own[1] - 1) for i in range(n)] for node in some])
         head = torch.arange(heads).view(kv_heads, group, 1)
+        # (B, 1, 1, n) * heads + (kv_heads, group, 1) -> (B, kv_heads, group, n) -> flat
         queries = ((token - past)[:, None, None] * heads + head).flatten()
-        seen = [[i < node.queries for i in range(n)] for node in some]
-        real = torch.tensor(seen)[:, None, None].expand(-1, kv_heads, group, -1).flatten()
+        seen = [[i < node.queries for i in range(n)] for node in some]  # (B, n), false for padding
+        real = torch.tensor(seen)[:, None, None].expand(-1, kv_heads, group, -1).flatten()  # as `queries`
         back[queries[real]] = at_q + real.nonzero()[:, 0]
         keys: list[int] = []
         for node in some:
@@ -105,8 +107,8 @@ def tables(
                     keys.append(place * kv_heads + h)
                 keys += [row[-1] * kv_heads + h] * (m - len(row))
         at_q, at_k = at_q + len(queries), at_k + len(keys)
-        sees = torch.arange(m) <= p + torch.arange(n)[:, None]
-        mask = torch.zeros(n, m).masked_fill_(~sees, -math.inf).repeat(group, 1)
+        sees = torch.arange(m) <= p + torch.arange(n)[:, None]  # (n, m): the path, then causal
+        mask = torch.zeros(n, m).masked_fill_(~sees, -math.inf).repeat(group, 1)  # (group * n, m)
         batches.append(
             Batch(
                 before=p,
@@ -119,25 +121,25 @@ def tables(
         )
     copies = torch.tensor(list(chain.from_iterable(bags)), device=device)
     starts = torch.tensor([0, *accumulate(map(len, bags))][:-1], device=device)
-    return Tables(batches, far, back.to(device), (copies, starts))
+    return Tables(batches, shared, back.to(device), (copies, starts))
 
 
 def _plan(
     spans: Sequence[Span], parents: Sequence[int], past: int
 ) -> tuple[list[_Node], list[tuple[Span, list[Span]]]]:
-    """Nodes with the paths that they hold copies of, and blocks of queries with the paths they share."""
+    """Nodes with the paths that are copied to them, and blocks of queries with the paths that they share."""
     nodes: list[_Node] = []
-    far: list[tuple[Span, list[Span]]] = []
+    shared: list[tuple[Span, list[Span]]] = []
     for parent, run in groupby(range(len(spans)), key=parents.__getitem__):
         those = [(past + start, past + stop) for start, stop in (spans[i] for i in run)]
         path = _path(spans, parents, parent, past)
         before = sum(stop - start for start, stop in path)
         below = those[-1][1] - those[0][0]
-        near = before <= _NEAREST and before * len(those) <= _NEAR * below
-        nodes += [_Node(span, tuple(path) if near else ()) for span in those]
-        if before and not near:
-            far.append(((those[0][0] - past, those[-1][1] - past), path))
-    return nodes, far
+        copied = before <= _LONGEST_COPY and before * len(those) <= _COPIES * below
+        nodes += [_Node(span, tuple(path) if copied else ()) for span in those]
+        if before and not copied:
+            shared.append(((those[0][0] - past, those[-1][1] - past), path))
+    return nodes, shared
 
 
 def _path(spans: Sequence[Span], parents: Sequence[int], node: int, past: int) -> list[Span]:
@@ -157,7 +159,7 @@ def _path(spans: Sequence[Span], parents: Sequence[int], node: int, past: int) -
 
 
 def _batches(nodes: Sequence[_Node], heads: int) -> Iterator[list[_Node]]:
-    """Nodes with paths of one length and of similar length themselves."""
+    """Batches of nodes whose paths are equally long, and which have similar lengths themselves."""
     batch: list[_Node] = []
     needed = 0
     for node in sorted(nodes, key=lambda node: (node.before, -node.queries)):

@@ -1,11 +1,11 @@
-"""Attention of runs of tokens that follow each other as a tree does, by batched matrix products.
+"""Attention over the nodes of a tree of tokens, by batched matrix products.
 
 A row of T tokens is cut into nodes; a token sees its node up to itself and all tokens of the path above it.
 Every query has at most two softmax parts, joined exactly by their log-sum-exps (`rung.bases.attention`):
 
-    near  its node, causal, after the path where that is short: nodes of similar size are one batch, and each
-          gets a copy of the path's keys
-    far   a longer path, unmasked: neighbours with one parent are one product, and share its keys
+    own     its node, causal, after the path where that is short: nodes of similar size are one batch, and
+            each gets a copy of the path's keys
+    shared  a longer path, unmasked: neighbours with one parent are one product, and share its keys
 
 The query heads of one key head are stacked as rows, so keys are never copied for them. The backward pass
 computes the probabilities again, each part from the joined log-sum-exp l (FlashAttention, Dao et al. 2022):
@@ -91,9 +91,9 @@ class _Heads:
         d = stacked.shape[-1]
         return stacked.view(self.kv_heads, -1, r, d).permute(2, 0, 1, 3).reshape(r, -1, d)
 
-    def far(self, *rows: Tensor) -> Iterator[tuple[list[Span], list[Tensor], list[slice]]]:
-        """For each block: its path, that part (kv_heads, m, D) of the key rows, and slices of its queries."""
-        for (start, stop), path in self.tables.far:
+    def shared(self, *rows: Tensor) -> Iterator[tuple[list[Span], list[Tensor], list[slice]]]:
+        """For each shared path: it, that part (kv_heads, m, D) of the key rows, and slices of its queries."""
+        for (start, stop), path in self.tables.shared:
             parts = [torch.cat([x[a:b] for a, b in path]).transpose(0, 1).contiguous() for x in rows]
             step = max(1, SCORES // (self.q.shape[1] * parts[0].shape[1]))
             yield path, parts, [slice(a, min(a + step, stop)) for a in range(start, stop, step)]
@@ -115,8 +115,9 @@ class _Attention(Function):
     ) -> Tensor:
         x = _Heads(q, k, v, past_k, past_v, blocks)
         wide = torch.promote_types(q.dtype, torch.float32)
+        # (T, heads, D + 1) and (past + T, kv_heads, D + 1)
         queries, keys = _with_column(x.q * scale, 0), _with_column(x.k, 1)
-        outs, sums = [], []
+        outs, sums = [], []  # of each batch: (B * kv_heads * group * n, D) and (..., 1)
         for batch in x.tables.batches:
             part, lse = _part(
                 _pick(queries, batch.queries, batch),
@@ -130,25 +131,27 @@ class _Attention(Function):
         out, lse = (
             torch.cat(parts).index_select(0, x.tables.queries_back).view(*x.q.shape[:2], -1)
             for parts in (outs, sums)
-        )
-        for _, (path_k, path_v), slices in x.far(keys, x.v):
+        )  # (T, heads, D) and (T, heads, 1)
+        for _, (path_k, path_v), slices in x.shared(keys, x.v):
             for rows in slices:
                 r = rows.stop - rows.start
+                # part (r, heads, D) and its log-sum-exp `more` (r, heads, 1), joined with the part before
                 part, more = (x.unstack(y, r) for y in _part(x.stack(queries[rows]), path_k, path_v, wide))
                 out[rows].lerp_(part, torch.sigmoid(more - lse[rows]))
                 lse[rows] = torch.logaddexp(lse[rows], more)
         out = out.to(q.dtype)
         ctx.save_for_backward(q, k, v, past_k, past_v, out, lse)
         ctx.blocks, ctx.scale = blocks, scale
-        return out.transpose(0, 1)[None]
+        return out.transpose(0, 1)[None]  # (T, heads, D) -> (1, heads, T, D)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, past_k, past_v, out, lse = ctx.saved_tensors
         x, scale = _Heads(q, k, v, past_k, past_v, ctx.blocks), ctx.scale
         size, tables = q.shape[-1], x.tables
-        grad = grads[0][0].transpose(0, 1)
-        delta = (grad * out).sum(-1, keepdim=True, dtype=lse.dtype)
+        grad = grads[0][0].transpose(0, 1)  # (1, heads, T, D) -> (T, heads, D)
+        delta = (grad * out).sum(-1, keepdim=True, dtype=lse.dtype)  # (T, heads, 1)
+        # with c = 1 or 2 columns more: padded (T + 1, heads, D + c), grad (T, heads, D + c)
         padded, grad = _less(x.q * scale, lse, spare=1), _less(grad, delta)
         queries, ones = padded[:-1], padded.shape[-1] - size
         keys, values = _with_column(x.k, *[1] * ones), _with_column(x.v, *[1] * ones)
@@ -161,12 +164,13 @@ class _Attention(Function):
             b, c = _pick(keys, batch.keys, batch), _pick(values, batch.keys, batch)
             found = _gradients(a, b, c, g, _pick(x.k, batch.keys, batch), batch)
             parts.append([part.flatten(0, 1) for part in found])
-        dq, dk, dv = (torch.cat(list(one)) for one in zip(*parts, strict=True))
-        dq = dq.index_select(0, tables.queries_back).view(x.q.shape)
+        dq, dk, dv = (torch.cat(list(one)) for one in zip(*parts, strict=True))  # rows of all batches
+        dq = dq.index_select(0, tables.queries_back).view(x.q.shape)  # (T, heads, D)
+        # copies summed: (past + T, kv_heads, D), without the extra columns
         dk, dv = (_gathered(part, tables).view(*x.k.shape[:2], -1)[..., :size] for part in (dk, dv))
-        if tables.far:
+        if tables.shared:
             dk, dv = dk.to(lse.dtype), dv.to(lse.dtype)
-        for path, (path_k, path_v, plain), slices in x.far(keys, values, x.k):
+        for path, (path_k, path_v, plain), slices in x.shared(keys, values, x.k):
             for rows in slices:
                 a, g = x.stack(queries[rows]), x.stack(grad[rows])
                 part_q, part_k, part_v = _gradients(a, path_k, path_v, g, plain)
@@ -174,6 +178,7 @@ class _Attention(Function):
                 _add(dk, part_k[..., :size], path)
                 _add(dv, part_v[..., :size], path)
         dq.mul_(scale)
+        # -> (1, heads, T, D) and (1, kv_heads, T, D)
         dq, dk, dv = (y.to(q.dtype).transpose(0, 1)[None] for y in (dq, dk[x.past :], dv[x.past :]))
         return dq, dk, dv, None, None, None, None
 
@@ -197,10 +202,10 @@ def _part(
 
     q has an extra last column of zeros, which is overwritten, and k one of ones.
     """
-    scores = torch.bmm(q, k.mT).to(wide)
+    scores = torch.bmm(q, k.mT).to(wide)  # (B * kv_heads, queries, keys)
     if batch is not None:
         scores += batch.mask
-    most = scores.amax(-1, keepdim=True)
+    most = scores.amax(-1, keepdim=True)  # (B * kv_heads, queries, 1)
     if q.dtype == wide:
         e = scores.sub_(most).exp_()
     else:
@@ -218,9 +223,9 @@ def _gradients(
 
     k and v have an extra column of ones; dk and dv come with an extra last column that means nothing.
     """
-    p = torch.bmm(q, k.mT).exp_()
+    p = torch.bmm(q, k.mT).exp_()  # (B * kv_heads, queries, keys)
     _cut(p, batch)
-    dv = torch.bmm(p.mT, grad)
+    dv = torch.bmm(p.mT, grad)  # (B * kv_heads, keys, D + c)
     ds = p.mul_(torch.bmm(grad, v.mT))
     return torch.bmm(ds, plain), torch.bmm(ds.mT, q), dv
 
@@ -234,7 +239,7 @@ def _cut(scores: Tensor, batch: Batch | None) -> None:
 def _less(rows: Tensor, x: Tensor, spare: int = 0) -> Tensor:
     """Rows (T, heads, D) with columns that subtract x (T, heads, 1) from a product with `_with_column`.
 
-    In bf16 x becomes a sum of two. `spare` rows more are left to be set.
+    In bf16 x becomes the sum of two columns. `spare` more rows are left for the caller to set.
     """
     t, heads, size = rows.shape
     high = x.to(rows.dtype)
@@ -245,7 +250,7 @@ def _less(rows: Tensor, x: Tensor, spare: int = 0) -> Tensor:
 
 
 def _with_column(rows: Tensor, *columns: float) -> Tensor:
-    """Rows (..., D) with columns of a constant each."""
+    """Rows (..., D) with one more column for each constant: (..., D + columns)."""
     out = rows.new_empty((*rows.shape[:-1], rows.shape[-1] + len(columns)))
     out[..., : rows.shape[-1]] = rows
     for i, value in enumerate(columns, start=rows.shape[-1]):

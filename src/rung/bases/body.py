@@ -51,7 +51,7 @@ def hidden_states(
     out: Tensor = model.base_model(
         input_ids=inputs, position_ids=positions, use_cache=False, layout=layout
     ).last_hidden_state
-    out = out.flatten(0, 1)
+    out = out.flatten(0, 1)  # (B, T, d) -> (B * T, d)
     return out if rows is None else out[rows]
 
 
@@ -88,7 +88,7 @@ def every_layer(
     finally:
         for hook in hooks:
             hook.remove()
-    yield from (state.flatten(0, 1) for state in states)
+    yield from (state.flatten(0, 1) for state in states)  # (B, T, d) -> (B * T, d)
 
 
 def _state(out: Any) -> Tensor:
@@ -145,7 +145,7 @@ def _mlp(layer: Any) -> tuple[nn.Module, ...]:
 
 @dataclass(frozen=True)
 class _Layer:
-    """One decoder layer, its linear layers gathered by what they read."""
+    """One decoder layer, its linear layers grouped by the input that they read."""
 
     index: int
     module: Any
@@ -173,7 +173,7 @@ class _Layer:
         )
 
     def fits(self, module: Any) -> bool:
-        """Whether no linear layer of it was exchanged since."""
+        """Whether none of its linear layers has been replaced since."""
         now = (*_attention_inputs(module), module.self_attn.o_proj, *_mlp(module))
         parts = (self.qkv, self.o, self.gate_up, self.down)
         return all(a is b for a, b in zip(now, (m for part in parts for m in part.modules), strict=True))
@@ -189,7 +189,7 @@ class Body:
         self.layers = [_Layer.of(i, module, config) for i, module in enumerate(inner.layers)]
 
     def fits(self) -> bool:
-        """Whether the model's linear layers are those this was made of."""
+        """Whether the model still has the linear layers that this was made from."""
         return all(layer.fits(layer.module) for layer in self.layers)
 
     def run(
@@ -207,7 +207,7 @@ class Body:
         chosen = self.layers[layers]
         ends = bool(chosen) and chosen[-1] is self.layers[-1]
         states = self.each(h, positions, layout, layers, rows)
-        h = h.flatten(0, 1)
+        h = h.flatten(0, 1)  # (B * T, d)
         for h in states:  # noqa: B007  the last one is the result
             pass
         if not ends:
@@ -226,7 +226,7 @@ class Body:
         cos, sin = self.inner.rotary_emb(h, position_ids=positions)
         half = cos.shape[-1] // 2
         angles = tuple(part[..., :half].reshape(-1, 1, half) for part in (cos, sin))  # (B * T, 1, D / 2)
-        shape, h = h.shape[:2], h.flatten(0, 1)
+        shape, h = h.shape[:2], h.flatten(0, 1)  # (B, T, d) -> (B * T, d)
         for layer in self.layers[layers]:
             h = _run_layer(layer, h, shape, angles, layout, rows if layer is self.layers[-1] else None)
             yield h
@@ -236,9 +236,9 @@ _bodies: WeakKeyDictionary[PreTrainedModel, Body] = WeakKeyDictionary()
 
 
 def _body_of(model: PreTrainedModel) -> Body | None:
-    """The body of a model, made again where a method was attached or taken off since; None if `why_not`.
+    """The body of a model, rebuilt if a method was attached or detached; None if `why_not` has a reason.
 
-    What a body was made of is known to be sound, so the reasons are looked for only where it does not fit.
+    A body that still fits its model has passed `why_not`, so the reasons are checked only for a new one.
     """
     body = _bodies.get(model)
     if body is None or not body.fits():
@@ -261,11 +261,12 @@ def _run_layer(
     q, k, v = Heads.apply(  # type: ignore[no-untyped-call]
         h, norm.weight, norm.variance_epsilon, layer.qkv, attention.head_dim, *angles, *layer.qkv.leaves
     )
+    # (B * T, heads or kv_heads, D) -> (B, heads or kv_heads, T, D)
     q, k, v = (part.view(*shape, *part.shape[1:]).transpose(1, 2) for part in (q, k, v))
     out = layout.attend(layer.index, q, k, v, attention.scaling, layer.window)
-    out = out.transpose(1, 2).reshape(len(h), -1)
+    out = out.transpose(1, 2).reshape(len(h), -1)  # (B, heads, T, D) -> (B * T, heads * D)
     if rows is not None:
-        h, out = h[rows], out[rows]
+        h, out = h[rows], out[rows]  # (N, d), (N, heads * D)
     h = Output.apply(h, out, layer.o, *layer.o.leaves)  # type: ignore[no-untyped-call]
     norm = layer.module.post_attention_layernorm
     leaves = (*layer.gate_up.leaves, *layer.down.leaves)

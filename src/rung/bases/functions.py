@@ -42,8 +42,8 @@ class Heads(Function):
     ) -> tuple[Tensor, ...]:
         n, rms = _norm(h, weight, eps)
         q, k, v = (columns // size for columns in qkv.sizes)
-        heads = qkv.forward(n).view(len(h), -1, size)
-        turned = _rotate(heads[:, : q + k], cos, sin)
+        heads = qkv.forward(n).view(len(h), -1, size)  # (N, heads + 2 * kv_heads, D)
+        turned = _rotate(heads[:, : q + k], cos, sin)  # (N, heads + kv_heads, D)
         ctx.save_for_backward(h, rms, weight, cos, sin)
         ctx.qkv = qkv
         return turned[:, :q], turned[:, q:], heads[:, -v:].contiguous()
@@ -52,7 +52,8 @@ class Heads(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         h, rms, weight, cos, sin = ctx.saved_tensors
         dq, dk, dv = grads
-        dy = h.new_empty((len(h), sum(ctx.qkv.sizes)))
+        dy = h.new_empty((len(h), sum(ctx.qkv.sizes)))  # (N, (heads + 2 * kv_heads) * D)
+        # views of it: (N, heads, D), (N, kv_heads, D) twice
         into = [part.view(len(h), -1, dq.shape[2]) for part in torch.split(dy, ctx.qkv.sizes, 1)]
         _rotate(dq, cos, -sin, into[0])
         _rotate(dk, cos, -sin, into[1])
@@ -95,8 +96,8 @@ class Mlp(Function):
     ) -> Tensor:
         threads.pace()
         m, rms = _norm(h, weight, eps)
-        both = gate_up.forward(m)
-        gate, up = both.chunk(2, 1)
+        both = gate_up.forward(m)  # (N, 2 f)
+        gate, up = both.chunk(2, 1)  # (N, f) each
         ctx.save_for_backward(h, rms, weight, both)
         ctx.gate_up, ctx.down = gate_up, down
         return down.forward(silu(gate).mul_(up)).add_(h)
@@ -105,11 +106,11 @@ class Mlp(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         threads.pace()
         h, rms, weight, both = ctx.saved_tensors
-        dy = grads[0]
-        gate, up = both.chunk(2, 1)
+        dy = grads[0]  # (N, d)
+        gate, up = both.chunk(2, 1)  # (N, f) each
         act = silu(gate)
-        dx, down_leaves = ctx.down.backward(act * up, dy, True)
-        dboth = torch.empty_like(both)
+        dx, down_leaves = ctx.down.backward(act * up, dy, True)  # dx (N, f)
+        dboth = torch.empty_like(both)  # (N, 2 f)
         dgate, dup = dboth.chunk(2, 1)
         torch.mul(dx, act, out=dup)
         torch.ops.aten.silu_backward.grad_input(dx.mul_(up), gate, grad_input=dgate)
@@ -140,7 +141,7 @@ class Norm(Function):
 def _norm(h: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """norm(h), and 1 / rms (N, 1) in fp32 or wider."""
     wide = torch.promote_types(h.dtype, torch.float32)
-    length = torch.linalg.vector_norm(h, dim=-1, keepdim=True, dtype=wide)
+    length = torch.linalg.vector_norm(h, dim=-1, keepdim=True, dtype=wide)  # (N, 1)
     rms = torch.rsqrt(length.square_() / h.shape[1] + eps)
     return _normed(h, rms, weight), rms
 
@@ -155,21 +156,21 @@ def _norm_backward(
     """Gradients of h and of the weight, each where it is needed."""
     if dn is None:
         return None, None
-    dweight = (dn * _normed(h, rms, torch.ones_like(weight))).sum(0) if needs[1] else None
+    dweight = (dn * _normed(h, rms, torch.ones_like(weight))).sum(0) if needs[1] else None  # (d,)
     if not needs[0]:
         return None, dweight
     dn = dn * weight
-    dot = (dn * h).sum(-1, keepdim=True, dtype=rms.dtype)
+    dot = (dn * h).sum(-1, keepdim=True, dtype=rms.dtype)  # (N, 1)
     share = dot * rms.square() / -h.shape[1]
     dh = torch.addcmul(dn, h, share.to(h.dtype))
     return torch.mul(dh, rms, out=dh), dweight
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor | None = None) -> Tensor:
-    """x (N, heads, D) turned by the angles of cos and sin (N, 1, D / 2)."""
+    """x (N, heads, D) rotated by the angles of cos and sin (N, 1, D / 2)."""
     if out is None:
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    x1, x2 = x.chunk(2, -1)
+    x1, x2 = x.chunk(2, -1)  # (N, heads, D / 2) each
     first, second = out.chunk(2, -1)
     torch.mul(x1, cos, out=first).addcmul_(x2, sin, value=-1)
     torch.mul(x2, cos, out=second).addcmul_(x1, sin)

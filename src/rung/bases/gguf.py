@@ -57,7 +57,7 @@ _PROBES = ("Hello world", "\n\n1", " 2024-06-01: 3.14", "it's\tnaïve — 東京
 
 @dataclass
 class Header:
-    """What a GGUF file says of itself: scalars and strings, lengths of arrays, shapes of tensors."""
+    """What a GGUF file says about itself: scalars and strings, lengths of arrays, shapes of tensors."""
 
     values: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)

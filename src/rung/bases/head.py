@@ -70,7 +70,7 @@ def loss_sum(
 
 
 class _LinearCrossEntropy(Function):
-    """Fused linear + cross-entropy; the formulas stand at the top of the file."""
+    """Fused linear + cross-entropy; the formulas are at the top of the file."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
@@ -80,9 +80,9 @@ class _LinearCrossEntropy(Function):
         grad_weight = torch.zeros_like(weight, dtype=wide) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
-            h, y = hidden[rows], targets[rows, None]
-            z = h @ weight.T
-            own = z.gather(1, y)
+            h, y = hidden[rows], targets[rows, None]  # (n, d), (n, 1)
+            z = h @ weight.T  # (n, vocabulary)
+            own = z.gather(1, y)  # (n, 1), as are `most`, `sums` and `count`
             most = z.amax(1, keepdim=True)
             e = z.sub_(most).exp_()
             # A sum in fp32 makes an fp32 copy first: of a few rows at a time, so that it stays in the cache.
@@ -93,9 +93,9 @@ class _LinearCrossEntropy(Function):
                 continue
             e.scatter_(1, y, (e.gather(1, y) - sums).to(e.dtype))
             if grad_hidden is not None:
-                grad_hidden[rows] = (e @ weight) * (count / sums)
+                grad_hidden[rows] = (e @ weight) * (count / sums)  # (n, d)
             if grad_weight is not None:
-                grad_weight += e.T @ (h * (count / sums)).to(h.dtype)
+                grad_weight += e.T @ (h * (count / sums)).to(h.dtype)  # (vocabulary, d)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return total

@@ -181,6 +181,6 @@ def _from_hub(name: str) -> Path:
                 fix=f"Unset {offline} once to download it, or give a model folder or a .gguf file",
             ) from error
         raise BaseModelError(
-            f"the base {name} cannot be had from the hub: {said(error)}",
+            f"the base {name} cannot be downloaded from the hub: {said(error)}",
             fix="Check the name and the network; a gated model needs HF_TOKEN. A model folder also works",
         ) from error

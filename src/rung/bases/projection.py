@@ -35,7 +35,7 @@ class Update(Protocol):
 
 
 class Projection:
-    """Linear layers, or wrappers of them with ``base`` and ``joint_update``, that read the same input."""
+    """Linear layers that read the same input, or their wrappers with ``base`` and ``joint_update``."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         """Raises TypeError where a module is neither."""
@@ -57,7 +57,7 @@ class Projection:
 
     def forward(self, x: Tensor) -> Tensor:
         """x (T, in) -> (T, sum of out)."""
-        y = linear(x, self._weight())
+        y = linear(x, self._weight())  # (T, sum of out)
         at = 0
         for one in self.linears:
             if one.bias is not None:
@@ -68,11 +68,11 @@ class Projection:
         return y
 
     def backward(self, x: Tensor, dy: Tensor, wants_input: bool) -> tuple[Tensor | None, list[Tensor]]:
-        """Gradients of x (None unless wanted) and of `leaves`."""
+        """Gradients of x (T, in), None unless wanted, and of `leaves`, from dy (T, sum of out)."""
         dx = dy @ self._weight() if wants_input else None
         grads: list[Tensor] = []
         if any(one.weight.requires_grad for one in self.linears):
-            weights = iter(torch.split(dy.T @ x, self.sizes))
+            weights = iter(torch.split(dy.T @ x, self.sizes))  # (out, in) of each layer
         at = 0
         for one in self.linears:
             if one.weight.requires_grad:
@@ -113,7 +113,7 @@ def _side_by_side(weights: Sequence[Tensor]) -> bool:
 
 
 def _place_side_by_side(linears: Sequence[nn.Linear]) -> None:
-    """Move frozen weights into one piece of memory; every layer keeps its part as a view."""
+    """Move frozen weights into one block of memory; every layer keeps its part as a view."""
     weights = [one.weight for one in linears]
     if any(weight.requires_grad for weight in weights) or _side_by_side([w.detach() for w in weights]):
         return

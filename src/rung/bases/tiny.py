@@ -1,7 +1,7 @@
 """A two-layer base built in code, for tests and for trying things out: no file, no network.
 
-Its words are the 256 bytes and three special tokens, its template is ChatML, and its weights are drawn from
-a seed with a spread at which attention and the head matter. It knows nothing.
+Its vocabulary is the 256 bytes and three special tokens, its template is ChatML, and its weights are drawn
+from a seed, wide enough for attention and the head to matter. It is not trained.
 """
 
 from __future__ import annotations

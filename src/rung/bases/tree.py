@@ -103,9 +103,9 @@ class Tree:
 
 
 def build(rows: Sequence[Sequence[int]], shortest: int = SHORTEST) -> Tree:
-    """The tree of `rows`, none empty: cut where they part, if what they share is at least `shortest` tokens.
+    """The tree of `rows`, none empty: cut where rows differ, if they share at least `shortest` tokens.
 
-    Rows that are the same to the end share it whatever its length. Long runs are chains of nodes, cut by
+    Rows that are equal to the end share it, however short it is. Long runs become chains of nodes, cut by
     `rung.bases.batches.pieces`.
     """
     ids = [tuple(row) for row in rows]
@@ -127,7 +127,7 @@ def build(rows: Sequence[Sequence[int]], shortest: int = SHORTEST) -> Tree:
 def _runs(
     ids: Sequence[tuple[int, ...]], group: Sequence[int], start: int, shortest: int
 ) -> Iterator[tuple[int, list[int]]]:
-    """How the sorted rows `group`, equal up to `start`, continue: ends of runs and the rows through them."""
+    """How the sorted rows `group`, equal up to `start`, continue: the ends of runs, and the rows in each."""
 
     def split(group: list[int]) -> Iterator[tuple[int, list[int]]]:
         end = _agree(ids[group[0]], ids[group[-1]])

@@ -1,12 +1,16 @@
-"""The command line: one file a verb. Nothing here imports torch before a verb needs it."""
+"""The command line: one file a verb. Nothing here imports torch before a verb needs it.
+
+`run` is the border: whatever a verb raises leaves as one paragraph on stderr and one of the exit codes of
+`rung.errors`. Streams, arguments and the place are looked at first (`rung.cli.process`).
+"""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from rung.errors import RungError, UsageError
@@ -24,22 +28,30 @@ _STOPPED_PRINTING = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with one of the codes of `rung.errors`."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    from rung.cli.process import discard_unwritten
+
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    discard_unwritten()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; returns the exit code. What is not a user's error is raised."""
+    """Run the command line; returns the exit code.
+
+    Only what asks the process to stop is raised; and every other fault of rung where RUNG_TRACEBACK is set.
+    """
     import typer
 
+    from rung.cli import border, process
     from rung.cli.app import app
 
     arguments = list(arguments)
-    as_json = "--json" in arguments
+    as_json = "--json" in takewhile(lambda word: word != "--", arguments)
+    process.prepare_streams()
     try:
+        process.require_text(arguments)
         code = app(arguments, prog_name="rung", standalone_mode=False)
         sys.stdout.flush()
-    except RungError as error:
-        return _fail(str(error), error.exit_code, as_json)
     except typer.TyperException as error:
         return _fail(_usage(error), 2, as_json)
     except (KeyboardInterrupt, typer.Abort):
@@ -50,10 +62,12 @@ def run(arguments: Sequence[str]) -> int:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BrokenPipeError:
         return _unread()
-    except Exception as bug:
-        if as_json:
-            _print_json(f"{type(bug).__name__}: {bug}", 1)
-        raise
+    except BaseException as error:
+        ours = border.as_ours(error)
+        bug = type(ours) is RungError and ours is not error
+        if ours is None or (bug and os.environ.get(border.TRACEBACK)):
+            raise
+        return _fail(str(ours), ours.exit_code, as_json)
     if code in (130, 143):
         return _fail(_stopped(arguments), code, as_json)
     return code if isinstance(code, int) else 0
@@ -65,7 +79,7 @@ def _stopped(arguments: Sequence[str]) -> str:
 
 
 def _usage(error: typer.TyperException) -> str:
-    """What is wrong with the command line, and where to read on."""
+    """What is wrong with the command line, and where to read more."""
     what = " ".join(error.format_message().split())
     command = getattr(getattr(error, "ctx", None), "command_path", "rung")
     return str(UsageError(what, fix=f"See `{command} --help`"))
@@ -73,17 +87,17 @@ def _usage(error: typer.TyperException) -> str:
 
 def _unread() -> int:
     """The reader of our output closed the pipe: drop the rest of it."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    from rung.cli.process import discard_unwritten
+
+    discard_unwritten()
     return 0
 
 
 def _fail(message: str, code: int, as_json: bool) -> int:
+    from rung.cli.output import complain, print_json
+
     if as_json:
-        _print_json(message, code)
-    sys.stderr.write(f"rung: {message}\n")
+        with suppress(OSError, ValueError):
+            print_json({"error": message, "exit_code": code})
+    complain(message)
     return code
-
-
-def _print_json(message: str, code: int) -> None:
-    sys.stdout.write(json.dumps({"error": message, "exit_code": code}) + "\n")

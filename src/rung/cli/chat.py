@@ -9,10 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from rung.cli.options import takes_settings
+from rung.cli.output import say
 
 EPILOG = "Examples:  rung chat   |   echo 'Where is my parcel?' | rung chat --adapter runs/x/adapters/lora"
 Adapter = Annotated[
-    Path | None, typer.Option("--adapter", help="Folder of an adapter in PEFT's format.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--adapter", help="Folder of an adapter in PEFT's format.", show_default=False, readable=False
+    ),
 ]
 System = Annotated[str, typer.Option("--system", help="System message.", show_default=False)]
 Temperature = Annotated[float, typer.Option("--temperature", min=0.0, max=2.0, help="0 answers greedily.")]
@@ -38,7 +42,7 @@ def chat(
     temperature: Temperature = 0.0,
     max_new_tokens: MaxTokens = 256,
 ) -> None:
-    """Talk to the base, or to an adapter on top of it. An empty line, Ctrl-C or Ctrl-D ends the talk."""
+    """Talk to the base, or to an adapter on top of it. An empty line, Ctrl-C or Ctrl-D ends the chat."""
     from rung import device as devices
     from rung.bases.load import load
     from rung.cli.base import ensure_base
@@ -71,7 +75,7 @@ def chat(
             sampler=sampler,
         )
         text = speaker.renderer.decode(answer.ids)
-        typer.echo("".join(c for c in text if c.isprintable() or c in "\n\t"))
+        say(text)
         turns.append(Message("assistant", text))
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rung.cli.options import Config, File, Json, takes_settings
-from rung.cli.rows import account, print_parts, printable, write_messages
+from rung.cli.rows import account, print_parts, write_messages
+from rung.errors import cut
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,9 +30,14 @@ Show = Annotated[
 Write = Annotated[
     Path | None,
     typer.Option(
-        "--write", metavar="OUT.jsonl", help="Save all rows in the messages format.", show_default=False
+        "--write",
+        metavar="OUT.jsonl",
+        help="Save all rows in the messages format.",
+        show_default=False,
+        readable=False,
     ),
 ]
+_LABEL = 60  # characters of a label
 _SHOWN = 8  # row numbers listed before "and n more"
 
 
@@ -61,21 +67,20 @@ def check(
     from rung.ladder.understood import understand_data
 
     s, _ = load_settings(config, settings)
-    data = understand_data(file, s)  # faults in the data are said before anything heavy is imported
-    from rich.console import Console
-
+    data = understand_data(file, s)  # report faults in the data before anything heavy is imported
     from rung.cli.base import ensure_base
+    from rung.cli.console import console
     from rung.cli.progress import Screen
 
-    console = Console(highlight=False, soft_wrap=True, quiet=json)
+    screen = console(quiet=json)
     if write is not None:
         write_messages(data.loaded, write)
         if json:
             _print_json(data)
             return
-    print_parts(console, data, show)
+    print_parts(screen, data, show)
     if write is not None:
-        console.print(f"Written to {write}: {len(data.loaded.examples):,} rows of messages", markup=False)
+        screen.print(f"Written to {write}: {len(data.loaded.examples):,} rows of messages")
         return
     ensure_base(config, settings, Screen(quiet=json))
     from rung.ladder.checking import examine
@@ -84,14 +89,13 @@ def check(
     if json:
         _print_json(data, checked)
         return
-    _print_summary(console, checked.findings, data.task)
-    _print_sample(console, checked.findings, checked.renderer)
-    _print_problems(console, checked, s.long_rows)
+    _print_summary(screen, checked.findings, data.task)
+    _print_sample(screen, checked.findings, checked.renderer)
+    _print_problems(screen, checked, s.long_rows)
 
 
 def _print_json(data: Understood, checked: Checked | None = None) -> None:
-    import json
-
+    from rung.cli.output import print_json
     from rung.records import to_json
 
     loaded, first = data.loaded, data.loaded.examples[0]
@@ -108,13 +112,13 @@ def _print_json(data: Understood, checked: Checked | None = None) -> None:
     if checked is not None:
         value["findings"] = to_json(checked.findings)
         value["ungraded"] = [{"row": row, "why": why} for row, why in checked.ungraded]
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    print_json(value)
 
 
 def _print_summary(console: Console, found: Findings, task: Task) -> None:
     turns = ", ".join(f"{rows} rows of {n} turns" for n, rows in found.turns.items())
     roles = ", ".join(f"{n} {role}" for role, n in found.roles.items())
-    console.print(f"Turns: {turns}; {roles}", markup=False)
+    console.print(f"Turns: {turns}; {roles}")
     for name, lengths in (("prompt", found.prompt_tokens), ("target", found.target_tokens)):
         console.print(
             f"Tokens per {name}: half up to {lengths.p50}, 90% up to {lengths.p90}, "
@@ -123,9 +127,9 @@ def _print_summary(console: Console, found: Findings, task: Task) -> None:
     if turns := _answers(found):
         console.print(turns)
     if found.classes:
-        shown = ", ".join(f"{printable(label)} {rows}" for label, rows in found.classes[:12])
+        shown = ", ".join(f"{cut(label, _LABEL)} {rows}" for label, rows in found.classes[:12])
         more = f", and {len(found.classes) - 12} more" if len(found.classes) > 12 else ""
-        console.print(f"Labels: {shown}{more}", markup=False)
+        console.print(f"Labels: {shown}{more}")
 
 
 def _answers(found: Findings) -> str:
@@ -147,7 +151,7 @@ def _print_sample(console: Console, found: Findings, renderer: Renderer) -> None
 
     tokens = found.sample_tokens
     parts = [
-        (is_learned, _plain(renderer, [i for i, _ in part]))
+        (is_learned, str(renderer.tokenizer.decode([i for i, _ in part])))
         for is_learned, part in groupby(zip(tokens.ids, tokens.mask, strict=True), key=itemgetter(1))
     ]
     text = Text()
@@ -158,13 +162,7 @@ def _print_sample(console: Console, found: Findings, renderer: Renderer) -> None
     console.print(text)
     if not console.is_terminal:
         for part in (part for is_learned, part in parts if is_learned):
-            console.print(f"learned: {part!r}", markup=False)
-
-
-def _plain(renderer: Renderer, ids: Sequence[int]) -> str:
-    """Tokens as text, special ones included, without characters that would steer the terminal."""
-    text = str(renderer.tokenizer.decode(ids))
-    return "".join(c for c in text if c.isprintable() or c == "\n")
+            console.print(f"learned: {part!r}")
 
 
 def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
@@ -191,7 +189,10 @@ def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
         ),
         _pairs("rows that are also in the test file, left out of train", found.overlap),
         _pairs("rows whose prompt is nearly in the test file, left out of train", found.near_overlap),
-        *(f"label {label!r} occurs in test only ({len(rows)} rows)" for label, rows in found.unseen_labels),
+        *(
+            f"label {cut(label, _LABEL)!r} occurs in test only ({len(rows)} rows)"
+            for label, rows in found.unseen_labels
+        ),
     ]
     if found.imbalance is not None and found.imbalance >= 20:
         lines.append(f"the largest class has {found.imbalance:.0f} times the rows of the smallest")
@@ -199,7 +200,7 @@ def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
     problems = [line for line in lines if line]
     console.print("\nFound nothing wrong." if not problems else "\nFound:")
     for line in problems:
-        console.print(f"- {line}", markup=False)
+        console.print(f"- {line}")
 
 
 def _rows(what: str, rows: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rung.cli.options import Config, File, Json, takes_settings
+from rung.cli.output import print_json
 
 if TYPE_CHECKING:
     from rung.ladder.climb import Climbed
@@ -33,7 +34,7 @@ def climb(file: File, settings: dict[str, Any], config: Config = None, json: Jso
     with screen.shown():
         checked, _ = load_settings(config, settings)
         asked_for(checked)
-        data = understand_data(file, checked)  # faults in it are said at once
+        data = understand_data(file, checked)  # report faults in it at once
         ensure_base(config, settings, screen)
         from rung.ladder.climb import climb as climb_
 
@@ -48,24 +49,21 @@ def show(climbed: Climbed, json: bool) -> None:
 
     report = write_report(climbed.folder)
     if json:
-        import json as encoder
-
         value = {
             "folder": str(climbed.folder),
             "report": str(report),
             "verdict": to_json(climbed.verdict),
             "results": [to_json(result) for result in climbed.results],
         }
-        typer.echo(encoder.dumps(value, ensure_ascii=False))
+        print_json(value)
         return
     print_run(climbed.folder, report)
 
 
 def print_run(folder: Path, report: Path) -> None:
     """The table and the verdict of a run folder."""
-    from rich.console import Console
-
+    from rung.cli.console import console
     from rung.report.text import print_view
     from rung.report.view import load_view
 
-    print_view(load_view(folder), Console(highlight=False), report)
+    print_view(load_view(folder), console(soft_wrap=False), report)

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rung.cli.options import Config, File, Json, takes_settings
+from rung.cli.output import print_json
 
 if TYPE_CHECKING:
     from rung.ladder.compare import Evaluated
 
 EPILOG = "Examples:  rung evaluate test.jsonl --adapter runs/x/adapters/lora   |   rung evaluate test.csv"
 Adapter = Annotated[
-    Path | None, typer.Option("--adapter", help="Folder of an adapter in PEFT's format.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--adapter", help="Folder of an adapter in PEFT's format.", show_default=False, readable=False
+    ),
 ]
 
 
@@ -51,7 +55,9 @@ def evaluate(
     """Let the base, and an adapter on top of it, answer the rows of FILE, and grade both."""
     from rung.cli.base import ensure_base
     from rung.cli.progress import Screen
+    from rung.data.opening import require_file
 
+    require_file(file)  # faults in it are said before a base is fetched
     screen = Screen(quiet=json)
     with screen.shown():
         ensure_base(config, settings, screen)
@@ -65,8 +71,6 @@ def _show(found: Evaluated, as_json: bool) -> None:
     from rung.records import to_json
 
     if as_json:
-        import json
-
         value = {
             "task": to_json(found.task),
             "task_from": found.task_from,
@@ -76,11 +80,11 @@ def _show(found: Evaluated, as_json: bool) -> None:
             "adapter": [to_json(one) for one in found.adapter] if found.adapter else None,
             "difference": to_json(found.difference) if found.difference else None,
         }
-        typer.echo(json.dumps(value, ensure_ascii=False))
+        print_json(value)
         return
-    from rich.console import Console
     from rich.table import Table
 
+    from rung.cli.console import console
     from rung.numbers import quality
 
     table = Table(box=None, title=f"{found.task.kind}, {found.rows} rows", title_justify="left")
@@ -90,8 +94,8 @@ def _show(found: Evaluated, as_json: bool) -> None:
         table.add_column(name, justify="right")
     for index, measure in enumerate(found.base):
         table.add_row(measure.name, *(quality(measures[index]) for _, measures in columns))
-    console = Console(highlight=False)
-    console.print(table)
+    screen = console(soft_wrap=False)
+    screen.print(table)
     if found.difference:
         apart = "" if found.difference.distinguishable else "; the two cannot be told apart on these rows"
-        console.print(f"adapter minus base: {quality(found.difference.difference, difference=True)}{apart}")
+        screen.print(f"adapter minus base: {quality(found.difference.difference, difference=True)}{apart}")

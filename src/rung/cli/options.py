@@ -24,7 +24,9 @@ File = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML file of settings; flags win over it.", show_default=False),
+    typer.Option(
+        "--config", help="YAML file of settings; flags win over it.", show_default=False, readable=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rung.cli.output import row_stream
 from rung.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ File = Annotated[
         show_default=False,
     ),
 ]
-Run = Annotated[Path, typer.Option("--run", metavar="RUN", help="Run folder of a climb.", show_default=False)]
+Run = Annotated[
+    Path,
+    typer.Option("--run", metavar="RUN", help="Run folder of a climb.", show_default=False, readable=False),
+]
 RungName = Annotated[
     str | None,
     typer.Option("--rung", metavar="NAME", help="Rung to use; the recommended one if not given."),
@@ -40,6 +44,7 @@ Output = Annotated[
         metavar="FILE",
         help="File to write: .csv, .tsv, .jsonl or .parquet. A stopped run continues. Stdout if not given.",
         show_default=False,
+        readable=False,
     ),
 ]
 Probabilities = Annotated[
@@ -61,10 +66,14 @@ def predict(
 ) -> None:
     """Answer the rows of FILE with the rung that a climb recommends."""
     from rung.cli.progress import Screen
-    from rung.ladder.predictor import load
+    from rung.data.opening import require_file
 
     if file == "-" and output is not None:
         raise UsageError("lines from stdin are answered on stdout", fix="Leave out --output and write > FILE")
+    if file != "-":
+        require_file(Path(file))  # faults in it are said before a base is loaded
+    from rung.ladder.predictor import load
+
     screen = Screen()
     with screen.shown():
         predictor = load(run, rung)
@@ -82,9 +91,9 @@ def _predicted(
         return predict_to_file(Path(file), predictor, output, probabilities, screen)
     if file != "-":
         source = source_of(Path(file), predictor.asker)
-        return predict_to_stream(source, predictor, sys.stdout, probabilities, screen)
+        return predict_to_stream(source, predictor, row_stream(), probabilities, screen)
     typed = 1 if sys.stdin.isatty() else None  # a person waits for each answer
-    return predict_to_stream(sys.stdin, predictor, sys.stdout, probabilities, screen, typed)
+    return predict_to_stream(sys.stdin, predictor, row_stream(), probabilities, screen, typed)
 
 
 def _say(found: Predicted, predictor: Predictor, screen: Screen) -> None:

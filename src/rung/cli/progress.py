@@ -10,24 +10,26 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from rung import numbers
+from rung.cli.console import console
 from rung.records import Quote, Result
 
 if TYPE_CHECKING:
     from rung.ladder.divide import Divided
     from rung.ladder.plan import Plan
 
+FEW_TEST = 300  # test rows below which more splits are suggested
 _EVERY = 15.0  # seconds between lines where there is no terminal
+_ENOUGH = 0.1  # of the rows: from there on the time that is left is estimated
 
 
 class Screen:
     """Draws a climb on stderr; see `rung.ladder.watch.Watcher`."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, markup=False, soft_wrap=True)
+        self.console = console(stderr=True, quiet=quiet)
         self.bar = Progress(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=20),
@@ -54,7 +56,13 @@ class Screen:
                 signal.signal(number, handler)
 
     def say(self, text: str) -> None:
-        self.console.print(text)
+        """Print a line; where stderr does not take it (its disk is full) the work goes on without a word."""
+        try:
+            self.console.print(text)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            self.console.quiet = True
 
     def prepared(self, rows: Divided) -> None:
         parts, task = rows.split, rows.task
@@ -69,6 +77,8 @@ class Screen:
         for warning in rows.warnings:
             self.say(f"  note: {warning}")
         self.say(f"Task: {task.why}")
+        if _offers_splits(rows):
+            self.say("  few rows to test on: --splits 5 measures the best rungs on five splits of the file")
         if base := rows.base_facts():
             self.say(f"Base: {base['base']} on {base['precision_why']}")
 
@@ -96,8 +106,13 @@ class Screen:
 
     def rows(self, done: int, total: int) -> None:
         self._check()
-        left = (time.monotonic() - self._from) / max(done, 1) * (total - done)
-        self._draw(done, total, f"{done}/{total} rows, {numbers.seconds(left)} left")
+        if not done:  # what came before was no work on rows
+            self._from = time.monotonic()
+        facts = f"{done}/{total} rows"
+        if done >= _ENOUGH * total:
+            left = (time.monotonic() - self._from) / max(done, 1) * (total - done)
+            facts += f", {numbers.seconds(left)} left"
+        self._draw(done, total, facts)
 
     def step(self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float) -> None:
         self._check()
@@ -146,6 +161,13 @@ class Screen:
         if number == signal.SIGTERM:
             sys.exit(143)
         raise KeyboardInterrupt
+
+
+def _offers_splits(rows: Divided) -> bool:
+    """Whether more splits would help, and may be had."""
+    settings, rungs = rows.settings, rows.settings.rungs
+    few = len(rows.split.test) < FEW_TEST and rows.loaded_test is None
+    return few and settings.splits == 1 and (rungs is None or len(rungs) > 1)
 
 
 def _costs(result: Result) -> str:

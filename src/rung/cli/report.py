@@ -10,7 +10,7 @@ import typer
 from rung.errors import UsageError
 
 EPILOG = "Examples:  rung report runs/messages-1a2b3c4d   |   rung report runs/messages-1a2b3c4d | less"
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False, readable=False)]
 
 
 def register(app: typer.Typer) -> None:

@@ -23,13 +23,13 @@ def print_parts(console: Console, data: Understood, show: int = 0) -> None:
     """The first lines about a file: its columns, its task, what is left out; then `show` of its rows."""
     loaded = data.loaded
     rows = f"{len(loaded.examples):,} row{'s' * (len(loaded.examples) != 1)}"
-    console.print(f"{printable(loaded.name)}: {loaded.format}, {rows}", markup=False)
-    console.print(loaded.parts_line, markup=False)
+    console.print(f"{loaded.name}: {loaded.format}, {rows}")
+    console.print(loaded.parts_line)
     for line in account(loaded.left_out, loaded.name):
-        console.print(line, markup=False)
-    console.print(f"Task: {printable(data.task.why)}", markup=False)
+        console.print(line)
+    console.print(f"Task: {data.task.why}")
     for line in data.warnings:
-        console.print(f"Note: {printable(line)}", markup=False)
+        console.print(f"Note: {line}")
     for example in loaded.examples[:show]:
         _print_row(console, example)
 
@@ -37,14 +37,14 @@ def print_parts(console: Console, data: Understood, show: int = 0) -> None:
 def _print_row(console: Console, example: Example) -> None:
     from rich.text import Text
 
-    console.print(f"\nRow {example.row}", markup=False)
+    console.print(f"\nRow {example.row}")
     for place, message in enumerate(example.messages, start=1):
         target = place == len(example.messages)
         learned = message.role == "assistant" and message.learn
         name = "target" if target else message.role
         note = "" if learned or message.role != "assistant" else " (not learned)"
         line = Text(f"{name}{note}: ", style="bold")
-        line.append(printable(message.content), style=_COLOURS[message.role] if not note else "dim")
+        line.append(message.content, style=_COLOURS[message.role] if not note else "dim")
         console.print(line)
 
 
@@ -53,11 +53,6 @@ def account(rows: Sequence[tuple[int, str]], file: str) -> list[str]:
     from rung.ladder.left_out import LeftOut, lines
 
     return lines([LeftOut(file, row, why) for row, why in rows], file)
-
-
-def printable(text: str) -> str:
-    """Text without the characters that would steer the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def write_messages(loaded: Loaded, path: Path) -> None:

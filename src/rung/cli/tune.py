@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from rung.cli.options import Config, File, Json, takes_settings
+from rung.cli.output import say
 
 EPILOG = "Examples:  rung tune messages.csv   |   rung tune train.jsonl --method full --output runs/full"
 
@@ -27,7 +28,7 @@ def tune(file: File, settings: dict[str, Any], config: Config = None, json: Json
 
     screen = Screen(quiet=json)
     with screen.shown():
-        data = understand_data(file, load_settings(config, settings)[0])  # faults in it are said at once
+        data = understand_data(file, load_settings(config, settings)[0])  # report faults in it at once
         ensure_base(config, settings, screen)
         from rung.ladder.tune import tune as tune_
 
@@ -36,4 +37,4 @@ def tune(file: File, settings: dict[str, Any], config: Config = None, json: Json
     if not json:
         for result in climbed.results:
             if result.status == "ok":
-                typer.echo(f"\nAdapter: {climbed.folder / 'adapters' / result.rung}")
+                say(f"\nAdapter: {climbed.folder / 'adapters' / result.rung}")

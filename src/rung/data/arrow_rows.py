@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rung.data.json_rows import Numbered
+from rung.data.opening import MAX_BYTES
 from rung.data.refusals import refuse, refuse_many
 from rung.data.strict_json import show
 from rung.data.tables import MAX_COLUMNS
+
+_ROWS = 1024  # that become Python values at a time
 
 
 def parquet_rows(path: Path, content: bytes | None, most: int) -> dict[str, Any]:
@@ -28,11 +31,21 @@ def parquet_rows(path: Path, content: bytes | None, most: int) -> dict[str, Any]
         _broken(path, "Parquet", error, 0)
     if count > most:
         refuse_many(path, most)
-    return _batches(path, "Parquet", table.schema_arrow, lambda: table.iter_batches(batch_size=1024))
+    return _batches(
+        path,
+        "Parquet",
+        table.schema_arrow,
+        lambda: table.iter_batches(batch_size=_ROWS),
+        most,
+        content is None,
+    )
 
 
-def arrow_rows(path: Path, content: bytes) -> dict[str, Any]:
-    """Rows, columns, schema and class names of an Arrow file or stream. Raises `DataError`."""
+def arrow_rows(path: Path, content: bytes, most: int) -> dict[str, Any]:
+    """Rows, columns, schema and class names of an Arrow file or stream of at most `most` rows.
+
+    Raises `DataError`.
+    """
     import pyarrow
 
     whole = content.startswith(b"ARROW1")
@@ -41,31 +54,63 @@ def arrow_rows(path: Path, content: bytes) -> dict[str, Any]:
     except _arrow_errors() as error:
         _broken(path, "Arrow", error, 0)
     batches = (reader.get_batch(i) for i in range(reader.num_record_batches)) if whole else reader
-    return _batches(path, "Arrow", reader.schema, lambda: batches)
+    return _batches(path, "Arrow", reader.schema, lambda: batches, most)
 
 
-def _batches(path: Path, kind: str, schema: Any, batches: Callable[[], Iterable[Any]]) -> dict[str, Any]:
+def _batches(
+    path: Path,
+    kind: str,
+    schema: Any,
+    batches: Callable[[], Iterable[Any]],
+    most: int,
+    streamed: bool = False,
+) -> dict[str, Any]:
     names = list(schema.names)
-    twice = (
-        next((name for name in names if names.count(name) > 1), None) if len(names) <= MAX_COLUMNS else None
-    )
-    if len(names) > MAX_COLUMNS:
-        refuse(path, f"has {len(names):,} columns; {MAX_COLUMNS:,} is the most")
+    fields = sum(map(_fields, schema.types)) if len(names) <= MAX_COLUMNS else len(names)
+    if fields > MAX_COLUMNS:
+        refuse(path, f"has {fields:,} columns, nested ones counted; {MAX_COLUMNS:,} is the most")
+    twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         refuse(path, f"has two columns named {show(twice)}", "Give every column its own name")
 
     def rows() -> Numbered:
-        number = 0
+        number = size = 0
         try:
             for batch in batches():
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
+                if number + batch.num_rows > most:
+                    refuse_many(path, most)
+                for start in range(0, batch.num_rows, _ROWS):
+                    part = batch.slice(start, _ROWS)
+                    size = (0 if streamed else size) + sum(map(_bytes, part.columns))
+                    if size > MAX_BYTES:
+                        what = f"unpacks to more than {MAX_BYTES >> 30} GiB of rows"
+                        refuse(path, what, "Take a part of the rows")
+                    for row in part.to_pylist():
+                        number += 1
+                        yield number, row
         except _arrow_errors() as error:
             _broken(path, kind, error, number)
 
     known = {"columns": tuple(names), "class_names": class_names(schema.metadata), "schema": schema}
     return {"rows": rows(), **known}
+
+
+def _fields(kind: Any) -> int:
+    """How many columns a type stands for; that of a struct's fields, or of a list's items, for each."""
+    return sum(_fields(kind.field(i).type) for i in range(kind.num_fields)) or 1
+
+
+def _bytes(column: Any) -> int:
+    """What the values of a column take, each counted where it stands again."""
+    import pyarrow
+    import pyarrow.compute
+
+    if pyarrow.types.is_dictionary(column.type):
+        values = column.dictionary
+        if not pyarrow.types.is_string(values.type) or not len(values):
+            return int(column.nbytes)
+        return int(pyarrow.compute.max(pyarrow.compute.binary_length(values)).as_py() or 0) * len(column)
+    return int(column.nbytes)
 
 
 def class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:

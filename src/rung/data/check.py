@@ -43,7 +43,7 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that `check` found. Each list holds row numbers, first things first, and is never cut short."""
+    """All that `check` found. Lists name rows by number and are never cut short."""
 
     name: str
     format: str

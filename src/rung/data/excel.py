@@ -15,6 +15,9 @@ from rung.data.strict_json import show
 from rung.data.tables import Table, read_table
 from rung.errors import DataError
 
+MAX_ROWS = 1 << 20  # of a sheet, Excel's own limit
+MAX_CELLS = 50_000_000
+
 
 def excel_table(path: Path, content: bytes, is_name: Callable[[str], bool], header: bool | None) -> Table:
     """The first sheet that holds rows, as a table. Raises `DataError`; see `read_table` for the others."""
@@ -47,6 +50,19 @@ def excel_table(path: Path, content: bytes, is_name: Callable[[str], bool], head
 
 
 def _sheet(sheet: Any) -> list[list[str]]:
-    """The cells of a sheet as text, from its first row that is not empty."""
-    rows = [["" if cell is None else str(cell) for cell in row] for row in islice(sheet.values, 1_000_000)]
-    return [row for row in rows if any(cell.strip() for cell in row)]
+    """The cells of a sheet as text: its rows that are not empty, all of the same length.
+
+    The size that the sheet gives itself is not believed: a small file can claim 10^10 empty cells.
+    """
+    sheet.reset_dimensions()
+    rows = []
+    for row in islice(sheet.iter_rows(values_only=True), MAX_ROWS):
+        cells = ["" if cell is None else str(cell) for cell in row]
+        while cells and not cells[-1].strip():
+            cells.pop()
+        if cells:
+            rows.append(cells)
+    width = max(map(len, rows), default=0)
+    if len(rows) * width > MAX_CELLS:
+        raise ValueError(f"more than {MAX_CELLS:,} cells")
+    return [cells + [""] * (width - len(cells)) for cells in rows]

@@ -25,6 +25,7 @@ from rung.data.parts import Parts, Reading, Sheet
 from rung.data.reading import RowFile, open_rows
 from rung.data.rows import Builder, Left
 from rung.data.strict_json import Row, RowError, show
+from rung.data.tables import MAX_COLUMNS
 from rung.errors import DataError, UsageError, nearest
 from rung.records import Example, Message, TaskKind
 
@@ -91,8 +92,7 @@ def read_rows(source: RowFile, columns: Columns = NOTHING_SAID) -> Loaded:
     if not rows:
         source.problems.raise_any()
         source.fail("holds no rows", fix="Put at least 20 examples in it")
-    if not order:
-        source.fail("holds rows without a single key", fix='Write each as {"prompt": …, "completion": …}')
+    _require_keys(order, source)
     values = {name: [row.get(name) for row in table] for name in order}
     found = [facts(name, i, values[name], name in source.languages) for i, name in enumerate(order)]
     table_header = source.kind == "csv" and source.header
@@ -140,6 +140,17 @@ def read_rows(source: RowFile, columns: Columns = NOTHING_SAID) -> Loaded:
         dict(columns.label_names),
         _reading(parts, columns, source, table, around, marks),
     )
+
+
+def _require_keys(order: Sequence[str], source: RowFile) -> None:
+    """Raises `DataError` for rows with no keys, and with too many different ones to look through."""
+    if not order:
+        source.fail("holds rows without a single key", fix='Write each as {"prompt": …, "completion": …}')
+    if len(order) > MAX_COLUMNS:
+        source.fail(
+            f"has rows with {len(order):,} different keys; {MAX_COLUMNS:,} is the most",
+            fix="Give every row the same few keys",
+        )
 
 
 def example_of(messages: Sequence[Message], row: int = 0, source: str = "", group: str = "") -> Example:

@@ -1,6 +1,6 @@
 """Path -> bytes -> text: opens plain files only, unpacks compressed ones, reads any common encoding.
 
-What the bytes are decides, never the file's name. Nothing here knows what a row is.
+The content of a file decides, never its name. Nothing here knows what a row is.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import gzip
 import hashlib
 import io
 import lzma
-import os
 import re
-import stat
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from typing import IO, Any
 
 from rung.data.strict_json import show
 from rung.errors import DataError
+from rung.plain import NotPlain, open_plain
 
 MAX_BYTES = 1 << 30  # of a file, and of what is unpacked from it
 _BLOCK = 1 << 20
@@ -55,16 +54,24 @@ def open_file(path: Path) -> Opened:
     and for more than `MAX_BYTES`.
     """
     try:
-        _require_plain(path)
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             content = _read(stream, path)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     sha256 = hashlib.sha256(content).hexdigest()
     for magic, name, unpack in _PACKED:
         if content.startswith(magic):
             return Opened(_unpacked(content, path, name, unpack), sha256, name)
     return Opened(content, sha256)
+
+
+def require_file(path: Path) -> None:
+    """Raises `DataError` where `open_file` could not read the first byte; nothing is kept of the file."""
+    try:
+        with open_plain(path) as stream:
+            stream.read(1)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
 
 
 def decode(opened: Opened, path: Path) -> str:
@@ -88,24 +95,27 @@ def decode(opened: Opened, path: Path) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _require_plain(path: Path) -> None:
-    mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        inside = sorted(entry.name for entry in path.iterdir() if entry.is_file())[:5]
-        why = f"It holds {', '.join(show(name) for name in inside)}" if inside else ""
-        raise DataError(
-            "is a folder, not a file", where=str(path), why=why, fix="Name one file of rows in it"
-        )
-    if not stat.S_ISREG(mode):
-        what = "is a pipe or a device, not a file"
-        raise DataError(what, where=str(path), fix="Write the rows to a file first")
-
-
-def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
+def unreadable(path: Path, error: OSError | ValueError) -> DataError:
+    """Why a data file cannot be opened."""
     if isinstance(error, FileNotFoundError):
         return DataError("no such file", where=str(path), fix="Check the path")
+    if isinstance(error, NotPlain):
+        what = "is a pipe or a device, not a file"
+        return DataError(what, where=str(path), fix="Write the rows to a file first")
+    if isinstance(error, IsADirectoryError):
+        return DataError(
+            "is a folder, not a file", where=str(path), why=_inside(path), fix="Name one file of rows in it"
+        )
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return DataError(f"cannot be read ({reason})", where=str(path), fix="Check the path and its permissions")
+
+
+def _inside(folder: Path) -> str:
+    try:
+        files = sorted(entry.name for entry in folder.iterdir() if entry.is_file())[:5]
+    except OSError:
+        return ""
+    return f"It holds {', '.join(show(name) for name in files)}" if files else ""
 
 
 def _read(stream: IO[bytes], path: Path) -> bytes:

@@ -1,9 +1,9 @@
 """Which rows go into which forward pass, and which passes into which optimizer step: pure arithmetic.
 
 The plan of a whole training run is a function of (lengths, ids, seed, epochs, sizes) alone, so a run that
-continues after a stop sees the same rows in the same order. Inside a step, rows with a common beginning are
-put into the same pack: a pass computes what they share once (`rung.bases.tree`), and its size is what it
-computes.
+continues after a stop sees the same rows in the same order. Inside a step, rows with a common prefix are
+put into the same pack: a pass computes what they share once (`rung.bases.tree`), and its size is the number
+of tokens that it computes.
 """
 
 from __future__ import annotations

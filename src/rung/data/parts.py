@@ -1,4 +1,4 @@
-"""What the parts of columns are, and the sheet on which they are given out."""
+"""What the parts of columns are, and the sheet that assigns them."""
 
 from __future__ import annotations
 

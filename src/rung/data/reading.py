@@ -1,6 +1,6 @@
-"""Files -> rows: what the bytes are decides how they are read; what holds no rows is refused by its name.
+"""Files -> rows: the content decides how a file is read; a file without rows is refused as what it is.
 
-Bad rows are gathered, so that one message tells the user everything.
+Bad rows are collected, so that one message tells the user everything.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def open_rows(path: Path, is_name: IsName, header: bool | None = None) -> RowFil
     if content.startswith(b"PAR1"):
         return made("parquet", **parquet_rows(path, content, MAX_ROWS))
     if content.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
-        return made("arrow", **arrow_rows(path, content))
+        return made("arrow", **arrow_rows(path, content, MAX_ROWS))
     refuse_binary(path, content)
     if content.startswith(b"PK\x03\x04"):
         table = excel_table(path, content, is_name, header)
@@ -204,8 +204,8 @@ def without_comments(text: str) -> str:
 def _json(
     path: Path, text: str, start: str, is_name: IsName, header: bool | None, made: Callable[..., RowFile]
 ) -> RowFile:
-    if "\n" not in text:
-        text, start = text.replace("\r", "\n"), start.replace("\r", "\n")
+    if "\r" in text:  # in JSON a line end of any kind is a space
+        text, start = (one.replace("\r\n", "\n").replace("\r", "\n") for one in (text, start))
     shape = json_rows.shape_of(start)
     notes: list[str] = []
     if shape != "lines" and re.search(r"^\s*//", start, re.MULTILINE):

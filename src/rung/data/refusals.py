@@ -1,4 +1,4 @@
-"""Files that hold no rows, each refused by its own name with what helps."""
+"""Files without rows: each kind is named in its own error, with what to do."""
 
 from __future__ import annotations
 

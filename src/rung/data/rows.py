@@ -112,7 +112,7 @@ class Builder:
             parts = "1 part" if seen.thoughts == 1 else f"{seen.thoughts:,} parts"
             lines.append(f"{parts} of reasoning left out of the answers")
         if seen.after_answer:
-            lines.append(f"turns behind the last answer left out in {_rows(seen.after_answer)}")
+            lines.append(f"turns after the last answer left out in {_rows(seen.after_answer)}")
         if seen.roleless:
             lines.append(
                 f"turns without roles in {_rows(seen.roleless)} are read as user, assistant, user, ..."

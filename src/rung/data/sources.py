@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rung.data.new_rows import Asker
+from rung.data.opening import unreadable
 from rung.data.reading import RowFile
-from rung.data.streaming import open_stream
+from rung.data.streaming import lines_of, open_stream
 from rung.data.strict_json import Row, RowError
 from rung.errors import DataError
+from rung.plain import require_plain
 from rung.storage import sha256_file
 
 LINES = (".txt", ".text")  # names of files with one text a line
@@ -41,13 +43,12 @@ class Source:
 
 def source_of(path: Path, asker: Asker) -> Source:
     """Look through the file once. Raises `DataError` where it has no rows or lacks columns of the prompt."""
-    opened, rows = _values(path, asker)
     try:
+        require_plain(path)
+        opened, rows = _values(path, asker)
         sha256 = sha256_file(path)
-    except OSError as error:
-        raise DataError(
-            f"cannot be read ({error.strerror})", where=str(path), fix="Check the path"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
     columns: dict[str, None] = dict.fromkeys(opened.columns if opened else asker.row_of(""))
     kinds: dict[str, set[type[Any]]] = {}
     count, first = 0, None
@@ -91,5 +92,4 @@ def _values(path: Path, asker: Asker) -> tuple[RowFile | None, Iterator[Read]]:
 
 
 def _lines(path: Path, asker: Asker) -> Iterator[Read]:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        yield from texts(file, asker)
+    yield from texts(lines_of(path, errors="replace"), asker)

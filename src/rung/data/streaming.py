@@ -7,6 +7,7 @@ so is one whose kind only shows as a whole: a workbook, a JSON document, what is
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,11 +25,13 @@ from rung.data.reading import (
     without_comments,
 )
 from rung.data.refusals import is_yaml, refuse_text
-from rung.data.strict_json import RowError
+from rung.data.strict_json import MAX_LINE, RowError
 from rung.data.tables import NotATable, Table, read_table
+from rung.plain import open_plain
 
 HEAD = 1 << 20
 _BLOCK = 1 << 20
+_MOST = MAX_LINE + 2  # characters of a line
 _TRIES = 50  # lines that are left out at the end of the head so that it ends with a whole record
 
 
@@ -42,7 +45,7 @@ def _streamed(path: Path, is_name: IsName, header: bool | None) -> RowFile | Non
     try:
         if not path.is_file() or path.stat().st_size <= HEAD:
             return None
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             head = file.read(HEAD)
         if head.startswith(b"PAR1"):
             found = parquet_rows(path, None, MAX_ROWS)
@@ -57,21 +60,21 @@ def _streamed(path: Path, is_name: IsName, header: bool | None) -> RowFile | Non
     if JSON.match(start):
         if not start.startswith("{") or json_rows.shape_of(start) != "lines":
             return None
-        rows = objects(json_rows.line_values(_lines(path, "\n"), []))
+        rows = objects(json_rows.line_values(lines_of(path, None), []))
         return RowFile(path.name, str(path), "", "jsonl", limited(rows, path))
     if is_yaml(text) or corpora.is_rasa(text) or corpora.is_conll(text) or corpora.is_fasttext(text):
         return None
     table = _table(path, text, is_name, header)
     if table is None or table.stream is None:
         return None
-    rows = limited(table.stream(_lines(path, "")), path)
+    rows = limited(table.stream(lines_of(path, "")), path)
     return RowFile(path.name, str(path), "", "csv", rows, table.columns, table.notes, header=table.header)
 
 
 def _is_utf8(path: Path) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             while block := file.read(_BLOCK):
                 decoder.decode(block)
             decoder.decode(b"", final=True)
@@ -80,9 +83,16 @@ def _is_utf8(path: Path) -> bool:
     return True
 
 
-def _lines(path: Path, newline: str) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig", newline=newline) as file:
-        yield from file
+def lines_of(path: Path, newline: str | None = None, errors: str = "strict") -> Iterator[str]:
+    """The lines of a text, one by one; of a line too long for a row only its beginning.
+
+    Raises `OSError` where the file cannot be opened.
+    """
+    with io.TextIOWrapper(open_plain(path), "utf-8-sig", errors, newline) as file:
+        while line := file.readline(_MOST):
+            yield line
+            while not line.endswith(("\n", "\r")) and (line := file.readline(_MOST)):
+                pass
 
 
 def _table(path: Path, text: str, is_name: IsName, header: bool | None) -> Table | None:

@@ -70,12 +70,11 @@ def read_table(
     records, fault, way = _records(text, delimiter or ",", notes)
     if not records:
         raise NotATable
+    width = len(records[0][1])
+    _require_few(width)
     looked = [cells for _, cells in records[:_SAMPLE]]
     if not sure and _is_prose(looked, known):
         raise NotATable
-    width = len(records[0][1])
-    if width > MAX_COLUMNS:
-        raise RowError(f"has {width:,} columns; {MAX_COLUMNS:,} is the most")
     named = header if header is not None else not _is_row(looked, known)
     if named:
         columns, body = [cell.strip() for cell in records[0][1]], records[1:]
@@ -172,9 +171,13 @@ def _delimiter(text: str, known: Callable[[str], bool]) -> str | None:
     """
     best: tuple[float, ...] = ()
     found = None
+    widest = 0
     for mark in DELIMITERS:
         counts, head = _counts(text, mark)
         if not counts or counts[0] < 2:
+            continue
+        if counts[0] > MAX_COLUMNS:
+            widest = max(widest, counts[0])
             continue
         share = sum(count == counts[0] for count in counts) / len(counts)
         names = sum(known(cell) for cell in head)
@@ -185,7 +188,15 @@ def _delimiter(text: str, known: Callable[[str], bool]) -> str | None:
         merit = (agreed, names, share, counts[0], tight)
         if merit > best:
             best, found = merit, mark
+    if found is None:
+        _require_few(widest)
     return found
+
+
+def _require_few(width: int) -> None:
+    """Raises `RowError` for too many columns."""
+    if width > MAX_COLUMNS:
+        raise RowError(f"has {width:,} columns; {MAX_COLUMNS:,} is the most", "Leave out what is no text")
 
 
 def _counts(text: str, mark: str) -> tuple[list[int], list[str]]:

@@ -1,7 +1,7 @@
-"""The one writer of tokens: training, prompting, evaluation and serving all render here.
+"""Messages to token ids: training, prompting and evaluation all render here.
 
 The base's own chat template writes every conversation, so the ids are those of
-``tokenizer.apply_chat_template``, whatever the template makes of what it reads. The texts of messages keep
+``tokenizer.apply_chat_template``, also where the template depends on the text. The texts of messages keep
 their origin on the way (`rung.data.traced`): only what the template itself wrote can become a special token,
 so a text that contains ``<|im_end|>`` cannot end a turn, and words that a template loses are noticed.
 

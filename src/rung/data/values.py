@@ -21,7 +21,7 @@ class Seen:
 
     thoughts: int = 0  # typed parts that hold reasoning
     turn_keys: dict[str, None] = field(default_factory=dict)  # keys of turns that are not used
-    after_answer: int = 0  # rows whose turns behind the last answer were left out
+    after_answer: int = 0  # rows whose turns after the last answer were left out
     roleless: int = 0  # conversations whose turns have no roles
 
 

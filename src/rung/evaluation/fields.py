@@ -57,7 +57,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def counts_of(fields: Sequence[Field]) -> tuple[int, int, int]:
-    """Fields that are right, too many, and missing; a wrong value is both of the last."""
+    """Counts of fields that are right, extra and missing; a wrong value counts as extra and as missing."""
     right = sum(field.right for field in fields)
     extra = sum(field.got is not ABSENT for field in fields) - right
     return right, extra, sum(field.wanted is not ABSENT for field in fields) - right

@@ -25,7 +25,7 @@ from rung.bases.attention import Packed, positions
 from rung.bases.base import Base
 from rung.bases.head import target_logits
 from rung.data.templates import Renderer
-from rung.errors import DataError, RungError
+from rung.errors import DataError, ResumeError, RungError
 from rung.evaluation.stats import interval, mean_of, mean_rows
 from rung.generate.cache import hidden
 from rung.generate.engine import Engine, evaluating
@@ -83,7 +83,7 @@ def _parse(path: Path) -> tuple[Text, ...]:
     try:
         pairs = storage.read_json(path)["texts"]
         return tuple(Text(tuple(map(int, prompt)), tuple(map(int, written))) for prompt, written in pairs)
-    except (DataError, LookupError, TypeError, ValueError):
+    except (ResumeError, LookupError, TypeError, ValueError):
         return ()
 
 

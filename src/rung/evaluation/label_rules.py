@@ -1,9 +1,9 @@
-"""From the log-likelihoods of labels to one label: as they are, per token, or without the base's own leaning.
+"""From the log-likelihoods of labels to one label: as they are, per token, or corrected for the base's bias.
 
     picked(i) = argmax over c of  factor[c] * score[i, c] + offset[c],
     score[i, c] = log p(label c | prompt i)
 
-A rule is numbers that are fixed before the test rows are read, so a row's answer hangs on no other row.
+A rule is a set of numbers, fixed before the test rows are read, so a row's answer depends on no other row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When two labels are one: by spelling, and by the looser readings an answer is given."""
+"""When two labels are the same: by spelling, and, for answers, by looser rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 
 
 def spelling(label: str) -> str:
-    """The one way to write a label: NFC, no-break spaces as spaces, none around it."""
+    """The canonical spelling of a label: NFC, no-break spaces as spaces, none around it."""
     return unicodedata.normalize("NFC", label).translate(_NO_BREAK).strip()
 
 

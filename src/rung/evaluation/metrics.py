@@ -83,18 +83,26 @@ def grade(task: Task, example: Example, completion: Completion) -> Score:
 
 
 def measures(
-    task: Task, examples: Sequence[Example], scores: Sequence[Score], texts: Sequence[str], seed: int = 0
+    task: Task,
+    examples: Sequence[Example],
+    scores: Sequence[Graded],
+    texts: Sequence[str],
+    seed: int = 0,
+    row_of: Mapping[str, str] | None = None,
 ) -> tuple[Measure, ...]:
     """The task's metrics over all rows, the primary one first, each with its 95% interval.
 
     `examples`, `scores` and `texts` (what the model wrote) go row by row; rows with a grader's fault are left
-    out, and a metric over no rows has no value.  Raises `UsageError` for a metric that does not exist.
+    out, and a metric over no rows has no value.  `row_of` maps the ids of examples that are the same row to
+    one name: such a row counts once, with the mean of its statistics.  Raises `UsageError` for a metric that
+    does not exist.
     """
     kept = [row for row in zip(examples, scores, texts, strict=True) if row[1].status != "error"]
     if any(example.id != score.example_id for example, score, _ in kept):
         raise ValueError("examples and scores are not of the same rows")
     columns = ([row[0] for row in kept], [row[1] for row in kept], [row[2] for row in kept])
-    return tuple(_measure(name, METRICS[name], task, columns, seed) for name in task.metrics)
+    names = [row_of[example.id] for example in columns[0]] if row_of else None
+    return tuple(_measure(name, METRICS[name], task, columns, seed, names) for name in task.metrics)
 
 
 def _measure(
@@ -103,11 +111,14 @@ def _measure(
     task: Task,
     columns: tuple[Sequence[Example], Sequence[Graded], Sequence[str]],
     seed: int,
+    names: Sequence[str] | None,
 ) -> Measure:
     higher, unit, note = metric.higher_is_better, metric.unit, metric.note()
     if not columns[0]:
         return Measure(name, None, higher_is_better=higher, unit=unit, note=note)
     rows = metric.rows(task, *columns)
+    if names is not None:
+        rows = stats.by_row(rows, names)
     n = len(rows)
     value, low, high = (
         stats.mean_interval(rows[:, 0]) if metric.share else stats.interval(rows, metric.value, seed)

@@ -1,4 +1,4 @@
-"""Prompts at their best: what the task asks in a few words, and examples worth showing.
+"""What prompts are made of: an instruction in a few words, and examples worth showing.
 
 The instruction is in the system turn, after the row's own system text, and the examples before the
 row's own turns: rows with the same system text share everything up to their own turns, which the engine

@@ -17,7 +17,7 @@ Prompt = tuple[Message, ...]
 
 @dataclass
 class Speaker:
-    """A base that can be asked: model, the one writer of tokens, and the decoding engine."""
+    """A base that can be asked: model, renderer and decoding engine."""
 
     base: Base
     renderer: Renderer

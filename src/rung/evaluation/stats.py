@@ -56,6 +56,17 @@ def mean_rows(values: ArrayLike) -> Floats:
     return np.stack([column, np.ones_like(column)], axis=-1)
 
 
+def by_row(rows: Floats, names: Sequence[str]) -> Floats:
+    """The mean of those of `rows` (n, k) that have the same name, in the order of first appearance."""
+    found, places = dict.fromkeys(names), np.empty(len(names), dtype=np.intp)
+    at = {name: place for place, name in enumerate(found)}
+    for i, name in enumerate(names):
+        places[i] = at[name]
+    totals = np.zeros((len(at), rows.shape[1]))
+    np.add.at(totals, places, rows)
+    return np.asarray(totals / np.bincount(places, minlength=len(at))[:, None])
+
+
 def f1_of(totals: Floats) -> Floats:
     """F1 from totals (..., 3) of right, extra and missing; 1 where nothing was asked for and nothing said."""
     right, wrong = totals[..., 0], totals[..., 1] + totals[..., 2]
@@ -156,18 +167,31 @@ def paired_shares(first: ArrayLike, second: ArrayLike) -> Difference:
     The interval stays honest where the rungs never disagree, which the bootstrap would call certain.
     """
     one, two = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    n = one.size
+    only_one, only_two = int((one & ~two).sum()), int((~one & two).sum())
+    return _adjusted(only_one - only_two, only_one + only_two, one.size, mcnemar(only_one, only_two))
+
+
+def paired_means(first: ArrayLike, second: ArrayLike) -> Difference:
+    """How two rungs differ where every row is a mean of zeros and ones: the interval of `paired_shares`, and
+    the p-value that inverts it, so that it is below 0.05 just where the interval leaves 0 out."""
+    apart = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    more, squared, n = float(apart.sum()), float((apart**2).sum()), apart.size
+    score = abs(more) / math.sqrt(squared + 1 - more**2 / (n + 2))
+    return _adjusted(more, squared, n, 2 * float(_scipy().norm.cdf(-score)))
+
+
+def _adjusted(more: float, squared: float, n: int, p_value: float) -> Difference:
+    """From the sum of `n` rows' differences and of their squares; raises `ValueError` without rows."""
     if n == 0:
         raise ValueError("no rows in common")
-    only_one, only_two = int((one & ~two).sum()), int((~one & two).sum())
-    more, disagree = only_one - only_two, only_one + only_two + 1
+    disagree = squared + 1
     reach = -float(_scipy().norm.ppf(ALPHA / 2)) * math.sqrt(disagree - more**2 / (n + 2)) / (n + 2)
     centre = more / (n + 2)
     return Difference(
         value=more / n,
         low=max(-1.0, centre - reach),
         high=min(1.0, centre + reach),
-        p_value=mcnemar(only_one, only_two),
+        p_value=p_value,
         spread=math.sqrt(disagree / (n + 2)),
         n=n,
     )

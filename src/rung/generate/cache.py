@@ -183,7 +183,7 @@ class Rows:
         return self._mix(layer, scores, q), torch.logsumexp(scores.float(), -1).view(q.shape[:3])
 
     def _scores(self, layer: int, q: Tensor, scale: float, first: int, extra: Tensor | None = None) -> Tensor:
-        """Masked scores (B * kv_heads, R, columns) of the columns `own` speaks of.
+        """Masked scores (B * kv_heads, R, columns) of the same columns as in `own`.
 
         Columns not yet in use are masked rather than cut off: a product with part of a buffer copies it.
         """

@@ -39,7 +39,7 @@ class Generated:
 
 
 class Engine:
-    """Writes with one base and whatever adapter lives in its modules."""
+    """Generates text with one base and any adapter that is attached to it."""
 
     def __init__(self, base: Base, rows: int = 64) -> None:
         if rows < 1:
@@ -122,7 +122,7 @@ class _Batch:
         self._last = torch.zeros(0, dtype=torch.long, device=base.device)  # (B,) not yet read by the model
 
     def admit(self, rows: Sequence[_Row], tails: Sequence[Ids]) -> None:
-        """Let finished rows go, read the newcomers' prompts and write their first tokens."""
+        """Drop finished rows, read the prompts of new ones and write their first tokens."""
         keep = [i for i, row in enumerate(self.rows) if not row.done]
         last = [self._last[keep]]
         stay = [self.rows[i] for i in keep]

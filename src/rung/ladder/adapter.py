@@ -12,7 +12,7 @@ from rung.methods.peft_bridge import load_adapter
 
 
 def home_of(speaker: Speaker) -> Home:
-    """The base of `speaker`, as an adapter's folder can speak of it."""
+    """The base of `speaker`, in the terms in which an adapter's folder names its base."""
     return Home(
         name=speaker.base.name,
         fingerprint=speaker.base.fingerprint,

@@ -1,7 +1,10 @@
 """Rungs next to each other: the test rows they share, as statistics of the primary metric.
 
-A rung that answered fewer rows than the others is compared with them on the rows it has. It takes none from
-the others: how they stand to each other is still seen on all rows.
+A rung that answered fewer rows than the others is compared with them on the rows it has. The others lose no
+rows by that: they are still compared with each other on all rows.
+
+In repeated splits a row may have been answered several times.  Two rungs are compared on the answers that
+both gave in the same splits; a row then counts once, with the mean of its statistics.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ class Bench:
     examples: Sequence[Example]
     answers: Answers
     seed: int
+    row_of: Mapping[str, str] = field(default_factory=dict)  # example id -> row; empty: each is a row
     _seen: dict[tuple[str, tuple[str, ...]], stats.Floats] = field(default_factory=dict)
 
     @property
@@ -65,17 +69,24 @@ class Bench:
         return {one.example_id: one for one in self.answers[rung] if one.status != "error"}
 
     def shared(self, rungs: Sequence[str]) -> tuple[str, ...]:
-        """The test rows that all of `rungs` answered, in the order of the file."""
+        """Ids of the examples that all of `rungs` answered, in their order."""
         judged = [self.judged(rung) for rung in rungs]
         return tuple(row.id for row in self.examples if all(row.id in one for one in judged))
 
+    def names(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """The rows of the examples `ids`, each once."""
+        return tuple(dict.fromkeys(self.row_of.get(one, one) for one in ids))
+
     def rows(self, rung: str, ids: tuple[str, ...]) -> stats.Floats:
-        """Statistics (n, k) of a rung on the rows `ids`."""
+        """Statistics (n, k) of a rung on the rows of the examples `ids`."""
         if (rung, ids) not in self._seen:
             wanted, judged = set(ids), self.judged(rung)
             some = [judged[name] for name in ids]
             examples = [row for row in self.examples if row.id in wanted]
-            self._seen[rung, ids] = primary_rows(self.task, examples, some, [one.text for one in some])
+            found = primary_rows(self.task, examples, some, [one.text for one in some])
+            if self.row_of:
+                found = stats.by_row(found, [self.row_of[name] for name in ids])
+            self._seen[rung, ids] = found
         return self._seen[rung, ids]
 
     def board(self, rungs: Sequence[str]) -> Board:
@@ -90,19 +101,20 @@ class Bench:
         best = max(whole, key=lambda rung: self.sign * float(self.metric.value(on_all[rung].sum(axis=0))))
         parts = {rung: some for rung in rungs if rung not in whole and (some := self.shared([*whole, rung]))}
         names = tuple(rung for rung in rungs if rung in on_all or rung in parts)
-        place = {name: i for i, name in enumerate(ids)}
+        place = {name: i for i, name in enumerate(self.names(ids))}
         given = [
             on_all[rung]
             if rung in on_all
             else regret.Part(
-                np.array([place[name] for name in parts[rung]]),
+                np.array([place[name] for name in self.names(parts[rung])]),
                 self.rows(rung, parts[rung]),
                 self.rows(best, parts[rung]),
                 names.index(best),
             )
             for rung in names
         ]
-        return Board(names, tuple(given), len(ids), {rung: len(some) for rung, some in parts.items()})
+        fewer = {rung: len(self.names(some)) for rung, some in parts.items()}
+        return Board(names, tuple(given), len(place), fewer)
 
     def compare(self, first: str, second: str) -> stats.Difference | None:
         """First minus second, or None without rows in common."""
@@ -111,5 +123,6 @@ class Bench:
             return None
         one, two = self.rows(first, ids), self.rows(second, ids)
         if self.metric.share:
-            return stats.paired_shares(one[:, 0], two[:, 0])
+            paired = stats.paired_means if self.row_of else stats.paired_shares
+            return paired(one[:, 0], two[:, 0])
         return stats.paired_difference(one, two, self.metric.value, self.seed)

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from rung import __version__, cost, machine, storage, threads
-from rung.config import Settings, load_settings
+from rung.config import Settings, load_settings, require_one_split
 from rung.data.formats import Loaded
 from rung.data.memory import rows_of
-from rung.errors import ResourceError
+from rung.errors import DataError, ResourceError
+from rung.ladder import repeat
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
 from rung.ladder.earlier import finished_rungs, same_rows
@@ -34,10 +35,11 @@ from rung.ladder.sized import what_changed
 from rung.ladder.task import run_rung, write_rows
 from rung.ladder.understood import Understood, understand_data
 from rung.ladder.verdict import verdict
-from rung.ladder.watch import Silent, Watcher
-from rung.records import Answer, Quote, Result, RunInfo, Verdict, from_json, to_json
+from rung.ladder.watch import OnSplit, Silent, Watcher
+from rung.records import Quote, Result, RunInfo, Verdict, from_json, to_json
 
 if TYPE_CHECKING:
+    from rung.bases.base import Base
     from rung.ladder.prepare import Prepared
 
 # Settings that decide no result: the same run folder serves, and what is done there is kept.
@@ -73,9 +75,10 @@ def climb(
     checked, asked = load_settings(Path(config) if config else None, settings)
     if test is not None:
         asked["test"] = f"rows in memory, sha256 {test.sha256}"
-    asked_for(checked)  # a rung or method that is not there is said before anything is read
+        require_one_split(checked)
+    asked_for(checked)  # report an unknown rung or method before anything is read
     understood = data if isinstance(data, Understood) else understand_data(data, checked, test)
-    return _Climb(understood, checked, asked, watcher or Silent()).run()
+    return _Climb(understood, repeat.shared(checked), asked, watcher or Silent()).run()
 
 
 def default_folder(loaded: Loaded, asked: dict[str, Any]) -> Path:
@@ -99,8 +102,10 @@ class _Climb:
         settings: Settings,
         asked: dict[str, Any],
         watcher: Watcher,
+        base: Base | None = None,
     ) -> None:
         self.data = data
+        self.base = base  # that is loaded already
         self.settings = settings
         self.asked = asked
         self.watcher = watcher
@@ -112,6 +117,7 @@ class _Climb:
         self.changed = False  # whether a rung was run that an earlier run of the command had not finished
         self.folder = storage.RunFolder(settings.output or default_folder(data.loaded, asked))
         self.looks = ""  # how often the test rows were used before
+        self.repeated = ""  # what scores are means of
         every = [*asked_for(settings, data.task), *finished_rungs(self.folder)]
         self.rungs = sorted({rung.name: rung for rung in every}.values(), key=place)
 
@@ -119,6 +125,8 @@ class _Climb:
         threads.tell(self.watcher.say)
         self.rows = self._prepare(self.settings)
         self.watcher.prepared(self.rows)
+        if self.settings.splits > 1:
+            self.watcher.say(f"This is the first of {self.settings.splits} splits; all get the same time")
         mark, owner = self._mark()
         with self.folder.claimed(mark, owner) as begun:
             self.context = self._context(mark)
@@ -155,7 +163,7 @@ class _Climb:
             return usable(rows)
         from rung.ladder.prepare import on_base  # imports torch
 
-        return on_base(rows)
+        return on_base(rows, self.base)
 
     def _context(self, mark: str) -> Context:
         return Context(
@@ -180,7 +188,8 @@ class _Climb:
     def _mark(self) -> tuple[str, dict[str, Any]]:
         """Fingerprint of everything that decides the results, and the same in words."""
         rows = self.rows
-        owner = self.settings.model_dump(mode="json", exclude=set(_FREE))
+        once = {"splits"} if self.settings.splits == 1 else set()
+        owner = self.settings.model_dump(mode="json", exclude={*_FREE, *once})
         owner |= {
             "data": rows.loaded.sha256,
             "test": rows.loaded_test.sha256 if rows.loaded_test else None,
@@ -276,7 +285,7 @@ class _Climb:
             machine=machine.describe(),
             versions={"rung": __version__, "python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in _LIBRARIES},
-            notes=(*plan.notes, *([self.looks] if self.looks else [])),
+            notes=(*plan.notes, *(note for note in (self.looks, self.repeated) if note)),
             started=before.started if before else storage.now(),
             finished=finished,
             seconds=self.clock.seconds + (before.seconds or 0.0 if before and before.finished else 0.0),
@@ -331,23 +340,50 @@ class _Climb:
             self.context.speeds = self.context.speeds.slower(pace.training, pace.answering)
 
     def _conclude(self, found: Sequence[Result]) -> Climbed:
-        results = tuple(found)
-        answers: dict[str, Sequence[Answer]] = {}
-        for result in results:
-            if result.status == "ok":
-                rows = storage.read_jsonl(self.folder.file("predictions", f"{result.rung}.jsonl"))
-                answers[result.rung] = [from_json(Answer, row) for row in rows]
-        settings = self.settings
-        drawn = verdict(
-            results,
-            answers,
-            self.context.split.test,
+        tried = self._tried(found)
+        if self.settings.splits > 1:
+            pooled = repeat.pool(self._on_every_split(tried), self.rows.task, self.settings.seed)
+            repeat.write(self.folder, pooled.results)
+            self.repeated = pooled.note
+        else:
+            pooled = repeat.alone(tried)
+        drawn = self._draw(pooled)
+        storage.write_json(self.folder.file("verdict.json"), to_json(drawn))
+        return Climbed(self.folder.path, self._write_info(storage.now()), pooled.results, drawn)
+
+    def _tried(self, results: Sequence[Result]) -> repeat.Tried:
+        return repeat.read(self.folder, results, self.context.split.test)
+
+    def _draw(self, pooled: repeat.Pooled) -> Verdict:
+        settings, notes = self.settings, self.context.plan.notes
+        return verdict(
+            pooled.results,
+            pooled.answers,
+            pooled.examples,
             self.rows.task,
             settings.seed,
             tolerance=settings.tolerance,
             goal=settings.goal,
             volume=settings.volume,
-            notes=self.context.plan.notes,
+            notes=(*notes, self.repeated) if self.repeated else notes,
+            row_of=pooled.row_of,
         )
-        storage.write_json(self.folder.file("verdict.json"), to_json(drawn))
-        return Climbed(self.folder.path, self._write_info(storage.now()), results, drawn)
+
+    def _on_every_split(self, first: repeat.Tried) -> list[repeat.Tried]:
+        """`first`, and what the cheap rungs and the finalists measure on the other splits: climbs of their
+        own, which continue where they were stopped. A split that cannot be made is left out."""
+        settings, found = self.settings, [first]
+        rungs = repeat.finalists(first.results, self._draw(repeat.alone(first)))
+        kept = self.context.plan.kept(settings.threads)
+        base = getattr(self.rows, "base", None)
+        for number in range(1, settings.splits):
+            own = repeat.settings_of(settings, number, self.folder, rungs, kept)
+            name = f"Split {number + 1} of {settings.splits}"
+            self.watcher.say(f"{name}: {', '.join(rungs)}")
+            watcher = OnSplit(self.watcher, number + 1, settings.splits)
+            other = _Climb(self.data, own, self.asked | {"seed": own.seed}, watcher, base)
+            try:
+                found.append(other._tried(other.run().results))
+            except DataError as error:
+                self.watcher.say(f"{name} is left out: {error}")
+        return found

@@ -114,7 +114,7 @@ def _speaker(s: Settings) -> Speaker:
 
 
 def _attached(adapter: str | Path | None, speaker: Speaker) -> tuple[Lora | None, Origin]:
-    """The adapter on the base, and what its folder says of itself. Raises `AdapterError`."""
+    """The adapter on the base, and what its folder says about itself. Raises `AdapterError`."""
     from rung.ladder.adapter import attach
     from rung.methods.origin import Origin
 

@@ -93,7 +93,7 @@ class Context:
 
     @cached_property
     def speeds(self) -> Speeds:
-        """Speeds of this machine, as the plan has them; others are measured when they are first asked for."""
+        """Speeds of this machine, from the plan; others are measured on first use."""
         from rung.ladder.quote import Allowance, Timing
 
         budget, size = self.settings.budget, self.size

@@ -107,7 +107,7 @@ def without(rows: Divided, kept: dict[str, tuple[Example, ...]], left_out: Seque
             raise DataError(
                 f"no row is left in the {name} part",
                 where=gone.file,
-                why=f"Row {gone.row}, for one, was left out: {gone.why}",
+                why=f"Row {gone.row}, for example, was left out: {gone.why}",
                 fix="Give more rows that can be used; `rung check` lists those that cannot",
             )
     return replace(rows, split=parts, left_out=(*rows.left_out, *left_out))

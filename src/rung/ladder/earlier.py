@@ -16,7 +16,7 @@ def finished_rungs(folder: RunFolder) -> list[Rung]:
 
 
 def same_rows(folder: RunFolder, info: RunInfo | None, rows: Divided) -> bool:
-    """Whether earlier climbs, of which `info` tells, had the same parts as `rows`.
+    """Whether earlier climbs, described by `info`, had the same parts as `rows`.
 
     If not, their results are deleted: a base that is loaded later may not be able to read every row. Raises
     `ResumeError` where earlier climbs had another base.
@@ -30,7 +30,7 @@ def same_rows(folder: RunFolder, info: RunInfo | None, rows: Divided) -> bool:
             "the base is not the one that this run began with",
             where=str(folder.path),
             why=f"{rows.settings.base} has the fingerprint {now}, not {was}",
-            fix="Give the base as it was, or another --output",
+            fix="Give the original base, or another --output",
         )
     if info.data.get("split") in (None, rows.facts()["split"]):
         return True

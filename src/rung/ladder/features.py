@@ -1,4 +1,4 @@
-"""What the frozen base makes of rows: hidden states pooled over each row's own text, read once and kept.
+"""Features of rows from the frozen base: hidden states pooled over each row's own text, read once and kept.
 
 A file in the folder holds `mean` and `last`, each (layers, rows, d), of some rows shown in one way, in the
 base's number format. Its header says which base, way, layers and example ids they are. Files are only ever

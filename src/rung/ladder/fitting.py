@@ -22,6 +22,7 @@ ANSWER_SHARE = 0.4
 FEWEST_TEST = 100
 FEWEST_DEV = 40
 FEWEST_ROWS = 20  # of train
+_ROOM = 1.2  # times a fair try, so that training that is stopped a little early still is one
 _SHRINK = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.15, 0.1, 0.05, 0.0)
 
 
@@ -42,8 +43,10 @@ class Fitting:
     def __init__(self, context: Context, most: Size, time: float | None) -> None:
         self.context, self.most, self.time = context, most, time
 
-    def fit(self, rungs: Sequence[Rung]) -> Fitted | None:
-        """None where the rungs do not fit together. Raises `Refused` where one cannot be quoted."""
+    def fit(self, rungs: Sequence[Rung], fair: bool = False) -> Fitted | None:
+        """With `fair`, several tuned rungs may get as few train rows as a fair try needs.
+
+        None where the rungs do not fit together. Raises `Refused` where one cannot be quoted."""
         found = Fitted(self.most, {rung.name: self.most.test for rung in rungs})
         if self.time is None:
             return found
@@ -57,7 +60,7 @@ class Fitting:
             answers = self._answers(rungs, found, self.time, fixed + share * (self.time - fixed))
             if answers is not None:
                 left = self.time - self._answering(rungs, answers)
-                if trained := self._training(tuned, answers, left, alone=len(rungs) == 1):
+                if trained := self._training(tuned, answers, left, len(rungs) == 1, fair):
                     return trained
         return None
 
@@ -110,11 +113,13 @@ class Fitting:
             found = replace(found, test={**found.test, name: rows})
         return found
 
-    def _training(self, tuned: Sequence[Rung], found: Fitted, time: float, alone: bool) -> Fitted | None:
+    def _training(
+        self, tuned: Sequence[Rung], found: Fitted, time: float, alone: bool, fair: bool
+    ) -> Fitted | None:
         """Give every tuned rung the same: whole epochs where they fit, else a sample of the rows.
 
-        Several rungs share the time only where each sees all rows once, or `ENOUGH_ROWS` of them: one that is
-        trained well says more than two that are not. One rung takes it from others for a fair try alone.
+        Several rungs share the time only where each sees all rows once, or `ENOUGH_ROWS` of them: one rung
+        trained well says more than two that are not. One rung takes time from others only for a fair try.
         """
 
         def sized(rows: int, epochs: float) -> Fitted | None:
@@ -129,7 +134,8 @@ class Fitting:
         enough = min(rows, ENOUGH_ROWS)
         fewest = min(FEWEST_ROWS, rows)
         if not alone:
-            fewest = max(fewest, enough if len(tuned) > 1 else ceil(FAIR * enough))
+            several = len(tuned) > 1 and not fair
+            fewest = max(fewest, enough if several else ceil(_ROOM * FAIR * enough))
         while not (fits := sized(rows, asked or 1.0)) and rows > fewest:
             rows = max(fewest, int(rows * 0.95))
         return fits

@@ -1,6 +1,6 @@
 """The numbers a forecast is made from: sizes, tokens per row, speeds of this machine. No torch, no clock.
 
-training  = tokens / rate + steps * seconds per optimizer step + looks at dev
+training  = tokens / rate + steps * seconds per optimizer step + seconds of measuring dev loss
 answering = prompt tokens / prefill rate + answer tokens / decode rate
 """
 
@@ -14,9 +14,9 @@ from rung.config import Settings
 
 STEPS = 64  # few rows are learned from in smaller steps, so that there are about this many
 FEWEST_STEP_ROWS, MOST_STEP_ROWS = 4, 16
-LOOKS = 5
-LOOK_SHARE = 0.15
-FEWEST_LOOK_ROWS, MOST_LOOK_ROWS = 16, 64
+EVALUATIONS = 5  # times that dev loss is measured while training, after the first time before it
+EVALUATION_SHARE = 0.15  # of the training time that these may take
+FEWEST_EVALUATION_ROWS, MOST_EVALUATION_ROWS = 16, 64  # dev rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +52,18 @@ class TrainRate:
     attach_seconds: float
     parameters: int
     forget_seconds: float = 0.0  # a token of the texts on which forgetting is measured
-    spread: float = 0.0  # how far timings lay apart, as in `Rates`
+    spread: float = 0.0  # of the timings, as in `Rates`
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Speeds as plain numbers: what was timed, as it is kept in plan.json."""
+    """Speeds as plain numbers, as they are kept in plan.json; 0 for what was not timed."""
 
     prefill: float  # tokens per second, forward only
     decode: float  # tokens per second, all rows of a full batch together
     score: float = 0.0  # seconds a row for finding the best label, reading the row included
     train: Mapping[str, TrainRate] = field(default_factory=dict)  # by method
-    spread: float = 0.0  # how far timings of reading and writing lay apart, as a share of their median
+    spread: float = 0.0  # of the timings of reading and writing, as a share of their median
 
     def rates(self) -> Rates:
         """These numbers."""
@@ -119,33 +119,34 @@ def _slower(rate: TrainRate, times: float) -> TrainRate:
 
 
 def step_tokens(settings: Settings, work: Workload, rows: int, epochs: float) -> int:
-    """Tokens of an optimizer step: as asked, or of 4 to 16 rows, the more rows the more there are to see."""
+    """Tokens of an optimizer step: as asked, or of 4 to 16 rows, more for a longer training."""
     wanted = min(MOST_STEP_ROWS, max(FEWEST_STEP_ROWS, rows * epochs / STEPS))
     return settings.batch_tokens or round(wanted * work.row_tokens)
 
 
-def look_rows(rows: int, epochs: float) -> int:
-    """Dev rows in one look at the loss while `rows` are trained on for `epochs`.
+def evaluation_rows(rows: int, epochs: float) -> int:
+    """Dev rows on which dev loss is measured each time, in a training on `rows` for `epochs`.
 
-    As many as keep all looks within `LOOK_SHARE` of the training, whose tokens cost three times as much.
+    As many as keep all measurements within `EVALUATION_SHARE` of the training; a token costs three times as
+    much there.
     """
-    wanted = round(LOOK_SHARE * 3 * rows * epochs / (LOOKS + 1))
-    return min(MOST_LOOK_ROWS, max(FEWEST_LOOK_ROWS, wanted))
+    wanted = round(EVALUATION_SHARE * 3 * rows * epochs / (EVALUATIONS + 1))
+    return min(MOST_EVALUATION_ROWS, max(FEWEST_EVALUATION_ROWS, wanted))
 
 
 def train_seconds(
     settings: Settings, work: Workload, speeds: Speeds, rate: TrainRate, size: Size, dev_rows: int
 ) -> float:
-    """Training at `rate` on `size`, with looks at the loss of at most `dev_rows` dev rows."""
+    """Seconds of training at `rate` on `size`, measuring dev loss on at most `dev_rows` dev rows."""
     tokens = size.train * work.row_tokens * size.epochs
     steps = max(1.0, tokens / step_tokens(settings, work, size.train, size.epochs))
-    rows = min(look_rows(size.train, size.epochs), dev_rows)
-    looks = (LOOKS + 1) * rows * work.row_tokens / speeds.prefill
-    return rate.attach_seconds + tokens / rate.tokens_per_second + steps * rate.step_seconds + looks
+    rows = min(evaluation_rows(size.train, size.epochs), dev_rows)
+    measuring = (EVALUATIONS + 1) * rows * work.row_tokens / speeds.prefill
+    return rate.attach_seconds + tokens / rate.tokens_per_second + steps * rate.step_seconds + measuring
 
 
 def tuned_answer_seconds(work: Workload, speeds: Speeds, size: Size) -> float:
-    """What a tuned model spends on answering test rows."""
+    """Seconds that a tuned model takes to answer the test rows."""
     return size.test * (work.tail_tokens / speeds.prefill + work.target_tokens / speeds.decode)
 
 

@@ -14,7 +14,7 @@ class Arm(Protocol):
     """Something that can be tried on rows."""
 
     def read(self, rows: int) -> None:
-        """Be measured on the first `rows` rows; what was read before is kept."""
+        """Measure it on the first `rows` rows; what was read before is kept."""
         ...
 
     def worth(self) -> float:

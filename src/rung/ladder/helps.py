@@ -1,6 +1,6 @@
 """What would help most, from what was measured: longer training, more rows, cleaner labels, a larger base.
 
-Each finding is a sentence with the numbers it rests on; without evidence nothing is said.
+Each finding is a sentence with its numbers; without evidence there is none.
 """
 
 from __future__ import annotations
@@ -96,17 +96,19 @@ def _labels(
     if case.task.kind != "classification" or len(voices) < VOICES:
         return
     given = [{one.example_id: one for one in answers[rung]} for rung in voices]
-    against = []
+    against: dict[tuple[str, int], int] = {}  # a row may be in several splits
     for example in examples:
         said = [one[example.id] for one in given if example.id in one]
         wrong = all(one.status == "ok" and one.values.get("accuracy") == 0 for one in said)
         if len(said) == len(voices) and wrong and len({one.answer for one in said}) == 1:
-            against.append(example.row)
+            against[example.source, example.row] = example.row
     if against:
-        rows = ", ".join(map(str, sorted(against)[:LISTED])) + (", ..." if len(against) > LISTED else "")
+        listed = sorted(against.values())[:LISTED]
+        rows = ", ".join(map(str, listed)) + (", ..." if len(against) > LISTED else "")
+        every = len({(example.source, example.row) for example in examples})
         plural = "s" if len(against) > 1 else ""
         yield (
-            f"Check the labels: on {len(against):,} of {len(examples):,} test rows all {len(voices)} rungs "
+            f"Check the labels: on {len(against):,} of {every:,} test rows all {len(voices)} rungs "
             f"agree on another label than the file has (row{plural} {rows})."
         )
 

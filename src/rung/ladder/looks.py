@@ -23,7 +23,7 @@ def look(test: Sequence[Example], climb: str) -> int:
     path = cache_dir() / "looks" / f"{rows}.json"
     try:
         found = storage.read_json(path) if path.exists() else []
-        before = [str(one) for one in found] if isinstance(found, list) else []
+        before = [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
         if climb not in before:
             storage.write_json(path, [*before, climb])
     except (RungError, OSError):

@@ -1,7 +1,7 @@
 """How a rung went against its quote: how much slower the machine was, and whether the rung had its chance.
 
-A rung that was cut short has not lost. It is *unfinished*, and compared with nothing, where it has done less
-than `FAIR` of what it was to do:
+A rung that was cut short has not lost. If it has done less than `FAIR` of what was planned, it is
+*unfinished* and is not compared with other rungs:
 
     done = steps taken / steps planned * train rows used / min(train rows there are, `ENOUGH_ROWS`)
 """

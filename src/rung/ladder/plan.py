@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import sqrt
+from math import ceil, sqrt
 from typing import Any
 
-from rung import cost
+from rung import cost, numbers
 from rung.config import Settings
 from rung.data.split import Split
 from rung.errors import ResourceError
@@ -135,7 +135,8 @@ def make_plan(
     left, fitted = able[:], None
     while left and fitted is None:
         try:
-            fitted = fitting.fit(left)
+            # less training for the tuned rungs before one rung is left out
+            fitted = fitting.fit(left) or fitting.fit(left, fair=True)
             if fitted is None:
                 costly = max(left, key=partial(fitting.least, fair=True))
                 gone[costly.name] = Quote(costly.name, fits=False, why=_no_time(fitting, left, spent))
@@ -143,6 +144,9 @@ def make_plan(
         except Refused as refused:
             gone[refused.rung.name] = refused.quote
             left.remove(refused.rung)
+    if fitted is None and (alone := _alone(fitting, [rung for rung in able if not gone[rung.name].failed])):
+        left, fitted = alone
+        del gone[left[0].name]
     if able and not left and before is None and not any(gone[rung.name].failed for rung in able):
         raise _too_small(fitting, able, spent)
     fitted = fitted or Fitted(before.size if before else most, {})
@@ -150,6 +154,14 @@ def make_plan(
         rung.name: rounded(context, rung, quote_at(context, rung, fitted.at(rung.name))) for rung in left
     } | gone
     return _written(context, rungs, fitted, new, most, spent, before)
+
+
+def _alone(fitting: Fitting, rungs: Sequence[Rung]) -> tuple[list[Rung], Fitted] | None:
+    """The cheapest of `rungs` that fits into the time alone, where they do not fit together."""
+    for rung in sorted(rungs, key=fitting.least):
+        if fitted := fitting.fit([rung]):
+            return [rung], fitted
+    return None
 
 
 def _quoted(context: Context, rungs: Sequence[Rung], most: Size) -> tuple[dict[str, Quote], list[Rung]]:
@@ -247,11 +259,7 @@ def _notes(context: Context, quotes: Sequence[Quote], most: Size) -> tuple[str, 
 def _no_time(fitting: Fitting, rungs: Sequence[Rung], spent: float) -> str:
     """Why the most expensive of `rungs` is left out."""
     needed = spent + sum(fitting.least(rung, fair=True) for rung in rungs) / SAFETY
-    return f"it does not fit into the budget; about {_minutes(needed)} would do"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"it does not fit into the budget; about {numbers.seconds(needed)} would do"
 
 
 def _too_small(fitting: Fitting, able: Sequence[Rung], spent: float) -> ResourceError:
@@ -259,6 +267,6 @@ def _too_small(fitting: Fitting, able: Sequence[Rung], spent: float) -> Resource
     needed = spent + fitting.least(cheapest) / SAFETY
     return ResourceError(
         f"the budget of {fitting.context.settings.budget:g} s is too small for any rung",
-        why=f"The cheapest one asked for, {cheapest.title}, needs about {needed:.0f} s here",
+        why=f"The cheapest one asked for, {cheapest.title}, needs about {ceil(needed)} s here",
         fix="Give a larger --budget",
     )

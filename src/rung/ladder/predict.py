@@ -171,7 +171,7 @@ class _Journal:
         raise ResumeError(
             "the unfinished answers are those of another command",
             where=str(self.path),
-            why=f"Other than then: {', '.join(other)}",
+            why=f"Different now: {', '.join(other)}",
             fix="Delete the file to begin again, or give another --output",
         )
 
@@ -269,4 +269,4 @@ def _as_line(value: Any) -> str:
 def all_bad(found: Predicted) -> DataError:
     """What to raise where not one row was answered."""
     why = next(iter(found.errors), "")
-    return DataError("not one row could be answered", why=f"The commonest reason: {why}" if why else "")
+    return DataError("no row could be answered", why=f"The most common reason: {why}" if why else "")

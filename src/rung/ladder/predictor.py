@@ -28,7 +28,7 @@ USABLE = ("ok", "unfinished")  # a rung that was cut short can answer too, where
 class Prediction:
     """The answer to one row."""
 
-    text: str  # a label as it stands in the file of the climb, else what was written; "" where there is none
+    text: str  # a label as the climb's file writes it, else what was generated; "" where there is none
     probabilities: Mapping[str, float] | None = None  # label -> probability, the most probable first
     error: str = ""  # why there is no answer, or that it was cut off
 
@@ -131,7 +131,7 @@ class Predictor:
         return [None if isinstance(one, DataError) else one for one in found]
 
     def _in_file(self, label: str) -> str:
-        """A label as it stands in the file that the climb read."""
+        """A label as it is written in the file that the climb read."""
         return next((name for name, meaning in self.task.meanings.items() if meaning == label), label)
 
     def _prediction(self, answer: Completion | DataError, known: dict[str, float] | None) -> Prediction:
@@ -192,7 +192,7 @@ def _chosen(folder: Path, rung: str | None) -> Result:
         for name, one in sorted(results.items(), key=lambda pair: pair[1].order)
         if one.status in USABLE and (folder / "answer" / name).is_dir()
     ]
-    listed = f"These can answer: {', '.join(usable)}" if usable else "No rung of it can answer"
+    listed = f"These can answer: {', '.join(usable)}" if usable else "None of its rungs can answer"
     name = rung or _recommended(folder, listed)
     if name in usable:
         return results[name]

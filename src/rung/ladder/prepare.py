@@ -55,11 +55,11 @@ def prepare(data: Understood, settings: Settings) -> Prepared:
     return on_base(divide(data, settings))
 
 
-def on_base(rows: Divided) -> Prepared:
-    """Load the base and render `rows` for it. Raises `DataError` or `BaseModelError`."""
+def on_base(rows: Divided, base: Base | None = None) -> Prepared:
+    """Load the base, unless it is given, and render `rows` for it. Raises `DataError` or `BaseModelError`."""
     settings = rows.settings
     device = devices.choose(settings.precision, settings.threads)
-    base = load(settings.base, dtype=device.dtype, device=str(device.device))
+    base = base or load(settings.base, dtype=device.dtype, device=str(device.device))
     renderer = Renderer(base.tokenizer)
     max_length = min(settings.max_length or base.context, base.context)
     kept, rendered, left_out = _render(rows.split, renderer, rows.task, max_length, settings.long_rows)

@@ -27,7 +27,7 @@ def prompt_seconds(
 ) -> tuple[float, float, float]:
     """Seconds of trying the ways of each stage on dev and of answering test: at least, expected, at most.
 
-    The best of a stage goes on into the next. Which way that is, and which one answers test, is not known:
+    The best of a stage takes part in the next. Which way that is, and which one answers test, is not known:
     the cheapest at least, the most expensive at most. Expected is an average way on dev, and the most
     expensive one on test, so that a budget holds.
     """

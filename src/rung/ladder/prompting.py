@@ -1,4 +1,4 @@
-"""Prompting at its best: how to ask and how to read the answer are chosen on dev."""
+"""Prompting: how to ask and how to read the answer are chosen on dev."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Prompted:
 
 def load(folder: Path) -> Prompted:
     """What `Prompted.save` wrote. Raises `DataError`, `ResumeError` or `BaseModelError`."""
-    value = storage.read_json(folder / FILE)
+    value = storage.read_object(folder / FILE, task=dict, way=dict, base=dict, max_new_tokens=int)
     task, way = from_json(Task, value["task"], FILE), from_json(Way, value["way"], FILE)
     speaker = speaker_of(value["base"])
     if way.plain:

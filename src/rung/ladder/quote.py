@@ -28,6 +28,7 @@ from rung.records import Rendered
 from rung.train.trainer import StepTime, Trainer, TrainSettings
 
 _SHARE = 0.08  # of the allowance is for one run of one kind of work
+_RATES = ("prefill", "decode", "score")
 _REPEATS, _MOST_REPEATS = 2, 5
 _DISTURBED = 0.3  # a spread above which work is timed more often
 _NEW = 12  # tokens written where decoding is timed
@@ -81,7 +82,7 @@ class Timed:
 
 
 def repeated(work: Callable[[], object], allowance: Allowance, first: float) -> Timed:
-    """`work` timed `_REPEATS` times, more often where the times lie far apart, as the allowance permits.
+    """`work` timed `_REPEATS` times, more often where the times differ a lot, if the allowance permits.
 
     `first` is what one run should take; it stands for the time where not even one is affordable.
     """
@@ -117,7 +118,7 @@ class Timing:
         self._spreads = [known.spread] if known else []
         self._train = _TrainRates(self, known.train if known else {})
         if known:
-            self.__dict__ |= {"prefill": known.prefill, "decode": known.decode, "score": known.score}
+            self.__dict__ |= {name: rate for name in _RATES if (rate := getattr(known, name))}
 
     @property
     def train(self) -> Mapping[str, TrainRate]:
@@ -166,8 +167,9 @@ class Timing:
         return seconds / count
 
     def rates(self) -> Rates:
-        """What is known so far."""
-        return Rates(self.prefill, self.decode, self.score, dict(self._train), self.spread)
+        """What is known so far: a speed that no rung has asked for is 0."""
+        found = {name: self.__dict__.get(name, 0.0) for name in _RATES}
+        return Rates(**found, train=dict(self._train), spread=self.spread)
 
     def slower(self, training: float, answering: float) -> Timing:
         """See `Rates.slower`; what is timed later is as it is found."""
@@ -176,7 +178,7 @@ class Timing:
         return Timing(self.prepared, self.work, self.texts, *sizes, self.allowance, self.watcher, known)
 
     def note(self, timed: Timed) -> float:
-        """Remember how far times lay apart; the time."""
+        """Remember the spread of the times; returns the time."""
         self._spreads.append(timed.spread)
         return timed.seconds
 

@@ -92,7 +92,7 @@ def _under(weights: Floats, alone: Floats, given: Sequence[Given], value: Value)
     for i, one in enumerate(given):
         if isinstance(one, Part):
             some = weights[:, one.places]  # (draws, m)
-            mine = value(_with(some @ one.rows, alone, i))
+            mine = value(_with(some @ one.rows, alone, i))  # (draws, m) @ (m, k) -> (draws, k) -> (draws,)
             other = value(_with(some @ one.other, alone, one.whole))
             found[i] = found[one.whole] + mine - other
     return found
@@ -111,7 +111,7 @@ def shortfalls(values: Floats, sign: int = 1) -> Floats:
     `values` is what `draws` returns; `sign` is -1 where lower is better.
     """
     ahead = sign * values
-    return np.asarray(ahead.max(axis=0) - ahead)
+    return np.asarray(ahead.max(axis=0) - ahead)  # (draws,) - (rungs, draws)
 
 
 def regrets(names: Sequence[str], behind: Floats, tolerance: float) -> tuple[Regret, ...]:
@@ -119,7 +119,7 @@ def regrets(names: Sequence[str], behind: Floats, tolerance: float) -> tuple[Reg
 
     `behind` is what `shortfalls` returns, one row for each of `names`; `tolerance` is on the metric's scale.
     """
-    within = (behind <= tolerance).mean(axis=1)
+    within = (behind <= tolerance).mean(axis=1)  # (rungs,)
     return tuple(
         Regret(name, float(expected), float(chance))
         for name, expected, chance in zip(names, behind.mean(axis=1), within, strict=True)

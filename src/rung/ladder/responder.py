@@ -1,4 +1,4 @@
-"""What a rung leaves behind: something that answers rows. The climb asks it once for the test rows."""
+"""The product of a rung: an object that answers rows. The climb asks it for the test rows once."""
 
 from __future__ import annotations
 

@@ -275,7 +275,7 @@ def _remarks(result: Result, task: Task) -> list[str]:
         done = f" after {100 * result.done:.0f}% of what was planned" if result.done is not None else ""
         budget = result.needs_seconds
         need = f"; a budget of {numbers.seconds(budget)} would finish it" if budget else ""
-        return [f"{name} is not finished: it was cut short{done}, and is compared with nothing{need}."]
+        return [f"{name} is not finished: it was cut short{done} and is not compared with others{need}."]
     if result.status != "ok":
         why = result.reason.strip().rstrip(".")
         return [

@@ -1,4 +1,4 @@
-"""A rung's quote at one size: a fault is a row, and every quote has a range and its seconds of answering."""
+"""A rung's quote at one size, with a range and its seconds of answering; a fault becomes the rung's row."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def what_changed(before: Quote, after: Quote) -> str:
     if all(getattr(before, name) == getattr(after, name) for name in same):
         return ""
     if not after.fits:
-        return f"{after.rung} is left out after a second look at the clock: {after.why}"
+        return f"{after.rung} is left out after checking the time again: {after.why}"
     training = f"{after.train_rows:,} rows x {after.epochs:g} epochs, " if after.train_seconds else ""
     return f"{after.rung}, planned again for the time that is left: {training}{after.test_rows:,} test rows"
 

@@ -1,8 +1,8 @@
 """Run one rung and keep what it measured: in a climb, or in any process that sees the run folder.
 
-A task reads config.yaml, run.json, claim.json, plan.json and data.jsonl, which the climb has written before,
-and writes results/<rung>.json, predictions/<rung>.jsonl, answer/<rung>/ and what training leaves. It writes
-none of the climb's own files.
+A task reads config.yaml, run.json, claim.json, plan.json and data.jsonl, which the climb has written before.
+It writes results/<rung>.json, predictions/<rung>.jsonl, answer/<rung>/, checkpoints/<rung>/ and, for a tuned
+rung, adapters/<rung>/. It also adds files to features/, which all rungs share, and lines to events.jsonl.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from rung import cost, storage
-from rung.config import make_settings
+from rung.config import Settings, make_settings
 from rung.data.formats import Loaded
 from rung.data.split import Split
-from rung.errors import ResourceError, UsageError
+from rung.errors import ResourceError, ResumeError, UsageError
 from rung.evaluation.judging import Evaluation, judge
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, parts_of
@@ -30,17 +30,19 @@ from rung.ladder.plan import SAFETY, Plan, most_of
 from rung.ladder.rungs import RUNGS, Outcome, Rung, place
 from rung.ladder.sized import reason_of
 from rung.ladder.watch import Late, Silent, Until, Watcher
+from rung.plain import read_plain
 from rung.records import Answer, Cost, Example, Quote, Result, RungStatus, RunInfo, from_json, to_json
 
 if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
 DATA = "data.jsonl"
+_MOST_YAML = 10 << 20  # bytes of config.yaml
 _GRACE = 0.02  # of the budget: a rung may always answer for so long
 
 
 def run_task(folder: Path, name: str, watcher: Watcher | None = None) -> Result:
-    """Run the rung called `name` of the climb in `folder`, whatever process began it.
+    """Run the rung called `name` of the climb in `folder`, in any process.
 
     Rows, epochs and limits are those of the plan on disk. A rung that fails is a `Result` with its reason.
     Raises `UsageError` where `folder` holds no climb with that rung, `ResourceError` where nothing can be
@@ -59,6 +61,16 @@ def write_rows(folder: storage.RunFolder, parts: Split) -> None:
     storage.write_jsonl(folder.file(DATA), rows)
 
 
+def _settings(path: Path, plan: Plan) -> Settings:
+    """The settings that a climb wrote. Raises `ResumeError`."""
+    try:
+        applied = yaml.safe_load(read_plain(path, _MOST_YAML))["applied"]
+        return make_settings(applied | plan.kept(applied["threads"]), path.name)
+    except (OSError, yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError, UsageError) as error:
+        what = f"does not hold the settings of the climb ({type(error).__name__})"
+        raise ResumeError(what, where=path.name, fix="Run the climb's command again") from error
+
+
 def from_disk(path: Path, watcher: Watcher) -> Context:
     """The context of the climb in `path`. Raises `UsageError` where there is none."""
     folder = storage.RunFolder(path)
@@ -66,11 +78,12 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
         raise UsageError("this is not the folder of a climb that has begun", where=str(path))
     info = from_json(RunInfo, storage.read_json(folder.file("run.json")), "run.json")
     plan = from_json(Plan, storage.read_json(folder.file("plan.json")), "plan.json")
-    applied = yaml.safe_load(folder.file("config.yaml").read_text(encoding="utf-8"))["applied"]
-    settings = make_settings(applied | plan.kept(applied["threads"]), "config.yaml")
+    settings = _settings(folder.file("config.yaml"), plan)
     parts: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
     for row in storage.read_jsonl(folder.file(DATA)):
-        parts[row["part"]].append(from_json(Example, row["example"], DATA))
+        if not isinstance(row, dict) or row.get("part") not in parts:
+            raise ResumeError("a row is of no part", where=DATA, fix="Climb again with another --output")
+        parts[row["part"]].append(from_json(Example, row.get("example"), DATA))
     split = Split(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]))
     every = (*split.train, *split.dev, *split.test)
     loaded = Loaded(every, info.data["format"], info.data["file"], info.data["sha256"])
@@ -91,7 +104,7 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
         size=most_of(settings, split),
         forgetting=any(RUNGS[quote.rung].kind == "tune" for quote in plan.quotes),
         base_name=info.base,
-        fingerprint=storage.read_json(folder.file("claim.json"))["fingerprint"],
+        fingerprint=storage.read_object(folder.file("claim.json"), fingerprint=str)["fingerprint"],
         asked=info.asked,
     )
     context.settle(plan)
@@ -152,7 +165,7 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
 
 
 def _run(context: Context, rung: Rung, watch: cost.Stopwatch) -> Outcome:
-    """Let `rung` learn and choose. Raises `Late` where it asks and asks until no time is left for answers."""
+    """Let `rung` learn and choose. Raises `Late` where its choices use up the time for its answers."""
     limit, watcher = context.plan.limits.get(rung.name), context.watcher
     if limit is None:
         return rung.run(context, None)

@@ -36,7 +36,7 @@ class Trial:
         self._worth: dict[str, float] = {}  # higher is better; -inf where no row could be graded
 
     def read(self, rows: int) -> None:
-        """Be measured on the first `rows` dev rows; rows that were answered before are not answered again."""
+        """Measure it on the first `rows` dev rows; rows that were answered before are not answered again."""
         if rows > self._answered:
             self._read(self.dev[self._answered : rows], self._begin(self.asker.way))
             self._answered = rows

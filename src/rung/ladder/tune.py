@@ -23,7 +23,7 @@ def tune(
     checked, asked = load_settings(Path(config) if config else None, said)
     if "rungs" in asked:
         raise UsageError(
-            "`rung tune` climbs one rung, so the setting 'rungs' has no place here",
+            "`rung tune` climbs one rung, so it takes no setting 'rungs'",
             where=str(config or ""),
             fix="Choose the rung with `method`, or use `rung climb`",
         )

@@ -1,4 +1,4 @@
-"""Train one method on prepared rows, keep what it leaves behind, and answer with it."""
+"""Train one method on prepared rows, save what was trained, and answer with it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rung import __version__, storage
-from rung import device as devices
 from rung.bases.load import load as load_base
 from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker, complete
 from rung.ladder.adapter import attach
-from rung.ladder.forecast import LOOKS, look_rows
+from rung.ladder.forecast import EVALUATIONS, evaluation_rows
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import FILE, label_scores
 from rung.ladder.quote import method_settings
-from rung.ladder.speaking import speaker_of
+from rung.ladder.speaking import device_of, speaker_of
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS, Attached, Files
 from rung.records import Completion, Example, to_json
@@ -52,7 +51,7 @@ def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: f
         weight_decay=s.weight_decay,
         max_grad_norm=s.max_grad_norm,
         seed=s.seed,
-        evaluations=LOOKS,
+        evaluations=EVALUATIONS,
         checkpoint_seconds=s.checkpoint_seconds,
         limit_seconds=limit_seconds,
     )
@@ -69,8 +68,8 @@ def train(
     """Attach `method`, train it, leave it in its best state on dev. On any error it is detached again."""
     settings = train_settings(prepared, plan, method, limit_seconds)
     rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
-    looked_at = look_rows(plan.train_rows, plan.epochs)
-    dev = sample(prepared.split.dev, looked_at, prepared.settings.seed)
+    evaluated = evaluation_rows(plan.train_rows, plan.epochs)
+    dev = sample(prepared.split.dev, evaluated, prepared.settings.seed)
     attached = METHODS[method].attach(prepared.base.model, method_settings(prepared))
     try:
         outcome = Trainer(
@@ -96,7 +95,7 @@ def train(
 
 
 def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
-    """Write the files that the method leaves, with a tokenizer where they are a whole model.
+    """Write the method's files, with a tokenizer if they are a whole model.
 
     Returns the bytes of the weights.
     """
@@ -145,13 +144,13 @@ class TunedResponder:
 
 def load(folder: Path) -> TunedResponder:
     """What `TunedResponder.save` wrote. Raises `AdapterError` or `BaseModelError`."""
-    value = storage.read_json(folder / FILE)
+    value = storage.read_object(folder / FILE, adapter=str, base=dict, max_new_tokens=int)
     adapter, about = (folder / value["adapter"]).resolve(), value["base"]
     if (adapter / "adapter_config.json").is_file():
         speaker = speaker_of(about)
         attach(adapter, speaker)
     else:  # a whole model
-        device = devices.choose(about["precision"], None)
+        device = device_of(about)
         base = load_base(str(adapter), dtype=device.dtype, device=str(device.device))
         speaker = Speaker(base, Renderer(base.tokenizer))
     return TunedResponder(speaker, value["max_new_tokens"], adapter, about)

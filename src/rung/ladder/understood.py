@@ -1,4 +1,4 @@
-"""From a file, or rows in memory, to examples and their task: how every verb reads its data. No torch."""
+"""From a file, or rows in memory, to examples and their task: every verb reads its data here. No torch."""
 
 from __future__ import annotations
 

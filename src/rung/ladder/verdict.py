@@ -1,23 +1,23 @@
 """The verdict: which rung to use, drawn from results and answers alone. Pure: no model, no files, no clock.
 
-The rule: use the cheapest rung whose expected regret is within the tolerance; where there is none, the one
-with the least.  docs/verdict.md shows what it costs against the truth.
+The rule: use the cheapest rung whose expected regret is within the tolerance; if there is none, the rung with
+the least expected regret.  docs/verdict.md measures how far its choices are from the truly best rung.
 
 - Regret is how far a rung falls behind the best one, over joint bootstrap draws of the test rows that the
   compared rungs answered (`rung.ladder.regret`). A rung that answered clearly fewer of them is compared on
-  those it has, and takes no rows from the others (`rung.ladder.bench`).
-- Cheapest is by the seconds it takes to make a rung and to answer `volume` rows with it; by the order of the
-  ladder where a rung's cost is not known.
+  the rows it has; the others are still compared on all of theirs (`rung.ladder.bench`).
+- The cheapest rung is the one that takes the fewest seconds to make and to answer `volume` rows with. Where
+  costs are about equal, or the cost of a rung is not known, the order of the ladder counts.
 - The floor (a constant answer) is never recommended, nor is a rung that is not ahead of it in 80 % of the
   draws.
-- Where rungs reach the goal, one of them is taken.
-- The chance that the recommended rung is within the tolerance of the best makes the verdict clear, likely or
-  open.
+- If rungs reach the goal, one of them is taken.
+- The verdict is clear, likely or open by the chance that the recommended rung is within the tolerance of the
+  best one.
 
-Pairs are the evidence: the rung with the best score against each other one on the rows both answered.  Where
-every row is right or wrong: exact McNemar; else the paired bootstrap.  The p-values are adjusted together
-(Holm 1979).  The rung recommended is also compared with its rival, the best of the other sort (tuned or
-not), for the sentence; that p-value stands alone.
+The evidence is a comparison of the rung with the best score with each other rung, on the rows both answered:
+exact McNemar where every row is right or wrong (a Wald test where splits were repeated), else the paired
+bootstrap.  The p-values are adjusted together (Holm 1979).  For the sentence, the recommended rung is also
+compared with its rival, the best rung of the other sort (tuned or not tuned); that p-value is not adjusted.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from rung.ladder.sentence import Case
 from rung.records import Answer, Certainty, Comparison, Example, Measure, Regret, Result, Task, Verdict
 
 CLEAR, LIKELY = 0.95, 0.8  # chances from which a verdict is called so
+SAME_COST = 1.25  # measured times differ by as much from one run to the next
 
 
 def verdict(
@@ -46,17 +47,19 @@ def verdict(
     goal: float | None = None,
     volume: int = 10_000,
     notes: Sequence[str] = (),
+    row_of: Mapping[str, str] | None = None,
 ) -> Verdict:
     """The recommendation for `task`, from what each rung measured on the test `examples`.
 
     `answers` maps a rung's name to its answers, in any order.  Rungs that failed, were skipped, were cut
     short or have no answers are named in the reasons.  `tolerance` and `goal` are in points of the screen,
-    `volume` is the number of answers that cost is ordered by; `notes` say what the plan left out.  Raises
-    `UsageError` where the task's primary metric is unknown.
+    `volume` is the number of answers that cost is ordered by; `notes` say what the plan left out.
+    `row_of` names the row of each example, where `rung.ladder.repeat` put the same rows of several splits
+    into `examples`.  Raises `UsageError` where the task's primary metric is unknown.
     """
     results = sorted(results, key=lambda result: result.order)
     named = {result.rung: result for result in results}
-    bench = Bench(task, examples, answers, seed)
+    bench = Bench(task, examples, answers, seed, row_of or {})
     known = {example.id for example in examples}
     able = [one.rung for one in results if one.status == "ok" and _answered(answers.get(one.rung, ()), known)]
     if len(able) < 2:
@@ -150,10 +153,20 @@ def _choose(
 
 
 def _by_cost(rungs: Sequence[str], named: Mapping[str, Result], volume: int) -> list[str]:
-    """The cheapest first at `volume` answers; in the order of the ladder where a cost is not known."""
+    """The cheapest first at `volume` answers; in the order of the ladder where a cost is not known.
+
+    Costs of less than `SAME_COST` times the lowest left are equal: among these the ladder's order decides.
+    """
     costs = {rung: named[rung].cost.at(volume) for rung in rungs}
     known = {rung: seconds for rung, seconds in costs.items() if seconds is not None}
-    return sorted(rungs, key=known.__getitem__) if len(known) == len(rungs) else list(rungs)
+    if len(known) < len(rungs):
+        return list(rungs)
+    found: list[str] = []
+    while len(found) < len(rungs):
+        left = [rung for rung in rungs if rung not in found]
+        lowest = min(known[rung] for rung in left)
+        found += [rung for rung in left if known[rung] <= SAME_COST * lowest]
+    return found
 
 
 def _answered(answers: Sequence[Answer], known: set[str]) -> bool:
@@ -244,9 +257,15 @@ def _comparison(bench: Bench, first: str, second: str, difference: stats.Differe
             unit=bench.metric.unit,
         ),
         p_value=difference.p_value,
-        test="exact McNemar" if bench.metric.share else "paired bootstrap",
+        test=_test_of(bench),
         rows_needed=_rows_needed(bench, difference),
     )
+
+
+def _test_of(bench: Bench) -> str:
+    if not bench.metric.share:
+        return "paired bootstrap"
+    return "paired Wald test" if bench.row_of else "exact McNemar"
 
 
 def _rows_needed(bench: Bench, difference: stats.Difference) -> int | None:

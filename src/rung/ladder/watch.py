@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Watcher(Protocol):
-    """Is called while a climb runs. Raising KeyboardInterrupt from `step` or `rows` stops it cleanly."""
+    """Called while a climb runs. Raising KeyboardInterrupt from `step` or `rows` stops it cleanly."""
 
     def say(self, text: str) -> None:
         """One line for the log."""
@@ -56,6 +56,26 @@ class Silent:
     ) -> None: ...
 
     def finished(self, result: Result, before: bool) -> None: ...
+
+
+class OnSplit:
+    """Passes on what happens on one of several splits, to `watcher`, but not rows and plan again."""
+
+    def __init__(self, watcher: Watcher, number: int, splits: int) -> None:
+        self.watcher, self.name = watcher, f"split {number} of {splits}"
+        self.say, self.rows, self.step, self.finished = (
+            watcher.say,
+            watcher.rows,
+            watcher.step,
+            watcher.finished,
+        )
+
+    def prepared(self, rows: Divided) -> None: ...
+
+    def planned(self, plan: Plan) -> None: ...
+
+    def begin(self, rung: str, phase: str) -> None:
+        self.watcher.begin(rung, f"{phase}, {self.name}")
 
 
 class Late(Exception):

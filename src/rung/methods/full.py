@@ -93,7 +93,7 @@ class Full:
             self._point_to(trained)
 
     def merge(self) -> None:
-        """The weights are the change: only the way back is dropped."""
+        """The weights already hold the change; from now on they count as the base's own."""
         self._originals = {name: weight.data for name, weight in self.weights.items()}
         self.detach()
 

@@ -1,4 +1,4 @@
-"""What every way of tuning offers: attach it to a model, train its parameters, keep, merge or remove it."""
+"""What every tuning method offers: attach it to a model, train its parameters, save, merge or remove it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What an adapter's folder says of itself: that it is as it was written, for which base, and for which task.
+"""What an adapter's folder says about itself: that it is unchanged, for which base it is, and for which task.
 
-An adapter answers as it learned only on its own base, behind the chat template it was trained with. rung's
-own folders prove both by fingerprints in ``rung.json``. A folder from elsewhere says the name of its base,
-which can only be compared as a name, and may hold a chat template, which is compared as text.
+An adapter answers as trained only on its own base and with the chat template it was trained with. rung's own
+folders hold fingerprints of both in ``rung.json``. A folder from elsewhere gives the name of its base, which
+can only be compared as a name, and may hold a chat template, which is compared as text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rung import storage
-from rung.errors import AdapterError, DataError, ResumeError
+from rung.errors import AdapterError, ResumeError
 from rung.records import Task, from_json
 from rung.strict import strict_decoder
 
@@ -42,7 +42,7 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an adapter's folder says of itself; `warnings` are lines for the user."""
+    """What an adapter's folder says about itself; `warnings` are lines for the user."""
 
     task: Task | None = None  # what it was trained for
     warnings: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ def verify(folder: Path) -> None:
 
 
 def read_origin(folder: Path, home: Home) -> Origin:
-    """What the folder says of its origin. Raises `AdapterError` where it is not for `home`."""
+    """What the folder says about its origin. Raises `AdapterError` if it is not for `home`."""
     ours = read_json(folder, OURS) if lexists(folder / OURS) else {}
     _check_template(folder, ours, home)
     made_for = ours.get("base_fingerprint")
@@ -102,7 +102,7 @@ def _compare_names(folder: Path, home: Home) -> str:
         raise _other_base(folder, named, home.name)
     return (
         f"the adapter says that it was made for {named!r}, and it is used on {home.name!r}: "
-        "if these are two bases, its answers mean nothing"
+        "if these are different bases, its answers are meaningless"
     )
 
 
@@ -159,7 +159,7 @@ def _kept_task(folder: Path, ours: Mapping[str, Any]) -> Task | None:
         return None
     try:
         return from_json(Task, ours["task"], OURS)
-    except DataError as error:
+    except ResumeError as error:
         raise AdapterError(error.what, where=f"{folder}/{OURS}", fix=COPY_OURS) from error
 
 

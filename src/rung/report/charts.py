@@ -215,7 +215,7 @@ def _name_points(figure: Figure, axes: Axes, points: Sequence[BreakEven]) -> Non
 
 
 def _name_lines(figure: Figure, axes: Axes, found: Costs, colours: Mapping[str, int]) -> None:
-    """The name of each line at its right end, pushed apart so that no two names meet."""
+    """The name of each line at its right end, moved apart so that no two names overlap."""
     figure.draw_without_rendering()
     most = axes.get_xlim()[1]
     heights = {
@@ -238,7 +238,7 @@ def _name_lines(figure: Figure, axes: Axes, found: Costs, colours: Mapping[str, 
 
 @contextmanager
 def _drawing(size: float) -> Iterator[None]:
-    """Matplotlib's own defaults, whatever the user's are, with our style; quiet about glyphs it lacks."""
+    """Matplotlib's defaults with our style, not the user's settings; no warnings about missing glyphs."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         matplotlib.rcdefaults()
@@ -300,7 +300,7 @@ def _duration(seconds: float) -> str:
 
 
 def _place_labels(figure: Figure, axes: Axes, dots: Sequence[Dot]) -> None:
-    """Label each dot on the side with more room, pushed apart so that no two labels meet."""
+    """Label each dot on the side with more room, moved apart so that no two labels overlap."""
     figure.draw_without_rendering()
     taken: list[tuple[float, float, float]] = []  # left, right, middle, in pixels
     right_edge = axes.bbox.x1
@@ -329,7 +329,7 @@ def _place_labels(figure: Figure, axes: Axes, dots: Sequence[Dot]) -> None:
 
 
 def _svg(figure: Figure, label: str) -> str:
-    """The figure as an ``<svg>`` element that a page can hold beside others."""
+    """The figure as an ``<svg>`` element that a page can hold next to others."""
     buffer = io.StringIO()
     figure.savefig(
         buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}

@@ -1,4 +1,4 @@
-"""What a rung costs to make and to use, and from how many answers on another one is cheaper.
+"""What a rung costs to make and to use, and the number of answers from which another one is cheaper.
 
 A rung's total cost at v answers is a straight line, making + v * (cost of one answer), in seconds; in money
 where every rung has a price.  Two lines cross at v = (making_b - making_a) / (each_a - each_b).
@@ -14,7 +14,7 @@ from rung import numbers
 from rung.records import Result
 
 VOLUME = 10_000  # answers, where a run has not kept for how many cost is counted
-MOST = 10_000_000  # answers beyond which nobody looks
+MOST = 10_000_000  # answers; break-even points beyond this are not shown
 LISTED = 6  # break-even points
 
 

@@ -1,6 +1,6 @@
-"""report.html: one file that needs nothing else, opens from disk, and runs no text that a model wrote.
+"""report.html: one self-contained file that opens from disk and never executes text that a model wrote.
 
-Everything foreign goes through Jinja's autoescape or, for the rows, through JSON into ``textContent``; the
+All text from outside goes through Jinja's autoescape or, for the rows, through JSON into ``textContent``; the
 content security policy allows the page's own script by its hash and no request at all.
 """
 
@@ -134,7 +134,7 @@ def _pair(wide: str, narrow: str) -> tuple[Markup, Markup] | None:
 
 
 def _shown_rungs(view: View) -> list[str]:
-    """Rungs with predictions: the two that are held against each other first, the floor last."""
+    """Rungs with predictions: the two that are compared first, the floor last."""
     first = [rung for rung in (view.before, view.after) if rung is not None and rung in view.answers]
     rest = [rung.result for rung in view.rungs if rung.result.rung in view.answers]
     rest.sort(key=lambda result: result.kind == "floor")

@@ -1,6 +1,6 @@
 """What went wrong, row by row: the side-by-side table, confusions, field and call errors.
 
-Works from the evidence that the grader stored in each answer; nothing is parsed or graded again.  Evidence
+Made from the evidence that the grader stored in each answer; nothing is parsed or graded again.  Evidence
 has one of three shapes: ``wanted`` and ``got`` are two labels; ``fields`` is a list of fields with their
 ``path``; ``wanted``, ``got`` and ``arguments`` are lists of names of calls and of arguments that differ.
 Answers without evidence, from an older run or a task that gives none, have no such table.

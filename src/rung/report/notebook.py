@@ -1,4 +1,4 @@
-"""A run as a few lines of HTML for the output cell of a notebook; everything foreign is escaped."""
+"""A run as a few lines of HTML for the output cell of a notebook; all text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_html(view: View, report: Path) -> str:
 
 
 def table_html(table: Table) -> str:
-    """A table; the marked row is bold, columns of numbers stand on the right."""
+    """A table; the marked row is bold, columns of numbers are right-aligned."""
 
     def row(cells: Iterable[str], tag: str, bold: bool = False) -> str:
         found = ""

@@ -134,7 +134,7 @@
   const table = app.querySelector("table");
   const answers = data.rows.slice(0, 100).flatMap((row) => row.cells.map((cell) => (cell ? cell.t.length : 0)));
   table.classList.toggle("long", answers.filter((length) => length > 40).length > answers.length / 4);
-  // With no room for a column a rung, the answers to a row stand under one another.
+  // With no room for one column per rung, the answers to a row are listed below each other.
   const needed = (14 + 8 * (data.rungs.length + 1)) * parseFloat(getComputedStyle(document.documentElement).fontSize);
   new ResizeObserver(([{ contentRect }]) => table.classList.toggle("many", contentRect.width < needed)).observe(
     table.parentElement,

@@ -205,7 +205,7 @@ _OF_THEIR_OWN = ("parts", "left_out", "warnings")  # shown apart from the other 
 
 
 def data_facts(view: View) -> tuple[tuple[str, str], ...]:
-    """What was read and what became of it, but for what has a place of its own."""
+    """What was read and how it was used, except for what has a section of its own."""
     return numbers.entries({k: v for k, v in view.info.data.items() if k not in _OF_THEIR_OWN})
 
 
@@ -264,7 +264,7 @@ def rung_settings(result: Result) -> Table:
 
 
 def _without_empty(table: Table) -> Table:
-    """The table without a last column that says nothing."""
+    """The table without a last column that is empty."""
     if any(row[-1] != ABSENT for row in table.rows):
         return table
     return Table(table.head[:-1], tuple(row[:-1] for row in table.rows), table.right, table.marked)

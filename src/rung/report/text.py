@@ -16,7 +16,7 @@ from rung.report.costs import break_evens, sentences
 from rung.report.view import Rung, View
 
 NARROW = 76  # columns below which cells are broken in two lines
-WIDE = 104  # columns from which notes stand in the table
+WIDE = 104  # from this many columns on, notes are in the table
 
 
 def print_view(view: View, console: Console, report: Path | None = None) -> None:
@@ -40,11 +40,10 @@ def print_view(view: View, console: Console, report: Path | None = None) -> None
 def _title(view: View) -> Text:
     info = view.info
     title = Text(numbers.one_line(info.name), style="bold")
-    rows = max((r.result.primary.n for r in view.rungs if r.result.primary), default=len(view.examples))
     facts = [
         info.task.kind.replace("_", " "),
         *([numbers.one_line(info.base)] if info.base else []),  # empty where no rung needs one
-        f"{numbers.count(rows)} test rows",
+        view.test_rows,
     ]
     return title.append("  " + " · ".join(facts), style="not bold dim")
 
@@ -53,7 +52,7 @@ def _title(view: View) -> Text:
 class _Layout:
     """Which columns there are, and how their cells are broken."""
 
-    wide: bool  # notes stand in the table
+    wide: bool  # notes are in the table
     narrow: bool
     regrets: bool
     forgot: bool
@@ -141,6 +140,6 @@ def _print_verdict(view: View, console: Console) -> None:
 
 
 def _break_evens(view: View) -> tuple[str, ...]:
-    """From how many answers on another rung is the cheaper one, of those worth their cost."""
+    """The numbers of answers from which another rung is cheaper, among rungs that are worth their cost."""
     found = sentences(break_evens(view.costs.lines))
     return (f"Total cost: {'; '.join(found)}.",) if found else ()

@@ -1,4 +1,4 @@
-"""A run folder as one value, read and checked once, with the text of every number in it.
+"""The content of a run folder, read and checked once, with every number as the text that is shown.
 
 The terminal and the page show the same `View`.  A rung that failed or was skipped is a row with its reason,
 and a run that is not finished is a view without a verdict.
@@ -46,7 +46,9 @@ class Rung:
 
     result: Result
     recommended: bool
-    quality: str  # "63.1 (58.0 to 68.2)", with "not finished (12 %)" where it was cut short; or "failed"
+    quality: (
+        str  # "63.1 (58.0 to 68.2)", "63.1 (58.0 to 68.2; 5 splits)", or with "not finished (12 %)"; "failed"
+    )
     train: str
     total: str
     making: str  # time, and money on a line of its own where there is a price
@@ -90,7 +92,7 @@ class View:
     examples: tuple[Example, ...]
     answers: Mapping[str, tuple[Answer, ...]]  # by rung, in ladder order
     judge: Decider | None
-    before: str | None  # the rung that `after` is held against
+    before: str | None  # the rung that `after` is compared with
     after: str | None  # the recommended rung, or the best one so far
 
     @property
@@ -135,6 +137,17 @@ class View:
         return len({rung.result.primary.n for rung in self.rungs if rung.result.primary}) < 2
 
     @property
+    def splits(self) -> int:
+        """Over how many splits of the rows scores are means."""
+        return max((_splits(rung.result) for rung in self.rungs), default=1)
+
+    @property
+    def test_rows(self) -> str:
+        """``112 test rows``, or ``187 test rows in 5 splits``."""
+        rows = max((r.result.primary.n for r in self.rungs if r.result.primary), default=len(self.examples))
+        return f"{numbers.count(rows)} test rows" + (f" in {self.splits} splits" if self.splits > 1 else "")
+
+    @property
     def costs(self) -> Costs:
         """The two costs of all finished rungs."""
         return costs([rung.result for rung in self.rungs])
@@ -177,7 +190,8 @@ def load_view(run_folder: Path) -> View:
     verdict = None
     if (run_folder / "verdict.json").is_file():
         verdict = _one(Verdict, run_folder / "verdict.json")
-    stored = [(_one(Result, path), path.stem) for path in sorted((run_folder / "results").glob("*.json"))]
+    paths = sorted((run_folder / "results").glob("*.json"))
+    stored = [(_result(run_folder, path.name), path.stem) for path in paths]
     stored.sort(key=lambda pair: (pair[0].order, pair[0].rung))
     results = [result for result, _ in stored]
     examples = _many(Example, run_folder / "test.jsonl")
@@ -203,6 +217,12 @@ def load_view(run_folder: Path) -> View:
 
 def _one(kind: type[T], path: Path) -> T:
     return from_json(kind, read_json(path), where=path.name)
+
+
+def _result(run_folder: Path, name: str) -> Result:
+    """The result over all splits, where the climb was repeated; else that of its one split."""
+    pooled = run_folder / "splits" / "results" / name
+    return _one(Result, pooled if pooled.is_file() else run_folder / "results" / name)
 
 
 def _many(kind: type[T], path: Path) -> tuple[T, ...]:
@@ -270,11 +290,17 @@ def _tokens(cost: Cost) -> str:
 
 def _quality(result: Result) -> str:
     if result.status == "ok":
-        return numbers.quality(result.primary)
+        splits, measured = _splits(result), numbers.quality(result.primary)
+        return measured.replace(")", f"; {splits} splits)") if splits > 1 else measured
     if result.status == "unfinished":
         measured = f"{numbers.quality(result.primary)}, " if result.primary else ""
         return measured + numbers.unfinished(result)
     return result.status
+
+
+def _splits(result: Result) -> int:
+    """Over how many splits the score is a mean."""
+    return int(result.applied.get("splits", 1))
 
 
 def _missed(counts: Mapping[str, int]) -> str:
@@ -293,10 +319,10 @@ def _sentence(results: list[Result], verdict: Verdict | None) -> str:
 
 
 def _rivals(results: list[Result], verdict: Verdict | None) -> tuple[str | None, str | None]:
-    """Two rungs to hold against each other: the recommended one, and what one would ask about it.
+    """Two rungs to compare row by row: the recommended one, and its rival.
 
-    Without a recommendation the best tuned one, or else the best one.  A tuned rung is held against the best
-    prompting one, any other against the best of the rest.  The floor takes no part.
+    Without a recommendation: the best tuned rung, or else the best one.  A tuned rung is compared with the
+    best prompting one, any other with the best of the rest.  The floor is left out.
     """
     scored = {
         one.rung: one

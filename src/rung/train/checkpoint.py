@@ -76,7 +76,7 @@ def load_checkpoint(
     newest, skipped = storage.newest_folder(folder, "step-")
     if newest is None:
         return (Progress(), {}, skipped) if skipped else None
-    about: dict[str, Any] = storage.read_json(newest / "progress.json")
+    about: dict[str, Any] = storage.read_object(newest / "progress.json", mark=str, progress=dict)
     if about["mark"] != mark:
         raise ResumeError(
             "the checkpoint was made with other data or settings",

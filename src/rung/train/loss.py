@@ -1,4 +1,4 @@
-"""The loss of a pack: nats over its target tokens, summed. A common beginning of rows is computed once.
+"""The loss of a pack: nats over its target tokens, summed. A prefix that rows share is computed once.
 
 A pass runs over the prefix tree of the rows (`rung.bases.tree`). A target is a pair (place, token): the
 hidden state at the place predicts the token. A pair that n rows have is computed once with weight n; a place
@@ -28,13 +28,13 @@ def hidden_states(
 
     `below` (1, T, d) is what decoder layer `first` reads, where that is known.
     """
-    ids, positions = (torch.tensor([x], device=model.device) for x in (tree.ids, tree.positions))
+    ids, positions = (torch.tensor([x], device=model.device) for x in (tree.ids, tree.positions))  # (1, T)
     inputs = ids if below is None else below
     return body.hidden_states(model, inputs, positions, tree, places, first)
 
 
 def targets(tree: Tree, rows: Sequence[Rendered]) -> Counter[tuple[int, int]]:
-    """How many rows have each target: (place one before it, token) -> count. A first token is none."""
+    """How many rows have each target: (the place before it, token) -> count. A first token is no target."""
     found: Counter[tuple[int, int]] = Counter()
     for number, row in enumerate(rows):
         places = tree.places(number)
@@ -47,20 +47,20 @@ def targets(tree: Tree, rows: Sequence[Rendered]) -> Counter[tuple[int, int]]:
 def pack_loss(model: PreTrainedModel, rows: Sequence[Rendered], trunk: Trunk | None = None) -> Tensor:
     """Summed cross-entropy in nats over the target tokens of `rows`, with gradient: a scalar.
 
-    `trunk` holds what frozen first layers put out for these rows.
+    `trunk` holds the outputs of the frozen first layers for these rows.
     """
     ids = [row.ids for row in rows]
     tree = build(ids)
-    found = targets(tree, rows)
-    pairs = torch.tensor(list(found), dtype=torch.long, device=model.device).view(-1, 2)
-    weights = torch.tensor(list(found.values()), dtype=torch.float32, device=model.device)
-    below = trunk.states(tree, ids) if trunk else None
-    hidden = hidden_states(model, tree, pairs[:, 0], below, trunk.layers if trunk else 0)
+    found = targets(tree, rows)  # N different targets
+    pairs = torch.tensor(list(found), dtype=torch.long, device=model.device).view(-1, 2)  # (N, 2)
+    weights = torch.tensor(list(found.values()), dtype=torch.float32, device=model.device)  # (N,)
+    below = trunk.states(tree, ids) if trunk else None  # (1, T, d)
+    hidden = hidden_states(model, tree, pairs[:, 0], below, trunk.layers if trunk else 0)  # (N, d)
     return head.loss_sum(model, hidden, pairs[:, 1], weights)
 
 
 def count_targets(rows: Sequence[Rendered]) -> int:
-    """Target tokens of `rows`; a first token has nothing to be predicted from and is none."""
+    """Number of target tokens of `rows`; a first token cannot be predicted, so it is none."""
     return sum(sum(row.mask[1:]) for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Which ways of computing the same faster a training run uses, and why one is off: for the report."""
+"""Which speed-ups a training run uses, and why one is off: for the report."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def _head(model: PreTrainedModel, rows: Sequence[Rendered]) -> Mechanism:
 
 
 def _beginnings(rows: Sequence[Rendered], plan: Sequence[Step]) -> Mechanism:
-    name = "shared beginnings"
+    name = "shared prefixes"
     ids = [row.ids for row in rows]
     packs = [pack for step in plan for pack in step.packs][:_SOME]
     whole = sum(len(ids[row]) for pack in packs for row in pack)
     done = sum(computed(ids, pack) for pack in packs)
     if done == whole:
-        return Mechanism(name, False, "rows of a pass have no beginning in common")
+        return Mechanism(name, False, "the rows of a pass share no prefix")
     share = 1 - done / whole
     part = f"{share:.0%}" if share >= 0.01 else "under 1%"
-    return Mechanism(name, True, f"{part} of the tokens had been computed for another row")
+    return Mechanism(name, True, f"{part} of the tokens were already computed for another row")
 
 
 def _products(model: PreTrainedModel) -> Mechanism:
     name = "fp32 products by oneDNN"
     if model.dtype != torch.float32 or model.device.type != "cpu":
-        return Mechanism(name, False, "they matter for fp32 on a CPU alone")
+        return Mechanism(name, False, "they matter only for fp32 on a CPU")
     backend: Any = torch.backends.mkldnn
     on = backend.matmul.fp32_precision == "bf16"
     why = "they are as exact here as the default ones, and mostly faster"

@@ -16,13 +16,13 @@ _FIX = "Lower --learning-rate; if that does not help, try --precision fp32"
 def flatten(parameters: Sequence[nn.Parameter], rates: Sequence[float]) -> dict[float, nn.Parameter]:
     """Move parameters into one vector for each rate, and their gradients too: rate -> vector.
 
-    The parameters stay what they are, as views. A step then reads a few long vectors instead of hundreds of
-    small tensors. Gradients are to be zeroed, never dropped.
+    The parameters keep their shapes, as views. A step then reads a few long vectors instead of hundreds of
+    small tensors. Set gradients to zero, never to None: they are views too.
     """
     vectors = {}
     for rate in dict.fromkeys(rates):
         group = [p for p, its in zip(parameters, rates, strict=True) if its == rate]
-        vector = nn.Parameter(torch.cat([p.detach().flatten() for p in group]))
+        vector = nn.Parameter(torch.cat([p.detach().flatten() for p in group]))  # (all numbers of the group,)
         vector.grad = torch.zeros_like(vector)
         at = 0
         for p in group:

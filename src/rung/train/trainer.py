@@ -132,7 +132,7 @@ class Trainer:
             return self._run(start, before)
 
     def steps(self, clock: Callable[[], float] = time.perf_counter) -> Iterator[StepTime]:
-        """Take one step after the other and say how long each took, without looks at dev or checkpoints."""
+        """Take one step after the other and yield how long each took, without dev loss or checkpoints."""
         for step in self.plan:
             start = clock()
             total, targets = self._passes(step)

@@ -1,12 +1,13 @@
-"""The frozen trunk, computed once: with adapters in the top k of L layers, what they read never changes.
+"""The frozen trunk, computed once: with adapters in the top k of L layers, the layers below never change.
 
     work per token and epoch, in forward passes of the body:   1 + k / L   without,     2 k / L   with it
 
-(the pass back through a layer whose weights are frozen costs about as much as the pass forward). The input of
-the first adapted layer is kept for every train and dev row in one memory-mapped file, in the model's number
-format (2 d bytes a token in bf16). It is read in every epoch, and again by a run that continues in the same
-folder with the same frozen weights and rows. Nothing is approximated; but rows are packed in another order
-than in training, so the last bits of a sum may differ. After Skip2-LoRA (arXiv 2410.21073).
+and with it, once, one pass through the L - k frozen layers. (The backward pass through a layer with frozen
+weights costs about as much as its forward pass.) The input of the first adapted layer is kept for every train
+and dev row in one memory-mapped file, in the model's number format (2 d bytes a token in bf16). It is read in
+every epoch, and again by a run that continues in the same folder with the same frozen weights and rows.
+Nothing is approximated, but rows are packed in another order than in training, so the last bits of a sum may
+differ. Used for models on the CPU that `rung.bases.body` computes. After Skip2-LoRA (arXiv 2410.21073).
 """
 
 from __future__ import annotations

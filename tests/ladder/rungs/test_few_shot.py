@@ -9,12 +9,14 @@ from rows_of import rows
 from rung.config import make_settings
 from rung.ladder.context import Context
 from rung.ladder.prepare import Prepared
-from rung.ladder.rungs.few_shot import FewShot
+from rung.ladder.rungs.few_shot import FEW_DEV, FewShot
 from rung.ladder.ways import Way
 
 
-def with_shots(prepared: Prepared, shots: str) -> Context:
-    return context_of(replace(prepared, settings=make_settings({"shots": shots})))
+def with_shots(prepared: Prepared, shots: str, dev: int = FEW_DEV) -> Context:
+    context = context_of(replace(prepared, settings=make_settings({"shots": shots})))
+    context.size = replace(context.size, dev=dev)
+    return context
 
 
 def test_there_is_a_way_for_each_number_of_shots_in_each_layout(prepared: Prepared) -> None:
@@ -38,6 +40,14 @@ def test_retrieved_examples_follow_in_the_layout_that_was_best(prepared: Prepare
     ]
     (only,) = FewShot().further(with_shots(prepared, "16"), Way("16 examples"))
     assert (only.name, only.plain) == ("16 retrieved examples", False)
+
+
+def test_few_dev_rows_choose_among_fewer_ways(prepared: Prepared) -> None:
+    context = with_shots(prepared, "1,2,4,8", dev=FEW_DEV - 1)
+    ways = FewShot().ways(context)
+    assert [(len(way.shots), way.plain) for way in ways] == [(2, False), (8, False), (2, True), (8, True)]
+    assert [way.retrieved for way in FewShot().further(context, ways[0])] == [4]
+    assert [len(FewShot().asks(context)), len(FewShot().further_asks(context))] == [4, 1]
 
 
 def test_targets_of_several_lines_have_no_plain_layout(prepared: Prepared) -> None:

@@ -1,4 +1,4 @@
-"""Kinds of tasks, one file each, and the one way a task is understood from the rows of a file."""
+"""Kinds of tasks, one file each, and how the task of a file is inferred from its rows."""
 
 # The order is the order in which `understand` tries them; text that fits none is generation.
 from rung.evaluation.tasks import (  # isort: skip

@@ -1,4 +1,4 @@
-"""The task of a file, understood once from all of its rows, the same for every verb.
+"""The task of a file, inferred once from all of its rows, the same for every verb.
 
 What is found is kept in the `Task`, so that the rows of another file can be brought into its form later
 (`tidy`) and those its grader cannot read are named before anything runs (`unreadable`).

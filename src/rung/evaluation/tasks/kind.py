@@ -44,7 +44,7 @@ class Kind(ABC):
     any_text: ClassVar[bool] = True  # whether any text is an answer, so that a cut-off one is graded too
 
     def infer(self, loaded: Loaded) -> str:
-        """Why these rows are of this kind, as one sentence with numbers; empty where they are not.
+        """Why these rows are of this kind, as one sentence with numbers; empty if they are not.
 
         Every target has text in it.  ``loaded.hint`` is the kind that the file's own words say.
         """

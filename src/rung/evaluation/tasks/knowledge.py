@@ -1,4 +1,4 @@
-"""Knowledge: questions with a short answer. It looks like generation, so the user says it."""
+"""Knowledge: questions with a short answer. It is never inferred: the user says `--task knowledge`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rung.records import Task
 
 
 class Knowledge(Generation):
-    """Graded as generation is; a row is right where its answer is the target."""
+    """Graded like generation; an answer is right if it is exactly the target."""
 
     name = "knowledge"
     title = "Knowledge"

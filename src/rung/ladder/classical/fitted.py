@@ -82,7 +82,7 @@ def load(folder: Path, rung: str) -> tuple[dict[str, Any], dict[str, NDArray[Any
     from safetensors.numpy import load as from_bytes
 
     storage.verify_folder(folder)
-    settings: dict[str, Any] = storage.read_json(folder / SETTINGS)
+    settings: dict[str, Any] = storage.read_object(folder / SETTINGS, rung=str)
     if settings["rung"] != rung:
         raise DataError(f"the folder holds the rung {settings['rung']!r}, not {rung!r}", where=folder.name)
     weights = folder / WEIGHTS

@@ -23,7 +23,7 @@ def last_question(example: Example) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The words with which all texts begin and end, such as an instruction; they tell no row from another."""
+    """The words with which all texts begin and end, such as an instruction; all rows have them."""
 
     before: str = ""
     after: str = ""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST_RETRIEVED = 8  # examples; every prompt has its own, so none of their tokens are shared
 _TRIED = 2  # numbers of retrieved examples
+FEW_DEV = 60  # with fewer dev rows, half as many ways are tried, and half as many examples are retrieved
 
 
 class FewShot(PromptRung):
@@ -41,9 +42,10 @@ class FewShot(PromptRung):
                 why=f"There are {rows} train rows to show, and a prompt has at most {tokens} tokens",
                 fix="Give smaller numbers with --shots",
             )
-        ways = [Way(_named(k), shots=shots) for k, shots in fitting.items()]
+        numbers = _fixed(context, list(fitting))
+        ways = [Way(_named(k), shots=fitting[k]) for k in numbers]
         if context.plain:
-            ways += [Way(_named(k, plain=True), shots=shots, plain=True) for k, shots in fitting.items()]
+            ways += [Way(_named(k, plain=True), shots=fitting[k], plain=True) for k in numbers]
         return ways
 
     def further(self, context: Context, best: Way) -> list[Way]:
@@ -51,7 +53,7 @@ class FewShot(PromptRung):
         from rung.ladder.ways import Way
 
         kept = best.plain
-        numbers = _retrieved(list(context.work.shots))
+        numbers = _retrieved(context)
         return [Way(_named(k, True, kept), retrieved=k, plain=kept) for k in numbers]
 
     def asks(self, context: Context) -> list[Ask]:
@@ -59,19 +61,27 @@ class FewShot(PromptRung):
 
         work = context.work
         layouts = 2 if context.plain else 1
-        return [Ask(prefix, work.tail_tokens) for prefix in work.shots.values()] * layouts
+        numbers = _fixed(context, list(work.shots))
+        return [Ask(work.shots[k], work.tail_tokens) for k in numbers] * layouts
 
     def further_asks(self, context: Context) -> list[Ask]:
         from rung.ladder.prompt_forecast import Ask
 
         work = context.work
-        numbers = _retrieved(list(work.shots))
+        numbers = _retrieved(context)
         return [Ask(work.prefix_tokens, work.tail_tokens + k * work.row_tokens) for k in numbers]
 
 
-def _retrieved(numbers: Sequence[int]) -> list[int]:
+def _fixed(context: Context, numbers: Sequence[int]) -> list[int]:
+    """The numbers of fixed examples that are tried, ascending."""
+    return sorted(numbers)[::-2][::-1] if context.size.dev < FEW_DEV else list(numbers)
+
+
+def _retrieved(context: Context) -> list[int]:
     """The numbers of examples that are retrieved: the largest of those asked for that are not too many."""
-    return [k for k in numbers if k <= MOST_RETRIEVED][-_TRIED:] or list(numbers[:1])
+    few, numbers = context.size.dev < FEW_DEV, list(context.work.shots)
+    most = MOST_RETRIEVED // 2 if few else MOST_RETRIEVED
+    return [k for k in numbers if k <= most][-(1 if few else _TRIED) :] or numbers[:1]
 
 
 def _named(k: int, retrieved: bool = False, plain: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""A probe: logistic regression on what the frozen base makes of every row."""
+"""A probe: logistic regression on the frozen base's hidden states of every row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rung.records import Quote, RungKind, Task
 
 MOST_ROWS = 5_000  # train rows that are read
 FEWEST_ROWS = 200  # of these, also where reading them takes more than `READ_SHARE`
-READ_SHARE = 0.1  # of the budget may be spent on reading train rows
+READ_SHARE = 0.12  # of the budget may be spent on reading train rows, once or in both ways
 _PASS_TOKENS = 2048  # of a forward pass
 _CHOOSING = 1_000  # rows that are read in both ways of showing them
 _FIT_SECONDS, _ROW_SECONDS = 3.0, 0.005  # cross-validation and the last fit
@@ -35,7 +35,8 @@ class ProbeRung(Rung):
         row = work.tail_tokens * (1 + work.prefix_tokens / _PASS_TOKENS) / context.speeds.prefill
         train = min(len(context.split.train), MOST_ROWS)
         if budget is not None:
-            train = min(train, max(FEWEST_ROWS, int(READ_SHARE * budget / row)))
+            reads = int(READ_SHARE * budget / row)
+            train = min(train, max(FEWEST_ROWS, reads // 2, reads - _CHOOSING))
         known = train + size.dev
         reads = known + min(known, _CHOOSING) + size.test
         seconds = reads * row + _FIT_SECONDS + _ROW_SECONDS * known

@@ -18,7 +18,7 @@ from rung.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run of a rung leaves behind. Test rows have not been looked at yet."""
+    """What the run of a rung returns. Test rows have not been used yet."""
 
     responder: Responder
     choices: tuple[Choice, ...] = ()
@@ -92,9 +92,8 @@ def rung_of(method: str) -> Rung:
 def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
     """The rungs of a climb, each once, cheapest first; with a method, only the tuned rung that uses it.
 
-    Where the settings name none, those that apply to `task` and wait for no request.
-    Raises `UsageError` for an unknown rung or
-    method, or where nothing is left.
+    If the settings name none, these are the rungs that apply to `task` and are not only run on request.
+    Raises `UsageError` for an unknown rung or method, or if nothing is left.
     """
     only = rung_of(settings.method) if settings.method else None
     if settings.rungs is None:

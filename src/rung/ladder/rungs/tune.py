@@ -92,7 +92,7 @@ class TuneRung(Rung):
         )
 
     def _texts(self, context: Context) -> int:
-        """On how many texts it is measured what was forgotten: on those there is time for."""
+        """The number of texts on which forgetting is measured: as many as there is time for."""
         every, budget = len(context.texts), context.settings.budget
         seconds = context.speeds.train[self.method].forget_seconds * context.work.general_tokens
         if budget is None or seconds <= FORGETTING * budget:
