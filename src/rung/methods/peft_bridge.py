@@ -109,7 +109,7 @@ def _target_names(lora: Lora) -> list[str]:
 def load_adapter(folder: Path, model: nn.Module, home: Home) -> tuple[Lora, Origin]:
     """Attach the LoRA adapter in `folder` to `model`, whose base is `home`.
 
-    Also returns what the folder says of itself. Raises `AdapterError`; the model is then untouched.
+    Also returns what the folder says about itself. Raises `AdapterError`; the model is then untouched.
     """
     with foreign(partial(_unreadable, folder)):
         _require_folder(folder)
