@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from rung.ladder import climb as climbing
 from rung.ladder.context import Context
 from rung.ladder.forecast import Rates, Size, TrainRate, Workload
 from rung.ladder.plan import most_of
 from rung.ladder.prepare import Prepared
+from rung.ladder.rungs import Rung
 from rung.ladder.watch import Silent
+from rung.records import Result
 from rung.storage import RunFolder
 
 SLOW = Rates(
@@ -50,3 +55,16 @@ def context_of(prepared: Prepared, folder: Path = Path("nowhere"), **changes: An
     context = Context(**given | changes)
     context.speeds = SLOW
     return context
+
+
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the rungs that climbs run from now on."""
+    names: list[str] = []
+    real = climbing.run_rung
+
+    def spy(context: Context, rung: Rung) -> Result:
+        names.append(rung.name)
+        return real(context, rung)
+
+    monkeypatch.setattr(climbing, "run_rung", spy)
+    return names

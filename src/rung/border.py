@@ -32,8 +32,13 @@ class foreign:
     ) -> None:
         if error is None or isinstance(error, RungError | MemoryError):
             return
-        if isinstance(error, Exception) or type(error).__name__ == _PANIC:
+        if is_fault(error):
             raise self._refusal(said(error)) from error
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether `error` says that something failed, a panic included, and does not ask the process to stop."""
+    return isinstance(error, Exception) or type(error).__name__ == _PANIC
 
 
 def said(error: BaseException, limit: int = 200) -> str:

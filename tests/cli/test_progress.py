@@ -85,11 +85,17 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the screen's clock shows."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
 def test_without_a_terminal_there_is_a_line_now_and_then(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], clock: list[float]
 ) -> None:
-    clock = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     screen = Screen()
     screen.begin("lora", "training")
     for done in range(1, 41):
@@ -102,10 +108,8 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
 
 
 def test_rows_are_shown_with_the_time_that_is_left(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], clock: list[float]
 ) -> None:
-    clock = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     screen = Screen()
     screen.begin("", "answering")
     clock[0] += 30.0
@@ -114,10 +118,8 @@ def test_rows_are_shown_with_the_time_that_is_left(
 
 
 def test_the_first_rows_say_nothing_about_the_time_that_is_left(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], clock: list[float]
 ) -> None:
-    clock = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     screen = Screen()
     screen.begin("", "answering")
     for done in (0, 3, 4, 40):

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import letters
+from contexts import ran
 from rung import storage
 from rung.errors import ResumeError
-from rung.ladder import climb as climbing
 from rung.ladder.climb import Climbed, climb
-from rung.ladder.rungs import Rung
-from rung.records import Result
 from rung.report.view import load_view
 
 QUICK = letters.FAST | {"epochs": 1}
-
-
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the rungs that run from now on."""
-    names: list[str] = []
-    real = climbing.run_rung
-
-    def spy(context: Any, rung: Rung) -> Result:
-        names.append(rung.name)
-        return real(context, rung)
-
-    monkeypatch.setattr(climbing, "run_rung", spy)
-    return names
 
 
 def test_rungs_asked_for_later_join_the_finished_ones(

@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 
 import letters
+from contexts import ran
 from rung import storage
 from rung.config import Settings
 from rung.errors import UsageError
 from rung.ladder import climb as climbing
 from rung.ladder import repeat
 from rung.ladder.climb import Climbed, climb
-from rung.ladder.context import Context
 from rung.ladder.repeat import Tried
-from rung.ladder.rungs import Rung
 from rung.ladder.verdict import verdict
 from rung.ladder.watch import Silent
 from rung.records import Answer, Example, Message, Regret, Result, RungKind, RunInfo, Task, Verdict, from_json
@@ -173,16 +172,9 @@ def test_a_climb_that_is_stopped_continues_in_the_split_it_was_in(
     with pytest.raises(KeyboardInterrupt):
         climb(letters_csv, output=tmp_path / "run", watcher=Stopping(), **CHEAP)
     assert not (tmp_path / "run" / "verdict.json").exists()
-    ran: list[str] = []
-    real = climbing.run_rung
-
-    def counted(context: Context, rung: Rung) -> Result:
-        ran.append(rung.name)
-        return real(context, rung)
-
-    monkeypatch.setattr(climbing, "run_rung", counted)
+    names = ran(monkeypatch)
     again = climb(letters_csv, output=tmp_path / "run", **CHEAP)
-    assert ran == ["words", "constant", "nearest", "words"]
+    assert names == ["words", "constant", "nearest", "words"]
     assert [one.primary for one in again.results] == [one.primary for one in repeated.results]
     assert again.verdict.recommended == repeated.verdict.recommended
 

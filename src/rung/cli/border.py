@@ -7,6 +7,7 @@ import os
 import traceback
 from pathlib import Path
 
+from rung.border import is_fault
 from rung.errors import ResourceError, RungError, UsageError
 
 __all__ = ["TRACEBACK", "as_ours"]
@@ -24,7 +25,6 @@ _SPENT = {
     errno.EAGAIN,
 }
 _NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "failed to map segment", "out of memory")
-_PANIC = "PanicException"  # a panic of a library in Rust; not an Exception
 
 
 def as_ours(error: BaseException) -> RungError | None:
@@ -44,9 +44,7 @@ def as_ours(error: BaseException) -> RungError | None:
             f"a text or a name that was given is not UTF-8 ({error.__class__.__name__}: {error})",
             fix="Rename the file or folder, or save the text as UTF-8",
         )
-    if isinstance(error, Exception) or type(error).__name__ == _PANIC:
-        return _bug(error)
-    return None
+    return _bug(error) if is_fault(error) else None
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -1,7 +1,7 @@
 """Writing that is not content: what all prompts or all targets share at their edges, and templates in a text.
 
 Older completion models were trained with marks such as "\\n\\n###\\n\\n" and " END"; files for trainers hold
-whole conversations as one text, already in a chat template. Both are taken apart, and the user is told.
+whole conversations as one text, already in a chat template. Both are removed, and rung says so.
 """
 
 from __future__ import annotations
