@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,8 @@ def print_view(view: View, console: Console, report: Path | None = None) -> None
         console.print(Text(view.parts, style="dim"))
     console.print(_table(view, wide, narrow))
     if not wide:
-        for rung in view.rungs:
-            for note in rung.notes:
-                console.print(_note(rung, note))
+        for note, names in _shared_notes(view.rungs).items():
+            console.print(Text.assemble((", ".join(names), "bold"), ": ", note))
     if wide or any(rung.notes for rung in view.rungs):
         console.print()
     _print_verdict(view, console)
@@ -93,7 +93,7 @@ def _cells(rung: Rung, layout: _Layout) -> list[Text]:
     quality = rung.quality.replace(", not", "\nnot")
     cells = [
         ("> " if rung.recommended else "  ") + rung.name,
-        quality.replace(" (", "\n(", 1) if layout.broken else quality,
+        quality.replace(" (", "\n(") if layout.broken else quality,
     ]
     if layout.regrets:
         absent = rung.regret == numbers.ABSENT
@@ -120,8 +120,13 @@ def _style(rung: Rung) -> str:
     return "" if rung.ok else "dim"
 
 
-def _note(rung: Rung, note: str) -> Text:
-    return Text.assemble((rung.name, "bold"), ": ", note)
+def _shared_notes(rungs: Sequence[Rung]) -> dict[str, list[str]]:
+    """Each note, with the names of the rungs that have it."""
+    found: dict[str, list[str]] = {}
+    for rung in rungs:
+        for note in rung.notes:
+            found.setdefault(note, []).append(rung.name)
+    return found
 
 
 def _print_verdict(view: View, console: Console) -> None:

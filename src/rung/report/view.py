@@ -47,7 +47,7 @@ class Rung:
     result: Result
     recommended: bool
     quality: (
-        str  # "63.1 (58.0 to 68.2)", "63.1 (58.0 to 68.2; 5 splits)", or with "not finished (12 %)"; "failed"
+        str  # "63.1 (58.0 to 68.2)", "63.1 (58.0 to 68.2; 5 splits)", or with "not finished (12%)"; "failed"
     )
     train: str
     total: str
