@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +27,10 @@ def print_view(view: View, console: Console, report: Path | None = None) -> None
         console.print(Text(view.parts, style="dim"))
     console.print(_table(view, wide, narrow))
     if not wide:
-        for note, names in _shared_notes(view.rungs).items():
-            console.print(Text.assemble((", ".join(names), "bold"), ": ", note))
-    if wide or any(rung.notes for rung in view.rungs):
+        for note, rungs in view.notes.items():
+            names = ", ".join(rung.name for rung in rungs)
+            console.print(Text.assemble((names, "bold"), ": ", note))
+    if wide or view.notes:
         console.print()
     _print_verdict(view, console)
     if report is not None:
@@ -118,15 +118,6 @@ def _style(rung: Rung) -> str:
     if rung.recommended:
         return "bold green"
     return "" if rung.ok else "dim"
-
-
-def _shared_notes(rungs: Sequence[Rung]) -> dict[str, list[str]]:
-    """Each note, with the names of the rungs that have it."""
-    found: dict[str, list[str]] = {}
-    for rung in rungs:
-        for note in rung.notes:
-            found.setdefault(note, []).append(rung.name)
-    return found
 
 
 def _print_verdict(view: View, console: Console) -> None:

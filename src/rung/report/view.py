@@ -96,6 +96,15 @@ class View:
     after: str | None  # the recommended rung, or the best one so far
 
     @property
+    def notes(self) -> dict[str, tuple[Rung, ...]]:
+        """Each note, with the rungs that have it."""
+        found: dict[str, tuple[Rung, ...]] = {}
+        for rung in self.rungs:
+            for note in rung.notes:
+                found[note] = (*found.get(note, ()), rung)
+        return found
+
+    @property
     def metric(self) -> str:
         """Name of the primary metric."""
         return numbers.metric_name(self.info.task.primary)
