@@ -55,9 +55,8 @@ def verdict(
     `answers` maps a rung's name to its answers, in any order.  Rungs that failed, were skipped, were cut
     short or have no answers are named in the reasons.  `tolerance` and `goal` are in points of the screen,
     `volume` is the number of answers that cost is ordered by; `notes` say what the plan left out.
-    `row_of` names the row of each example, where `rung.ladder.repeat` put the same rows of several splits
-    into `examples`, and `inflation` is by how much their variance is increased.  Raises `UsageError` where
-    the task's primary metric is unknown.
+    `row_of` names the row of each example, and `inflation` is that of the variance, where `examples` are rows
+    of several splits (`rung.ladder.repeat`).  Raises `UsageError` where the primary metric is unknown.
     """
     results = sorted(results, key=lambda result: result.order)
     named = {result.rung: result for result in results}
