@@ -6,8 +6,10 @@ recommends a rung from that, and its regret is how far that rung's true score is
 - simulated: correlated right and wrong answers with given accuracies (eight ladders, and 40 random ones);
 - real: what rungs without a base answered to 4,000 reviews (accuracy) and 3,400 requests (field F1).
 
-Also: rungs that answered fewer rows than the others, and the coverage of the 95% intervals.
-Run: ``python benchmarks/verdict.py [--data FOLDER] [--trials N]``; writes results/verdict.json.
+Also: rungs that answered fewer rows than the others, and the coverage of the 95% intervals, with one test
+set and with repeated splits (`splits`).
+Run: ``python benchmarks/verdict.py [--data FOLDER] [--trials N] [--only rule|splits]``; writes
+results/verdict.json, where the part that is not run stays as it was.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import splits
 from common import machine
 from scipy.stats import binom, norm
 
@@ -231,11 +234,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--trials", type=int, default=200, help="test sets of each size and whole set")
+    parser.add_argument("--only", choices=("rule", "splits"), help="the part to run; both if not given")
     asked = parser.parse_args()
-    start, rng, trials = time.perf_counter(), np.random.default_rng(0), asked.trials
+    file = HERE / "results" / "verdict.json"
+    record = json.loads(file.read_text()) if file.exists() else {}
+    if asked.only != "splits":
+        record |= rule(asked.data, asked.trials)
+    if asked.only != "rule":
+        record |= repeated(asked.data, asked.trials)
+    file.write_text(json.dumps(record, indent=1) + "\n")
+    show(json.loads(json.dumps(record)))
+
+
+def repeated(data: Path, trials: int) -> dict[str, Any]:
+    """The part about repeated splits."""
+    start = time.perf_counter()
+    found = splits.run(data, trials)
+    about = {"date": datetime.now(UTC).date().isoformat(), "machine": machine()}
+    return {"splits": {**about, "sets": found, "seconds": round(time.perf_counter() - start, 1)}}
+
+
+def rule(data: Path, trials: int) -> dict[str, Any]:
+    """The part about the rule."""
+    start, rng = time.perf_counter(), np.random.default_rng(0)
     wholes = {name: made_up(np.array(levels), rng) for name, levels in LADDERS.items()}
-    wholes["reviews (real)"] = reviews(asked.data / "sentiment-reviews")
-    wholes["requests (real)"] = requests(asked.data / "extraction-snips")
+    wholes["reviews (real)"] = reviews(data / "sentiment-reviews")
+    wholes["requests (real)"] = requests(data / "extraction-snips")
     found = {name: simulate(whole, trials, i) for i, (name, whole) in enumerate(wholes.items())}
     few = max(1, trials // 40)
     many = [simulate(made_up(random_ladder(rng), rng), few, 200 + i) for i in range(40)]
@@ -243,7 +267,7 @@ def main() -> None:
         size: {name: [one for each in many for one in each[size][name]] for name in RULES} for size in SIZES
     }
     sets = {name: summaries(one, name not in wholes or wholes[name].made_up) for name, one in found.items()}
-    record = {
+    return {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "trials": trials,
@@ -260,8 +284,6 @@ def main() -> None:
         "coverage": {name: coverage(whole, trials, 99 + i) for i, (name, whole) in enumerate(wholes.items())},
         "seconds": round(time.perf_counter() - start, 1),
     }
-    (HERE / "results" / "verdict.json").write_text(json.dumps(record, indent=1) + "\n")
-    show(json.loads(json.dumps(record)))
 
 
 def summaries(found: Trials, costs: bool) -> Summary:
@@ -320,6 +342,8 @@ def show(record: dict[str, Any]) -> None:
     for name, one in record["coverage"].items():
         print(f"  {name:26}", {size: [round(v, 3) for v in cell] for size, cell in one.items()})
     print(f"\n{record['seconds']} s")
+    if "splits" in record:
+        splits.show(record["splits"]["sets"])
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_every_rule_picks_what_the_textbook_picks(speaker: Speaker, ids: list[li
 def test_many_labels_are_searched_after_the_first_rows(
     speaker: Speaker, ids: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_scores, "FULL", 1)
+    monkeypatch.setattr(label_scores, "FEW_NODES", 1)
     searched: list[int] = []
     real = label_scores.best_choices
 

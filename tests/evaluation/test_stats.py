@@ -16,6 +16,46 @@ def test_wilson_by_formula() -> None:
     assert high == pytest.approx(0.1611, abs=5e-5)  # the same table
 
 
+@pytest.mark.parametrize(("right", "n"), [(0, 7), (7, 7), (3, 40), (81, 263)])
+def test_wilson_agrees_with_scipy(right: int, n: int) -> None:
+    theirs = reference.binomtest(right, n).proportion_ci(0.95, method="wilson")
+    assert stats.wilson(right, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert stats.wilson(4 * right, 4 * n, 4.0) == pytest.approx(stats.wilson(right, n))
+
+
+def test_an_inflated_variance_is_that_of_fewer_rows() -> None:
+    """With 2.25, intervals are 1.5 times as wide, and p-values are those of them."""
+    rng = np.random.default_rng(5)
+    one, two = rng.normal(0.2, 1, 300), rng.normal(0, 1, 300)
+    pairs = stats.mean_rows(one), stats.mean_rows(two)
+    plain = stats.paired_difference(*pairs, stats.mean_of)
+    wide = stats.paired_difference(*pairs, stats.mean_of, inflation=2.25)
+    assert wide.value == plain.value
+    assert _width(wide) == pytest.approx(1.5 * _width(plain), rel=0.05)
+    theirs = 2 * reference.norm.sf(reference.norm.isf(plain.p_value / 2) / 1.5)
+    assert wide.p_value == pytest.approx(theirs, rel=0.1)
+    assert wide.spread == pytest.approx(1.5 * plain.spread)
+    scores = stats.interval(pairs[0], stats.mean_of), stats.interval(pairs[0], stats.mean_of, inflation=2.25)
+    assert _width(scores[1]) == pytest.approx(1.5 * _width(scores[0]), rel=0.05)
+
+
+def test_inflated_means_of_pairs_are_those_of_fewer_rows() -> None:
+    first, second = np.array([1, 1, 0.5, 1, 0, 0.25] * 8), np.array([0, 1, 1, 0.5, 0, 0.5] * 8)
+    few = stats.paired_means(first, second)
+    many = stats.paired_means(np.tile(first, 4), np.tile(second, 4), inflation=4.0)
+    assert (many.value, many.low, many.high, many.p_value) == pytest.approx(
+        (few.value, few.low, few.high, few.p_value)
+    )
+    assert many.spread == pytest.approx(2 * few.spread)
+    assert (few.n, many.n) == (48, 192)
+
+
+def _width(found: stats.Interval | stats.Difference) -> float:
+    assert found.low is not None
+    assert found.high is not None
+    return found.high - found.low
+
+
 def test_mean_interval_of_right_and_wrong_is_wilson() -> None:
     values = [1.0] * 30 + [0.0] * 10
     assert stats.mean_interval(values) == (0.75, *stats.wilson(30, 40))

@@ -8,7 +8,8 @@ import torch
 
 from rung.bases.tiny import tiny
 from rung.errors import UsageError
-from rung.generate.branches import Branches, Tree, log_probabilities
+from rung.generate import branches
+from rung.generate.branches import Branches, Tree, edge_logs, log_probabilities, read_prompts
 
 CHOICES = [(70, 71, 2), (70, 72, 2), (80, 2)]
 
@@ -33,10 +34,12 @@ def test_nodes_read_in_any_order_and_in_parts_are_the_same() -> None:
     tails = [[50, 51, 52], [60]]
     with torch.inference_mode():
         whole = Branches(base, tree, None, 8)
-        whole.begin(tails)
+        packs, roots = read_prompts(base, tails, None)
+        assert roots.shape == (2, base.model.config.hidden_size)
+        whole.begin(packs)
         at_once = whole.read(np.repeat([0, 1], 4), np.tile([1, 2, 3, 4], 2)).view(2, 4, -1)
         parts = Branches(base, tree, None, 1)
-        parts.begin(tails)
+        parts.begin(packs)
         last = parts.read(np.array([0, 1, 1]), np.array([4, 1, 4]))
         first = parts.read(np.array([0]), np.array([1]))
         parts.keep([0])
@@ -44,6 +47,19 @@ def test_nodes_read_in_any_order_and_in_parts_are_the_same() -> None:
     torch.testing.assert_close(last, at_once[[0, 1, 1], [3, 0, 3]], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(first, at_once[[0], [0]], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(below, at_once[[0, 0], [2, 1]], atol=1e-5, rtol=1e-5)
+
+
+def test_small_passes_over_the_tree_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    base, tree = tiny(), Tree.of(CHOICES)
+    tails = [[50 + i] * (5 - i) for i in range(5)]
+    with torch.inference_mode():
+        one, two = (read_prompts(base, some, None) for some in (tails[:2], tails[2:]))
+        packs, roots = [*one[0], *two[0]], torch.cat([one[1], two[1]])
+        whole = edge_logs(base, tree, None, packs, roots)
+        monkeypatch.setattr(branches, "PASS_TOKENS", 15)  # three rows, so one pass has rows of both packs
+        parts = edge_logs(base, tree, None, packs, roots)
+    assert whole.shape == (5, 7)
+    np.testing.assert_allclose(parts, whole, atol=1e-5, rtol=0)
 
 
 def test_log_probabilities_are_those_of_the_head() -> None:

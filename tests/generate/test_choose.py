@@ -13,9 +13,9 @@ from rung.bases.attention import NAME
 from rung.bases.base import Base
 from rung.bases.tiny import tiny
 from rung.errors import DataError, UsageError
-from rung.generate import branches, choose
+from rung.generate import branches, cache, choose
 from rung.generate.branches import Tree
-from rung.generate.choose import log_likelihoods
+from rung.generate.choose import Scored, best_and_scores, log_likelihoods
 from rung.generate.engine import Engine
 
 CHOICES = [(70, 71, 72, 2), (70, 71, 2), (70, 2), (80, 2), (80, 81, 82, 83, 84, 2), (90,), (70, 71, 72, 2)]
@@ -128,6 +128,32 @@ def test_progress_counts_rows_to_the_end(monkeypatch: pytest.MonkeyPatch) -> Non
     assert seen[-1] == (7, 7)
 
 
+@pytest.mark.parametrize("shared", [0, 20, 90])  # no prefix, one that is copied to rows, one that is not
+def test_prompts_are_scored_while_answers_are_written(shared: int) -> None:
+    base, prompts = tiny(), ragged(8, shared, 20)
+    engine = Engine(base, rows=6)
+    asked = {"max_new_tokens": 5, "stop_ids": [2]}
+    scored = Scored(base, prompts, CHOICES)
+    assert engine.generate(prompts, on_read=scored, **asked) == engine.generate(prompts, **asked)
+    np.testing.assert_allclose(scored.scores, log_likelihoods(base, prompts, CHOICES), atol=1e-5, rtol=0)
+
+
+def test_answers_and_scores_take_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    real = cache._passes
+
+    def counting(tails: Sequence[Sequence[int]]) -> object:
+        read.append(len(tails))
+        return real(tails)
+
+    monkeypatch.setattr(cache, "_passes", counting)
+    base, prompts = tiny(), ragged(9, 20, 10)
+    best_and_scores(base, prompts, CHOICES, [np.zeros(7)])
+    assert sum(read) == 10
+    Engine(base).generate(prompts, max_new_tokens=3, stop_ids=[2], on_read=Scored(base, prompts, CHOICES))
+    assert sum(read) == 20
+
+
 def test_nothing_to_score() -> None:
     assert log_likelihoods(tiny(), [], CHOICES).shape == (0, 7)
     assert log_likelihoods(tiny(), [[50]], []).shape == (1, 0)
@@ -140,3 +166,5 @@ def test_what_cannot_be_scored_is_refused() -> None:
         log_likelihoods(base, [[50]], [(70,), ()])
     with pytest.raises(DataError, match=r"prompt 2 of 2.*room for 6"):
         log_likelihoods(base, [[50], [50] * 15], CHOICES)
+    with pytest.raises(DataError, match=r"prompt 2 of 2.*room for 6"):
+        Scored(base, [[50], [50] * 15], CHOICES)

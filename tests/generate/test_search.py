@@ -6,12 +6,13 @@ import random
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from rung.bases.tiny import tiny
 from rung.generate import search as searching
 from rung.generate.branches import Branches, Tree
-from rung.generate.choose import best_choices, log_likelihoods
+from rung.generate.choose import best_and_scores, best_choices, log_likelihoods
 from rung.generate.search import Frontier
 
 
@@ -50,6 +51,27 @@ def test_the_best_is_the_best_of_all(seed: int) -> None:
         clear = np.sort(whole, 1)[:, -1] - np.sort(whole, 1)[:, -2] > 1e-3
         assert clear.any()
         assert (found[k] == whole.argmax(1))[clear].all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("seed", range(4))
+def test_all_scores_agree_with_the_search_bit_by_bit(seed: int, dtype: torch.dtype) -> None:
+    draw, base = random.Random(seed), tiny(dtype=dtype)
+    choices, asked = labels(draw, 40), prompts(draw, 30)
+    corrections = np.random.default_rng(seed).normal(0, 3, (2, len(choices)))
+    best, scores = best_and_scores(base, asked, choices, corrections)
+    assert best.tolist() == best_choices(base, asked, choices, corrections).tolist()
+    assert best.tolist() == [(scores + one).argmax(1).tolist() for one in corrections]
+    rough = 1e-4 if dtype == torch.float32 else 0.5
+    np.testing.assert_allclose(scores, log_likelihoods(base, asked, choices), atol=rough, rtol=0)
+
+
+def test_rounding_makes_no_choice_better_than_the_search_found_it() -> None:
+    made = frontier([0.0, 0.0, 0.0])
+    learn(made, 0, [0, 3], [-1.01, -1.0])  # d is best; a may be worth -1.01 at most
+    assert made.best().tolist() == [[2]]
+    rounded = np.array([[-0.9, 0.0, -0.3, -1.2]])  # of the edges a, a b, a c and d, computed another time
+    assert made.scores(rounded)[0] == pytest.approx([-1.01, -1.31, -1.0])
 
 
 def test_equal_choices_give_the_first() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,11 +14,11 @@ from contexts import SLOW, context_of
 from rung.config import make_settings
 from rung.errors import ResourceError
 from rung.ladder.context import Context
-from rung.ladder.fitting import FEWEST_ROWS, FEWEST_TEST
+from rung.ladder.fitting import FEWEST_ROWS, FEWEST_TEST, Fitted, Fitting
 from rung.ladder.forecast import Rates, Workload, step_tokens
 from rung.ladder.plan import EPOCHS, MOST_TEST, SAFETY, Plan, enough_test_rows, make_plan, most_of
 from rung.ladder.prepare import Prepared
-from rung.ladder.rungs import asked_for
+from rung.ladder.rungs import RUNGS, Rung, asked_for
 from rung.ladder.workload import measure_workload
 from rung.records import Quote, from_json, to_json
 
@@ -108,7 +110,7 @@ def test_more_time_never_gives_less(prepared: Prepared, work: Workload) -> None:
 
 def test_the_most_expensive_rung_goes_first_and_says_so(prepared: Prepared, work: Workload) -> None:
     left_out = []
-    for budget in range(130, 14, -1):
+    for budget in range(130, 14, -4):
         plan = planned(prepared, work, budget=budget, setup=1.0)
         gone = [quote for quote in plan.quotes if not quote.fits]
         for quote in gone:
@@ -119,6 +121,61 @@ def test_the_most_expensive_rung_goes_first_and_says_so(prepared: Prepared, work
     assert stages[:2] == [(), ("full",)]
     assert len(stages) >= 3
     assert all(set(less) < set(more) for less, more in pairwise(stages))
+
+
+def named(quote: Quote) -> float:
+    """The budget, in seconds, that a quote says would do."""
+    words = quote.why.removeprefix("it does not fit into the budget; about ").removesuffix(" would do")
+    units = {"s": 1, "min": 60, "h": 3600}
+    parts = words.split()
+    return sum(float(number) * units[unit] for number, unit in zip(parts[::2], parts[1::2], strict=True))
+
+
+def grown(real: Callable[[Rung, Context], Quote], share: float) -> Callable[[Rung, Context], Quote]:
+    """Quotes that take `share` of the budget more."""
+
+    def quote(self: Rung, given: Context) -> Quote:
+        found = real(self, given)
+        return replace(found, seconds=(found.seconds or 0.0) + share * (given.settings.budget or 0.0))
+
+    return quote
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize("budget", [16, 40])
+def test_the_budget_that_is_named_would_do(
+    prepared: Prepared, work: Workload, budget: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a rung takes more of a larger budget, as the probe does."""
+    zero = type(RUNGS["zero-shot"])
+    monkeypatch.setattr(zero, "quote", grown(zero.quote, share))
+    gone = [quote for quote in planned(prepared, work, budget=budget, setup=1.0).quotes if not quote.fits]
+    assert gone
+    for quote in gone:
+        enough = planned(prepared, work, budget=named(quote), setup=1.0)
+        assert enough.quote(quote.rung).fits
+        less = planned(prepared, work, budget=0.85 * named(quote), setup=1.0)
+        assert not less.quote(quote.rung).fits
+
+
+def test_where_no_budget_would_do_none_is_named(
+    prepared: Prepared, work: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = type(RUNGS["full"])
+    fits: list[float | None] = []
+    real = Fitting.fit
+
+    def fit(self: Fitting, *rest: Any, **more: Any) -> Fitted | None:
+        fits.append(self.time)
+        return real(self, *rest, **more)
+
+    monkeypatch.setattr(Fitting, "fit", fit)
+    monkeypatch.setattr(full, "quote", grown(full.quote, 1.0))
+    plan = planned(prepared, work, budget=600, rungs="zero-shot,full")
+    assert plan.quote("zero-shot").fits
+    assert plan.quote("full").why == "it does not fit into the budget, nor into much larger ones"
+    assert len(fits) < 50  # up to three for each of 12 budgets
+    assert plan.budget == 600
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rung import storage
 from rung.data.strict_json import RowError
 from rung.errors import DataError, RungError, UsageError
+from rung.generate import cache
 from rung.ladder.climb import Climbed
 from rung.ladder.predictor import Prediction, Predictor, load
+from rung.ladder.prompting import Prompted
+from rung.ladder.responder import Responder, Scores
 from rung.records import Completion, Example
 
 
@@ -58,6 +62,43 @@ def test_classical_rungs_answer_as_they_did_in_the_labels_of_the_file(classical:
         assert one.probability == max(one.probabilities.values())
 
 
+@pytest.mark.parametrize("rung", ["zero-shot", "few-shot", "lora", "full"])
+def test_a_base_reads_a_row_once_for_answer_and_probabilities(
+    climbed: Climbed, rung: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor, rows = load(climbed.folder, rung), asked(climbed)
+    assert predictor.scores  # one row is read to see whether there are scores
+    read: list[int] = []
+    real = cache._passes
+
+    def counting(tails: Sequence[Sequence[int]]) -> object:
+        read.append(len(tails))
+        return real(tails)
+
+    monkeypatch.setattr(cache, "_passes", counting)
+    alone = predictor.answer(rows, probabilities=False)
+    assert sum(read) == len(rows)
+    both = predictor.answer(rows)
+    assert sum(read) == 2 * len(rows)
+    assert [one.text for one in both] == [one.text for one in alone]
+    if isinstance(predictor.responder, Prompted) and predictor.responder.rule is not None:
+        assert [one.text for one in both] == [next(iter(one.probabilities or {})) for one in both]
+
+
+def test_words_are_looked_at_once(words: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words.scores
+    judged: list[int] = []
+    real = type(words.responder).judge
+
+    def counting(self: object, examples: Sequence[Example], *rest: object) -> object:
+        judged.append(len(examples))
+        return real(self, examples, *rest)
+
+    monkeypatch.setattr(type(words.responder), "judge", counting)
+    words.answer(["mmamm", "mmbmm"])
+    assert judged == [2]
+
+
 def test_the_recommended_rung_is_the_default(climbed: Climbed, classical: Climbed) -> None:
     for one in (climbed, classical):
         assert load(one.folder).rung == one.verdict.recommended
@@ -89,7 +130,7 @@ def test_a_bad_row_says_why_and_the_others_are_answered(words: Predictor) -> Non
     assert broken == Prediction("", None, "the row is not valid JSON")
 
 
-class Picky:
+class Picky(Responder):
     """Refuses long rows, as a base does whose context is full."""
 
     def __init__(self, text: str = "a", truncated: bool = False, error: RungError | None = None) -> None:
@@ -105,8 +146,6 @@ class Picky:
             raise DataError("the prompt has 99 tokens", why="the base reads 10 tokens at most")
         return [Completion(one.id, *self.completion) for one in examples]
 
-    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> None: ...
-
     def save(self, folder: Path) -> None: ...
 
 
@@ -114,6 +153,23 @@ def with_responder(words: Predictor, responder: Any) -> Predictor:
     from dataclasses import replace
 
     return replace(words, responder=responder)
+
+
+class Cramped(Picky):
+    """Has no room for every label after a long row, but for an answer."""
+
+    def answer(self, examples: Sequence[Example], watcher: object = None) -> list[Completion]:
+        return [Completion(one.id, "b", 1) for one in examples]
+
+    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores:
+        Picky.answer(self, examples)  # refuses long rows
+        return np.log(np.tile([0.25, 0.75], (len(examples), 1)))
+
+
+def test_a_row_without_room_for_the_labels_is_still_answered(words: Predictor) -> None:
+    short, long = with_responder(words, Cramped()).answer(["mam", "m" * 20])
+    assert sorted((short.probabilities or {}).values()) == pytest.approx([0.25, 0.75])
+    assert (long.text, long.probabilities, long.error) == ("1", None, "")
 
 
 def test_a_row_longer_than_the_context_is_found_among_the_others(words: Predictor) -> None:

@@ -21,6 +21,13 @@ def test_draws_have_the_mean_and_spread_of_the_bayesian_bootstrap() -> None:
     assert values.std() == pytest.approx(rows.std() / np.sqrt(41), rel=0.02)  # Rubin 1981
 
 
+def test_inflated_draws_have_the_same_mean_and_a_larger_spread() -> None:
+    rows = np.random.default_rng(0).normal(size=40)
+    values = regret.draws([stats.mean_rows(rows)], stats.mean_of, count=40_000, inflation=1.6)
+    assert values.mean() == pytest.approx(rows.mean(), abs=0.005)
+    assert values.std() == pytest.approx(rows.std() / np.sqrt(40 / 1.6 + 1), rel=0.02)
+
+
 def test_rungs_are_weighed_by_the_same_rows() -> None:
     right = np.arange(50) % 3 == 0
     first, second = regret.draws(shares(right, right), stats.mean_of)

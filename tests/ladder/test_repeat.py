@@ -20,7 +20,19 @@ from rung.ladder.climb import Climbed, climb
 from rung.ladder.repeat import Tried
 from rung.ladder.verdict import verdict
 from rung.ladder.watch import Silent
-from rung.records import Answer, Example, Message, Regret, Result, RungKind, RunInfo, Task, Verdict, from_json
+from rung.records import (
+    Answer,
+    Example,
+    Measure,
+    Message,
+    Regret,
+    Result,
+    RungKind,
+    RunInfo,
+    Task,
+    Verdict,
+    from_json,
+)
 from rung.report.view import load_view
 from rung.storage import RunFolder
 
@@ -33,15 +45,15 @@ def result(rung: str, kind: RungKind = "classical", **parts: Any) -> Result:
     return Result(rung, rung, "ok", 0, "", "", kind=kind, counts=counts, **parts)
 
 
-def tried(right: Mapping[str, Mapping[int, bool]]) -> Tried:
-    """One split, in which rungs answered rows right or wrong."""
+def tried(right: Mapping[str, Mapping[int, bool]], known: int = 4) -> Tried:
+    """One split, in which rungs learned from `known` rows and answered others right or wrong."""
     rows = sorted({row for some in right.values() for row in some})
     examples = [Example(f"{i}", (Message("user", f"{i}"), Message("assistant", "good")), i) for i in rows]
     answers = {
         rung: [Answer(f"{i}", "", "ok", "good", {"accuracy": float(hit)}) for i, hit in some.items()]
         for rung, some in right.items()
     }
-    return Tried(tuple(result(rung) for rung in right), answers, examples)
+    return Tried(tuple(result(rung) for rung in right), answers, examples, known)
 
 
 def test_a_row_in_several_splits_counts_once_with_the_mean_of_its_answers() -> None:
@@ -61,15 +73,52 @@ def test_a_rung_of_the_first_split_alone_keeps_its_score() -> None:
     assert alone == replace(result("b"), notes=("ran on 1 of 2 splits",))
 
 
-def drawn(splits: list[Tried]) -> Verdict:
+def drawn(splits: list[Tried], inflation: float | None = None) -> Verdict:
     pooled = repeat.pool(splits, MOOD)
-    return verdict(pooled.results, pooled.answers, pooled.examples, MOOD, row_of=pooled.row_of)
+    return verdict(
+        pooled.results,
+        pooled.answers,
+        pooled.examples,
+        MOOD,
+        row_of=pooled.row_of,
+        inflation=pooled.inflation if inflation is None else inflation,
+    )
+
+
+RIGHT = {"a": {i: i % 5 > 0 for i in range(40)}, "b": {i: i % 3 > 0 for i in range(40)}}
+
+
+def test_training_on_other_rows_widens_every_interval() -> None:
+    """By the root of 1 + test / known rows: of scores, of differences, and of the draws of regret."""
+    few, many = ([tried(RIGHT, known)] * 2 for known in (32, 10**9))
+    narrow, wide = repeat.pool(many, MOOD), repeat.pool(few, MOOD)
+    assert wide.inflation == 1 + 40 / 32
+    assert narrow.inflation == pytest.approx(1)
+    assert "variance counts 2.25 times" in wide.note
+    for less, more in zip(narrow.results, wide.results, strict=True):
+        assert width(more.primary) == pytest.approx(1.5 * width(less.primary), rel=0.06)
+    (less,), (more,) = drawn(many).comparisons, drawn(few).comparisons
+    assert less.difference.value == more.difference.value
+    assert width(more.difference) == pytest.approx(1.5 * width(less.difference), rel=0.06)
+    assert less.p_value is not None
+    assert more.p_value is not None
+    assert less.p_value < more.p_value
+    behind = [next(one for one in drawn(some).regrets if one.rung == "a") for some in (many, few)]
+    assert behind[0].expected < 0.6 * behind[1].expected
+    assert repeat.pool(few[:1], MOOD).inflation == 1.0
+
+
+def width(measure: Measure | None) -> float:
+    assert measure is not None
+    assert measure.low is not None
+    assert measure.high is not None
+    return measure.high - measure.low
 
 
 def test_the_same_rows_again_make_nothing_surer() -> None:
     """The cluster bootstrap: five times the same answers weigh as much as one time."""
-    right = {"a": {i: i % 5 > 0 for i in range(40)}, "b": {i: i % 3 > 0 for i in range(40)}}
-    once, often = tried(right), drawn([tried(right)] * 5)
+    right = RIGHT
+    once, often = tried(right), drawn([tried(right)] * 5, inflation=1.0)
     single = verdict(once.results, once.answers, once.examples, MOOD)
     assert often.regrets == single.regrets
     (one,), (five,) = single.comparisons, often.comparisons
@@ -79,7 +128,7 @@ def test_the_same_rows_again_make_nothing_surer() -> None:
         tried({rung: {i + 40 * n: hit for i, hit in some.items()} for rung, some in right.items()})
         for n in range(5)
     ]
-    surer = drawn(fresh).comparisons[0].difference
+    surer = drawn(fresh, inflation=1.0).comparisons[0].difference
     assert surer.high is not None
     assert surer.low is not None
     assert one.difference.high is not None
@@ -141,6 +190,7 @@ def test_a_climb_on_three_splits(repeated: Climbed) -> None:
         assert alone.primary is not None
         assert alone.primary.n == len(tests[0])
     assert any("means over 3 splits" in reason for reason in repeated.verdict.reasons)
+    assert any("variance counts 1.25 times" in reason for reason in repeated.verdict.reasons)
     assert all(pair.difference.n == len(different) for pair in repeated.verdict.comparisons)
     assert from_json(RunInfo, storage.read_json(folder / "run.json")) == repeated.info
     assert any("3 splits" in note for note in repeated.info.notes)

@@ -21,6 +21,7 @@ from rung.evaluation.judging import Evaluation, judge
 from rung.ladder import task
 from rung.ladder.climb import Climbed, climb
 from rung.ladder.plan import Plan
+from rung.ladder.responder import Responder
 from rung.ladder.rungs import RUNGS, Outcome
 from rung.ladder.task import _affordable, from_disk, run_task
 from rung.ladder.watch import Silent
@@ -178,7 +179,7 @@ def test_both_costs_of_a_rung_are_measured(climbed: Climbed) -> None:
     assert (costs["lora"].answer_written or 0) > 0
 
 
-class _Slow:
+class _Slow(Responder):
     """Takes 7 seconds to answer and 100 to be saved, by the clock of the test."""
 
     def __init__(self, now: list[float]) -> None:
@@ -187,9 +188,6 @@ class _Slow:
     def answer(self, examples: Sequence[Example], watcher: object = None) -> list[Completion]:
         self.now[0] += 7
         return [Completion(one.id, "x", tokens=2, read=place) for place, one in enumerate(examples)]
-
-    def score(self, examples: object, choices: object) -> None:
-        return None
 
     def save(self, folder: Path) -> None:
         self.now[0] += 100

@@ -474,6 +474,19 @@ def test_costs_that_are_about_equal_leave_it_to_the_order(seconds: float, taken:
     assert verdict(results, same, rows, MOOD).recommended == taken
 
 
+def test_costs_do_not_change_the_draws() -> None:
+    """What is paid for answers orders the rungs, not the noise of the bootstrap."""
+    right = {"words": hits(60, 100), "few-shot": hits(62, 100, 30), "lora": hits(61, 100, 60)}
+    costs = {"few_shot": 50.0, "lora": 10.0}
+    changed = {
+        name: result(name.replace("_", "-"), cost=Cost(seconds=20.0, answer_seconds=each, answers=100))
+        for name, each in costs.items()
+    }
+    words = result("words", cost=Cost(seconds=900.0, answer_seconds=1.0, answers=100))
+    few, many = (judged(right, volume=volume, words=words, **changed) for volume in (1, 100_000))
+    assert few.regrets == many.regrets
+
+
 def test_regrets_are_in_the_order_of_the_ladder() -> None:
     drawn = judged({"words": hits(100, 400), "few-shot": hits(200, 400), "lora": hits(300, 400)})
     assert [one.rung for one in drawn.regrets] == ["words", "few-shot", "lora"]

@@ -31,7 +31,6 @@ _ENCODINGS = (
     (b"\xfe\xff", "utf-16"),
 )
 _OTHERS = ("cp1250", "gb18030", "shift_jis", "euc_kr", "big5", "cp1251")
-_EASTERN = re.compile("[^\\W\\d_][¹³¿][^\\W\\d_]|\\b[³¿][^\\W\\d_]")  # Polish and the like in Windows-1250
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1b]")  # no text in any encoding that is read here
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")

@@ -8,14 +8,14 @@ import numpy as np
 
 from rung.evaluation.label_rules import LabelRule, Scores, calibrated, matched
 from rung.evaluation.run import Speaker, Watch
-from rung.generate.branches import Tree
+from rung.generate.branches import Numbers, Tree
 from rung.generate.cache import Ids
-from rung.generate.choose import best_choices, log_likelihoods
-from rung.generate.search import FULL
+from rung.generate.choose import best_and_scores, best_choices, log_likelihoods
 from rung.records import Completion, Example
 
 RAW, PER_TOKEN = "likelihood", "likelihood per token"
 CALIBRATED, MATCHED = "calibrated likelihood", "likelihood matched to label shares"
+FEW_NODES = 64  # of the tree of labels, up to which all labels are scored
 _SCORED = 16  # rows from which the shares are matched where all scores of a row are too many to compute
 
 
@@ -34,7 +34,7 @@ class LabelScores:
         self.labels = tuple(labels)
         self.choices = [speaker.renderer.completion_ids(label) for label in labels]
         self._lengths = [len(choice) for choice in self.choices]
-        self._few = len(Tree.of(self.choices).tokens) <= FULL
+        self._few = len(Tree.of(self.choices).tokens) <= FEW_NODES
         self._shares = tuple(shares)
         self._scores: Scores = np.zeros((0, len(labels)))
         self._picked: dict[str, list[int]] = {}  # on the rows that were searched
@@ -74,9 +74,35 @@ def pick_labels(
     watch: Watch | None = None,
 ) -> list[Completion]:
     """The label that `rule` picks after each prompt; the first of equals."""
+    choices, arrays = _asked(speaker, labels, rule)
+    (best,) = best_choices(speaker.base, ids, choices, *arrays, watch)
+    return _completions(labels, examples, best, ids)
+
+
+def pick_and_score(
+    speaker: Speaker,
+    labels: Sequence[str],
+    rule: LabelRule,
+    examples: Sequence[Example],
+    ids: Sequence[Ids],
+) -> tuple[list[Completion], Scores]:
+    """What `pick_labels` gives, and the log-likelihoods (rows, labels) without the rule."""
+    choices, arrays = _asked(speaker, labels, rule)
+    (best,), scores = best_and_scores(speaker.base, ids, choices, *arrays)
+    return _completions(labels, examples, best, ids), scores
+
+
+def _asked(
+    speaker: Speaker, labels: Sequence[str], rule: LabelRule
+) -> tuple[list[list[int]], tuple[Scores, Scores]]:
+    """The labels as tokens, and the rule for them."""
     choices = [speaker.renderer.completion_ids(label) for label in labels]
-    lengths = [len(choice) for choice in choices]
-    (best,) = best_choices(speaker.base, ids, choices, *_arrays([rule], lengths), watch)
+    return choices, _arrays([rule], [len(choice) for choice in choices])
+
+
+def _completions(
+    labels: Sequence[str], examples: Sequence[Example], best: Numbers, ids: Sequence[Ids]
+) -> list[Completion]:
     return [
         Completion(example.id, labels[at], tokens=0, read=len(prompt))
         for example, at, prompt in zip(examples, best.tolist(), ids, strict=True)

@@ -89,20 +89,23 @@ def measures(
     texts: Sequence[str],
     seed: int = 0,
     row_of: Mapping[str, str] | None = None,
+    inflation: float = 1.0,
 ) -> tuple[Measure, ...]:
     """The task's metrics over all rows, the primary one first, each with its 95% interval.
 
     `examples`, `scores` and `texts` (what the model wrote) go row by row; rows with a grader's fault are left
     out, and a metric over no rows has no value.  `row_of` maps the ids of examples that are the same row to
-    one name: such a row counts once, with the mean of its statistics.  Raises `UsageError` for a metric that
-    does not exist.
+    one name: such a row counts once, with the mean of its statistics.  `inflation` widens the intervals, see
+    `rung.evaluation.stats`.  Raises `UsageError` for a metric that does not exist.
     """
     kept = [row for row in zip(examples, scores, texts, strict=True) if row[1].status != "error"]
     if any(example.id != score.example_id for example, score, _ in kept):
         raise ValueError("examples and scores are not of the same rows")
     columns = ([row[0] for row in kept], [row[1] for row in kept], [row[2] for row in kept])
     names = [row_of[example.id] for example in columns[0]] if row_of else None
-    return tuple(_measure(name, METRICS[name], task, columns, seed, names) for name in task.metrics)
+    return tuple(
+        _measure(name, METRICS[name], task, columns, seed, names, inflation) for name in task.metrics
+    )
 
 
 def _measure(
@@ -112,6 +115,7 @@ def _measure(
     columns: tuple[Sequence[Example], Sequence[Graded], Sequence[str]],
     seed: int,
     names: Sequence[str] | None,
+    inflation: float,
 ) -> Measure:
     higher, unit, note = metric.higher_is_better, metric.unit, metric.note()
     if not columns[0]:
@@ -121,13 +125,15 @@ def _measure(
         rows = stats.by_row(rows, names)
     n = len(rows)
     value, low, high = (
-        stats.mean_interval(rows[:, 0]) if metric.share else stats.interval(rows, metric.value, seed)
+        stats.mean_interval(rows[:, 0], inflation=inflation)
+        if metric.share
+        else stats.interval(rows, metric.value, seed, inflation)
     )
     top = 100.0 if unit == "points" else 1.0
     if low is not None and low == high == top:  # no row has a flaw: bound the share of rows that might
-        low = top * stats.wilson(n, n)[0]
+        low = top * stats.wilson(n, n, inflation)[0]
     elif high is not None and low == high == 0:
-        high = top * stats.wilson(0, n)[1]
+        high = top * stats.wilson(0, n, inflation)[1]
     return Measure(name, value, low, high, n, higher, unit, note)
 
 

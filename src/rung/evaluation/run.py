@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rung.bases.base import Base
 from rung.data.templates import Renderer
 from rung.generate.cache import Ids
-from rung.generate.engine import Engine, Generated
+from rung.generate.engine import Engine, Generated, Read
 from rung.records import Completion, Example, Message
 
 Watch = Callable[[int, int], None]  # rows done, rows in all
@@ -44,10 +44,15 @@ def write(
     ids: Sequence[Ids],
     max_new_tokens: int,
     watch: Watch | None = None,
+    on_read: Read | None = None,
 ) -> list[Completion]:
-    """As `complete`, for prompts that are token ids."""
+    """As `complete`, for prompts that are token ids; `on_read` as in `Engine.generate`."""
     generated = speaker.engine.generate(
-        ids, max_new_tokens=max_new_tokens, stop_ids=speaker.renderer.stop_ids, on_progress=watch
+        ids,
+        max_new_tokens=max_new_tokens,
+        stop_ids=speaker.renderer.stop_ids,
+        on_progress=watch,
+        on_read=on_read,
     )
     return [
         _completion(speaker, example, one, len(prompt))

@@ -4,6 +4,9 @@ Every metric is a function of totals: each row adds a vector of `k` statistics (
 micro F1: tp, fp, fn; chrF: n-gram counts), and the metric is computed from their sum.  So one bootstrap
 serves all of them: a resample is a vector of row counts, and all resamples are one matrix product.
 
+`inflation` says how many times as large the variance is as rows alone make it: n rows then count as
+n / inflation of them.  Intervals are about its square root wider.
+
 Confidence is 95 % throughout.
 """
 
@@ -74,26 +77,29 @@ def f1_of(totals: Floats) -> Floats:
     return np.asarray(np.where(some, 2 * right / np.where(some, 2 * right + wrong, 1), 1.0))
 
 
-def mean_interval(values: ArrayLike, seed: int = 0) -> Interval:
+def mean_interval(values: ArrayLike, seed: int = 0, inflation: float = 1.0) -> Interval:
     """Mean of `values` with its interval: `wilson` if all are 0 or 1, else `interval`."""
     column = np.asarray(values, dtype=np.float64)
     if column.size and bool(np.isin(column, (0.0, 1.0)).all()):
-        low, high = wilson(int(column.sum()), column.size)
+        low, high = wilson(float(column.sum()), column.size, inflation)
         return Interval(float(column.mean()), low, high)
-    return interval(mean_rows(column), mean_of, seed)
+    return interval(mean_rows(column), mean_of, seed, inflation)
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: int, inflation: float = 1.0) -> tuple[float, float]:
     """Score interval of a share (Wilson 1927).
 
     Covers close to 95 % at every n and share, where the bootstrap and the textbook interval collapse
-    near 0 and 1 (Brown, Cai & DasGupta 2001, Statistical Science 16(2)).
+    near 0 and 1 (Brown, Cai & DasGupta 2001, Statistical Science 16(2)).  Written out, since scipy's takes
+    whole numbers of rows.
     """
-    found = _scipy().binomtest(successes, n).proportion_ci(1 - ALPHA, method="wilson")
-    return float(found.low), float(found.high)
+    z, k, m = _normal_reach(), successes / inflation, n / inflation
+    centre = (k + z**2 / 2) / (m + z**2)
+    reach = z * math.sqrt(k * (m - k) / m + z**2 / 4) / (m + z**2)
+    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
-def interval(rows: Floats, value: Value, seed: int = 0) -> Interval:
+def interval(rows: Floats, value: Value, seed: int = 0, inflation: float = 1.0) -> Interval:
     """A metric with its bootstrap interval over rows. `rows` is (n, k).
 
     BCa, corrected for bias and skew (Efron 1987, JASA 82, 171-185) and expanded for small n as Student's t is
@@ -112,7 +118,7 @@ def interval(rows: Floats, value: Value, seed: int = 0) -> Interval:
     pull = cubed / (6 * squared**1.5) if squared > 0 else 0.0
     below = float((values < found).mean() + (values == found).mean() / 2)
     bias = float(_scipy().norm.ppf(min(max(below, 1 / RESAMPLES), 1 - 1 / RESAMPLES)))
-    reach = np.array([1.0, -1.0]) * _reach(n) + bias
+    reach = np.array([1.0, -1.0]) * _reach(n, inflation) + bias
     low, high = np.quantile(values, _scipy().norm.cdf(bias + reach / (1 - pull * reach)))
     return Interval(found, float(low), float(high))
 
@@ -131,12 +137,18 @@ def resampled(rows: Floats, seed: int, resamples: int = RESAMPLES) -> Floats:
     return totals
 
 
-def _reach(n: int) -> float:
+def _reach(n: int, inflation: float) -> float:
     """Where the lower tail begins, as a normal deviate: -1.96 for many rows, further out for few."""
-    return float(_scipy().t.ppf(ALPHA / 2, n - 1)) * math.sqrt(n / (n - 1))
+    return float(_scipy().t.ppf(ALPHA / 2, n - 1)) * math.sqrt(inflation * n / (n - 1))
 
 
-def paired_difference(first: Floats, second: Floats, value: Value, seed: int = 0) -> Difference:
+def _normal_reach() -> float:
+    return -float(_scipy().norm.ppf(ALPHA / 2))
+
+
+def paired_difference(
+    first: Floats, second: Floats, value: Value, seed: int = 0, inflation: float = 1.0
+) -> Difference:
     """How two rungs differ on the same rows, by the paired bootstrap (Koehn 2004, EMNLP).
 
     `first` and `second` are (n, k): the same resampled rows count for both.  The interval is the percentile
@@ -151,12 +163,12 @@ def paired_difference(first: Floats, second: Floats, value: Value, seed: int = 0
         return Difference(found, None, None, 1.0, 0.0, n)
     totals = resampled(np.concatenate([first, second], axis=1), seed)
     differences = value(totals[:, :k]) - value(totals[:, k:])
-    tail = float(_scipy().norm.cdf(_reach(n)))
+    tail = float(_scipy().norm.cdf(_reach(n, inflation)))
     low, high = (float(bound) for bound in np.quantile(differences, [tail, 1 - tail]))
     side = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     quantile = _scipy().norm.ppf((side + 1) / (len(differences) + 1))
-    p_value = 2 * float(_scipy().t.cdf(quantile * math.sqrt((n - 1) / n), n - 1))
-    spread = float(differences.std()) * math.sqrt(n)
+    p_value = 2 * float(_scipy().t.cdf(quantile * math.sqrt((n - 1) / n / inflation), n - 1))
+    spread = float(differences.std()) * math.sqrt(n * inflation)
     return Difference(found, low, high, min(1.0, p_value), spread, n)
 
 
@@ -171,28 +183,31 @@ def paired_shares(first: ArrayLike, second: ArrayLike) -> Difference:
     return _adjusted(only_one - only_two, only_one + only_two, one.size, mcnemar(only_one, only_two))
 
 
-def paired_means(first: ArrayLike, second: ArrayLike) -> Difference:
+def paired_means(first: ArrayLike, second: ArrayLike, inflation: float = 1.0) -> Difference:
     """How two rungs differ where every row is a mean of zeros and ones: the interval of `paired_shares`, and
     the p-value that inverts it, so that it is below 0.05 just where the interval leaves 0 out."""
     apart = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    more, squared, n = float(apart.sum()), float((apart**2).sum()), apart.size
-    score = abs(more) / math.sqrt(squared + 1 - more**2 / (n + 2))
-    return _adjusted(more, squared, n, 2 * float(_scipy().norm.cdf(-score)))
+    more, squared = float(apart.sum()) / inflation, float((apart**2).sum()) / inflation
+    score = abs(more) / math.sqrt(squared + 1 - more**2 / (apart.size / inflation + 2))
+    return _adjusted(more, squared, apart.size, 2 * float(_scipy().norm.cdf(-score)), inflation)
 
 
-def _adjusted(more: float, squared: float, n: int, p_value: float) -> Difference:
-    """From the sum of `n` rows' differences and of their squares; raises `ValueError` without rows."""
+def _adjusted(more: float, squared: float, n: int, p_value: float, inflation: float = 1.0) -> Difference:
+    """From the sum of `n` rows' differences and of their squares, as of n / inflation rows.
+
+    Raises `ValueError` without rows.
+    """
     if n == 0:
         raise ValueError("no rows in common")
-    disagree = squared + 1
-    reach = -float(_scipy().norm.ppf(ALPHA / 2)) * math.sqrt(disagree - more**2 / (n + 2)) / (n + 2)
-    centre = more / (n + 2)
+    disagree, count = squared + 1, n / inflation + 2  # half a row more in each of four cells
+    reach = _normal_reach() * math.sqrt(disagree - more**2 / count) / count
+    centre = more / count
     return Difference(
-        value=more / n,
+        value=more * inflation / n,
         low=max(-1.0, centre - reach),
         high=min(1.0, centre + reach),
         p_value=p_value,
-        spread=math.sqrt(disagree / (n + 2)),
+        spread=math.sqrt(inflation * disagree / count),
         n=n,
     )
 

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from rung.bases.attention import Prefix, merge
+from rung.bases.attention import Packed, Prefix, merge
 from rung.bases.base import Base
 from rung.bases.head import target_logits
 from rung.errors import UsageError
-from rung.generate.cache import Ids, Rows, group, hidden, prefill
+from rung.generate.cache import PASS_TOKENS, Ids, Rows, group, hidden, prefill
 from rung.generate.engine import check_finite
 
 HEAD_ROWS = 256  # rows of logits at a time
+Pack = tuple[Packed, Sequence[int]]  # prompts that were read together, and which of them are meant
 Numbers = NDArray[np.intp]
 
 
@@ -96,15 +97,10 @@ class Branches(Rows):
         self._after = self.held  # (B, R) own tokens between the prefix and each node
         self._masks: dict[int | None, Tensor] = {}  # of this pass, by window
 
-    def begin(self, tails: Sequence[Ids]) -> Tensor:
-        """Read the prompts' tails; returns the hidden states (B, d) of their last tokens, the nodes 0."""
-        packs, roots = [], []
-        for packed, states in prefill(self.base, tails, self.prefix):
-            packs.append((packed, range(len(packed.lengths))))
-            roots.append(states)
+    def begin(self, packs: Sequence[Pack]) -> None:
+        """The rows are prompts that were read after the prefix."""
         self.change((), packs, room=self.room)
-        self.held = self.held.new_zeros(len(tails), 0)
-        return torch.cat(roots)  # of every pass (segments, d) -> (B, d)
+        self.held = self.held.new_zeros(len(self.lengths), 0)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all rows but these; they are numbered in this order from now on."""
@@ -162,6 +158,55 @@ class Branches(Rows):
         seen = pad(torch.cat([tail, nodes], 2), (0, free))  # (B, R, own + S + free columns)
         mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -math.inf)
         return mask[:, None]
+
+
+def read_prompts(base: Base, tails: Sequence[Ids], prefix: Prefix | None) -> tuple[list[Pack], Tensor]:
+    """Read what follows the prefix: the packs, and the hidden states (B, d) of nodes 0, the last tokens."""
+    packs: list[Pack] = []
+    roots = []
+    for packed, states in prefill(base, tails, prefix):
+        packs.append((packed, range(len(packed.lengths))))
+        roots.append(states)
+    return packs, torch.cat(roots)  # of every pass (segments, d) -> (B, d)
+
+
+def edge_logs(
+    base: Base, tree: Tree, prefix: Prefix | None, packs: Sequence[Pack], roots: Tensor
+) -> NDArray[np.float64]:
+    """Log-probabilities (B, edges) of all edges below prompts that were read, as `read_prompts` gives them.
+
+    Every pass reads the whole tree below as many of them as make about `PASS_TOKENS` tokens.
+    """
+    n, found = len(tree.tokens), []
+    step = max(1, PASS_TOKENS // (n + 1))
+    for at in range(0, len(roots), step):
+        states = roots[at : at + step, None]  # (b, 1, d)
+        b = len(states)
+        if n:
+            branches = Branches(base, tree, prefix, n)
+            branches.begin(_rows_of(packs, at, at + b))
+            below = branches.read(np.repeat(np.arange(b), n), np.tile(np.arange(1, n + 1), b))
+            states = torch.cat([states, below.view(b, n, -1)], 1)  # (b, 1 + N, d)
+        source = (torch.arange(b)[:, None] * (n + 1) + tree.source).flatten()  # (b * edges,) rows of states
+        logs = log_probabilities(base, states.flatten(0, 1), source, tree.target.repeat(b))
+        found.append(logs.reshape(b, -1))
+    return np.concatenate(found)
+
+
+def _rows_of(packs: Sequence[Pack], first: int, end: int) -> list[Pack]:
+    """Of the rows of `packs`, those from number `first` up to `end`."""
+    found, start = [], 0
+    for packed, chosen in packs:
+        if some := chosen[max(0, first - start) : max(0, end - start)]:
+            found.append((packed, some))
+        start += len(chosen)
+    return found
+
+
+def path_sums(tree: Tree, logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-probabilities (B, choices) from those of the edges, `logs` (B, edges)."""
+    edges = logs.T  # (edges, B)
+    return np.stack([edges[list(path)].sum(0) for path in tree.paths], axis=1)
 
 
 def log_probabilities(base: Base, states: Tensor, source: Tensor, target: Tensor) -> NDArray[np.float64]:

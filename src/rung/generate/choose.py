@@ -5,6 +5,7 @@
 Nothing is computed twice: the prompts' common prefix is read once, each prompt's tail once, and tokens that
 several choices begin with once (`branches`). `log_likelihoods` gives all scores, from one pass over the whole
 tree. `best_choices` gives the best choice alone (`search`) and reads only what could still win.
+`best_and_scores` gives both.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from rung.bases.attention import Prefix
+from rung.bases.attention import Packed, Prefix
 from rung.bases.base import Base
-from rung.generate.branches import Branches, Numbers, Tree, log_probabilities
+from rung.generate.branches import Branches, Numbers, Tree, edge_logs, path_sums, read_prompts
 from rung.generate.cache import BLOCK, PASS_TOKENS, Ids, common_prefix, read_prefix
 from rung.generate.engine import Engine, check_prompts, evaluating, places_for
-from rung.generate.search import search
+from rung.generate.search import ROOM, search
 
 MOST_ROWS = 256  # prompts whose choices are read in one pass
 Progress = Callable[[int, int], None]
@@ -45,7 +47,8 @@ def log_likelihoods(
     done = 0
     with torch.inference_mode(), evaluating(base.model):
         for some, tails, prefix in _batches(base, prompts, choices, 0, PASS_TOKENS // (nodes + 1)):
-            scores[some] = _score(Branches(base, tree, prefix, nodes), tails, tree)
+            logs = edge_logs(base, tree, prefix, *read_prompts(base, tails, prefix))
+            scores[some] = path_sums(tree, logs)
             done += len(some)
             if on_progress:
                 on_progress(done, len(prompts))
@@ -66,6 +69,35 @@ def best_choices(
     `factors` (K, choices), up to rounding, with the first of equals. Factors are positive; 1 if not given.
     Raises what `log_likelihoods` raises.
     """
+    return _searched(base, prompts, choices, corrections, factors, on_progress, None)
+
+
+def best_and_scores(
+    base: Base | Engine,
+    prompts: Sequence[Ids],
+    choices: Sequence[Ids],
+    corrections: ArrayLike,
+    factors: ArrayLike | None = None,
+    on_progress: Progress | None = None,
+) -> tuple[Numbers, NDArray[np.float64]]:
+    """What `best_choices` gives, bit by bit, and what `log_likelihoods` gives; each prompt is read once.
+
+    No score contradicts the search: under each rule the best choice has the highest one.
+    """
+    scores = np.zeros((len(prompts), len(choices)))
+    return _searched(base, prompts, choices, corrections, factors, on_progress, scores), scores
+
+
+def _searched(
+    base: Base | Engine,
+    prompts: Sequence[Ids],
+    choices: Sequence[Ids],
+    corrections: ArrayLike,
+    factors: ArrayLike | None,
+    on_progress: Progress | None,
+    scores: NDArray[np.float64] | None,
+) -> Numbers:
+    """See `best_choices`; writes all scores (prompts, choices) to `scores`, if given."""
     base = base.base if isinstance(base, Engine) else base
     tree = Tree.of(choices)
     offsets = np.asarray(corrections, dtype=np.float64)
@@ -80,9 +112,38 @@ def best_choices(
     with torch.inference_mode(), evaluating(base.model):
         room = min(len(tree.tokens), BLOCK)
         for some, tails, prefix in _batches(base, prompts, choices, room, MOST_ROWS):
-            best[:, some] = search(base, tree, prefix, tails, offsets, scales, finished)
+            packs, roots = read_prompts(base, tails, prefix)
+            branches = Branches(base, tree, prefix, ROOM)
+            branches.begin(packs)
+            if scores is None:
+                packs = []  # the branches have copies of their keys and values
+            found = search(branches, tree, roots, offsets, scales, finished)
+            best[:, some] = found.best()
+            if scores is not None:
+                scores[some] = found.scores(edge_logs(base, tree, prefix, packs, roots))
             done += len(some)
     return best
+
+
+class Scored:
+    """Scores prompts while an `Engine` writes answers to them: give it as ``on_read``.
+
+    `scores` (prompts, choices) are those of `log_likelihoods`.
+    """
+
+    def __init__(self, base: Base, prompts: Sequence[Ids], choices: Sequence[Ids]) -> None:
+        """Raises what `log_likelihoods` raises."""
+        check_prompts(prompts, base.context, room=max((len(choice) for choice in choices), default=0))
+        self.base = base
+        self.tree = Tree.of(choices)
+        self.scores = np.zeros((len(prompts), len(choices)))
+
+    def __call__(self, rows: Sequence[int], packed: Packed, states: Tensor, prefix: Prefix | None) -> None:
+        """See `rung.generate.engine.Read`."""
+        pack = (packed, range(len(packed.lengths)))
+        self.scores[list(rows)] = path_sums(
+            self.tree, edge_logs(self.base, self.tree, prefix, [pack], states)
+        )
 
 
 def _batches(
@@ -104,16 +165,3 @@ def _batches(
     for at in range(0, len(order), batch):
         some = order[at : at + batch]
         yield some, [ids[i][shared:] for i in some], prefix
-
-
-def _score(branches: Branches, tails: Sequence[Ids], tree: Tree) -> NDArray[np.float64]:
-    """Scores (B, choices) of one batch, from one pass over the whole tree below every row."""
-    b, n = len(tails), len(tree.tokens)
-    states = branches.begin(tails)[:, None]  # (B, 1, d)
-    if n:
-        below = branches.read(np.repeat(np.arange(b), n), np.tile(np.arange(1, n + 1), b))
-        states = torch.cat([states, below.view(b, n, -1)], 1)  # (B, 1 + N, d)
-    source = (torch.arange(b)[:, None] * (n + 1) + tree.source).flatten()  # (B * edges,) rows of states
-    logs = log_probabilities(branches.base, states.flatten(0, 1), source, tree.target.repeat(b))
-    edges = logs.reshape(b, -1).T  # (edges, B)
-    return np.stack([edges[list(path)].sum(0) for path in tree.paths], axis=1)  # (B, choices)

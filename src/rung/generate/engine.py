@@ -15,13 +15,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rung.bases.attention import Prefix
+from rung.bases.attention import Packed, Prefix
 from rung.bases.base import Base
 from rung.bases.head import target_logits
 from rung.errors import BaseModelError, DataError, UsageError
 from rung.generate.cache import BLOCK, COPIED, Decode, Ids, common_prefix, hidden, prefill, read_prefix
 
 Progress = Callable[[int, int], None]
+# What is called with prompts as they are read: which they are, their pack, the hidden states (rows, d) of
+# their last tokens, and the prefix that comes before each.
+Read = Callable[[Sequence[int], Packed, Tensor, Prefix | None], None]
 CACHE_BYTES = 2**30  # keys and values of the rows decoded together, about
 
 
@@ -55,12 +58,14 @@ class Engine:
         stop_ids: Collection[int],
         sampler: Callable[[Tensor], Tensor] | None = None,
         on_progress: Progress | None = None,
+        on_read: Read | None = None,
     ) -> list[Generated]:
         """Continue every prompt until a stop token, `max_new_tokens`, or the end of the base's context.
 
         `sampler` maps logits (B, vocabulary) to tokens (B,); greedy without one. `on_progress(done, total)`
-        counts rows. The order of the prompts is kept. Raises `DataError` for a prompt that is empty or leaves
-        no room in the context, `BaseModelError` where logits are not finite.
+        counts rows. `on_read` sees every prompt when it has been read. The order of the prompts is kept.
+        Raises `DataError` for a prompt that is empty or leaves no room in the context, `BaseModelError` where
+        logits are not finite.
         """
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {max_new_tokens}", fix="Give 1 or more")
@@ -73,7 +78,7 @@ class Engine:
             tails = [prompt[shared:] for prompt in ids]
             longest = max((len(prompt) for prompt in ids), default=0) - (shared if shared > COPIED else 0)
             places = min(self.rows, places_for(self.base, longest + max_new_tokens))
-            batch = _Batch(self.base, prefix, frozenset(stop_ids), sampler)
+            batch = _Batch(self.base, prefix, frozenset(stop_ids), sampler, on_read)
             queue = deque(sorted(rows, key=lambda row: -len(tails[row.index])))
             done = 0
             while queue or batch.active:
@@ -111,12 +116,14 @@ class _Batch:
         prefix: Prefix | None,
         stop_ids: frozenset[int],
         sampler: Callable[[Tensor], Tensor] | None,
+        on_read: Read | None,
     ) -> None:
         self.base = base
         self.prefix = prefix
         self.layout = Decode(prefix if prefix and prefix.length > COPIED else None)
         self.stop_ids = stop_ids
         self.sampler = sampler
+        self.on_read = on_read
         self.rows: list[_Row] = []
         self.active = 0
         self._last = torch.zeros(0, dtype=torch.long, device=base.device)  # (B,) not yet read by the model
@@ -131,6 +138,8 @@ class _Batch:
         for packed, states in prefill(self.base, tails, self.prefix):
             group = rows[at : at + len(packed.lengths)]
             at += len(group)
+            if self.on_read is not None:
+                self.on_read([row.index for row in group], packed, states, self.prefix)
             tokens = self._write(states, group)
             chosen = [
                 j for j, row in enumerate(group) if not row.done

@@ -6,55 +6,53 @@ positive) and plus its correction, is the most it can reach:
     bound[k, i, c] = correction[k, c] + factor[k, c] * sum over its known tokens t of
                      log p(choice_c[t] | prompt_i, choice_c[:t])
 
-Every row next reads the node that its highest bound waits for, until no bound exceeds its best finished
+Every row next reads the nodes that its highest bounds wait for, until no bound exceeds its best finished
 choice. All rows of a batch do so together, one pass after another (A* with the bound 0 for what is left;
 Hart, Nilsson and Raphael 1968).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rung.bases.attention import Prefix
 from rung.bases.base import Base
-from rung.generate.branches import Branches, Numbers, Tree, log_probabilities
-from rung.generate.cache import Ids
+from rung.generate.branches import Branches, Numbers, Tree, log_probabilities, path_sums
 
-ROOM = 16  # columns for nodes made at a time
-FULL = 64  # nodes; a pass over fewer costs hardly less than one over so many
+ROOM = 32  # columns for nodes made at a time
+# A pass costs as much as about 50 nodes besides its nodes. So it reads FULL of them where that takes at most
+# MOST below a row: the further down the list of bounds, the more often a node is read that cannot win.
+FULL, MOST = 512, 16
 
 
 def search(
-    base: Base,
+    branches: Branches,
     tree: Tree,
-    prefix: Prefix | None,
-    tails: Sequence[Ids],
+    roots: Tensor,
     corrections: NDArray[np.float64],
     factors: NDArray[np.float64],
     on_finished: Callable[[int], None],
-) -> Numbers:
-    """The first best choice of each row under each of K rules: (K, B).
+) -> Frontier:
+    """Find the best choice of each row of `branches` under each of K rules; what is known at the end.
 
-    A rule is a row of `corrections` and of `factors`, both (K, choices).
-    `on_finished` is called with the number of rows that are done.
+    A rule is a row of `corrections` and of `factors`, both (K, choices); `roots` (B, d) are the hidden states
+    of the nodes 0.  `on_finished` is called with the number of rows that are done.
     """
-    branches = Branches(base, tree, prefix, ROOM)
-    frontier = Frontier(tree, corrections, factors, len(tails))
-    rows, nodes = np.arange(len(tails)), np.zeros(len(tails), dtype=np.intp)
+    count = len(roots)
+    frontier = Frontier(tree, corrections, factors, count)
+    rows, nodes, states = np.arange(count), np.zeros(count, dtype=np.intp), roots
     kept = rows  # rows still in `branches`
-    states = branches.begin(tails)
     while True:
-        frontier.learn(rows, nodes, *_edges(base, tree, states, nodes))
+        frontier.learn(rows, nodes, *_edges(branches.base, tree, states, nodes))
         rows, nodes = frontier.open()
         live = np.unique(rows)
-        on_finished(len(tails) - len(live))
+        on_finished(count - len(live))
         if not len(live):
-            return frontier.best()
+            return frontier
         if 2 * len(live) <= len(kept):
             branches.keep(np.searchsorted(kept, live).tolist())
             kept = live
@@ -85,13 +83,14 @@ class Frontier:
         for c, path in enumerate(tree.paths):
             self._edge[c, : len(path)] = path
             self._node[c, : len(path)] = source[list(path)]
-        self._edges = len(source)
+        self._tree = tree
         self._nodes = len(tree.tokens) + 1
         self._order = np.arange(len(lengths))
         self.corrections = corrections[:, None]  # (K, 1, C)
         self.factors = factors[:, None]  # (K, 1, C)
         self.total = np.zeros((rows, len(lengths)))
         self.depth = np.zeros((rows, len(lengths)), dtype=np.intp)
+        self.logs = np.full((rows, len(source)), np.nan)  # (B, edges) of the edges that are known
 
     def learn(
         self, rows: Numbers, nodes: Numbers, at: Numbers, edges: Numbers, logs: NDArray[np.float64]
@@ -100,19 +99,18 @@ class Frontier:
 
         Edge ``edges[e]``, which leaves the node ``at[e]`` of these, has the log-probability ``logs[e]``.
         """
-        known = np.zeros((len(self.total), self._edges))
-        known[rows[at], edges] = logs
+        self.logs[rows[at], edges] = logs
         read = np.zeros((len(self.total), self._nodes + 1), dtype=bool)  # the last is the end's, -1
         read[rows, nodes] = True
         row = np.arange(len(self.total))[:, None]
         moves = read[row, self._node[self._order, self.depth]]  # (B, C): the node it waits for was read
-        self.total += np.where(moves, known[row, self._edge[self._order, self.depth]], 0.0)
+        self.total += np.where(moves, self.logs[row, self._edge[self._order, self.depth]], 0.0)
         self.depth += moves
 
     def open(self) -> tuple[Numbers, Numbers]:
         """Rows (T,), ascending, and a node (T,) of each that must be read; none where all is decided.
 
-        The node of the highest bound under each rule, and the next ones where few rows are left.
+        The node of the highest bound under each rule, and the next ones, as `FULL` and `MOST` say.
         """
         node = self._node[self._order, self.depth]  # (B, C)
         done = node < 0  # (B, C)
@@ -123,7 +121,8 @@ class Frontier:
         live = ~done & ((value > most) | ((value == most) & (self._order < best)))
         chosen = np.zeros((len(node), self._nodes), dtype=bool)  # (B, 1 + N)
         rows = np.arange(len(node))
-        for _ in range(max(1, FULL // max(1, int(live.any((0, 2)).sum())))):
+        share = FULL // max(1, int(live.any((0, 2)).sum()))  # of each row that is not decided
+        for _ in range(min(max(1, share), MOST)):
             bound = np.where(live, value, -np.inf)  # (K, B, C)
             for k, top in enumerate(bound.argmax(-1)):
                 wanted = live[k, rows, top]  # (B,) whether the row still has a choice to read
@@ -138,3 +137,11 @@ class Frontier:
         done = self._node[self._order, self.depth] < 0
         value = self.total * self.factors + self.corrections  # (K, B, C)
         return np.asarray(np.where(done, value, -np.inf).argmax(-1))
+
+    def scores(self, logs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log-probabilities (B, choices), from those of all edges, `logs` (B, edges), where none is known.
+
+        What is known is kept, so that rounding makes no choice better than the search found it could be.
+        """
+        found = path_sums(self._tree, np.where(np.isnan(self.logs), logs, self.logs))
+        return np.where(self._node[self._order, self.depth] < 0, self.total, found)

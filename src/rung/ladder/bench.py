@@ -44,6 +44,7 @@ class Bench:
     answers: Answers
     seed: int
     row_of: Mapping[str, str] = field(default_factory=dict)  # example id -> row; empty: each is a row
+    inflation: float = 1.0  # of the variance, by training on other splits (`rung.ladder.repeat`)
     _seen: dict[tuple[str, tuple[str, ...]], stats.Floats] = field(default_factory=dict)
 
     @property
@@ -123,6 +124,7 @@ class Bench:
             return None
         one, two = self.rows(first, ids), self.rows(second, ids)
         if self.metric.share:
-            paired = stats.paired_means if self.row_of else stats.paired_shares
-            return paired(one[:, 0], two[:, 0])
-        return stats.paired_difference(one, two, self.metric.value, self.seed)
+            if self.row_of:
+                return stats.paired_means(one[:, 0], two[:, 0], self.inflation)
+            return stats.paired_shares(one[:, 0], two[:, 0])
+        return stats.paired_difference(one, two, self.metric.value, self.seed, self.inflation)

@@ -355,7 +355,8 @@ class _Climb:
         return Climbed(self.folder.path, self._write_info(storage.now()), pooled.results, drawn)
 
     def _tried(self, results: Sequence[Result]) -> repeat.Tried:
-        return repeat.read(self.folder, results, self.context.split.test)
+        parts = self.context.split
+        return repeat.read(self.folder, results, parts.test, len(parts.train) + len(parts.dev))
 
     def _draw(self, pooled: repeat.Pooled) -> Verdict:
         settings, notes = self.settings, self.context.plan.notes
@@ -370,6 +371,7 @@ class _Climb:
             volume=settings.volume,
             notes=(*notes, self.repeated) if self.repeated else notes,
             row_of=pooled.row_of,
+            inflation=pooled.inflation,
         )
 
     def _on_every_split(self, first: repeat.Tried) -> list[repeat.Tried]:

@@ -30,6 +30,7 @@ MOST_EPOCHS = 5.0  # for a rung that begins after one that was still improving a
 SAFETY = 0.9  # of the time that is left is planned; the rest is for noise and for what cannot be foreseen
 MOST_TRAINING = 1.5  # times the quote of training: where it is stopped at the latest
 MOST_TEST = 1000  # without a budget, unless another number is set
+_LOOKS, _CLOSE = 12, 1.05  # at budgets, until one is known that is at most 5 % above one that is too small
 _SEEN, _DIFFER = 0.05, 0.125  # a difference worth seeing; the share of rows on which two good rungs differ
 
 
@@ -137,28 +138,39 @@ def make_plan(
     spent = clock.seconds  # timing included
     time = None if budget is None else max(0.0, budget - spent) * SAFETY
     fitting = Fitting(context, most, time)
-    left, fitted = able[:], None
-    while left and fitted is None:
-        try:
-            # less training for the tuned rungs before one rung is left out
-            fitted = fitting.fit(left) or fitting.fit(left, fair=True)
-            if fitted is None:
-                costly = max(left, key=partial(fitting.least, fair=True))
-                gone[costly.name] = Quote(costly.name, fits=False, why=_no_time(fitting, left, spent))
-                left.remove(costly)
-        except Refused as refused:
-            gone[refused.rung.name] = refused.quote
-            left.remove(refused.rung)
-    if fitted is None and (alone := _alone(fitting, [rung for rung in able if not gone[rung.name].failed])):
+    fitted, left, refused = _together(fitting, able)
+    gone |= refused
+    able = [rung for rung in able if rung.name not in refused]
+    if fitted is None and (alone := _alone(fitting, able)):
         left, fitted = alone
-        del gone[left[0].name]
-    if able and not left and before is None and not any(gone[rung.name].failed for rung in able):
+    if able and not left and before is None and not refused:
         raise _too_small(fitting, able, spent)
+    for rung in able:
+        if rung not in left:
+            gone[rung.name] = Quote(rung.name, fits=False, why=_no_time(fitting, able, rung, spent))
     fitted = fitted or Fitted(before.size if before else most, {})
     new = {
         rung.name: rounded(context, rung, quote_at(context, rung, fitted.at(rung.name))) for rung in left
     } | gone
     return _written(context, rungs, fitted, new, most, spent, before)
+
+
+def _together(fitting: Fitting, rungs: Sequence[Rung]) -> tuple[Fitted | None, list[Rung], dict[str, Quote]]:
+    """Sizes for as many of `rungs` as fit together, without the most expensive ones; None where none fits.
+
+    Also which these are, and why others could not be quoted.
+    """
+    left, fitted, refused = list(rungs), None, {}
+    while left and fitted is None:
+        try:
+            # less training for the tuned rungs before one rung is left out
+            fitted = fitting.fit(left) or fitting.fit(left, fair=True)
+            if fitted is None:
+                left.remove(max(left, key=partial(fitting.least, fair=True)))
+        except Refused as one:
+            refused[one.rung.name] = one.quote
+            left.remove(one.rung)
+    return fitted, left, refused
 
 
 def _alone(fitting: Fitting, rungs: Sequence[Rung]) -> tuple[list[Rung], Fitted] | None:
@@ -263,10 +275,45 @@ def _notes(context: Context, quotes: Sequence[Quote], most: Size) -> tuple[str, 
     return tuple(notes)
 
 
-def _no_time(fitting: Fitting, rungs: Sequence[Rung], spent: float) -> str:
-    """Why the most expensive of `rungs` is left out."""
-    needed = spent + sum(fitting.least(rung, fair=True) for rung in rungs) / SAFETY
+def _no_time(fitting: Fitting, rungs: Sequence[Rung], rung: Rung, spent: float) -> str:
+    """Why `rung` is left out of the plan for `rungs`."""
+    needed = _enough(fitting, rungs, rung, spent)
+    if needed is None:
+        return "it does not fit into the budget, nor into much larger ones"
     return f"it does not fit into the budget; about {numbers.seconds(needed)} would do"
+
+
+def _enough(fitting: Fitting, rungs: Sequence[Rung], rung: Rung, spent: float) -> float | None:
+    """The smallest budget whose plan for `rungs` has `rung`, within `_CLOSE` and as it is shown.
+
+    None where none was found in `_LOOKS`: quotes may grow with the budget.
+    """
+    context, settings = fitting.context, fitting.context.settings
+    enough = None
+    low = max(settings.budget or 0.0, spent + fitting.least(rung) / SAFETY / _CLOSE)
+    high = max(_CLOSE * low, spent + fitting.least(rung, fair=True) / SAFETY)
+    try:
+        for _ in range(_LOOKS):
+            tried = _rounded_up(high if enough is None else sqrt(low * high))
+            if enough is not None and tried >= enough:
+                break
+            context.settings = settings.model_copy(update={"budget": tried})
+            time = max(0.0, tried - spent) * SAFETY
+            if rung in _together(Fitting(context, fitting.most, time), rungs)[1]:
+                enough = high = tried
+            else:
+                low, high = tried, 2 * tried if enough is None else high
+            if enough is not None and high <= _CLOSE * low:
+                break
+    finally:
+        context.settings = settings
+    return enough
+
+
+def _rounded_up(seconds: float) -> float:
+    """To what `numbers.seconds` shows."""
+    step = 1 if seconds < 3600 else 60 if seconds < 86400 else 3600
+    return float(ceil(seconds / step) * step)
 
 
 def _too_small(fitting: Fitting, able: Sequence[Rung], spent: float) -> ResourceError:

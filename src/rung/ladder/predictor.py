@@ -15,7 +15,7 @@ from rung.data.parts import Reading
 from rung.data.strict_json import Row, RowError, show
 from rung.errors import DataError, UsageError, nearest
 from rung.evaluation.tasks import KINDS
-from rung.ladder.responder import Responder
+from rung.ladder.responder import Responder, Scores
 from rung.ladder.rungs import RUNGS
 from rung.records import Completion, Example, Message, Result, RunInfo, Task, Verdict, from_json
 from rung.storage import fingerprint, read_json
@@ -36,6 +36,12 @@ class Prediction:
     def probability(self) -> float | None:
         """That of the answer; None where there are no probabilities."""
         return (self.probabilities or {}).get(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    completion: Completion
+    known: dict[str, float] | None = None  # label in the file -> probability
 
 
 @dataclass(frozen=True)
@@ -92,14 +98,9 @@ class Predictor:
                 asked[place] = self.asker.example(row, place + 1)
             except RowError as error:
                 found[place] = Prediction("", error=f"the row {error}")
-        answers = _one_by_one(list(asked.values()), self.responder.answer)
-        answered = [
-            place for place, answer in zip(asked, answers, strict=True) if isinstance(answer, Completion)
-        ]
-        known = self._probabilities([asked[place] for place in answered]) if probabilities else []
-        by_place = dict(zip(answered, known, strict=False))
+        answers = self._answers(list(asked.values()), probabilities and self.scores)
         for place, answer in zip(asked, answers, strict=True):
-            found[place] = self._prediction(answer, by_place.get(place))
+            found[place] = self._prediction(answer)
         return [found[place] for place in range(len(rows))]
 
     def _row(self, row: object) -> Row:
@@ -111,32 +112,45 @@ class Predictor:
             f"a row is {show(row)}, a {type(row).__name__}", fix="Give texts, or dicts of columns"
         )
 
-    def _probabilities(self, examples: Sequence[Example]) -> list[dict[str, float] | None]:
-        """Label in the file -> probability among the labels, for each example; [] where there are none."""
-        labels = self.task.labels
-        if not examples or not self.scores:
-            return []
+    def _answers(self, examples: Sequence[Example], scored: bool) -> list[_Answered | DataError]:
+        """An answer to each example, with the probabilities of labels if `scored`, or why there is none."""
 
-        def score(some: Sequence[Example]) -> list[dict[str, float] | None]:
-            scores = self.responder.score(some, labels)  # (examples, labels), nats
+        def alone(some: Sequence[Example]) -> list[_Answered]:
+            return [_Answered(one) for one in self.responder.answer(some)]
+
+        def both(some: Sequence[Example]) -> list[_Answered]:
+            answers, scores = self.responder.answer_and_score(some, self.task.labels)
             assert scores is not None
-            shares = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
-            order = np.argsort(-shares, axis=1, kind="stable")
-            return [
-                {self._in_file(labels[i]): float(row[i]) for i in places}
-                for row, places in zip(shares, order.tolist(), strict=True)
-            ]
+            return list(map(_Answered, answers, self._probabilities(scores)))
 
-        found = _one_by_one(examples, score)
-        return [None if isinstance(one, DataError) else one for one in found]
+        if not scored:
+            return _one_by_one(examples, alone)
+        found = _one_by_one(examples, both)
+        # a base may have room for an answer to a long row, but not for every label
+        refused = [place for place, one in enumerate(found) if isinstance(one, DataError)]
+        again = _one_by_one([examples[place] for place in refused], alone)
+        for place, one in zip(refused, again, strict=True):
+            found[place] = one
+        return found
+
+    def _probabilities(self, scores: Scores) -> list[dict[str, float]]:
+        """Label in the file -> probability among the labels, of each row of `scores` (rows, labels), nats."""
+        shares = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
+        order = np.argsort(-shares, axis=1, kind="stable")
+        names = [self._in_file(label) for label in self.task.labels]
+        return [
+            {names[i]: float(row[i]) for i in places}
+            for row, places in zip(shares, order.tolist(), strict=True)
+        ]
 
     def _in_file(self, label: str) -> str:
         """A label as it is written in the file that the climb read."""
         return next((name for name, meaning in self.task.meanings.items() if meaning == label), label)
 
-    def _prediction(self, answer: Completion | DataError, known: dict[str, float] | None) -> Prediction:
-        if isinstance(answer, DataError):
-            return Prediction("", error="; ".join(part for part in (answer.what, answer.why) if part))
+    def _prediction(self, answered: _Answered | DataError) -> Prediction:
+        if isinstance(answered, DataError):
+            return Prediction("", error="; ".join(part for part in (answered.what, answered.why) if part))
+        answer, known = answered.completion, answered.known
         text = answer.text
         if self.task.labels:
             label = KINDS[self.task.kind].parse(self.task, text)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from rung import storage
 from rung.errors import BaseModelError
 from rung.evaluation.label_rules import LabelRule, shares_of
-from rung.evaluation.label_scores import pick_labels
-from rung.evaluation.run import Prompt, Speaker, write
-from rung.generate.choose import log_likelihoods
+from rung.evaluation.label_scores import pick_and_score, pick_labels
+from rung.evaluation.run import Speaker, write
+from rung.generate.choose import Scored, log_likelihoods
 from rung.ladder import retrieval
 from rung.ladder.halving import FURTHER_ROWS, best_of
 from rung.ladder.prepare import Prepared
+from rung.ladder.responder import Responder
 from rung.ladder.retrieval import Pool
 from rung.ladder.speaking import base_of, speaker_of
 from rung.ladder.trials import Trial, trials_of
@@ -34,8 +35,8 @@ PoolOf = Callable[[Way], Pool]
 
 
 @dataclass(frozen=True)
-class Prompted:
-    """A base that is asked in one way and whose answers are read in one way; see `Responder`."""
+class Prompted(Responder):
+    """A base that is asked in one way and whose answers are read in one way."""
 
     asker: Asker
     rule: LabelRule | None  # how a label is picked; None: the answer is written
@@ -52,10 +53,32 @@ class Prompted:
 
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> NDArray[np.float64] | None:
         """As in `Responder`. Those of the task's labels add up to 1, and the best one is the answer."""
-        speaker, labels = self.asker.speaker, self.asker.task.labels
-        tokens = [speaker.renderer.completion_ids(choice) for choice in choices]
-        scores = log_likelihoods(speaker.base, self.asker.ids(examples), tokens)
-        if self.rule is None or tuple(choices) != labels:
+        tokens = self._tokens(choices)
+        scores = log_likelihoods(self.asker.speaker.base, self.asker.ids(examples), tokens)
+        return self._under_rule(scores, choices, tokens)
+
+    def answer_and_score(
+        self, examples: Sequence[Example], choices: Sequence[str]
+    ) -> tuple[list[Completion], NDArray[np.float64] | None]:
+        """Both, of one reading of the prompts. An answer that is written need not be the best choice."""
+        speaker, tokens = self.asker.speaker, self._tokens(choices)
+        if self.rule is None:
+            ids = self.asker.ids(examples)
+            scored = Scored(speaker.base, ids, tokens)
+            return write(speaker, examples, ids, self.max_new_tokens, on_read=scored), scored.scores
+        if tuple(choices) != self.asker.task.labels:
+            return super().answer_and_score(examples, choices)
+        answers, scores = pick_and_score(speaker, choices, self.rule, examples, self.asker.ids(examples))
+        return answers, self._under_rule(scores, choices, tokens)
+
+    def _tokens(self, choices: Sequence[str]) -> list[list[int]]:
+        return [self.asker.speaker.renderer.completion_ids(choice) for choice in choices]
+
+    def _under_rule(
+        self, scores: NDArray[np.float64], choices: Sequence[str], tokens: Sequence[Sequence[int]]
+    ) -> NDArray[np.float64]:
+        """Scores (examples, choices), corrected by the rule where the choices are the task's labels."""
+        if self.rule is None or tuple(choices) != self.asker.task.labels:
             return scores
         scores = self.rule.applied(scores, [len(one) for one in tokens])
         found: NDArray[np.float64] = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
@@ -200,12 +223,3 @@ class _Choosing:
             self._pools[way.alike] = self.pool_of(way)
         room = prepared.max_length - prepared.max_new_tokens
         return Asker(speaker, prepared.task, way, room, self._pools[way.alike] if way.retrieved else None)
-
-
-def label_scores(
-    speaker: Speaker, examples: Sequence[Example], prompts: Sequence[Prompt], choices: Sequence[str]
-) -> NDArray[np.float64]:
-    """Log-probabilities (examples, choices) in nats of each choice and its end of turn, after the prompt."""
-    renderer = speaker.renderer
-    ids = [renderer.completion_ids(choice) for choice in choices]
-    return log_likelihoods(speaker.base, renderer.prompts(examples, prompts), ids)

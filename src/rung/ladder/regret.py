@@ -41,19 +41,26 @@ Given = Floats | Part  # statistics (n, k) on all rows, or on a part of them
 
 
 def draws(
-    given: Sequence[Given], value: Value, share: bool = False, seed: int = 0, count: int = DRAWS
+    given: Sequence[Given],
+    value: Value,
+    share: bool = False,
+    seed: int = 0,
+    count: int = DRAWS,
+    inflation: float = 1.0,
 ) -> Floats:
     """The metric of each rung under `count` draws of row weights: (rungs, count).
 
     `value` turns totals of statistics into the metric.  `share` says that they are `stats.mean_rows` of
-    zeros and ones.  The weights of a draw sum to their number.  Raises `ValueError` without rows.
+    zeros and ones.  The weights of a draw sum to their number.  With an `inflation` n rows count as
+    n / inflation of them: Dirichlet(1 / inflation, ...), so the draws are spread wider around the same mean.
+    Raises `ValueError` without rows.
 
     A rung with a `Part` gets the other rung's metric on all rows plus the difference of the two on the part
     (the difference estimator of survey sampling, Cochran 1977, Sampling Techniques, 7.3): a part with easy
     rows does not make it look better, and the others lose none of their rows to it.
     """
     n = _number_of_rows(given)
-    alpha = np.ones(n)
+    alpha = np.full(n, 1 / inflation)
     if share:
         alpha = np.concatenate([alpha, np.full(len(given), PRIOR)])
     rng = np.random.default_rng(seed)

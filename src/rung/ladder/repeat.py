@@ -5,7 +5,8 @@ the next seed and in a folder of its own.  The cheap rungs run on all of them, t
 split leaves them a chance to be the best.
 
 A row may be in the test part of several splits.  It counts once, with the mean of its answers: answers to one
-row resemble each other, and counting it twice would make the intervals too narrow (docs/verdict.md).
+row resemble each other, and counting it twice would make the intervals too narrow.  Rows do not show what
+training on other rows would change; `inflation` adds that (docs/verdict.md).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Tried:
     results: tuple[Result, ...]
     answers: Mapping[str, Sequence[Answer]]  # of the rungs that finished
     examples: Sequence[Example]  # the test rows
+    known: int  # rows to learn from: train and dev
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,15 @@ class Pooled:
     examples: Sequence[Example]
     row_of: Mapping[str, str]  # example id -> row
     splits: int
+    inflation: float = 1.0  # of the variance, by training on other rows
 
     @property
     def note(self) -> str:
         """What a score is, for the reasons of the verdict."""
         return (
             f"scores are means over {self.splits} splits with {len(set(self.row_of.values())):,} different "
-            "test rows: a row counts once, with the mean of its answers, and the bootstrap draws rows"
+            "test rows: a row counts once, with the mean of its answers, and the bootstrap draws rows; their "
+            f"variance counts {self.inflation:.2f} times, because other train rows give other answers"
         )
 
 
@@ -89,8 +93,8 @@ def finalists(results: Sequence[Result], drawn: Verdict) -> tuple[str, ...]:
     )
 
 
-def read(folder: RunFolder, results: Sequence[Result], examples: Sequence[Example]) -> Tried:
-    """What the climb in `folder` left of `results` on its test rows, `examples`.
+def read(folder: RunFolder, results: Sequence[Result], examples: Sequence[Example], known: int) -> Tried:
+    """What the climb in `folder` left of `results` on its test rows, `examples`; see `Tried`.
 
     Raises `DataError` where a file cannot be read.
     """
@@ -101,12 +105,20 @@ def read(folder: RunFolder, results: Sequence[Result], examples: Sequence[Exampl
         for result in results
         if result.status == "ok"
     }
-    return Tried(tuple(results), answers, examples)
+    return Tried(tuple(results), answers, examples, known)
 
 
 def alone(tried: Tried) -> Pooled:
     """One split as it is."""
     return Pooled(tried.results, tried.answers, tried.examples, {}, 1)
+
+
+def inflation(test: int, known: int) -> float:
+    """How many times as large the variance of a score is as that which `test` rows show: 1 + test / known.
+
+    The term that Nadeau and Bengio (2003, Machine Learning 52, 239-281) add for train parts that overlap.
+    """
+    return 1 + test / known
 
 
 def pool(tried: Sequence[Tried], task: Task, seed: int = 0) -> Pooled:
@@ -115,6 +127,9 @@ def pool(tried: Sequence[Tried], task: Task, seed: int = 0) -> Pooled:
     The results are those of the first split with scores over all splits. Costs and choices stay those of the
     first, whose rungs are the ones that the run folder keeps.
     """
+    inflated = 1.0
+    if len(tried) > 1:
+        inflated = inflation(sum(len(one.examples) for one in tried), sum(one.known for one in tried))
     row_of: dict[str, str] = {}
     examples: dict[str, Example] = {}
     answers: dict[str, list[Answer]] = {}
@@ -132,7 +147,8 @@ def pool(tried: Sequence[Tried], task: Task, seed: int = 0) -> Pooled:
         splits = sum(result.rung in one.answers for one in tried)
         if splits > 1:
             asked = [examples[answer.example_id] for answer in given]
-            found = measures(task, asked, given, [answer.text for answer in given], seed, row_of)
+            texts = [answer.text for answer in given]
+            found = measures(task, asked, given, texts, seed, row_of, inflated)
             counts: Counter[str] = Counter(answer.status for answer in given)
             note = f"mean over {splits} splits: {len(given):,} answers to {found[0].n:,} test rows"
             result = replace(
@@ -148,7 +164,7 @@ def pool(tried: Sequence[Tried], task: Task, seed: int = 0) -> Pooled:
         if result.needs_seconds is not None:  # of one split
             result = replace(result, needs_seconds=result.needs_seconds * len(tried))
         results.append(result)
-    return Pooled(tuple(results), answers, tuple(examples.values()), row_of, len(tried))
+    return Pooled(tuple(results), answers, tuple(examples.values()), row_of, len(tried), inflated)
 
 
 def write(folder: RunFolder, results: Sequence[Result]) -> None:

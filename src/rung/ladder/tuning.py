@@ -15,13 +15,15 @@ from rung import __version__, storage
 from rung.bases.load import load as load_base
 from rung.data.split import sample
 from rung.data.templates import Renderer
-from rung.evaluation.run import Speaker, complete
+from rung.evaluation.run import Speaker, write
+from rung.generate.choose import Scored, log_likelihoods
 from rung.ladder.adapter import attach
 from rung.ladder.forecast import EVALUATIONS, evaluation_rows
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
-from rung.ladder.prompting import FILE, label_scores
+from rung.ladder.prompting import FILE
 from rung.ladder.quote import method_settings
+from rung.ladder.responder import Responder
 from rung.ladder.speaking import device_of, speaker_of
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS, Attached, Files
@@ -117,8 +119,8 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
 
 
 @dataclass(frozen=True)
-class TunedResponder:
-    """A tuned model that answers the row as it is; see `Responder`."""
+class TunedResponder(Responder):
+    """A tuned model that answers the row as it is."""
 
     speaker: Speaker  # with the method attached, or a whole model
     max_new_tokens: int
@@ -126,12 +128,26 @@ class TunedResponder:
     about: dict[str, Any]  # the base, as `base_of` writes it down
 
     def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
-        prompts = [example.prompt for example in examples]
         rows = watcher.rows if watcher else None
-        return complete(self.speaker, examples, prompts, self.max_new_tokens, rows)
+        return write(self.speaker, examples, self._ids(examples), self.max_new_tokens, rows)
 
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> NDArray[np.float64] | None:
-        return label_scores(self.speaker, examples, [example.prompt for example in examples], choices)
+        return log_likelihoods(self.speaker.base, self._ids(examples), self._tokens(choices))
+
+    def answer_and_score(
+        self, examples: Sequence[Example], choices: Sequence[str]
+    ) -> tuple[list[Completion], NDArray[np.float64] | None]:
+        """Both, of one reading of the rows. The answer is written; it need not be the best choice."""
+        ids = self._ids(examples)
+        scored = Scored(self.speaker.base, ids, self._tokens(choices))
+        return write(self.speaker, examples, ids, self.max_new_tokens, on_read=scored), scored.scores
+
+    def _ids(self, examples: Sequence[Example]) -> list[list[int]]:
+        return self.speaker.renderer.prompts(examples, [example.prompt for example in examples])
+
+    def _tokens(self, choices: Sequence[str]) -> list[list[int]]:
+        """Each choice and its end of turn."""
+        return [self.speaker.renderer.completion_ids(choice) for choice in choices]
 
     def save(self, folder: Path) -> None:
         value = {

@@ -48,18 +48,19 @@ def verdict(
     volume: int = 10_000,
     notes: Sequence[str] = (),
     row_of: Mapping[str, str] | None = None,
+    inflation: float = 1.0,
 ) -> Verdict:
     """The recommendation for `task`, from what each rung measured on the test `examples`.
 
     `answers` maps a rung's name to its answers, in any order.  Rungs that failed, were skipped, were cut
     short or have no answers are named in the reasons.  `tolerance` and `goal` are in points of the screen,
     `volume` is the number of answers that cost is ordered by; `notes` say what the plan left out.
-    `row_of` names the row of each example, where `rung.ladder.repeat` put the same rows of several splits
-    into `examples`.  Raises `UsageError` where the task's primary metric is unknown.
+    `row_of` names the row of each example, and `inflation` is that of the variance, where `examples` are rows
+    of several splits (`rung.ladder.repeat`).  Raises `UsageError` where the primary metric is unknown.
     """
     results = sorted(results, key=lambda result: result.order)
     named = {result.rung: result for result in results}
-    bench = Bench(task, examples, answers, seed, row_of or {})
+    bench = Bench(task, examples, answers, seed, row_of or {}, inflation)
     known = {example.id for example in examples}
     able = [one.rung for one in results if one.status == "ok" and _answered(answers.get(one.rung, ()), known)]
     if len(able) < 2:
@@ -133,17 +134,21 @@ def _choose(
     goal: float | None,
 ) -> _Chosen:
     """The rule. `ranked` are the compared rungs, the cheapest first."""
-    board = bench.board(ranked)
-    names, rows = board.names, board.rows
-    if len(names) < 2:
+    board = bench.board(sorted(ranked, key=lambda rung: named[rung].order))  # costs do not change the draws
+    rows = board.rows
+    if len(board.names) < 2:
         return _Chosen(best if named[best].kind != "floor" else None, None, (), board)
-    drawn = bench.sign * regret.draws(board.given, bench.metric.value, bench.metric.share, bench.seed)
+    drawn = bench.sign * regret.draws(
+        board.given, bench.metric.value, bench.metric.share, bench.seed, inflation=bench.inflation
+    )
+    names = [rung for rung in ranked if rung in board.names]
+    places = [board.names.index(rung) for rung in names]
     floors = [i for i, rung in enumerate(names) if named[rung].kind == "floor"]
     enough: list[int] = []
     if goal is not None:
         reached = regret.scores(board.given, bench.metric.value)
-        enough = [i for i in range(len(names)) if bench.sign * (reached[i] - bench.scaled(goal)) >= 0]
-    taken, regrets = regret.choose(names, drawn, floors, bench.scaled(points), enough)
+        enough = [i for i, at in enumerate(places) if bench.sign * (reached[at] - bench.scaled(goal)) >= 0]
+    taken, regrets = regret.choose(names, drawn[places], floors, bench.scaled(points), enough)
     if taken is None:
         return _Chosen(None, "open", regrets, board)
     certainty: Certainty = "open"

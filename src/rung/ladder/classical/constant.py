@@ -22,6 +22,7 @@ from rung.evaluation.tasks import KINDS
 from rung.ladder.classical import fitted
 from rung.ladder.classical.fitted import Fitted, Graded, graded
 from rung.ladder.classical.texts import Frame, last_question
+from rung.ladder.responder import Responder
 from rung.records import Choice, Completion, Example, RungKind, Task
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def applies(task: Task) -> bool:
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(Responder):
     """Answers every row with `text`, or, where it is None, with the row's last user turn inside `frame`."""
 
     text: str | None
@@ -51,9 +52,6 @@ class Constant:
     def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
         """One answer for each example, in their order."""
         return [Completion(example.id, self.text_for(example), tokens=0) for example in examples]
-
-    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> None:
-        """None: there are no probabilities."""
 
     def save(self, folder: Path) -> None:
         """Write the answer as JSON."""

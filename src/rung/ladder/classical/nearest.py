@@ -15,6 +15,7 @@ from rung.ladder.classical import fitted
 from rung.ladder.classical.fitted import Fitted
 from rung.ladder.classical.texts import whole_prompt
 from rung.ladder.classical.tfidf import CHARACTERS, WORD_PAIRS, Tfidf
+from rung.ladder.responder import Responder
 from rung.records import Completion, Example, RungKind, Task
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Nearest:
+class Nearest(Responder):
     """Answers with the target of the most similar row; the commonest one where no row is similar at all."""
 
     index: Index
@@ -95,9 +96,6 @@ class Nearest:
             Completion(example.id, self.targets[place] if shared > 0 else self.commonest, tokens=0)
             for example, place, shared in found
         ]
-
-    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> None:
-        """None: one row gives no probabilities."""
 
     def save(self, folder: Path) -> None:
         """Write the terms and targets as JSON, the rows as safetensors."""

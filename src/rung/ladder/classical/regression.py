@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from rung.data import sample
 from rung.data.split import prompt_key
 from rung.evaluation.labels import equal_label
 from rung.ladder.classical.fitted import graded
+from rung.ladder.responder import Responder
 from rung.records import Completion, Example, Task
 
 if TYPE_CHECKING:
@@ -164,8 +165,8 @@ def of_choices(logs: Floats, labels: Sequence[str], choices: Sequence[str]) -> F
     return scores
 
 
-class Classifier(ABC):
-    """What answers with labels by their log-probabilities; see `rung.ladder.responder.Responder`.
+class Classifier(Responder):
+    """What answers with labels by their log-probabilities.
 
     Attributes: `labels`, those of the known rows.
     """
@@ -178,12 +179,21 @@ class Classifier(ABC):
 
     def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
         """The most probable label for each example, in their order."""
-        logs, read = self.judge(examples, watcher)
-        return [
-            Completion(example.id, self.labels[place], tokens=0, read=tokens)
-            for example, place, tokens in zip(examples, logs.argmax(axis=1).tolist(), read, strict=True)
-        ]
+        return self._answers(examples, *self.judge(examples, watcher))
 
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Floats:
         """Log-probability of each choice, (examples, choices); see `of_choices`."""
         return of_choices(self.judge(examples)[0], self.labels, choices)
+
+    def answer_and_score(
+        self, examples: Sequence[Example], choices: Sequence[str]
+    ) -> tuple[list[Completion], Floats]:
+        """Both, of one look at the rows."""
+        logs, read = self.judge(examples)
+        return self._answers(examples, logs, read), of_choices(logs, self.labels, choices)
+
+    def _answers(self, examples: Sequence[Example], logs: Floats, read: Sequence[int]) -> list[Completion]:
+        return [
+            Completion(example.id, self.labels[place], tokens=0, read=tokens)
+            for example, place, tokens in zip(examples, logs.argmax(axis=1).tolist(), read, strict=True)
+        ]

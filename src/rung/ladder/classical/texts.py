@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rung.records import Example
-
-TextOf = Callable[[Example], str]
 
 
 def whole_prompt(example: Example) -> str:
