@@ -9,6 +9,7 @@ other readers are tried. What counts is the time of the processor, so that a bus
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import random
 import resource
 import shutil
@@ -18,8 +19,10 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from itertools import islice
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +73,19 @@ def inputs(one: Reader, name: str, seed: int) -> Iterator[Input]:
         yield Input(number, file, damaged(folders[number][file], others, chance))
 
 
-def try_reader(name: str, seed: int, go_on: Callable[[Tally], bool], findings: Path | None = None) -> Tally:
+def try_reader(
+    name: str,
+    seed: int,
+    go_on: Callable[[Tally], bool],
+    findings: Path | None = None,
+    before: Tally | None = None,
+) -> Tally:
     """Read damaged files while `go_on`; the inputs of findings are kept in the folder `findings`.
 
     The folders are read undamaged before that: this must not fail, and the libraries are then imported.
+    `before`: what became of the inputs so far, which are not tried again.
     """
-    one, tally, memory = READERS[name], Tally(), cost.PeakMemory()
+    one, tally, memory = READERS[name], before or Tally(), cost.PeakMemory()
     with tempfile.TemporaryDirectory(dir=_FAST_FOLDER if Path(_FAST_FOLDER).is_dir() else None) as place:
         use_cache(Path(place) / "cache")
         folders = one.folders()
@@ -84,9 +94,9 @@ def try_reader(name: str, seed: int, go_on: Callable[[Tally], bool], findings: P
             write(path, files)
             one.read(path)
         memory.reset()
-        for given in inputs(one, name, seed):
+        for given in islice(inputs(one, name, seed), tally.tried, None):
             if not go_on(tally):
-                tally.peak_memory_bytes = memory.bytes
+                tally.peak_memory_bytes = max(tally.peak_memory_bytes or 0, memory.bytes or 0)
                 return tally
             path, files = Path(place) / str(given.folder), folders[given.folder]
             if one.writes:
@@ -173,20 +183,62 @@ def record_of(asked: argparse.Namespace, tallies: Mapping[str, Tally]) -> dict[s
     }
 
 
-class Progress:
-    """Says every minute how far it is, and keeps the record."""
+class Run:
+    """Tries readers, each in a process of its own: one that ends it is a finding, and the rest goes on.
+
+    Says every minute how far it is, and keeps the record.
+    """
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self.asked = asked
+        self.names = asked.readers.split(";")
         self.tallies: dict[str, Tally] = {}
-        self._last = time.monotonic()
+        self._wanted = counts(asked.inputs) if asked.inputs else {}
+        self._number = multiprocessing.Value("q", 0)  # of the input that is being read
+        self._told = time.monotonic()
 
-    def told(self, name: str, tally: Tally, now: bool = False) -> None:
-        self.tallies[name] = tally
-        if not now and time.monotonic() - self._last < 60:
-            return
-        self._last = time.monotonic()
-        sys.stdout.write(f"{storage.now()} {name:20} {tally}\n")
+    def reader(self, name: str) -> None:
+        """Try one reader."""
+        end = time.monotonic() + self.asked.seconds / len(self.names)
+        self.tallies[name] = Tally()
+        while True:
+            ours, theirs = multiprocessing.Pipe()
+            child = multiprocessing.get_context("fork").Process(target=self._child, args=(name, end, theirs))
+            child.start()
+            theirs.close()
+            with suppress(EOFError):
+                while True:
+                    self.tallies[name] = ours.recv()
+            child.join()
+            if child.exitcode == 0:
+                break
+            if child.exitcode is None or child.exitcode > 0:
+                sys.exit(f"{name} cannot be tried")
+            tally = self.tallies[name]
+            tally.tried = self._number.value
+            tally.findings.append(f"the process ended with signal {-child.exitcode} at input {tally.tried}")
+            if len(tally.findings) > 9:
+                break
+        self._tell(name)
+
+    def _child(self, name: str, end: float, parent: Connection) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+
+        def go_on(tally: Tally) -> bool:
+            self._number.value = tally.tried + 1
+            if tally.tried % 50 == 0:
+                parent.send(tally)
+            self.tallies[name] = tally
+            if time.monotonic() - self._told > 60:
+                self._tell(name)
+            return tally.tried < self._wanted[name] if self._wanted else time.monotonic() < end
+
+        parent.send(try_reader(name, self.asked.seed, go_on, self.asked.findings, self.tallies[name]))
+        parent.close()
+
+    def _tell(self, name: str) -> None:
+        self._told = time.monotonic()
+        sys.stdout.write(f"{storage.now()} {name:20} {self.tallies[name]}\n")
         sys.stdout.flush()
         if self.asked.record:
             storage.write_json(self.asked.record, record_of(self.asked, self.tallies))
@@ -201,22 +253,10 @@ def main() -> int:
     parser.add_argument("--readers", default=";".join(READERS), help="names with a ; between")
     parser.add_argument("--findings", type=Path, default=Path("findings"))
     parser.add_argument("--record", type=Path)
-    asked = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    names, progress = asked.readers.split(";"), Progress(asked)
-    wanted = counts(asked.inputs) if asked.inputs else {}
-    for name in names:
-        begun: list[float] = []
-
-        def go_on(tally: Tally, name: str = name, begun: list[float] = begun) -> bool:
-            progress.told(name, tally)
-            if wanted:
-                return tally.tried < wanted[name]
-            begun[:] = begun or [time.monotonic()]
-            return time.monotonic() - begun[0] < asked.seconds / len(names)
-
-        progress.told(name, try_reader(name, asked.seed, go_on, asked.findings), now=True)
-    return 1 if any(one.findings for one in progress.tallies.values()) else 0
+    run = Run(parser.parse_args())
+    for name in run.names:
+        run.reader(name)
+    return 1 if any(one.findings for one in run.tallies.values()) else 0
 
 
 if __name__ == "__main__":

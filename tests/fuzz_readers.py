@@ -32,7 +32,7 @@ class Reader:
     read: Callable[[Path], object]  # of the folder
     folders: Callable[[], list[Files]]  # that can be read
     damages: tuple[str, ...]  # patterns of the files that are damaged
-    share: int  # of all inputs; what is quick has more
+    share: int  # of all inputs, in about a ten-thousandth; what is quick has more
     sealed: str = ""  # a folder in the folder, whose manifest is written again after the damage
     writes: bool = False  # whether `read` changes the folder, so that each input needs a new one
 
@@ -191,7 +191,7 @@ def _templates() -> list[Files]:
     every = (
         b"{% for m in messages %}{{ '<|' + m.role + '|>' + m['content'] | trim }}\n{% endfor %}",
         b"{%- if messages[0].role == 'system' -%}{% set s = messages[0].content %}{%- endif -%}"
-        b"{% for m in messages %}{{ loop.index ~ m.content[:99] * 2 }}{% endfor %}{{ s | tojson }}",
+        b"{% for m in messages %}{{ loop.index ~ m.content[:99] * 2 }}{% endfor %}{{ messages | tojson }}",
         b"{% macro turn(m, n=1) %}{{ m.role | upper }}{{ n }}{% endmacro %}{% set ns = namespace(i=0) %}"
         b"{% for m in messages if m.content %}{% set ns.i = ns.i + 1 %}{{ turn(m, ns.i) }}"
         b"{{ m.content.split('x') | join(', ') | replace('a', 'b') }}{% endfor %}",
@@ -315,7 +315,8 @@ def _convert(folder: Path) -> object:
 
 # --- run folders ------------------------------------------------------------------------------------
 
-_RUN = letters.FAST | {"rungs": "constant,nearest,words,zero-shot,few-shot,lora", "epochs": 1}
+_CHEAP = "constant,nearest,words"
+_RUN = letters.FAST | {"rungs": f"{_CHEAP},zero-shot,few-shot,lora", "epochs": 1}
 
 
 def _climb(folder: Path, **more: Any) -> object:
@@ -338,20 +339,26 @@ def _cheap_run() -> Files:
     """A climb of the rungs without a base, with its rows."""
     with tempfile.TemporaryDirectory() as folder:
         letters.write_csv(Path(folder) / "rows.csv", 60)
-        _climb(Path(folder), rungs="constant,words")
+        _climb(Path(folder), rungs=_CHEAP)
         return _files(Path(folder))
 
 
 def _continue(folder: Path) -> object:
-    return _climb(folder, rungs="constant,words")
+    return _climb(folder, rungs=_CHEAP)
 
 
 def _report(folder: Path) -> object:
     from rung.cli.climb import print_run
-    from rung.report.html import write_report
 
     with redirect_stdout(io.StringIO()):
-        return print_run(folder / "run", write_report(folder / "run"))
+        return print_run(folder / "run", folder / "report.html")
+
+
+def _page(folder: Path) -> object:
+    from rung.report.html import render
+    from rung.report.view import load_view
+
+    return render(load_view(folder / "run"))
 
 
 def _task(folder: Path) -> object:
@@ -377,7 +384,7 @@ def _answers(rung: str, share: int, sealed: bool = True) -> Reader:
     place = f"run/answer/{rung}"
     return Reader(
         _answer(rung),
-        lambda: [_run()],
+        lambda: [_cheap_run() if rung in _CHEAP else _run()],
         (f"{place}/[!m]*",) if sealed else (f"{place}/*",),
         share,
         place if sealed else "",
@@ -427,37 +434,38 @@ def _stopped_before_the_end() -> Any:
 _RUN_FILES = ("run/*.json", "run/*.jsonl", "run/config.yaml", "run/results/*", "run/predictions/*")
 
 READERS: dict[str, Reader] = {
-    "csv": _data("rows.csv", _tables, 100),
-    "jsonl": _data("rows.jsonl", _lines, 100),
-    "json": _data("rows.json", _documents, 100),
-    "corpora": _data("rows.txt", _texts, 100),
-    "parquet": _data("rows.parquet", _parquet, 100),
-    "arrow": _data("rows.arrow", _arrow, 100),
-    "excel": _data("rows.xlsx", _excel, 20),
-    "new rows": Reader(_new_rows, _new_files, ("new.*",), 100),
-    "yaml": Reader(lambda folder: load_settings(folder / "c.yaml", {}), _configs, ("c.yaml",), 100),
-    "template": Reader(_template, _templates, ("chat_template.jinja",), 100),
-    "gguf header": Reader(_header, _small_gguf, ("m.gguf",), 100),
-    "gguf": Reader(_convert, _gguf, ("m.gguf",), 2),
-    "model config": _of_model(_gate, "config.json", 20),
-    "model": _of_model(_load, "*.json", 5),
-    "model weights": _of_model(_load, "model.safetensors", 5),
-    "tokenizer": _of_model(_load, "tokenizer.json", 10),
-    "tokenizer config": _of_model(_load, "tokenizer_config.json", 10),
-    "adapter config": Reader(_attach, lambda: [_foreign_adapter()], ("*.json", "*.jinja"), 100),
-    "adapter weights": Reader(_attach, lambda: [_foreign_adapter()], ("*.safetensors",), 50),
-    "own adapter": Reader(_attach, lambda: [_adapter()], ("*",), 100),
-    "own adapter, sealed": Reader(_attach, lambda: [_adapter()], ("rung.json", "adapter*"), 50, "."),
-    "climb": Reader(_continue, lambda: [_cheap_run()], _RUN_FILES, 5, writes=True),
-    "task": Reader(_task, lambda: [_run()], _RUN_FILES, 50),
-    "report": Reader(_report, lambda: [_run()], _RUN_FILES, 5),
-    "journal": Reader(_predict, _journals, ("out.jsonl.partial",), 20, writes=True),
+    "csv": _data("rows.csv", _tables, 700),
+    "jsonl": _data("rows.jsonl", _lines, 600),
+    "json": _data("rows.json", _documents, 400),
+    "corpora": _data("rows.txt", _texts, 800),
+    "parquet": _data("rows.parquet", _parquet, 600),
+    "arrow": _data("rows.arrow", _arrow, 500),
+    "excel": _data("rows.xlsx", _excel, 80),
+    "new rows": Reader(_new_rows, _new_files, ("new.*",), 700),
+    "yaml": Reader(lambda folder: load_settings(folder / "c.yaml", {}), _configs, ("c.yaml",), 900),
+    "template": Reader(_template, _templates, ("chat_template.jinja",), 600),
+    "gguf header": Reader(_header, _small_gguf, ("m.gguf",), 1900),
+    "gguf": Reader(_convert, _gguf, ("m.gguf",), 5),
+    "model config": _of_model(_gate, "config.json", 60),
+    "model": _of_model(_load, "*.json", 15),
+    "model weights": _of_model(_load, "model.safetensors", 15),
+    "tokenizer": _of_model(_load, "tokenizer.json", 15),
+    "tokenizer config": _of_model(_load, "tokenizer_config.json", 15),
+    "adapter config": Reader(_attach, lambda: [_foreign_adapter()], ("*.json", "*.jinja"), 300),
+    "adapter weights": Reader(_attach, lambda: [_foreign_adapter()], ("*.safetensors",), 500),
+    "own adapter": Reader(_attach, lambda: [_adapter()], ("*",), 400),
+    "own adapter, sealed": Reader(_attach, lambda: [_adapter()], ("rung.json", "adapter*"), 300, "."),
+    "climb": Reader(_continue, lambda: [_cheap_run()], _RUN_FILES, 20, writes=True),
+    "task": Reader(_task, lambda: [_cheap_run()], _RUN_FILES, 30),
+    "report": Reader(_report, lambda: [_run()], _RUN_FILES, 10),
+    "page": Reader(_page, lambda: [_run()], _RUN_FILES, 1),
+    "journal": Reader(_predict, _journals, ("out.jsonl.partial",), 80, writes=True),
     "predict": Reader(
-        _answer("words"), lambda: [_cheap_run()], ("run/*.json", "run/results/*", "run/answer/words/*"), 50
+        _answer("words"), lambda: [_cheap_run()], ("run/*.json", "run/results/*", "run/answer/words/*"), 60
     ),
-    "words": _answers("words", 20),
-    "nearest": _answers("nearest", 20),
-    "constant": _answers("constant", 20),
+    "words": _answers("words", 60),
+    "nearest": _answers("nearest", 60),
+    "constant": _answers("constant", 200),
     "prompt": _answers("few-shot", 5),
     "tuned": _answers("lora", 5),
 }

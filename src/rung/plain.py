@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from rung.errors import ResumeError
+from rung.strict import strict_decoder
 
+Mode = Literal["rb", "ab", "wb"]
 _MOST = 1 << 31  # bytes of a file of a run
 _AGAIN = "Delete the file and run the same command again"
+_DECODER = strict_decoder(lambda what, fix: ValueError(f"it {what}"))
 
 
 class NotPlain(OSError):
@@ -31,14 +33,15 @@ def require_plain(path: Path) -> None:
     _check(os.stat(path).st_mode, path)
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """A plain file, open for reading.
+def open_plain(path: Path, mode: Mode = "rb") -> BinaryIO:
+    """A plain file, open for reading, or for writing at its end or from its beginning.
 
     Raises `OSError`, and `NotPlain` without waiting where something else is there. The file is looked at
     once more after it is open, so that it cannot be exchanged in between.
     """
-    require_plain(path)
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  the caller closes it
+    if mode == "rb" or os.path.lexists(path):
+        require_plain(path)
+    file = open(path, mode, opener=_without_waiting)  # noqa: SIM115  the caller closes it
     try:
         _check(os.fstat(file.fileno()).st_mode, path)
     except OSError:
@@ -59,7 +62,7 @@ def read_plain(path: Path, most: int) -> bytes:
 def read_json(path: Path) -> Any:
     """The JSON value in a file. Raises `ResumeError` where it is not one."""
     try:
-        return json.loads(_read(path).decode())
+        return _DECODER.decode(_read(path).decode())
     except (ValueError, RecursionError) as error:
         raise ResumeError(f"not a JSON file: {error}", where=path.name, fix=_AGAIN) from error
 
@@ -81,7 +84,7 @@ def read_jsonl(path: Path) -> list[Any]:
     values = []
     for number, line in enumerate(_read(path).split(b"\n"), 1):
         try:
-            values += [json.loads(line)] if line.strip() else []
+            values += [_DECODER.decode(line.decode())] if line.strip() else []
         except (ValueError, RecursionError) as error:
             raise ResumeError(f"line {number} is not JSON: {error}", where=path.name, fix=_AGAIN) from error
     return values

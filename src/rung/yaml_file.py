@@ -14,6 +14,7 @@ from rung.plain import TooLarge, read_plain
 
 MAX_CONFIG = 100_000  # bytes
 MAX_NESTS = 200  # lists and mappings inside a line; the time of the YAML reader grows with their square
+MAX_INDENT = 100  # spaces before a line: nesting takes one at least
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 
@@ -63,7 +64,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UsageError("the config is not UTF-8 text", where=where) from error
     if re.search(r"(^|[\s\[{,:-])[&*]\w", text):
         raise UsageError("the config uses YAML anchors", where=where, fix=fix)
-    if len(re.findall(r"[\[{]|[-?:] (?=[-?] )", text)) > MAX_NESTS:
+    nests = len(re.findall(r"[\[{]|[-?:]\s(?=[-?]\s)", text))
+    if nests > MAX_NESTS or re.search(rf"^[ \t]{{{MAX_INDENT}}}", text, re.MULTILINE):
         raise UsageError("the config is nested too deeply", where=where, fix=fix)
     try:
         value = yaml.load(text, Loader=_Loader)

@@ -77,7 +77,9 @@ class Prompted:
 
 def load(folder: Path) -> Prompted:
     """What `Prompted.save` wrote. Raises `DataError`, `ResumeError` or `BaseModelError`."""
-    value = storage.read_object(folder / FILE, task=dict, way=dict, base=dict, max_new_tokens=int)
+    value = storage.read_object(
+        folder / FILE, task=dict, way=dict, base=dict, how=str, room=int, max_new_tokens=int
+    )
     task, way = from_json(Task, value["task"], FILE), from_json(Way, value["way"], FILE)
     speaker = speaker_of(value["base"])
     if way.plain:

@@ -52,6 +52,8 @@ class Pool:
 
 def load(folder: Path) -> Pool:
     """What `Pool.save` wrote. Raises `ResumeError` where a file is missing or was changed."""
-    settings, arrays = fitted.load(folder, _NAME)
+    settings, arrays = fitted.load(folder, _NAME, tfidf=dict, shape=list, rows=list)
     rows = tuple(from_json(Example, row, folder.name) for row in settings["rows"])
-    return Pool(rows, Index.read(settings, arrays))
+    index = Index.read(settings, arrays)
+    fitted.require_fit(len(rows) == index.rows.shape[0] > 0)
+    return Pool(rows, index)
