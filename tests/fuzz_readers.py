@@ -203,7 +203,7 @@ def _templates() -> list[Files]:
 
 
 @cache
-def _model() -> Files:
+def model() -> Files:
     """The files of a small base."""
     from rung.bases.tiny import save_tiny
 
@@ -226,11 +226,11 @@ def _load(folder: Path) -> object:
 
 
 def _of_model(read: Callable[[Path], object], name: str, share: int) -> Reader:
-    return Reader(read, lambda: [_model()], (name,), share)
+    return Reader(read, lambda: [model()], (name,), share)
 
 
 @cache
-def _adapter() -> Files:
+def adapter() -> Files:
     """The files of an adapter of `tiny` as rung writes them."""
     from rung.methods.lora import Lora
     from rung.methods.method import MethodSettings
@@ -249,8 +249,8 @@ def _adapter() -> Files:
 
 def _foreign_adapter() -> Files:
     """The same as PEFT writes them, with the tokenizer that people put next to them."""
-    ours = {name: content for name, content in _adapter().items() if name.startswith("adapter")}
-    return ours | {name: _model()[name] for name in ("tokenizer_config.json", "chat_template.jinja")}
+    ours = {name: content for name, content in adapter().items() if name.startswith("adapter")}
+    return ours | {name: model()[name] for name in ("tokenizer_config.json", "chat_template.jinja")}
 
 
 @cache
@@ -319,10 +319,13 @@ _CHEAP = "constant,nearest,words"
 _RUN = letters.FAST | {"rungs": f"{_CHEAP},zero-shot,few-shot,lora", "epochs": 1}
 
 
-def _climb(folder: Path, **more: Any) -> object:
+CHEAP_RUN = _RUN | {"rungs": _CHEAP}
+
+
+def _climb(folder: Path, **settings: Any) -> object:
     from rung.ladder.climb import climb
 
-    return climb(folder / "rows.csv", output=folder / "run", **_RUN | more)
+    return climb(folder / "rows.csv", output=folder / "run", **settings)
 
 
 @cache
@@ -330,21 +333,21 @@ def _run() -> Files:
     """A climb with its rows: rungs without a base, prompts and a tuned one."""
     with tempfile.TemporaryDirectory() as folder:
         letters.write_csv(Path(folder) / "rows.csv", 60)
-        _climb(Path(folder))
+        _climb(Path(folder), **_RUN)
         return _files(Path(folder))
 
 
 @cache
-def _cheap_run() -> Files:
+def cheap_run() -> Files:
     """A climb of the rungs without a base, with its rows."""
     with tempfile.TemporaryDirectory() as folder:
         letters.write_csv(Path(folder) / "rows.csv", 60)
-        _climb(Path(folder), rungs=_CHEAP)
+        _climb(Path(folder), **CHEAP_RUN)
         return _files(Path(folder))
 
 
 def _continue(folder: Path) -> object:
-    return _climb(folder, rungs=_CHEAP)
+    return _climb(folder, **CHEAP_RUN)
 
 
 def _report(folder: Path) -> object:
@@ -384,7 +387,7 @@ def _answers(rung: str, share: int, sealed: bool = True) -> Reader:
     place = f"run/answer/{rung}"
     return Reader(
         _answer(rung),
-        lambda: [_cheap_run() if rung in _CHEAP else _run()],
+        lambda: [cheap_run() if rung in _CHEAP else _run()],
         (f"{place}/[!m]*",) if sealed else (f"{place}/*",),
         share,
         place if sealed else "",
@@ -394,7 +397,7 @@ def _answers(rung: str, share: int, sealed: bool = True) -> Reader:
 @cache
 def _journals() -> list[Files]:
     """Rows, half of them answered; and a run that answers the others."""
-    files, rows = dict(_cheap_run()), "".join(f'{{"text": "{text}"}}\n' for text, _ in letters.rows(8, 1))
+    files, rows = dict(cheap_run()), "".join(f'{{"text": "{text}"}}\n' for text, _ in letters.rows(8, 1))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write(folder, files | {"new.jsonl": rows.encode()})
@@ -453,15 +456,15 @@ READERS: dict[str, Reader] = {
     "tokenizer config": _of_model(_load, "tokenizer_config.json", 15),
     "adapter config": Reader(_attach, lambda: [_foreign_adapter()], ("*.json", "*.jinja"), 300),
     "adapter weights": Reader(_attach, lambda: [_foreign_adapter()], ("*.safetensors",), 500),
-    "own adapter": Reader(_attach, lambda: [_adapter()], ("*",), 400),
-    "own adapter, sealed": Reader(_attach, lambda: [_adapter()], ("rung.json", "adapter*"), 300, "."),
-    "climb": Reader(_continue, lambda: [_cheap_run()], _RUN_FILES, 20, writes=True),
-    "task": Reader(_task, lambda: [_cheap_run()], _RUN_FILES, 30),
+    "own adapter": Reader(_attach, lambda: [adapter()], ("*",), 400),
+    "own adapter, sealed": Reader(_attach, lambda: [adapter()], ("rung.json", "adapter*"), 300, "."),
+    "climb": Reader(_continue, lambda: [cheap_run()], _RUN_FILES, 20, writes=True),
+    "task": Reader(_task, lambda: [cheap_run()], _RUN_FILES, 30),
     "report": Reader(_report, lambda: [_run()], _RUN_FILES, 10),
     "page": Reader(_page, lambda: [_run()], _RUN_FILES, 1),
     "journal": Reader(_predict, _journals, ("out.jsonl.partial",), 80, writes=True),
     "predict": Reader(
-        _answer("words"), lambda: [_cheap_run()], ("run/*.json", "run/results/*", "run/answer/words/*"), 60
+        _answer("words"), lambda: [cheap_run()], ("run/*.json", "run/results/*", "run/answer/words/*"), 60
     ),
     "words": _answers("words", 60),
     "nearest": _answers("nearest", 60),
