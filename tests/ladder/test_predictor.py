@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from fuzz_readers import seal
 from rung import storage
 from rung.data.strict_json import RowError
-from rung.errors import DataError, RungError, UsageError
+from rung.errors import DataError, ResumeError, RungError, UsageError
 from rung.ladder.climb import Climbed
 from rung.ladder.predictor import Prediction, Predictor, load
 from rung.records import Completion, Example
@@ -162,6 +163,37 @@ def test_what_cannot_be_loaded_is_refused(classical: Climbed, tmp_path: Path) ->
     storage.write_json(copy / "run.json", info)
     with pytest.raises(UsageError, match="made by an earlier version"):
         load(copy, "nearest")
+
+
+@pytest.mark.parametrize(
+    ("rung", "change", "said"),
+    [
+        ("words", {"labels": ["a"]}, "do not belong together"),
+        ("words", {"labels": [1, 2]}, "do not belong together"),
+        ("words", {"tfidf": {}}, "damaged: KeyError: 'blocks'"),
+        ("words", {"tfidf": 3}, "no 'tfidf' of the kind"),
+        ("words", {"rung": "nearest"}, "holds the rung 'nearest'"),
+        ("nearest", {"shape": [3, 3]}, "damaged: "),
+        ("nearest", {"targets": ["a"]}, "do not belong together"),
+        ("nearest", {"commonest": None}, "no 'commonest' of the kind"),
+        ("constant", {"text": 3}, "do not belong together"),
+        ("constant", {"before": None}, "no 'before' of the kind"),
+    ],
+)
+def test_what_a_rung_left_is_looked_at(
+    classical: Climbed, tmp_path: Path, rung: str, change: dict[str, Any], said: str
+) -> None:
+    import shutil
+
+    copy = shutil.copytree(classical.folder, tmp_path / "copy")
+    place = copy / "answer" / rung
+    settings = storage.read_json(place / "responder.json")
+    storage.write_json(place / "responder.json", settings | change)
+    with pytest.raises(ResumeError, match=r"responder\.json is missing or was changed"):
+        load(copy, rung)
+    seal(place)
+    with pytest.raises(RungError, match=said):
+        load(copy, rung)
 
 
 def test_a_classical_rung_answers_without_torch(classical: Climbed) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from rung.border import foreign
 from rung.data.refusals import refuse
-from rung.data.strict_json import show
-from rung.data.tables import MAX_CELLS, MAX_COLUMNS, Table, read_table
+from rung.data.strict_json import RowError, show
+from rung.data.tables import MAX_CELLS, MAX_COLUMNS, NotATable, Table, read_table
 from rung.errors import DataError
 
 MAX_ROWS = 1 << 20  # of a sheet, Excel's own limit
@@ -43,7 +43,12 @@ def excel_table(path: Path, content: bytes, is_name: Callable[[str], bool], head
     title, cells = next(iter(full.items()))
     buffer = io.StringIO()
     csv.writer(buffer).writerows(cells)
-    table = read_table(buffer.getvalue(), lambda name: True if header else is_name(name), header)
+    try:
+        table = read_table(buffer.getvalue(), lambda name: True if header else is_name(name), header)
+    except NotATable:
+        refuse(path, f"holds no table in its sheet {show(title)}", "Give each column its own name in row 1")
+    except RowError as error:
+        refuse(path, str(error), error.fix)
     if len(full) > 1:
         others = ", ".join(show(one) for one in list(full)[1:5])
         table.notes.append(f"read from the sheet {show(title)}; {others} not read")
