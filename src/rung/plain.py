@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from rung.errors import ResumeError
 from rung.strict import strict_decoder
 
-Mode = Literal["rb", "ab", "wb"]
 _MOST = 1 << 31  # bytes of a file of a run
 _AGAIN = "Delete the file and run the same command again"
 _DECODER = strict_decoder(lambda what, fix: ValueError(f"it {what}"))
@@ -33,20 +33,27 @@ def require_plain(path: Path) -> None:
     _check(os.stat(path).st_mode, path)
 
 
-def open_plain(path: Path, mode: Mode = "rb") -> BinaryIO:
-    """A plain file, open for reading, or for writing at its end or from its beginning.
+def open_plain(path: Path) -> BufferedReader:
+    """A plain file, open for reading.
 
     Raises `OSError`, and `NotPlain` without waiting where something else is there. The file is looked at
     once more after it is open, so that it cannot be exchanged in between.
     """
-    if mode == "rb" or os.path.lexists(path):
+    require_plain(path)
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  the caller closes it
+    _check_open(file, path)
+    return file
+
+
+def write_plain(path: Path, mode: Literal["ab", "wb"]) -> BufferedWriter:
+    """A plain file, open for writing at its end or from its beginning; made where there is none.
+
+    Raises as `open_plain` does.
+    """
+    if os.path.lexists(path):
         require_plain(path)
     file = open(path, mode, opener=_without_waiting)  # noqa: SIM115  the caller closes it
-    try:
-        _check(os.fstat(file.fileno()).st_mode, path)
-    except OSError:
-        file.close()
-        raise
+    _check_open(file, path)
     return file
 
 
@@ -96,6 +103,14 @@ def _read(path: Path) -> bytes:
         return read_plain(path, _MOST)
     except OSError as error:
         raise ResumeError(f"cannot be read: {error.strerror}", where=path.name, fix=_AGAIN) from error
+
+
+def _check_open(file: BufferedReader | BufferedWriter, path: Path) -> None:
+    try:
+        _check(os.fstat(file.fileno()).st_mode, path)
+    except OSError:
+        file.close()
+        raise
 
 
 def _check(mode: int, path: Path) -> None:

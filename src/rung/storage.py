@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from rung.errors import ResourceError, ResumeError
-from rung.plain import NotPlain, open_plain
+from rung.plain import NotPlain, open_plain, write_plain
 from rung.plain import read_json as read_json
 from rung.plain import read_jsonl as read_jsonl
 from rung.plain import read_object as read_object
@@ -143,7 +143,7 @@ class RunFolder:
         path = self.file("events.jsonl")
         with _explained(path):
             _step("append", path)
-            with open_plain(path, "ab") as file:
+            with write_plain(path, "ab") as file:
                 file.write(f"{line}\n".encode(errors=_HALVES))
 
     @contextmanager
@@ -225,7 +225,7 @@ def append_synced(path: Path, data: bytes) -> None:
     """Add `data` to the end of a file; it is on disk when this returns. Raises `ResourceError`."""
     with _explained(path):
         _step("append", path)
-        with open_plain(path, "ab") as file:
+        with write_plain(path, "ab") as file:
             file.write(data)
             file.flush()
             _step("fsync", path)
@@ -257,7 +257,7 @@ def locked(folder: Path) -> Iterator[None]:
     with _locked(folder / _LOCKED, "another process is using the run folder", folder, _holder(who)):
         with _explained(who):
             mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
-            with open_plain(who, "wb") as file:
+            with write_plain(who, "wb") as file:
                 file.write(json.dumps(mine).encode())
         try:
             yield
