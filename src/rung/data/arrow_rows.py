@@ -18,6 +18,7 @@ from rung.data.tables import MAX_CELLS, MAX_COLUMNS
 from rung.errors import DataError
 
 _ROWS = 1024  # that become Python values at a time
+_CODED_ROWS = 16 * _ROWS  # that are read as codes at a time, with all that the codes stand for
 
 
 def parquet_rows(path: Path, content: bytes | None, most: int) -> dict[str, Any]:
@@ -44,16 +45,16 @@ def parquet_rows(path: Path, content: bytes | None, most: int) -> dict[str, Any]
         path,
         "Parquet",
         schema,
-        lambda: _by_groups(coded),
+        lambda: _by_groups(coded, _ROWS if content is None else _CODED_ROWS),
         most,
         content is None,
     )
 
 
-def _by_groups(table: Any) -> Iterator[Any]:
-    """The batches of a Parquet file; none has rows of two row groups, each of which has its own codes."""
+def _by_groups(table: Any, rows: int) -> Iterator[Any]:
+    """Batches of a Parquet file; none has rows of two row groups, each of which has its own codes."""
     for group in range(table.num_row_groups):
-        yield from table.iter_batches(batch_size=_ROWS, row_groups=[group])
+        yield from table.iter_batches(batch_size=rows, row_groups=[group])
 
 
 def arrow_rows(path: Path, content: bytes, most: int) -> dict[str, Any]:
@@ -96,13 +97,12 @@ def _batches(
                 if not streamed and (number + batch.num_rows) * fields > MAX_CELLS:
                     refuse(path, f"has more than {MAX_CELLS:,} cells", "Take a part of the rows or columns")
                 batch.validate(full=True)  # places in a damaged file can lie outside the memory
+                size = (0 if streamed else size) + sum(map(_bytes, batch.columns))
+                if size > MAX_BYTES:
+                    what = f"unpacks to more than {MAX_BYTES >> 30} GiB of rows"
+                    refuse(path, what, "Take a part of the rows")
                 for start in range(0, batch.num_rows, _ROWS):
-                    part = batch.slice(start, _ROWS)
-                    size = (0 if streamed else size) + sum(map(_bytes, part.columns))
-                    if size > MAX_BYTES:
-                        what = f"unpacks to more than {MAX_BYTES >> 30} GiB of rows"
-                        refuse(path, what, "Take a part of the rows")
-                    cells = [_decoded(column).to_pylist() for column in part.columns]
+                    cells = [_decoded(column.slice(start, _ROWS)).to_pylist() for column in batch.columns]
                     for row in zip(*cells, strict=True):
                         number += 1
                         yield number, dict(zip(names, row, strict=True))
