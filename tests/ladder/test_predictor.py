@@ -196,6 +196,17 @@ def test_what_a_rung_left_is_looked_at(
         load(copy, rung)
 
 
+@pytest.mark.parametrize("rung", ["zero-shot", "few-shot", "lora"])
+def test_a_change_of_what_a_base_is_asked_is_refused(climbed: Climbed, tmp_path: Path, rung: str) -> None:
+    import shutil
+
+    copy = shutil.copytree(climbed.folder, tmp_path / "copy")
+    path = copy / "answer" / rung / "answer.json"
+    storage.write_json(path, storage.read_json(path) | {"max_new_tokens": 1})
+    with pytest.raises(ResumeError, match=r"answer\.json is missing or was changed"):
+        load(copy, rung)
+
+
 def test_a_classical_rung_answers_without_torch(classical: Climbed) -> None:
     code = (
         "import sys\nfrom rung.ladder.predictor import load\n"

@@ -70,13 +70,14 @@ class Prompted:
             "task": to_json(self.asker.task),
             "base": self.about,
         }
+        storage.write_folder(folder, {FILE: storage.as_json(value)})
         if self.asker.pool is not None:
             self.asker.pool.save(folder / POOL)
-        storage.write_json(folder / FILE, value)
 
 
 def load(folder: Path) -> Prompted:
     """What `Prompted.save` wrote. Raises `DataError`, `ResumeError` or `BaseModelError`."""
+    storage.verify_folder(folder)
     value = storage.read_object(
         folder / FILE, task=dict, way=dict, base=dict, how=str, room=int, max_new_tokens=int
     )
