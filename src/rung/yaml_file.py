@@ -57,11 +57,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = read_plain(path, MAX_CONFIG).decode()
     except TooLarge as error:
-        raise UsageError(f"the config is too large: {MAX_CONFIG:,} bytes are read", where=where) from error
+        what = f"the config is too large: {MAX_CONFIG:,} bytes are read"
+        raise UsageError(
+            what, where=where, fix="Keep settings in it, and rows in a file of their own"
+        ) from error
     except OSError as error:
-        raise UsageError(f"cannot read the config: {error.strerror}", where=where) from error
+        what = f"cannot read the config: {error.strerror}"
+        raise UsageError(what, where=where, fix="Check the path and its permissions") from error
     except UnicodeDecodeError as error:
-        raise UsageError("the config is not UTF-8 text", where=where) from error
+        raise UsageError("the config is not UTF-8 text", where=where, fix="Save it as UTF-8") from error
     if re.search(r"(^|[\s\[{,:-])[&*]\w", text):
         raise UsageError("the config uses YAML anchors", where=where, fix=fix)
     nests = len(re.findall(r"[\[{]|[-?:]\s(?=[-?]\s)", text))
@@ -77,5 +81,5 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UsageError("the config must be a list of `key: value` lines", where=where)
+        raise UsageError("the config must be a list of `key: value` lines", where=where, fix=fix)
     return {str(key).replace("-", "_"): item for key, item in value.items()}

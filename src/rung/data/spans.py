@@ -30,7 +30,8 @@ def span_target(value: Any, text: str) -> tuple[dict[str, list[str]], bool]:
     for item in _items(value):
         span = _span(item)
         if span is None:
-            raise RowError(f"has the entity {show(item)}, which lacks a start, an end or a label")
+            what = f"has the entity {show(item)}, which lacks a start, an end or a label"
+            raise RowError(what, "Give each entity all three")
         start, end, kind = span
         own = _words(item, kind, text)
         inside = 0 <= start < end <= len(text)
