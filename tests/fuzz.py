@@ -2,75 +2,51 @@
 
     python tests/fuzz.py --seconds 60 --findings FOLDER --record benchmarks/results/fuzz.json
 
-The edits are those that files suffer (bits, bytes, cuts, copies) and words that upset parsers. The seed fixes
-every input of a reader, whichever other readers are tried.
+The edits are in `damage`, the readers in `fuzz_readers`. The seed fixes every input of a reader, whichever
+other readers are tried. What counts is the time of the processor, so that a busy machine makes no finding.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
+import multiprocessing
 import random
 import resource
+import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from itertools import islice
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rung import machine, storage
-from rung.config import load_settings
-from rung.data.formats import read_examples
+from damage import damaged
+from fuzz_readers import READERS, Reader, seal, use_cache, write
+from rung import cost, machine, storage
 from rung.errors import RungError
 
-MOST_SECONDS, MOST_MEMORY = 10, 8 << 30
-WORDS = (
-    *(b"NaN", b"Infinity", b"-1", b"0", b"1e999", b"9" * 5000, b"null", b"true", b"yes", b"[]", b"{}", b'""'),
-    *(
-        b"[" * 2000,
-        b'{"a":' * 500,
-        b"\0",
-        b"\x1b[2J",
-        b"\xff\xfe",
-        b"\xed\xa0\x80",
-        b"\\ud800",
-        b"\r",
-        b"\n\n",
-    ),
-    *(
-        b"!!int x",
-        b"!!float x",
-        b"!!binary x",
-        b"2026-13-45",
-        b"&a ",
-        b"*a",
-        b"<<: ",
-        b"? ",
-        b"- ",
-        b"%",
-        b"\t",
-    ),
-    *(b"../../etc/passwd", b"{{ 9 ** 9 ** 9 }}", b"{% for i in range(99999999) %}", b"{{ x.__class__ }}"),
-    *(b",", b'"', b";", b"PAR1", b"GGUF", b"\x7f\xff\xff\xff\xff\xff\xff\xff", b"\xff" * 8),
-)
-Read = Callable[[Path], object]
+MOST_SECONDS, MOST_MEMORY = 10, 8 << 30  # of one input; of the process
+MOST_MESSAGE = 4000  # characters
+_FAST_FOLDER = "/dev/shm"
+
+
+class Hang(BaseException):
+    """An input that takes too long; no `Exception`, so that no border takes it for a refusal."""
 
 
 @dataclass(frozen=True)
-class Reader:
-    """How a file is read, from a folder in which `name` was damaged."""
+class Input:
+    """One damaged file."""
 
-    name: str  # of the file
-    seeds: Callable[[], list[bytes]]  # files that can be read
-    read: Callable[[Path], object]  # of the file's path
-    neighbours: Callable[[Path], object] = lambda folder: None  # makes the other files of the folder
+    folder: int  # among those of the reader
+    name: str
+    content: bytes
 
 
 @dataclass
@@ -80,300 +56,207 @@ class Tally:
     tried: int = 0
     read: int = 0
     refused: int = 0
-    slowest: float = 0.0  # seconds
-    findings: list[str] = field(default_factory=list)  # the kind of error, and the file that raises it
+    slowest: float = 0.0  # seconds of the processor
+    seconds: float = 0.0  # all inputs together
+    peak_memory_bytes: int | None = None  # of the process, while this reader was tried
+    findings: list[str] = field(default_factory=list)  # what happened, and where
 
 
-def damaged(content: bytes, others: list[bytes], chance: random.Random) -> bytes:
-    """`content` with one to four edits."""
-    data = bytearray(content)
-    for _ in range(chance.choice((1, 1, 2, 4))):
-        place = chance.randrange(len(data) + 1)
-        end = min(len(data), place + chance.choice((1, 4, 16, 200)))
-        edit = chance.randrange(8)
-        if edit == 0 and data:
-            data[min(place, len(data) - 1)] ^= 1 << chance.randrange(8)
-        elif edit == 1:
-            data[place:end] = chance.randbytes(end - place)
-        elif edit == 2:
-            del data[place:end]
-        elif edit == 3:
-            del data[place:]
-        elif edit == 4:
-            data[place:place] = data[chance.randrange(len(data) + 1) :][: chance.choice((4, 64, 1000))]
-        elif edit == 5:
-            other = chance.choice(others)
-            data[place:] = other[chance.randrange(len(other) + 1) :]
-        elif edit == 6:
-            data[place:end] = chance.choice(WORDS)
-        else:
-            data[place:place] = chance.choice(WORDS)
-    return bytes(data)
-
-
-def inputs(reader: str, seed: int) -> Iterator[bytes]:
-    """Damaged files for `reader`, without end."""
-    chance = random.Random(f"{reader} {seed}")
-    seeds = READERS[reader].seeds()
+def inputs(one: Reader, name: str, seed: int) -> Iterator[Input]:
+    """Damaged files for the reader called `name`, without end."""
+    chance = random.Random(f"{name} {seed}")
+    folders = one.folders()
+    others = [folder[file] for folder in folders for file in one.damaged_in(folder)]
     while True:
-        yield damaged(chance.choice(seeds), seeds, chance)
+        number = chance.randrange(len(folders))
+        file = chance.choice(one.damaged_in(folders[number]))
+        yield Input(number, file, damaged(folders[number][file], others, chance))
 
 
-def try_reader(reader: str, seed: int, go_on: Callable[[int], bool], findings: Path | None = None) -> Tally:
-    """Read damaged files while `go_on(tried)`; what is found is kept in the folder `findings`."""
-    tally, one = Tally(), READERS[reader]
-    with tempfile.TemporaryDirectory() as place:
-        one.neighbours(Path(place))
-        path = Path(place) / one.name
-        for content in inputs(reader, seed):
-            if not go_on(tally.tried):
+def try_reader(
+    name: str,
+    seed: int,
+    go_on: Callable[[Tally], bool],
+    findings: Path | None = None,
+    before: Tally | None = None,
+) -> Tally:
+    """Read damaged files while `go_on`; the inputs of findings are kept in the folder `findings`.
+
+    The folders are read undamaged before that: this must not fail, and the libraries are then imported.
+    `before`: what became of the inputs so far, which are not tried again.
+    """
+    one, tally, memory = READERS[name], before or Tally(), cost.PeakMemory()
+    with tempfile.TemporaryDirectory(dir=_FAST_FOLDER if Path(_FAST_FOLDER).is_dir() else None) as place:
+        use_cache(Path(place) / "cache")
+        folders = one.folders()
+        for number, files in enumerate(folders):
+            path = Path(place) / str(number)
+            write(path, files)
+            one.read(path)
+        memory.reset()
+        for given in islice(inputs(one, name, seed), tally.tried, None):
+            if not go_on(tally):
+                tally.peak_memory_bytes = max(tally.peak_memory_bytes or 0, memory.bytes or 0)
                 return tally
-            tally.tried += 1
-            path.write_bytes(content)
-            began = time.perf_counter()
-            try:
-                with limited():
-                    one.read(path)
-                tally.read += 1
-            except RungError as error:
-                tally.refused += 1
-                if "\n" in str(error) or len(str(error)) > 4000:
-                    _found(tally, f"a message of {len(str(error))} characters", content, reader, findings)
-            except Exception as error:  # noqa: BLE001  that is what is looked for
-                last = traceback.extract_tb(error.__traceback__)[-1]
-                what = f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
-                _found(tally, what, content, reader, findings)
-            tally.slowest = max(tally.slowest, time.perf_counter() - began)
-    return tally
+            path, files = Path(place) / str(given.folder), folders[given.folder]
+            if one.writes:
+                shutil.rmtree(path)
+                write(path, files)
+            (path / given.name).write_bytes(given.content)
+            if one.sealed:
+                seal(path / one.sealed)
+            if what := _read(one, path, tally):
+                _keep(tally, what, given, name, findings)
+            (path / given.name).write_bytes(files[given.name])
+    raise AssertionError("inputs do not end")
 
 
-def _found(tally: Tally, what: str, content: bytes, reader: str, findings: Path | None) -> None:
+def _read(one: Reader, path: Path, tally: Tally) -> str:
+    """Let the reader have the folder at `path`; what was found, or ""."""
+    tally.tried += 1
+    began, found = time.process_time(), ""
+    try:
+        with limited():
+            one.read(path)
+        tally.read += 1
+    except RungError as error:
+        tally.refused += 1
+        text = str(error)
+        if "\n" in text or len(text) > MOST_MESSAGE:
+            found = f"a message of {len(text)} characters and {len(text.splitlines())} lines"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  that is what is looked for
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if "rung" in Path(frame.filename).parts] or frames
+        places = dict.fromkeys(f"{Path(f.filename).name}:{f.lineno}" for f in (ours[-1], frames[-1]))
+        found = f"{type(error).__name__} in {' at '.join(places)}: {str(error)[:100]}"
+    spent = time.process_time() - began
+    tally.seconds += spent
+    tally.slowest = max(tally.slowest, spent)
+    return found
+
+
+def _keep(tally: Tally, what: str, given: Input, name: str, findings: Path | None) -> None:
+    """Note a finding; one of each kind where there is a folder for them."""
     if findings is None:
-        tally.findings.append(f"{what}: {content[:2000]!r}")
-    elif not any(one.startswith(what) for one in tally.findings):
+        tally.findings.append(f"{what}: {given.name} {given.content[:2000]!r}")
+    elif not any(one.startswith(what[:60]) for one in tally.findings):
         findings.mkdir(parents=True, exist_ok=True)
-        file = findings / f"{reader}-{storage.sha256_bytes(content)[:8]}"
-        file.write_bytes(content)
+        digest = storage.sha256_bytes(given.content)[:8]
+        file = findings / f"{name.replace(' ', '-')}-{digest}-{given.name.replace('/', '-')}"
+        file.write_bytes(given.content)
         tally.findings.append(f"{what}: {file.name}")
 
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Raises `TimeoutError` in a call that takes too long."""
+    """Raises `Hang` in a call that takes too long."""
 
     def stop(*_: object) -> None:
-        raise TimeoutError
+        raise Hang
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(MOST_SECONDS)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
-# ---- the readers
+def counts(total: int) -> dict[str, int]:
+    """`total` inputs, divided over the readers by their shares; each has one at least."""
+    whole = sum(one.share for one in READERS.values())
+    return {name: max(1, round(total * one.share / whole)) for name, one in READERS.items()}
 
 
-def _rows() -> list[dict[str, Any]]:
-    return [
-        {"text": f'message {i}, "quoted" é', "label": ("news", "sport")[i % 2], "n": i} for i in range(24)
-    ]
-
-
-def _csv() -> list[bytes]:
-    rows = [(f'"message {i}, é"', ("news", "sport")[i % 2]) for i in range(24)]
-    return ["\n".join(mark.join(row) for row in [("text", "label"), *rows]).encode() for mark in ",;\t|"]
-
-
-def _jsonl() -> list[bytes]:
-    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
-    chats = [{"messages": [*turns, {"role": "user", "content": str(i)}, turns[1]]} for i in range(6)]
-    return ["\n".join(map(json.dumps, rows)).encode() for rows in (_rows(), chats)]
-
-
-def _json() -> list[bytes]:
-    columns = {name: [row[name] for row in _rows()] for name in ("text", "label")}
-    return [json.dumps(value).encode() for value in (_rows(), {"data": _rows()}, columns)]
-
-
-def _parquet() -> list[bytes]:
-    import pyarrow
-    import pyarrow.parquet
-
-    table, found = pyarrow.Table.from_pylist(_rows()), []
-    for packed in ("snappy", "none"):
-        buffer = io.BytesIO()
-        pyarrow.parquet.write_table(table, buffer, compression=packed)
-        found.append(buffer.getvalue())
-    return found
-
-
-def _yaml() -> list[bytes]:
-    return [
-        b"base: tiny\nrank: 8\nshots: [2, 4]\nbudget: 15m\nlabel_names: {'0': 'no', '1': 'yes'}\n",
-        b"learning-rate: 1e-4\nrslora: true\nroles:\n  assistant: [gpt, bot]\nprompt: a,b\nseed: 3\n",
-    ]
-
-
-@cache
-def _model() -> dict[str, bytes]:
-    """The files of a small base."""
-    from rung.bases.tiny import save_tiny
-
-    with tempfile.TemporaryDirectory() as folder:
-        save_tiny(Path(folder))
-        return {file.name: file.read_bytes() for file in Path(folder).iterdir() if file.is_file()}
-
-
-def _model_but(name: str) -> Callable[[Path], object]:
-    return lambda folder: [
-        (folder / other).write_bytes(content) for other, content in _model().items() if other != name
-    ]
-
-
-def _gate(path: Path) -> object:
-    from rung.bases.gate import check_folder
-
-    return check_folder(path.parent)
-
-
-def _load(path: Path) -> object:
-    from rung.bases.load import load
-
-    return load(str(path.parent))
-
-
-def _template(path: Path) -> object:
-    from rung.data.sandbox import Template
-
-    source = path.read_bytes().decode(errors="replace")
-    return Template(source).render([{"role": "user", "content": "hi"}], add_generation_prompt=True)
-
-
-def _templates() -> list[bytes]:
-    return [
-        b"{% for m in messages %}{{ '<|' + m.role + '|>' + m['content'] | trim }}\n{% endfor %}",
-        b"{%- if messages[0].role == 'system' -%}{% set s = messages[0].content %}{%- endif -%}"
-        b"{% for m in messages %}{{ loop.index ~ m.content[:99] * 2 }}{% endfor %}{{ s | tojson }}",
-    ]
-
-
-@cache
-def _adapter() -> dict[str, bytes]:
-    """The files of an adapter of `tiny` as PEFT writes them."""
-    from rung.bases.tiny import tiny
-    from rung.methods.lora import Lora
-    from rung.methods.method import MethodSettings
-    from rung.methods.peft_bridge import adapter_files
-
-    lora = Lora(tiny().model, MethodSettings(rank=2, alpha=4.0))
-    with tempfile.TemporaryDirectory() as folder:
-        storage.write_folder(Path(folder) / "a", adapter_files(lora, "tiny", {}))
-        names = ("adapter_config.json", "adapter_model.safetensors")
-        return {name: (Path(folder) / "a" / name).read_bytes() for name in names}
-
-
-def _adapter_but(name: str) -> Callable[[Path], object]:
-    return lambda folder: [
-        (folder / other).write_bytes(content) for other, content in _adapter().items() if other != name
-    ]
-
-
-@cache
-def _speaker() -> Any:
-    from rung.bases.tiny import tiny
-    from rung.data.templates import Renderer
-    from rung.evaluation.run import Speaker
-
-    base = tiny()
-    return Speaker(base, Renderer(base.tokenizer))
-
-
-def _attach(path: Path) -> object:
-    from rung.ladder.adapter import attach
-
-    lora, origin = attach(path.parent, _speaker())
-    lora.detach()
-    return origin
-
-
-def _gguf_header(path: Path) -> object:
-    from rung.bases.gguf import read_header
-
-    return read_header(path)
-
-
-def _gguf() -> list[bytes]:
-    import gguf
-    import numpy as np
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "a.gguf"
-        writer = gguf.GGUFWriter(path, "llama")
-        writer.add_block_count(1)
-        writer.add_context_length(64)
-        writer.add_token_list(["a", "b", "<s>"])
-        writer.add_tensor("token_embd.weight", np.zeros((3, 8), np.float32))
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        return [path.read_bytes()]
-
-
-def _of_model(name: str, read: Read) -> Reader:
-    return Reader(name, lambda: [_model()[name]], read, _model_but(name))
-
-
-def _of_adapter(name: str) -> Reader:
-    return Reader(name, lambda: [_adapter()[name]], _attach, _adapter_but(name))
-
-
-READERS: dict[str, Reader] = {
-    "csv": Reader("rows.csv", _csv, read_examples),
-    "jsonl": Reader("rows.jsonl", _jsonl, read_examples),
-    "json": Reader("rows.json", _json, read_examples),
-    "parquet": Reader("rows.parquet", _parquet, read_examples),
-    "yaml": Reader("c.yaml", _yaml, lambda path: load_settings(path, {})),
-    "template": Reader("chat_template.jinja", _templates, _template),
-    "gguf header": Reader("a.gguf", _gguf, _gguf_header),
-    "adapter config": _of_adapter("adapter_config.json"),
-    "adapter weights": _of_adapter("adapter_model.safetensors"),
-    "model config": _of_model("config.json", _gate),
-    "tokenizer": _of_model("tokenizer.json", _load),
-}
-
-
-def main() -> int:
-    """Try every reader for its share of the time; write the record; 1 where something was found."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for all readers together")
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--readers", default=",".join(READERS))
-    parser.add_argument("--findings", type=Path, default=Path("findings"))
-    parser.add_argument("--record", type=Path)
-    asked = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    names, tallies = asked.readers.split(","), dict[str, Tally]()
-    for name in names:
-        end = time.monotonic() + asked.seconds / len(names)
-        tallies[name] = try_reader(name, asked.seed, lambda _: time.monotonic() < end, asked.findings)  # noqa: B023
-        sys.stdout.write(f"{name:16} {tallies[name]}\n")
-        sys.stdout.flush()
-    record = {
+def record_of(asked: argparse.Namespace, tallies: Mapping[str, Tally]) -> dict[str, Any]:
+    """What was tried and what became of it."""
+    return {
         "written": storage.now(),
         "machine": machine.describe(),
         "seed": asked.seed,
-        "seconds": asked.seconds,
         "tried": sum(one.tried for one in tallies.values()),
         "findings": sum(len(one.findings) for one in tallies.values()),
         "readers": {name: asdict(one) for name, one in tallies.items()},
     }
-    if asked.record:
-        storage.write_json(asked.record, record)
-    return 1 if record["findings"] else 0
+
+
+class Run:
+    """Tries readers, each in a process of its own: one that ends it is a finding, and the rest goes on.
+
+    Says every minute how far it is, and keeps the record.
+    """
+
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self.asked = asked
+        self.names = asked.readers.split(";")
+        self.tallies: dict[str, Tally] = {}
+        self._wanted = counts(asked.inputs) if asked.inputs else {}
+        self._number = multiprocessing.Value("q", 0)  # of the input that is being read
+        self._told = time.monotonic()
+
+    def reader(self, name: str) -> None:
+        """Try one reader."""
+        end = time.monotonic() + self.asked.seconds / len(self.names)
+        self.tallies[name] = Tally()
+        while True:
+            ours, theirs = multiprocessing.Pipe()
+            child = multiprocessing.get_context("fork").Process(target=self._child, args=(name, end, theirs))
+            child.start()
+            theirs.close()
+            with suppress(EOFError):
+                while True:
+                    self.tallies[name] = ours.recv()
+            child.join()
+            if child.exitcode == 0:
+                break
+            if child.exitcode is None or child.exitcode > 0:
+                sys.exit(f"{name} cannot be tried")
+            tally = self.tallies[name]
+            tally.tried = self._number.value
+            tally.findings.append(f"the process ended with signal {-child.exitcode} at input {tally.tried}")
+            if len(tally.findings) > 9:
+                break
+        self._tell(name)
+
+    def _child(self, name: str, end: float, parent: Connection) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+
+        def go_on(tally: Tally) -> bool:
+            self._number.value = tally.tried + 1
+            if tally.tried % 50 == 0:
+                parent.send(tally)
+            self.tallies[name] = tally
+            if time.monotonic() - self._told > 60:
+                self._tell(name)
+            return tally.tried < self._wanted[name] if self._wanted else time.monotonic() < end
+
+        parent.send(try_reader(name, self.asked.seed, go_on, self.asked.findings, self.tallies[name]))
+        parent.close()
+
+    def _tell(self, name: str) -> None:
+        self._told = time.monotonic()
+        sys.stdout.write(f"{storage.now()} {name:20} {self.tallies[name]}\n")
+        sys.stdout.flush()
+        if self.asked.record:
+            storage.write_json(self.asked.record, record_of(self.asked, self.tallies))
+
+
+def main() -> int:
+    """Try every reader for its share of the time or of the inputs; 1 where something was found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for all readers together")
+    parser.add_argument("--inputs", type=int, help="for all readers together, in the place of --seconds")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--readers", default=";".join(READERS), help="names with a ; between")
+    parser.add_argument("--findings", type=Path, default=Path("findings"))
+    parser.add_argument("--record", type=Path)
+    run = Run(parser.parse_args())
+    for name in run.names:
+        run.reader(name)
+    return 1 if any(one.findings for one in run.tallies.values()) else 0
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": {"errors"},
     "threads": set(),
-    "plain": {"errors"},
+    "plain": {"errors", "strict"},
     **{tool: {"errors", "records", "plain"} for tool in _TOOLS},
     **{tool: {"errors", "records", "threads"} for tool in ("device", "machine")},
     "config": {"errors", "records", "plain", "yaml_file"},

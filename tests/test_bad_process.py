@@ -275,3 +275,28 @@ codes = [run([verb, "nowhere.csv", *more]) for verb, *more in (
 print(codes, [name for name in ("torch", "transformers") if name in sys.modules])
 """
     assert shell.python(code).stdout.strip() == "[3, 3, 3, 3, 3] []"
+
+
+def test_a_small_and_dumb_terminal(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"COLUMNS": "20", "LINES": "3", "TERM": "dumb", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert streams.run("check", labelled("a.jsonl"), "--base", "tiny", "--show", "1") == 0
+    assert streams.run("bases") == 0
+    out, err = streams.said()
+    assert "30 rows" in out
+    assert err == ""
+    assert all(letter.isprintable() or letter == "\n" for letter in out)
+
+
+def test_no_home_and_no_cache(streams: Streams, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(0o500)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setenv("RUNG_CACHE", str(closed / "cache"))
+    letters.write_csv(Path("good.csv"), 60)
+    with rights.of_others():
+        assert streams.run("bases") == 0
+        assert (
+            streams.run("climb", "good.csv", "--rungs", "constant", "--base", "tiny", "--output", "run") == 0
+        )
+    assert not list(closed.iterdir())

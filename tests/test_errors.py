@@ -76,6 +76,10 @@ def test_turns_are_refused_with_their_row_where_it_is_known() -> None:
     assert isinstance(error, DataError)
 
 
+def test_what_a_library_says_becomes_one_line() -> None:
+    assert str(DataError("no:\n  one\r\n\n two\u2028", where="a\nb", fix="x\ny")) == "a b: no: one two. x y."
+
+
 def test_nearest_finds_a_misspelt_word() -> None:
     assert nearest("learnig_rate", ["epochs", "learning_rate"]) == " Did you mean 'learning_rate'?"
 

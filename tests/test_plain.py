@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from rung.errors import ResumeError
-from rung.plain import NotPlain, TooLarge, open_plain, read_json, read_jsonl, read_object, read_plain
+from rung.plain import (
+    NotPlain,
+    TooLarge,
+    open_plain,
+    read_json,
+    read_jsonl,
+    read_object,
+    read_plain,
+    write_plain,
+)
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
@@ -33,6 +42,30 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
         read_plain(tmp_path, 10)
     with pytest.raises(FileNotFoundError):
         open_plain(tmp_path / "nowhere")
+
+
+def test_what_is_no_file_is_not_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(NotPlain, match="a pipe or a device"):
+            write_plain(path, "ab")
+    with write_plain(tmp_path / "new", "ab") as file:
+        file.write(b"12")
+    with write_plain(tmp_path / "new", "ab") as file:
+        file.write(b"3")
+    assert (tmp_path / "new").read_bytes() == b"123"
+    write_plain(tmp_path / "new", "wb").close()
+    assert (tmp_path / "new").read_bytes() == b""
+
+
+def test_json_is_taken_strictly(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    for text, what in (('{"a": NaN}', "it holds NaN"), ('{"a": 1, "a": 2}', "it has the key 'a' twice")):
+        path.write_text(text)
+        with pytest.raises(ResumeError, match=what):
+            read_json(path)
+        with pytest.raises(ResumeError, match=f"line 1 is not JSON: {what}"):
+            read_jsonl(path)
 
 
 def test_a_file_that_becomes_a_pipe_before_it_is_open_is_refused(

@@ -181,6 +181,16 @@ def test_events_are_appended_in_order(tmp_path: Path) -> None:
     assert first["time"].endswith("Z")
 
 
+@pytest.mark.parametrize("name", ["events.jsonl", storage.LOCK])
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_a_file_that_is_written(claimed_before: RunFolder, name: str) -> None:
+    claimed_before.file(name).unlink(missing_ok=True)
+    os.mkfifo(claimed_before.file(name))
+    refused = pytest.raises(ResumeError, match=rf"{name}: cannot write: a pipe or a device.*Delete it")
+    with refused, claimed_before.claimed("f00d", {}):
+        claimed_before.event("started")
+
+
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"fingerprint": "f00d", "asked": []}', "[" * 100_000])
 def test_a_damaged_claim_is_named(claimed_before: RunFolder, text: str) -> None:
     claimed_before.file("claim.json").write_text(text)

@@ -85,7 +85,8 @@ def cut(text: str, most: int) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = text.strip()
+    """`text` on one line, with a mark at its end."""
+    text = " ".join(line.strip() for line in text.splitlines() if line.strip())
     return text if text.endswith((".", "!", "?", ":")) else text + "."
 
 

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Literal
 
 from rung.errors import ResumeError
+from rung.strict import strict_decoder
 
 _MOST = 1 << 31  # bytes of a file of a run
 _AGAIN = "Delete the file and run the same command again"
+_DECODER = strict_decoder(lambda what, fix: ValueError(f"it {what}"))
 
 
 class NotPlain(OSError):
@@ -31,7 +33,7 @@ def require_plain(path: Path) -> None:
     _check(os.stat(path).st_mode, path)
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> BufferedReader:
     """A plain file, open for reading.
 
     Raises `OSError`, and `NotPlain` without waiting where something else is there. The file is looked at
@@ -39,11 +41,19 @@ def open_plain(path: Path) -> BinaryIO:
     """
     require_plain(path)
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  the caller closes it
-    try:
-        _check(os.fstat(file.fileno()).st_mode, path)
-    except OSError:
-        file.close()
-        raise
+    _check_open(file, path)
+    return file
+
+
+def write_plain(path: Path, mode: Literal["ab", "wb"]) -> BufferedWriter:
+    """A plain file, open for writing at its end or from its beginning; made where there is none.
+
+    Raises as `open_plain` does.
+    """
+    if os.path.lexists(path):
+        require_plain(path)
+    file = open(path, mode, opener=_without_waiting)  # noqa: SIM115  the caller closes it
+    _check_open(file, path)
     return file
 
 
@@ -59,7 +69,7 @@ def read_plain(path: Path, most: int) -> bytes:
 def read_json(path: Path) -> Any:
     """The JSON value in a file. Raises `ResumeError` where it is not one."""
     try:
-        return json.loads(_read(path).decode())
+        return _DECODER.decode(_read(path).decode())
     except (ValueError, RecursionError) as error:
         raise ResumeError(f"not a JSON file: {error}", where=path.name, fix=_AGAIN) from error
 
@@ -81,7 +91,7 @@ def read_jsonl(path: Path) -> list[Any]:
     values = []
     for number, line in enumerate(_read(path).split(b"\n"), 1):
         try:
-            values += [json.loads(line)] if line.strip() else []
+            values += [_DECODER.decode(line.decode())] if line.strip() else []
         except (ValueError, RecursionError) as error:
             raise ResumeError(f"line {number} is not JSON: {error}", where=path.name, fix=_AGAIN) from error
     return values
@@ -93,6 +103,14 @@ def _read(path: Path) -> bytes:
         return read_plain(path, _MOST)
     except OSError as error:
         raise ResumeError(f"cannot be read: {error.strerror}", where=path.name, fix=_AGAIN) from error
+
+
+def _check_open(file: BufferedReader | BufferedWriter, path: Path) -> None:
+    try:
+        _check(os.fstat(file.fileno()).st_mode, path)
+    except OSError:
+        file.close()
+        raise
 
 
 def _check(mode: int, path: Path) -> None:

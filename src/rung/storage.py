@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from rung.errors import ResourceError, ResumeError
+from rung.plain import NotPlain, open_plain, write_plain
 from rung.plain import read_json as read_json
 from rung.plain import read_jsonl as read_jsonl
 from rung.plain import read_object as read_object
@@ -40,7 +41,7 @@ def sha256_bytes(data: bytes) -> str:
 
 def sha256_file(path: Path) -> str:
     """Hex sha256 of a file's content."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -142,8 +143,8 @@ class RunFolder:
         path = self.file("events.jsonl")
         with _explained(path):
             _step("append", path)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            with write_plain(path, "ab") as file:
+                file.write(f"{line}\n".encode(errors=_HALVES))
 
     @contextmanager
     def claimed(self, mark: str, asked: Mapping[str, Any]) -> Iterator[bool]:
@@ -224,7 +225,7 @@ def append_synced(path: Path, data: bytes) -> None:
     """Add `data` to the end of a file; it is on disk when this returns. Raises `ResourceError`."""
     with _explained(path):
         _step("append", path)
-        with path.open("ab") as file:
+        with write_plain(path, "ab") as file:
             file.write(data)
             file.flush()
             _step("fsync", path)
@@ -256,7 +257,8 @@ def locked(folder: Path) -> Iterator[None]:
     with _locked(folder / _LOCKED, "another process is using the run folder", folder, _holder(who)):
         with _explained(who):
             mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
-            who.write_text(json.dumps(mine), encoding="utf-8")
+            with write_plain(who, "wb") as file:
+                file.write(json.dumps(mine).encode())
         try:
             yield
         finally:
@@ -370,6 +372,9 @@ def _step(name: str, path: Path) -> None:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
+    except NotPlain as error:
+        fix = "Delete it and run the same command again"
+        raise ResumeError(f"cannot write: {error.strerror}", where=str(path), fix=fix) from error
     except OSError as error:
         raise ResourceError(
             f"cannot write: {error.strerror or error}",

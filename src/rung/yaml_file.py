@@ -14,6 +14,7 @@ from rung.plain import TooLarge, read_plain
 
 MAX_CONFIG = 100_000  # bytes
 MAX_NESTS = 200  # lists and mappings inside a line; the time of the YAML reader grows with their square
+MAX_INDENT = 100  # spaces before a line: nesting takes one at least
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 
@@ -56,14 +57,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = read_plain(path, MAX_CONFIG).decode()
     except TooLarge as error:
-        raise UsageError(f"the config is too large: {MAX_CONFIG:,} bytes are read", where=where) from error
+        what = f"the config is too large: {MAX_CONFIG:,} bytes are read"
+        raise UsageError(
+            what, where=where, fix="Keep settings in it, and rows in a file of their own"
+        ) from error
     except OSError as error:
-        raise UsageError(f"cannot read the config: {error.strerror}", where=where) from error
+        what = f"cannot read the config: {error.strerror}"
+        raise UsageError(what, where=where, fix="Check the path and its permissions") from error
     except UnicodeDecodeError as error:
-        raise UsageError("the config is not UTF-8 text", where=where) from error
+        raise UsageError("the config is not UTF-8 text", where=where, fix="Save it as UTF-8") from error
     if re.search(r"(^|[\s\[{,:-])[&*]\w", text):
         raise UsageError("the config uses YAML anchors", where=where, fix=fix)
-    if len(re.findall(r"[\[{]|[-?:] (?=[-?] )", text)) > MAX_NESTS:
+    nests = len(re.findall(r"[\[{]|[-?:]\s(?=[-?]\s)", text))
+    if nests > MAX_NESTS or re.search(rf"^[ \t]{{{MAX_INDENT}}}", text, re.MULTILINE):
         raise UsageError("the config is nested too deeply", where=where, fix=fix)
     try:
         value = yaml.load(text, Loader=_Loader)
@@ -75,5 +81,5 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UsageError("the config must be a list of `key: value` lines", where=where)
+        raise UsageError("the config must be a list of `key: value` lines", where=where, fix=fix)
     return {str(key).replace("-", "_"): item for key, item in value.items()}

@@ -12,6 +12,7 @@ from rung.data.corpora import (
     is_rasa,
     rasa_rows,
 )
+from rung.data.strict_json import RowError
 
 CONLL = "-DOCSTART- -X- O\n\nAda NN B-PER\nLove NN I-PER\nleft VB O\n\nShe PR O\nsaw VB O\nHull NN B-LOC\n"
 FAST = "__label__x a b\n__label__y , c\n__label__x __label__y d\n"
@@ -37,6 +38,14 @@ def test_conll() -> None:
         (1, {"text": "Ada Love left", "entities": {"PER": ["Ada Love"]}}),
         (2, {"text": "She saw Hull", "entities": {"LOC": ["Hull"]}}),
     ]
+
+
+@pytest.mark.parametrize("odd", ["ER", "I", "-", "B-", "x"])
+def test_conll_with_something_else_in_the_place_of_a_tag(odd: str) -> None:
+    (_, first), (number, second) = conll_rows(CONLL.replace("I-PER", odd))
+    assert isinstance(first, RowError)
+    assert str(first) == f"has '{odd}' in the place of a tag"
+    assert (number, second) == (2, {"text": "She saw Hull", "entities": {"LOC": ["Hull"]}})
 
 
 @pytest.mark.parametrize(

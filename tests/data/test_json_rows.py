@@ -100,6 +100,13 @@ def test_squad() -> None:
     assert found.notes[-1] == "1 question without an answer left out"
 
 
+@pytest.mark.parametrize("odd", [3, "x", None, {}, [1], [[]], [{"qas": 3}], [{"qas": [3, {"answers": "x"}]}]])
+def test_squad_with_something_else_in_its_places(odd: Any) -> None:
+    good = [{"context": "c", "qas": [{"question": "q", "answers": ["x"]}]}]
+    found = rows_in({"data": [{"paragraphs": odd}, {"paragraphs": good}]}, known, "a.json")
+    assert [row["answer"] for row in found.rows] == ["x"]
+
+
 def test_a_split_table_names_its_columns() -> None:
     found = rows_in({"columns": ["text", "label"], "index": [0], "data": [["a", "x"]]}, known, "a.json")
     assert (found.columns, found.rows) == (("text", "label"), [["a", "x"]])

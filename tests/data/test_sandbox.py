@@ -117,3 +117,9 @@ def test_long_messages_have_a_larger_budget() -> None:
 def test_a_refusal_of_the_template_keeps_its_words() -> None:
     with pytest.raises(BaseModelError, match="turns: Roles must alternate"):
         Template("{{ raise_exception('Roles must alternate') }}").render([])
+
+
+def test_an_odd_template_gives_no_warning_of_python(recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(BaseModelError):
+        Template("{{ 1[2] }}{{ 3('x') }}").render([])
+    assert not recwarn.list

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
@@ -205,11 +206,49 @@ def test_unfinished_answers_of_something_else_are_refused(
     letters.write_jsonl(file, new_rows(41))
     with pytest.raises(ResumeError, match="Different now: rows"):
         predict_to_file(file, words, out)
-    (tmp_path / "out.jsonl.partial").write_text("[1]\n")
-    with pytest.raises(ResumeError, match="those of another command"):
-        predict_to_file(file, words, out)
     (tmp_path / "out.jsonl.partial").write_text('{"rows": ')
     assert predict_to_file(file, words, out).rows == 41
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda lines: [b"[1]\n"], "line 1 was changed"),
+        (lambda lines: [lines[0].replace(b"words", b"lists"), *lines[1:]], "line 1 was changed"),
+        (lambda lines: [*lines[:2], lines[2].replace(b'"0"', b'"1"'), *lines[3:]], "line 3 was changed"),
+        (lambda lines: [*lines[:2], b"\n", *lines[3:]], "line 3 was changed"),
+        (lambda lines: [*lines[:2], b"\0" * 99 + b"\n", *lines[3:]], "line 3 was changed"),
+        (lambda lines: [*lines, lines[-1] * 40], "line 42 stands for a row that the file does not have"),
+    ],
+    ids=["other", "mark", "answer", "empty", "zeros", "longer"],
+)
+def test_damaged_answers_are_refused(words: Predictor, tmp_path: Path, change: Any, said: str) -> None:
+    file = letters.write_jsonl(tmp_path / "new.jsonl", new_rows(40))
+    out, partial = tmp_path / "out.jsonl", tmp_path / "out.jsonl.partial"
+    with pytest.raises(KeyboardInterrupt):
+        predict_to_file(file, words, out, watcher=Stop(1))
+    partial.write_bytes(b"".join(change(partial.read_bytes().splitlines(keepends=True))))
+    with pytest.raises(ResumeError, match=rf"out\.jsonl\.partial: {said}.*Delete the file to begin again"):
+        predict_to_file(file, words, out)
+    assert not out.exists()
+
+
+def test_a_pipe_in_the_place_of_unfinished_answers(words: Predictor, tmp_path: Path) -> None:
+    file = letters.write_jsonl(tmp_path / "new.jsonl", new_rows(3))
+    os.mkfifo(tmp_path / "out.jsonl.partial")
+    with pytest.raises(ResumeError, match=r"out\.jsonl\.partial: cannot be read: a pipe or a device"):
+        predict_to_file(file, words, tmp_path / "out.jsonl")
+
+
+def test_rows_that_change_while_they_are_answered(words: Predictor, tmp_path: Path) -> None:
+    file = letters.write_jsonl(tmp_path / "new.jsonl", new_rows(30))
+
+    class Change(Silent):
+        def rows(self, done: int, total: int) -> None:
+            letters.write_jsonl(file, new_rows(20))
+
+    with pytest.raises(DataError, match=r"new\.jsonl: was changed while its rows were answered"):
+        predict_to_file(file, replace(words, batch=50), tmp_path / "out.jsonl", watcher=Change())
 
 
 def test_an_output_that_is_there_is_not_touched(words: Predictor, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fuzz_readers import seal
 from rung import storage
 from rung.data.strict_json import RowError
-from rung.errors import DataError, RungError, UsageError
+from rung.errors import DataError, ResumeError, RungError, UsageError
 from rung.generate import cache
 from rung.ladder.climb import Climbed
 from rung.ladder.predictor import Prediction, Predictor, load
@@ -218,6 +219,48 @@ def test_what_cannot_be_loaded_is_refused(classical: Climbed, tmp_path: Path) ->
     storage.write_json(copy / "run.json", info)
     with pytest.raises(UsageError, match="made by an earlier version"):
         load(copy, "nearest")
+
+
+@pytest.mark.parametrize(
+    ("rung", "change", "said"),
+    [
+        ("words", {"labels": ["a"]}, "do not belong together"),
+        ("words", {"labels": [1, 2]}, "do not belong together"),
+        ("words", {"tfidf": {}}, "damaged: KeyError: 'blocks'"),
+        ("words", {"tfidf": 3}, "no 'tfidf' of the kind"),
+        ("words", {"rung": "nearest"}, "holds the rung 'nearest'"),
+        ("nearest", {"shape": [3, 3]}, "damaged: "),
+        ("nearest", {"targets": ["a"]}, "do not belong together"),
+        ("nearest", {"commonest": None}, "no 'commonest' of the kind"),
+        ("constant", {"text": 3}, "do not belong together"),
+        ("constant", {"before": None}, "no 'before' of the kind"),
+    ],
+)
+def test_what_a_rung_left_is_looked_at(
+    classical: Climbed, tmp_path: Path, rung: str, change: dict[str, Any], said: str
+) -> None:
+    import shutil
+
+    copy = shutil.copytree(classical.folder, tmp_path / "copy")
+    place = copy / "answer" / rung
+    settings = storage.read_json(place / "responder.json")
+    storage.write_json(place / "responder.json", settings | change)
+    with pytest.raises(ResumeError, match=r"responder\.json is missing or was changed"):
+        load(copy, rung)
+    seal(place)
+    with pytest.raises(RungError, match=said):
+        load(copy, rung)
+
+
+@pytest.mark.parametrize("rung", ["zero-shot", "few-shot", "lora"])
+def test_a_change_of_what_a_base_is_asked_is_refused(climbed: Climbed, tmp_path: Path, rung: str) -> None:
+    import shutil
+
+    copy = shutil.copytree(climbed.folder, tmp_path / "copy")
+    path = copy / "answer" / rung / "answer.json"
+    storage.write_json(path, storage.read_json(path) | {"max_new_tokens": 1})
+    with pytest.raises(ResumeError, match=r"answer\.json is missing or was changed"):
+        load(copy, rung)
 
 
 def test_a_classical_rung_answers_without_torch(classical: Climbed) -> None:

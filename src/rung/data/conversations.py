@@ -24,6 +24,7 @@ ROLE_NAMES: dict[str, Role] = {
 _ROLE_KEYS = ("role", "from", "speaker", "author", "sender", "participant")
 _TEXT_KEYS = ("content", "value", "text", "parts", "message", "utterance", "msg")
 _WEIGHTS = ("weight", "loss_weight", "train", "training", "learn")
+_CALL = "Write the arguments as a JSON object, or as the text of one"
 _CALLS = ("tool_calls", "function_call", "tool_call", "function_calls")
 _SILENT = {"tool_call_id", "id", "refusal", "audio", "type", "reasoning_content", "prefix", "index", "turn"}
 _PAIRS = (
@@ -109,7 +110,8 @@ def read_turns(value: Any, column: str, speakers: Speakers, seen: Seen) -> list[
     messages: list[Message] = []
     for place, turn in enumerate(value, start=1):
         if not isinstance(turn, dict):
-            raise RowError(f"has {show(turn)} as turn {place}, not an object with role and content")
+            what = f"has {show(turn)} as turn {place}, not an object with role and content"
+            raise RowError(what, 'Write {"role": …, "content": …}')
         pair = _pair(turn)
         messages += (
             _paired(turn, pair, place, seen) if pair else [_turn(turn, f"turn {place}", speakers, seen)]
@@ -209,11 +211,12 @@ def _arguments(value: Any, where: str) -> dict[str, Any]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise RowError(f"has a call in {where} whose arguments are not JSON ({show(value)})") from None
+            what = f"has a call in {where} whose arguments are not JSON ({show(value)})"
+            raise RowError(what, _CALL) from None
     if value in (None, "", []):
         return {}
     if not isinstance(value, dict):
-        raise RowError(f"has a call in {where} whose arguments are {show(value)}, not an object")
+        raise RowError(f"has a call in {where} whose arguments are {show(value)}, not an object", _CALL)
     return value
 
 

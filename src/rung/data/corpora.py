@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rung.data.spans import tag_spans
-from rung.data.strict_json import Row
+from rung.data.strict_json import Row, RowError, show
 
 _TAG = re.compile(r"O|[BIESLUM]-\S+")
 _FAST = re.compile(r"(?:__label__\S+\s+)+\S")
@@ -25,7 +25,7 @@ def is_conll(text: str) -> bool:
     return all(len(line) >= 2 and _TAG.fullmatch(line[-1]) for line in lines[:-1])
 
 
-def conll_rows(text: str) -> Iterator[tuple[int, Row]]:
+def conll_rows(text: str) -> Iterator[tuple[int, Row | RowError]]:
     """One row a sentence: its words joined by spaces, and ``{type: [words]}``."""
     tokens: list[str] = []
     tags: list[str] = []
@@ -37,7 +37,12 @@ def conll_rows(text: str) -> Iterator[tuple[int, Row]]:
             tags.append(cells[-1])
         elif not cells and tokens:
             number += 1
-            yield number, {"text": " ".join(tokens), "entities": tag_spans(tokens, tags)}
+            odd = next((tag for tag in tags if not _TAG.fullmatch(tag)), None)
+            if odd is None:
+                yield number, {"text": " ".join(tokens), "entities": tag_spans(tokens, tags)}
+            else:
+                fix = "End each line with O, or with a tag such as B-PER or I-PER"
+                yield number, RowError(f"has {show(odd)} in the place of a tag", fix)
             tokens, tags = [], []
 
 

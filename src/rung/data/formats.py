@@ -277,7 +277,8 @@ def _cut(
         while messages and messages[-1].role != "assistant":
             messages = messages[:-1]
         if not messages or len(messages) < 2:
-            source.problems.add(example.row, RowError(f"lacks {found.by}, where the others are cut"))
+            fix = "Write prompt and answer as in the other rows, or leave it out"
+            source.problems.add(example.row, RowError(f"lacks {found.by}, where the others are cut", fix))
             continue
         if example.prompt and messages[0].role != "system":
             messages = [*example.prompt, *messages]

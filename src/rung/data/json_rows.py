@@ -238,31 +238,30 @@ def _folded(value: Row, is_name: Callable[[str], bool]) -> Found:
 
 
 def _squad(value: Row) -> Found | None:
-    articles = value.get("data")
-    if not isinstance(articles, list) or not any(
-        isinstance(one, dict) and isinstance(one.get("paragraphs"), list) for one in articles
-    ):
+    articles = _objects(value, "data")
+    if not any(isinstance(one.get("paragraphs"), list) for one in articles):
         return None
     rows: list[Any] = []
     impossible = 0
-    for article in articles:
-        for paragraph in article.get("paragraphs", []) if isinstance(article, dict) else []:
-            for qa in paragraph.get("qas", []) if isinstance(paragraph, dict) else []:
-                answers = qa.get("answers") or []
-                if not answers:
-                    impossible += 1
-                    continue
-                answer = answers[0].get("text") if isinstance(answers[0], dict) else answers[0]
-                row = {
-                    "id": qa.get("id"),
-                    "context": paragraph.get("context"),
-                    "question": qa.get("question"),
-                }
-                rows.append(row | {"answer": answer})
+    for paragraph in (one for article in articles for one in _objects(article, "paragraphs")):
+        for qa in _objects(paragraph, "qas"):
+            answers = qa.get("answers")
+            if not isinstance(answers, list) or not answers:
+                impossible += 1
+                continue
+            answer = answers[0].get("text") if isinstance(answers[0], dict) else answers[0]
+            row = {"id": qa.get("id"), "context": paragraph.get("context"), "question": qa.get("question")}
+            rows.append(row | {"answer": answer})
     notes = ["SQuAD: one row for each question, its first answer is the target"]
     if impossible:
         notes.append(f"{impossible:,} question{'s' * (impossible > 1)} without an answer left out")
     return Found(rows, "squad", notes=notes)
+
+
+def _objects(value: Row, name: str) -> list[Row]:
+    """The objects of the list under a key; [] where there is no list."""
+    found = value.get(name)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _intents(items: list[Any]) -> Found | None:

@@ -148,7 +148,7 @@ def open_rows(path: Path, is_name: IsName, header: bool | None = None) -> RowFil
                 "is CoNLL (a token and its tag a line) without blank lines between sentences",
                 "Add them",
             )
-        if not any(row["entities"] for _, row in sentences):
+        if not any(isinstance(row, RowError) or row["entities"] for _, row in sentences):
             refuse(
                 path,
                 "is CoNLL in which every tag is O, so there is nothing to learn",

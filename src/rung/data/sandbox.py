@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -51,7 +52,9 @@ class Template:
         try:
             tree = self._env.parse(source)
             _meter(tree, self._env)
-            code = self._env.compile(tree)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python's, of what Jinja makes of odd templates
+                code = self._env.compile(tree)
             self._template = jinja2.Template.from_code(self._env, code, self._env.make_globals(None))
         except Exception as error:  # Jinja lets Python's own errors through, as at a number of 5,000 digits
             raise _unusable(error) from error

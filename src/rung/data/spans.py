@@ -30,7 +30,8 @@ def span_target(value: Any, text: str) -> tuple[dict[str, list[str]], bool]:
     for item in _items(value):
         span = _span(item)
         if span is None:
-            raise RowError(f"has the entity {show(item)}, which lacks a start, an end or a label")
+            what = f"has the entity {show(item)}, which lacks a start, an end or a label"
+            raise RowError(what, "Give each entity all three")
         start, end, kind = span
         own = _words(item, kind, text)
         inside = 0 <= start < end <= len(text)
@@ -63,18 +64,18 @@ def is_tags(tokens: Any, tags: Any) -> bool:
 def tag_spans(tokens: Sequence[str], tags: Sequence[str]) -> dict[str, list[str]]:
     """``{type: [words]}`` from BIO (or BIOES, BILOU) tags, words joined by spaces."""
     found: dict[str, list[str]] = {}
-    last = ""
+    last: str | None = None
     for token, tag in zip(tokens, tags, strict=True):
         mark, kind = (tag[:1], tag[2:]) if tag != "O" else ("O", "")
         if mark == "O":
-            last = ""
+            last = None
         elif mark in "IEML" and kind == last:
             found[kind][-1] += f" {token}"
         else:
             found.setdefault(kind, []).append(token)
             last = kind
         if mark in "EL" and kind == last:
-            last = ""
+            last = None
     return found
 
 

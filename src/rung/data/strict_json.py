@@ -53,7 +53,8 @@ def decode_line(text: str) -> Any:
         if error.pos >= len(text) or error.msg.startswith("Unterminated string"):
             fix = "Put each object on one line; if this is the last line, the file may be cut short"
             raise RowError("ends before its JSON object does", fix) from error
-        raise RowError(f"is not valid JSON ({error.msg}, column {error.colno})") from error
+        what = f"is not valid JSON ({error.msg}, column {error.colno})"
+        raise RowError(what, "Repair it, or leave it out") from error
     _check_surrogates(text, value)
     return value
 
@@ -120,7 +121,8 @@ def _check_surrogates(text: str, value: Any) -> None:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise RowError("holds half of a character (a lone surrogate such as \\ud800)") from error
+            what = "holds half of a character (a lone surrogate such as \\ud800)"
+            raise RowError(what, "Write the whole character, or leave it out") from error
 
 
 def _whole(digits: str) -> int:

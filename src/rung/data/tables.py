@@ -19,6 +19,7 @@ from typing import Any
 from rung.data.strict_json import MAX_LINE, Row, RowError, show
 
 MAX_COLUMNS = 1000
+MAX_CELLS = 50_000_000  # where few bytes can hold many of them
 DELIMITERS = ",;\t|"
 _SAMPLE = 200  # records that decide about delimiter and header
 _QUOTES = "Put double quotes around a text that contains quotes, and double the quotes inside it"

@@ -1,16 +1,17 @@
 """Answer the rows of a file with a rung of a climb, in a file that a stopped command continues.
 
-Answers go into ``<output>.partial``, a line each, batch by batch. When all are there they are joined with the
-rows of the file, which is read once more, and the output takes its name as the last step. Memory holds one
-batch, whatever the number of rows.
+Answers go into ``<output>.partial``, a line each with a checksum, batch by batch. When all are there they are
+joined with the rows of the file, which is read once more, and the output takes its name as the last step.
+Memory holds one batch, whatever the number of rows.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +25,7 @@ from rung.data.writing import Lines, Table, Writer, require_ending, writer_for
 from rung.errors import DataError, ResumeError, UsageError
 from rung.ladder.predictor import Prediction, Predictor
 from rung.ladder.watch import Silent, Watcher
+from rung.plain import open_plain
 
 OURS = ("answer", "probability", "probabilities", "error")
 DIGITS = 6  # of a probability
@@ -65,8 +67,8 @@ def predict_to_file(
     """Answer all rows of `file` and write them with their answers to `output`.
 
     After a stop the same call continues after the last complete batch. Raises `UsageError` where `output` is
-    there already or has an ending that cannot be written, `DataError` where `file` lacks columns,
-    `ResumeError` where the unfinished answers are those of other rows or of another rung.
+    there already or has an ending that cannot be written, `DataError` where `file` lacks columns or changes,
+    `ResumeError` where the unfinished answers are damaged, or those of other rows or of another rung.
     """
     require_ending(output)
     if output.exists():
@@ -81,7 +83,12 @@ def predict_to_file(
     }
     journal = _Journal(output.with_name(f"{output.name}.partial"), mark)
     with journal.opened() as before:
+        if before > source.count:
+            raise journal.damaged(source.count + 2, "stands for a row that the file does not have")
         _answer(source, predictor, probabilities, journal, before, watcher or Silent())
+        if storage.sha256_file(file) != source.sha256:
+            fix = "Leave it as it is, delete the unfinished answers and run the same command again"
+            raise DataError("was changed while its rows were answered", where=str(file), fix=fix)
         found = _join(source, predictor, probabilities, journal, output)
         journal.path.unlink()
     return found.result(output, before)
@@ -118,7 +125,10 @@ def predict_to_stream(
 
 
 class _Journal:
-    """Answers on disk, a line each, behind a first line that says whose they are."""
+    """Answers on disk, a line each, behind a first line that says whose they are.
+
+    A line is the CRC-32 of its JSON in 8 hex digits, a space, and the JSON.
+    """
 
     def __init__(self, path: Path, mark: dict[str, Any]) -> None:
         self.path = path
@@ -137,36 +147,54 @@ class _Journal:
 
     def answers(self) -> Iterator[Prediction]:
         """All answers, in their order."""
-        with self.path.open(encoding="utf-8", newline="\n") as file:
+        with open_plain(self.path) as file:
             next(file)
-            for line in file:
-                yield Prediction(*json.loads(line))
+            for number, line in enumerate(file, 2):
+                yield Prediction(*self._value(line, number))
+
+    def damaged(self, line: int, what: str) -> ResumeError:
+        """The error for a file that this module did not write."""
+        return ResumeError(
+            f"line {line} {what}",
+            where=str(self.path),
+            why="The unfinished answers are damaged",
+            fix="Delete the file to begin again",
+        )
 
     def _begin(self) -> int:
         """Start the file, or cut off what a stop left half written; how many answers are left."""
-        if self.path.exists():
-            with self.path.open("rb") as file:
-                first = file.readline()
-                if first.endswith(b"\n"):
-                    self._check(first)
-                    end, count = file.tell(), 0
-                    for line in file:
-                        if not line.endswith(b"\n"):
-                            break
-                        end, count = end + len(line), count + 1
-                    os.truncate(self.path, end)
-                    return count
+        if os.path.lexists(self.path):
+            try:
+                with open_plain(self.path) as file:
+                    first = file.readline()
+                    if first.endswith(b"\n"):
+                        self._check(self._value(first, 1))
+                        end, count = file.tell(), 0
+                        for line in file:
+                            if not line.endswith(b"\n"):
+                                break
+                            self._value(line, count + 2)
+                            end, count = end + len(line), count + 1
+                        os.truncate(self.path, end)
+                        return count
+            except OSError as error:
+                fix = "Delete it, or give another --output"
+                what = f"cannot be read: {error.strerror}"
+                raise ResumeError(what, where=str(self.path), fix=fix) from error
         storage.write_file(self.path, _as_line(self._mark))
         return 0
 
-    def _check(self, first: bytes) -> None:
-        try:
-            mark = json.loads(first)
-        except ValueError:
-            mark = None
-        if mark == self._mark:
+    def _value(self, line: bytes, number: int) -> Any:
+        """What `_as_line` wrote. Raises `ResumeError` where the line was changed since."""
+        checksum, text = line[:8], line[9:].rstrip(b"\n")
+        if checksum != _checksum(text):
+            raise self.damaged(number, "was changed after it was written")
+        return json.loads(text)
+
+    def _check(self, before: Mapping[str, Any]) -> None:
+        """Raises `ResumeError` where the answers are those of another command."""
+        if before == self._mark:
             return
-        before = mark if isinstance(mark, dict) else {}
         other = [name for name, value in self._mark.items() if before.get(name) != value]
         raise ResumeError(
             "the unfinished answers are those of another command",
@@ -263,7 +291,13 @@ def _batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def _as_line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) + "\n"
+    """A line of the journal."""
+    text = json.dumps(value)
+    return f"{_checksum(text.encode()).decode()} {text}\n"
+
+
+def _checksum(text: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(text)
 
 
 def all_bad(found: Predicted) -> DataError:

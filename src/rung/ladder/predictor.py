@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from rung.border import foreign
 from rung.data.new_rows import Asker
 from rung.data.parts import Reading
 from rung.data.strict_json import Row, RowError, show
-from rung.errors import DataError, UsageError, nearest
+from rung.errors import DataError, ResumeError, UsageError, nearest
 from rung.evaluation.tasks import KINDS
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.rungs import RUNGS
@@ -164,8 +165,8 @@ class Predictor:
 def load(run: str | Path, rung: str | None = None) -> Predictor:
     """The rung of the climb in the folder `run` that its verdict recommends, or the one called `rung`.
 
-    Raises `UsageError` where the folder holds no climb or the rung is not there, `BaseModelError` where the
-    base it was made on cannot be loaded.
+    Raises `UsageError` where the folder holds no climb or the rung is not there, `ResumeError` where a
+    file is damaged, `BaseModelError` where the base it was made on cannot be loaded.
     """
     folder = Path(run)
     if not (folder / "run.json").is_file():
@@ -184,16 +185,26 @@ def load(run: str | Path, rung: str | None = None) -> Predictor:
         )
     asker = Asker(from_json(Reading, info.data["reading"], "run.json"))
     result = _chosen(folder, rung)
-    runner = RUNGS[result.rung]
+    runner, place = RUNGS[result.rung], folder / "answer" / result.rung
+    with foreign(partial(_unusable, place)):
+        responder = runner.load(place)
     return Predictor(
         run=folder,
         rung=result.rung,
         task=info.task,
         asker=asker,
-        responder=runner.load(folder / "answer" / result.rung),
+        responder=responder,
         mark=fingerprint([result.rung, result.fingerprint, result.finished]),
         result=result,
         batch=32 if runner.needs_base else 1000,
+    )
+
+
+def _unusable(place: Path, text: str) -> ResumeError:
+    return ResumeError(
+        f"what the rung left to answer with is damaged: {text}",
+        where=str(place),
+        fix=f"Delete results/{place.name}.json in the run folder and run the climb's command again",
     )
 
 

@@ -77,9 +77,12 @@ class Probe(regression.Classifier):
 
 def load(folder: Path) -> Probe:
     """What `Probe.save` wrote. Raises `ResumeError`, `DataError` or `BaseModelError`."""
-    settings, arrays = fitted.load(folder, NAME)
+    settings, arrays = fitted.load(folder, NAME, base=dict, task=dict, reading=dict, labels=list)
+    speaker = speaker_of(settings["base"])
+    width = speaker.base.model.config.get_text_config().hidden_size
+    regression.require_fit(settings["labels"], arrays["weights"], arrays["bias"], width)
     return Probe(
-        speaker=speaker_of(settings["base"]),
+        speaker=speaker,
         task=from_json(Task, settings["task"], fitted.SETTINGS),
         reading=from_json(Reading, settings["reading"], fitted.SETTINGS),
         labels=tuple(settings["labels"]),

@@ -94,14 +94,17 @@ class Prompted(Responder):
             "task": to_json(self.asker.task),
             "base": self.about,
         }
+        storage.write_folder(folder, {FILE: storage.as_json(value)})
         if self.asker.pool is not None:
             self.asker.pool.save(folder / POOL)
-        storage.write_json(folder / FILE, value)
 
 
 def load(folder: Path) -> Prompted:
     """What `Prompted.save` wrote. Raises `DataError`, `ResumeError` or `BaseModelError`."""
-    value = storage.read_object(folder / FILE, task=dict, way=dict, base=dict, max_new_tokens=int)
+    storage.verify_folder(folder)
+    value = storage.read_object(
+        folder / FILE, task=dict, way=dict, base=dict, how=str, room=int, max_new_tokens=int
+    )
     task, way = from_json(Task, value["task"], FILE), from_json(Way, value["way"], FILE)
     speaker = speaker_of(value["base"])
     pool = retrieval.load(folder / POOL, speaker, task) if way.retrieved else None

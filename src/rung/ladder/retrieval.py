@@ -64,8 +64,9 @@ def load(folder: Path, speaker: Speaker, task: Task) -> Pool:
 
     Raises `ResumeError` where a file is missing or was changed.
     """
-    settings, arrays = fitted.load(folder, _NAME)
+    settings, arrays = fitted.load(folder, _NAME, rows=list)
     rows = tuple(from_json(Example, row, folder.name) for row in settings["rows"])
-    if "reading" in settings:
-        return Pool(rows, StatesIndex.read(settings, arrays, speaker, task))
-    return Pool(rows, Index.read(settings, arrays))
+    by_states = "reading" in settings
+    index = StatesIndex.read(settings, arrays, speaker, task) if by_states else Index.read(settings, arrays)
+    fitted.require_fit(len(rows) == index.rows.shape[0] > 0)
+    return Pool(rows, index)

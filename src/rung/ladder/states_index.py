@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rung.bases import body
 from rung.evaluation.run import Speaker, Watch
+from rung.ladder.classical import fitted
 from rung.ladder.features import Features, Reading, fresh
 from rung.ladder.probing import layers_of
 from rung.records import Example, Task, from_json, to_json
@@ -66,9 +67,13 @@ class StatesIndex:
     def read(
         cls, value: dict[str, Any], arrays: dict[str, NDArray[Any]], speaker: Speaker, task: Task
     ) -> StatesIndex:
-        """From what `as_json` and `arrays` gave."""
+        """From what `as_json` and `arrays` gave. Raises `ResumeError` where they cannot belong together."""
         reading = from_json(Reading, value["reading"], "the examples")
-        return cls(speaker, task, reading, arrays["centre"], arrays["rows"])
+        centre, rows = arrays["centre"], arrays["rows"]
+        width = speaker.base.model.config.get_text_config().hidden_size
+        fine = centre.shape == (width,) and rows.ndim == 2 and rows.shape[1] == width
+        fitted.require_fit(fine and bool(np.isfinite(centre).all() and np.isfinite(rows).all()))
+        return cls(speaker, task, reading, centre, rows)
 
 
 def reading_of(depth: int) -> Reading:

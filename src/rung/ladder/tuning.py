@@ -155,11 +155,12 @@ class TunedResponder(Responder):
             "max_new_tokens": self.max_new_tokens,
             "base": self.about,
         }
-        storage.write_json(folder / FILE, value)
+        storage.write_folder(folder, {FILE: storage.as_json(value)})
 
 
 def load(folder: Path) -> TunedResponder:
-    """What `TunedResponder.save` wrote. Raises `AdapterError` or `BaseModelError`."""
+    """What `TunedResponder.save` wrote. Raises `ResumeError`, `AdapterError` or `BaseModelError`."""
+    storage.verify_folder(folder)
     value = storage.read_object(folder / FILE, adapter=str, base=dict, max_new_tokens=int)
     adapter, about = (folder / value["adapter"]).resolve(), value["base"]
     if (adapter / "adapter_config.json").is_file():

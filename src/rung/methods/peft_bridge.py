@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from functools import partial
-from os.path import lexists
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,12 @@ def _top_layers(folder: Path, layers: object, model: nn.Module) -> int | None:
 def _require_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise AdapterError("there is no such adapter folder", where=str(folder), fix="Check the path")
-    if not lexists(folder / CONFIG):
+    try:
+        os.listdir(folder)
+    except OSError as error:
+        what, fix = f"the folder cannot be read: {error.strerror}", "Check its permissions"
+        raise AdapterError(what, where=str(folder), fix=fix) from error
+    if not os.path.lexists(folder / CONFIG):
         whole = (folder / "config.json").is_file()
         raise AdapterError(
             f"the folder holds no {CONFIG}",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
+from fuzz_readers import seal
 from rows_of import rows, task_of
 from rung.data import example_of
-from rung.ladder.classical import nearest
+from rung.errors import ResumeError
+from rung.ladder.classical import fitted, nearest
 from rung.ladder.classical.nearest import Index
 from rung.records import Message
 
@@ -75,6 +79,19 @@ def test_saved_it_answers_the_same(tmp_path: Path) -> None:
     responder = nearest.fit(task_of(KNOWN, "generation"), KNOWN, ()).responder
     responder.save(tmp_path / "nearest")
     assert nearest.load(tmp_path / "nearest").answer(NEW) == responder.answer(NEW)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("columns", 10_000), ("columns", -1), ("ends", 9), ("values", np.nan)]
+)
+def test_places_outside_the_index_are_refused(tmp_path: Path, name: str, value: float) -> None:
+    nearest.fit(task_of(KNOWN, "generation"), KNOWN, ()).responder.save(tmp_path / "nearest")
+    arrays = load_file(tmp_path / "nearest" / fitted.WEIGHTS)
+    arrays[name][0] = value
+    save_file(arrays, tmp_path / "nearest" / fitted.WEIGHTS)
+    seal(tmp_path / "nearest")
+    with pytest.raises((ValueError, ResumeError)):
+        nearest.load(tmp_path / "nearest")
 
 
 def test_it_applies_to_every_task() -> None:

@@ -73,8 +73,10 @@ class Constant(Responder):
 
 def load(folder: Path) -> Constant:
     """What `Constant.save` wrote. Raises `ResumeError` where a file is missing or was changed."""
-    settings, _ = fitted.load(folder, NAME)
-    return Constant(settings["text"], Frame(settings["before"], settings["after"]))
+    settings, _ = fitted.load(folder, NAME, before=str, after=str)
+    text = settings["text"]
+    fitted.require_fit(text is None or isinstance(text, str))
+    return Constant(text, Frame(settings["before"], settings["after"]))
 
 
 def fit(task: Task, train: Sequence[Example], dev: Sequence[Example], seed: int = 0) -> Fitted[Constant]:

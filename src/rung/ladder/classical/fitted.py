@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rung import storage
-from rung.errors import DataError
+from rung.errors import DataError, ResumeError
 from rung.evaluation.metrics import METRICS, grade
 from rung.records import Choice, Completion, Example, Score, Task
 
@@ -74,16 +74,22 @@ def save(folder: Path, rung: str, settings: Mapping[str, Any], arrays: Arrays | 
     storage.write_folder(folder, files)
 
 
-def load(folder: Path, rung: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """What `save` wrote.
+def load(folder: Path, rung: str, **keys: type) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What `save` wrote; the settings hold values of these types under these `keys`.
 
     Raises `ResumeError` where a file is missing or was changed, `DataError` where another rung wrote it.
     """
     from safetensors.numpy import load as from_bytes
 
     storage.verify_folder(folder)
-    settings: dict[str, Any] = storage.read_object(folder / SETTINGS, rung=str)
+    settings: dict[str, Any] = storage.read_object(folder / SETTINGS, rung=str, **keys)
     if settings["rung"] != rung:
         raise DataError(f"the folder holds the rung {settings['rung']!r}, not {rung!r}", where=folder.name)
     weights = folder / WEIGHTS
     return settings, from_bytes(weights.read_bytes()) if weights.exists() else {}
+
+
+def require_fit(fine: bool) -> None:
+    """Raises `ResumeError` where settings and arrays that were read cannot belong together."""
+    if not fine:
+        raise ResumeError(f"{SETTINGS} and {WEIGHTS} do not belong together", fix="Climb again")

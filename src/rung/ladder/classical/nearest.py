@@ -72,12 +72,15 @@ class Index:
 
     @classmethod
     def read(cls, value: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Index:
-        """From what `as_json` and `arrays` gave."""
+        """From what `as_json` and `arrays` gave. Raises `ResumeError` where they cannot belong together."""
         from scipy import sparse
 
         csr = (arrays["values"], arrays["columns"], arrays["ends"])
         rows = sparse.csr_array(csr, shape=tuple(value["shape"]))
-        return cls(Tfidf.read(value["tfidf"], arrays), rows)
+        rows.check_format(full_check=True)  # scipy's products believe the places of the values
+        tfidf = Tfidf.read(value["tfidf"], arrays)
+        fitted.require_fit(rows.shape[1] == tfidf.width and bool(np.isfinite(rows.data).all()))
+        return cls(tfidf, rows)
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,12 @@ class Nearest(Responder):
 
 def load(folder: Path) -> Nearest:
     """What `Nearest.save` wrote. Raises `ResumeError` where a file is missing or was changed."""
-    settings, arrays = fitted.load(folder, NAME)
-    return Nearest(Index.read(settings, arrays), tuple(settings["targets"]), settings["commonest"])
+    settings, arrays = fitted.load(folder, NAME, tfidf=dict, shape=list, targets=list, commonest=str)
+    index, targets = Index.read(settings, arrays), tuple(settings["targets"])
+    fitted.require_fit(
+        len(targets) == index.rows.shape[0] > 0 and all(isinstance(target, str) for target in targets)
+    )
+    return Nearest(index, targets, settings["commonest"])
 
 
 def fit(task: Task, train: Sequence[Example], dev: Sequence[Example], seed: int = 0) -> Fitted[Nearest]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rung.data import sample
 from rung.data.split import prompt_key
 from rung.evaluation.labels import equal_label
+from rung.ladder.classical import fitted
 from rung.ladder.classical.fitted import graded
 from rung.ladder.responder import Responder
 from rung.records import Completion, Example, Task
@@ -153,6 +154,19 @@ def judged(
 def label_of(task: Task, example: Example) -> str:
     """The label of a known row, as `task` writes it."""
     return equal_label(example.target, task.labels) or example.target.strip()
+
+
+def require_fit(
+    labels: Sequence[object], weights: NDArray[np.floating], bias: NDArray[np.floating], width: int
+) -> None:
+    """Raises `ResumeError` where `weights` (labels, width) and `bias` (labels,), as read, are no model."""
+    fitted.require_fit(
+        all(isinstance(label, str) for label in labels)
+        and len(labels) > 0
+        and weights.shape == (len(labels), width)
+        and bias.shape == (len(labels),)
+        and bool(np.isfinite(weights).all() and np.isfinite(bias).all())
+    )
 
 
 def of_choices(logs: Floats, labels: Sequence[str], choices: Sequence[str]) -> Floats:

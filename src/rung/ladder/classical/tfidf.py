@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rung.ladder.classical.fitted import require_fit
 from rung.ladder.classical.texts import Frame
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ class Tfidf:
         """All blocks next to each other, (texts, terms of all blocks)."""
         return joined(self.parts(texts).values())
 
+    @property
+    def width(self) -> int:
+        """Number of terms in all blocks."""
+        return sum(len(block.idf_) for block in self.blocks.values())
+
     def as_json(self) -> dict[str, Any]:
         """Terms in the order of their columns, and how texts are read."""
         terms = {name: _terms(block) for name, block in self.blocks.items()}
@@ -75,12 +81,15 @@ class Tfidf:
 
     @classmethod
     def read(cls, value: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Tfidf:
-        """From what `as_json` and `arrays` gave."""
+        """From what `as_json` and `arrays` gave. Raises `ResumeError` where they cannot belong together."""
         blocks = {}
         for i, (name, terms) in enumerate(value["blocks"].items()):
             blocks[name] = _vectorizer(name, vocabulary={term: place for place, term in enumerate(terms)})
             blocks[name].idf_ = arrays[f"idf {i}"]
-        return cls(blocks, Frame(value["before"], value["after"]), value["limit"])
+        before, after, limit = value["before"], value["after"], value["limit"]
+        require_fit(type(limit) is int and limit >= 0 and isinstance(before, str) and isinstance(after, str))
+        require_fit(all(bool(np.isfinite(block.idf_).all()) for block in blocks.values()))
+        return cls(blocks, Frame(before, after), limit)
 
 
 def joined(parts: Iterable[Matrix]) -> Matrix:

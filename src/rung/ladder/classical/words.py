@@ -75,9 +75,10 @@ class Words(regression.Classifier):
 
 def load(folder: Path) -> Words:
     """What `Words.save` wrote. Raises `ResumeError` where a file is missing or was changed."""
-    settings, arrays = fitted.load(folder, NAME)
-    tfidf = Tfidf.read(settings["tfidf"], arrays)
-    return Words(tfidf, tuple(settings["labels"]), arrays["weights"], arrays["bias"])
+    settings, arrays = fitted.load(folder, NAME, tfidf=dict, labels=list)
+    tfidf, labels = Tfidf.read(settings["tfidf"], arrays), tuple(settings["labels"])
+    regression.require_fit(labels, arrays["weights"], arrays["bias"], tfidf.width)
+    return Words(tfidf, labels, arrays["weights"], arrays["bias"])
 
 
 def fit(task: Task, train: Sequence[Example], dev: Sequence[Example], seed: int = 0) -> Fitted[Words]:
