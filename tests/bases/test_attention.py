@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rung.bases.attention import Packed, Prefix, causal_mask, flash, merge, positions, reference
+from rung.bases.attention import Packed, Prefix, attending, causal_mask, flash, merge, positions, reference
+from rung.bases.plain import own_states
 from tiny_model import VOCABULARY, distance, gradients, tiny_model
 
 LENGTHS = [5, 1, 12, 7]
@@ -27,11 +28,8 @@ def heads(length: int, count: int, seed: int, dtype: torch.dtype = torch.float32
 
 
 def packed_states(model: PreTrainedModel, ids: Tensor, layout: Packed, start: int = 0) -> Tensor:
-    out = model.base_model(
-        input_ids=ids, position_ids=positions(layout.lengths, start), use_cache=False, layout=layout
-    )
-    hidden: Tensor = out.last_hidden_state
-    return hidden
+    with attending(layout):
+        return own_states(model, ids, position_ids=positions(layout.lengths, start))
 
 
 def plain_states(model: PreTrainedModel, ids: Tensor) -> Tensor:
