@@ -248,6 +248,8 @@ def _attention(
         raise ValueError("the model's attention drops weights out, which rung does not compute")
     if is_causal is False or not getattr(module, "is_causal", True):
         raise ValueError("the model's attention looks at later tokens")
+    if value.shape[-1] != query.shape[-1]:
+        raise ValueError("the values of the model's attention are not as wide as its keys")
     if key.shape[2] != query.shape[2]:
         raise ValueError("the model's attention reads a cache, which rung's does not")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling

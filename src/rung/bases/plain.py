@@ -7,7 +7,7 @@ every causal model, attention or not, and slow: what rows share, and what was re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,10 +67,17 @@ def every_layer(model: PreTrainedModel, ids: Tensor, layout: Layout, layers: int
 
 
 def own_states(model: PreTrainedModel, ids: Tensor, **settings: Any) -> Tensor:
-    """Last hidden states (B, T, d) of ids (B, T), as the model's own code computes them."""
-    inner: Callable[..., Any] = model.base_model
-    states: Tensor = inner(input_ids=ids, use_cache=False, **settings).last_hidden_state
-    return states
+    """Last hidden states (B, T, d) of ids (B, T) by the model's own code, in its number format."""
+    states: Tensor = _body(model)(input_ids=ids, use_cache=False, **settings).last_hidden_state
+    return states.to(model.dtype)  # some models give them to their head in fp32
+
+
+def _body(model: PreTrainedModel) -> nn.Module:
+    """The model without its head."""
+    inner: nn.Module = model.base_model
+    if inner is model:  # where the model does not call it as its class says
+        inner = getattr(model, "model", model)
+    return inner
 
 
 @contextmanager
@@ -91,7 +98,7 @@ def outputs(model: PreTrainedModel, layers: int) -> Iterator[list[Tensor]]:
 
 def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
     """The decoder layers, whatever the model calls them. Raises ValueError where there are none in a list."""
-    inner: nn.Module = model.base_model
+    inner = _body(model)
     count = model.config.get_text_config().num_hidden_layers
     for module in inner.modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
 
 from rung.methods.method import Files, Method, MethodSettings, require_fit
 from rung.methods.targets import Linear, layer_of, linear_layers, reach, replace, weight_of
@@ -73,9 +74,18 @@ class LoraLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The frozen weight; some models read its dtype."""
+        """The weight with its update, as the base keeps it: some models multiply by it themselves."""
         weight: Tensor = self.base.weight
-        return weight
+        if not self.enabled:
+            return weight
+        delta = self.delta().to(weight.dtype)
+        return weight + (delta.T if isinstance(self.base, Conv1D) else delta)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The frozen bias."""
+        bias: Tensor | None = self.base.bias
+        return bias
 
     def delta(self) -> Tensor:
         """The update (out, in) that merging adds to the weight."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from rung.errors import UsageError, nearest
@@ -32,9 +34,7 @@ def linear_layers(
     """
     ends = _ends(model)
     found = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, Linear) and module not in ends
+        name: module for name, module in model.named_modules() if is_linear(module) and module not in ends
     }
     if not found:
         raise UsageError(
@@ -54,6 +54,19 @@ def linear_layers(
                 fix=f"This base has: {', '.join(known)}",
             )
     return {name: module for name, module in found.items() if any(_ends_with(name, one) for one in names)}
+
+
+def is_linear(module: nn.Module) -> TypeGuard[Linear]:
+    """Whether a module computes x W^T + b and nothing else; one that changes how is tried on some numbers."""
+    if not isinstance(module, nn.Linear):
+        return isinstance(module, Conv1D)
+    if type(module).forward is nn.Linear.forward:
+        return True
+    weight = module.weight
+    x = torch.randn(2, module.in_features, generator=torch.Generator().manual_seed(0)).to(weight)
+    with torch.no_grad():
+        out = module(x)
+        return isinstance(out, Tensor) and torch.allclose(out, linear(x, weight, module.bias), 1e-2, 1e-2)
 
 
 def weight_of(layer: Linear) -> Tensor:
