@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from pathlib import Path
 
 import peft
 import pytest
@@ -29,6 +30,7 @@ from rung.records import Rendered
 from rung.train.loss import pack_loss
 from tiny_model import distance, plain_loss
 
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 SHARED = 9  # tokens; long enough to be computed once
 SETTINGS = MethodSettings(rank=2, alpha=4.0)
 # PEFT refuses state spaces, and does not find the linear layers next to some fused experts.
@@ -67,6 +69,14 @@ def own(kind: str) -> PreTrainedModel:
 def test_the_path(kind: str, base: Base) -> None:
     assert base.route.path == FAMILIES[kind][0]
     assert bool(base.route.why) is (base.route.path != "fused")
+
+
+def test_the_page_on_models_says_so(kind: str) -> None:
+    table = [
+        line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")
+    ]
+    paths = {name: cells[2].strip() for cells in table for name in cells[1].strip().split(", ")}
+    assert paths[kind] == FAMILIES[kind][0]
 
 
 def test_rows_of_a_pack_are_those_rows_alone(base: Base, own: PreTrainedModel) -> None:

@@ -84,9 +84,7 @@ class Reach:
 
     def __str__(self) -> str:
         """A sentence for the notes of a run."""
-        rest = (
-            f"; {self.experts:.0%} are experts in one tensor, which stay as they are" if self.experts else ""
-        )
+        rest = f"; {self.experts:.0%} are fused experts, which stay as they are" if self.experts else ""
         return f"the adapted layers hold {self.share:.0%} of the weights{rest}"
 
 
