@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-from rung.bases.attention import Packed, Prefix, causal_mask, flash, merge, positions, reference
+from rung.bases.attention import (
+    NAME,
+    Packed,
+    Prefix,
+    attending,
+    causal_mask,
+    flash,
+    merge,
+    positions,
+    reference,
+)
+from rung.bases.plain import own_states
 from tiny_model import VOCABULARY, distance, gradients, tiny_model
 
 LENGTHS = [5, 1, 12, 7]
@@ -27,11 +39,8 @@ def heads(length: int, count: int, seed: int, dtype: torch.dtype = torch.float32
 
 
 def packed_states(model: PreTrainedModel, ids: Tensor, layout: Packed, start: int = 0) -> Tensor:
-    out = model.base_model(
-        input_ids=ids, position_ids=positions(layout.lengths, start), use_cache=False, layout=layout
-    )
-    hidden: Tensor = out.last_hidden_state
-    return hidden
+    with attending(layout):
+        return own_states(model, ids, position_ids=positions(layout.lengths, start))
 
 
 def plain_states(model: PreTrainedModel, ids: Tensor) -> Tensor:
@@ -186,11 +195,78 @@ def test_extreme_scores_stay_finite_when_merged() -> None:
     assert torch.isfinite(lse).all()
 
 
-@pytest.mark.parametrize("extra", ["softcap", "s_aux"])
-def test_what_would_be_inexact_is_refused(extra: str) -> None:
+@pytest.mark.parametrize("extra", ["softcap", "s_aux", "position_bias", "something_new"])
+def test_an_argument_it_does_not_know_is_refused(extra: str) -> None:
     model = tiny_model()
-    with pytest.raises(ValueError, match=extra):
+    with pytest.raises(ValueError, match=f"{extra}.*does not compute"):
         model.base_model(input_ids=tokens(3), use_cache=False, **{extra: torch.ones(1)})
+
+
+def called(**changes: Any) -> Tensor:
+    """What transformers calls, on a layer of no model."""
+    given: dict[str, Any] = {"query": heads(6, 4, 1), "key": heads(6, 2, 2), "value": heads(6, 2, 3)}
+    given |= {"attention_mask": None} | changes
+    out: Tensor = AttentionInterface()[NAME](nn.Module(), **given)[0]
+    return out
+
+
+def masked(**changes: Any) -> Any:
+    return AttentionMaskInterface()[NAME](batch_size=1, q_length=6, kv_length=6, **changes)
+
+
+def test_what_it_would_not_compute_as_the_model_does_is_refused() -> None:
+    right = called(
+        position_ids=torch.arange(6), use_cache=False, scaling=8**-0.5, is_causal=True, dropout=0.0
+    )
+    assert torch.equal(right, called())
+    wrong: dict[str, dict[str, Any]] = {
+        "a mask of its own": {"attention_mask": torch.ones(1, 1, 6, 6)},
+        "the mask's window is None and that of the attention 4": {"sliding_window": 4},
+        "the mask's window is 4 and that of the attention None": {"attention_mask": masked(local_size=4)},
+        "the mask's window is 4 and that of the attention 3": {
+            "attention_mask": masked(local_size=4),
+            "sliding_window": 3,
+        },
+        "drops weights out": {"dropout": 0.1},
+        "looks at later tokens": {"is_causal": False},
+        "reads a cache": {"query": heads(1, 4, 1)},
+        "not as wide as its keys": {"value": heads(6, 2, 3)[..., :4]},
+    }
+    for words, changes in wrong.items():
+        with pytest.raises(ValueError, match=words):
+            called(**changes)
+    assert called(attention_mask=masked(local_size=4), sliding_window=4).shape == (1, 6, 4, 8)
+
+
+def test_padding_is_refused() -> None:
+    assert masked(attention_mask=torch.ones(1, 6)) is None
+    with pytest.raises(ValueError, match="takes no padding"):
+        masked(attention_mask=torch.tensor([[0, 1, 1, 1, 1, 1]]))
+
+
+def test_a_lost_layout_is_noticed() -> None:
+    model = tiny_model(attention="eager")  # its layers never ask
+    with (
+        pytest.raises(ValueError, match="no layer of the model asked for the layout"),
+        attending(Packed([3])),
+    ):
+        own_states(model, tokens(3))
+    with (
+        pytest.raises(ZeroDivisionError),
+        attending(Packed([3])),
+    ):  # the first error stays the one that is seen
+        raise ZeroDivisionError
+    assert torch.equal(plain_states(tiny_model(), tokens(3)), plain_states(tiny_model(), tokens(3)))
+
+
+def test_a_layout_is_that_of_the_innermost_pass() -> None:
+    model, ids = tiny_model(), tokens(12)
+    apart = packed_states(model, ids, Packed([5, 7]))
+    with attending(Packed([12])):
+        whole = own_states(model, ids)
+        assert torch.equal(packed_states(model, ids, Packed([5, 7])), apart)
+        assert torch.equal(own_states(model, ids), whole)
+    assert distance(whole, apart) > 0.01
 
 
 def test_steps_of_a_pack_keep_their_order() -> None:

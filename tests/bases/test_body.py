@@ -20,7 +20,8 @@ from transformers import (
 )
 
 from rung.bases import body, head
-from rung.bases.attention import Packed, positions
+from rung.bases.attention import Packed, Whole, attending, positions
+from rung.bases.plain import own_states as own_code
 from rung.methods import METHODS, MethodSettings
 from tiny_model import distance, shake, tiny_model
 
@@ -63,10 +64,8 @@ def tokens(seed: int = 0) -> Tensor:
 
 def own_states(model: PreTrainedModel, seed: int = 0) -> Tensor:
     """The model's own code, on the same layout."""
-    out: Tensor = model.base_model(
-        input_ids=tokens(seed), position_ids=positions(LENGTHS), use_cache=False, layout=Packed(LENGTHS)
-    ).last_hidden_state[0]
-    return out
+    with attending(Packed(LENGTHS)):
+        return own_code(model, tokens(seed), position_ids=positions(LENGTHS))[0]
 
 
 def our_states(model: PreTrainedModel, rows: Tensor | None = None, seed: int = 0) -> Tensor:
@@ -140,12 +139,16 @@ def test_a_batch_of_single_tokens_as_in_decoding() -> None:
         ) -> Tensor:
             return v.repeat_interleave(q.shape[1] // v.shape[1], 1)
 
+        def whole(self, ids: Tensor) -> Whole:
+            raise NotImplementedError
+
     model = model_of("llama")
     ids, places = torch.tensor([[3], [4], [5]]), torch.tensor([[7], [0], [2]])
     with torch.inference_mode():
         ours = body.hidden_states(model, ids, places, OnlyItself())
-        own = model.base_model(input_ids=ids, position_ids=places, use_cache=False, layout=OnlyItself())
-    assert torch.allclose(ours, own.last_hidden_state[:, 0], atol=1e-5)
+        with attending(OnlyItself()):
+            own = own_code(model, ids, position_ids=places)
+    assert torch.allclose(ours, own[:, 0], atol=1e-5)
 
 
 def test_attaching_and_detaching_is_noticed() -> None:

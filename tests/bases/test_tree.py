@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from rung.bases.attention import Packed, causal_mask
+from rung.bases.attention import Packed, attending, causal_mask
 from rung.bases.batches import LONGEST
+from rung.bases.plain import own_states
 from rung.bases.tree import SHORTEST, Tree, build, common_length
 from tiny_model import VOCABULARY, distance, tiny_model
 
@@ -134,13 +135,9 @@ def test_a_model_sees_no_difference() -> None:
 
 
 def states(model: torch.nn.Module, ids: Iterable[int], positions: Iterable[int], layout: object) -> Tensor:
-    hidden: Tensor = model.base_model(
-        input_ids=torch.tensor([list(ids)]),
-        position_ids=torch.tensor([list(positions)]),
-        use_cache=False,
-        layout=layout,
-    ).last_hidden_state[0]
-    return hidden
+    with attending(layout):
+        places = torch.tensor([list(positions)])
+        return own_states(model, torch.tensor([list(ids)]), position_ids=places)[0]
 
 
 def test_common_beginnings() -> None:

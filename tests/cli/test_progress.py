@@ -158,7 +158,8 @@ def test_what_was_left_out_is_said(prepared: Prepared, capsys: pytest.CaptureFix
         f"letters.csv: text-label, {len(parts.train)} rows to learn from, {len(parts.dev)} to choose on, "
         f"{len(parts.test)} held out"
     )
-    assert "Base: tiny on CPU, 1 thread, fp32 as asked" in lines
+    at = lines.index("Base: tiny on CPU, 1 thread, fp32 as asked")
+    assert lines[at + 1] == "  path: fused, rung's own layers"
 
 
 @pytest.mark.parametrize(

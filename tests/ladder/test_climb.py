@@ -126,6 +126,7 @@ def test_what_was_asked_and_what_was_applied_are_both_kept(climbed: Climbed) -> 
     assert (written["applied"]["seed"], written["applied"]["rank"]) == (0, 8)
     info = climbed.info
     assert info.applied["precision"] == "fp32"
+    assert (info.applied["path"], info.applied["path_why"]) == ("fused", "fused, rung's own layers")
     assert info.applied["step_tokens"] == 200
     assert info.data["test_rows_used"] == len(storage.read_jsonl(climbed.folder / "test.jsonl"))
     assert info.machine["threads"] == 1

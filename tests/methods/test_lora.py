@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import peft
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
 
+from families import model_of
+from rung import storage
 from rung.errors import UsageError
 from rung.methods.lora import Lora, LoraLinear
 from rung.methods.method import MethodSettings
+from rung.methods.origin import Home
+from rung.methods.peft_bridge import load_adapter
 from rung.train.loss import pack_loss
 from tiny_model import distance, gradients, random_rows, shake, tiny_model
 
@@ -91,6 +98,67 @@ def test_delta_is_the_update_that_merging_adds() -> None:
     layer, x = a_layer(bias=False), an_input()
     merged = linear(x, layer.base.weight + layer.delta())
     assert torch.allclose(layer(x), merged, rtol=1e-12)
+
+
+def test_a_model_that_multiplies_by_the_weight_itself_gets_the_update_too() -> None:
+    """As Mamba does with the layer of its time steps."""
+    for layer in (a_layer(), a_turned_layer()):
+        x = an_input()
+        turned = isinstance(layer.base, Conv1D)
+        by_hand = x @ (layer.weight if turned else layer.weight.T) + layer.bias
+        assert torch.allclose(by_hand, layer(x), rtol=1e-12, atol=1e-12)
+        layer.enabled = False
+        assert layer.weight is layer.base.weight
+
+
+def a_turned_layer() -> LoraLinear:
+    usual = a_layer()
+    turned = Conv1D(5, 6).double().requires_grad_(False)
+    turned.weight.data, turned.bias.data = usual.base.weight.data.T.contiguous(), usual.base.bias.data
+    layer = LoraLinear(turned, 3, 0.7, torch.Generator().manual_seed(0))
+    shake([layer.b], size=0.5)
+    return layer
+
+
+def test_a_layer_of_gpt2_is_the_same_layer_turned() -> None:
+    ours, theirs = a_turned_layer(), a_layer()
+    x, z = (an_input().requires_grad_() for _ in range(2))
+    assert torch.allclose(ours(x), theirs(z), rtol=1e-12, atol=1e-12)
+    (ours(x) ** 2).sum().backward()
+    (theirs(z) ** 2).sum().backward()
+    for mine, other in zip([x, ours.a, ours.b], [z, theirs.a, theirs.b], strict=True):
+        assert torch.allclose(mine.grad, other.grad, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # PEFT reads it
+def test_merged_into_gpt2_and_saved_for_peft(tmp_path: Path) -> None:
+    model, ids = model_of("gpt2"), torch.tensor([[5, 7, 9]])
+    plain = model(ids).logits
+    lora = Lora(model, MethodSettings(rank=4))
+    shake(lora.parameters())
+    lora.updated()
+    answer = model(ids).logits
+    storage.write_folder(tmp_path / "kept", lora.files("gpt2", {}))
+    lora.detach()
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, plain)
+        theirs = peft.PeftModel.from_pretrained(model_of("gpt2"), str(tmp_path / "kept"))
+        assert distance(theirs(ids).logits, answer) < 1e-5
+        home = Home("gpt2", "", "", "")
+        again, _ = load_adapter(tmp_path / "kept", model, home)
+        assert distance(model(ids).logits, answer) < 1e-6
+        again.merge()
+        assert distance(model(ids).logits, answer) < 1e-5
+    assert distance(answer.detach(), plain) > 0.01
+
+
+def test_a_low_reach_is_said_unless_it_was_asked_for() -> None:
+    assert Lora(tiny_model(), MethodSettings(rank=2)).notes() == ()
+    lora = Lora(model_of("mixtral"), MethodSettings(rank=2))
+    (note,) = lora.notes()
+    assert "fused experts" in note
+    assert lora.applied()["reach"] == pytest.approx(lora.reach.share, abs=1e-4) != 1
+    assert Lora(model_of("mixtral"), MethodSettings(rank=2, targets=("q_proj",))).notes() == ()
 
 
 def test_a_begins_uniform_and_b_at_zero() -> None:

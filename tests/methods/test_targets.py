@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
 
+from families import model_of
 from rung.errors import UsageError
-from rung.methods.targets import layer_of, linear_layers, replace
+from rung.methods.targets import is_linear, layer_of, linear_layers, reach, replace, weight_of
 from tiny_model import tiny_model
 
 NAMES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -52,6 +55,62 @@ def test_one_unknown_name_among_known_ones_is_refused_with_the_nearest() -> None
         linear_layers(tiny_model(), ("q_proj", "query"))
     with pytest.raises(UsageError, match="Did you mean 'gate_proj'"):
         linear_layers(tiny_model(), ("gate_prj",))
+
+
+def test_a_base_without_linear_layers_is_refused() -> None:
+    with pytest.raises(UsageError, match="Sequential has no linear layer that could be adapted"):
+        linear_layers(nn.Sequential(nn.ReLU()))
+
+
+def test_layers_of_gpt2_are_linear_with_their_weight_the_other_way_round() -> None:
+    found = linear_layers(model_of("gpt2"))
+    assert [name.split(".", 3)[-1] for name in found][:4] == [
+        *("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    ]
+    layer = found["transformer.h.0.mlp.c_fc"]
+    assert weight_of(layer).shape == (128, 32)
+    x = torch.ones(1, 32)
+    assert torch.allclose(linear(x, weight_of(layer), layer.bias), layer(x), atol=1e-5)
+
+
+class Doubled(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+class Pair(nn.Linear):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(x), x
+
+
+class Spelled(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight.T + self.bias
+
+
+def test_a_linear_layer_by_name_that_computes_something_else_is_none() -> None:
+    found = linear_layers(nn.Sequential(Doubled(4, 3), Pair(4, 3), Spelled(4, 3), nn.Linear(4, 3)))
+    assert list(found) == ["2", "3"]
+    assert not is_linear(nn.ReLU())
+
+
+def test_the_reach_of_all_linear_layers() -> None:
+    model = tiny_model(tied=False)
+    whole = reach(model, linear_layers(model).values())
+    assert whole.share > 0.98  # the rest are norms
+    assert whole.experts == 0
+    assert reach(model, linear_layers(model, ("q_proj",)).values()).share == pytest.approx(
+        2 * 32 * 32 / (2 * (32 * 32 * 2 + 32 * 16 * 2 + 3 * 32 * 64 + 64) + 32)
+    )
+    assert str(whole) == "the adapted layers hold 99% of the weights"
+
+
+def test_fused_experts_are_out_of_reach_and_said() -> None:
+    model = model_of("mixtral")
+    found = reach(model, linear_layers(model).values())
+    assert 0.1 < found.share < 0.2
+    assert 0.8 < found.experts < 1 - found.share
+    assert "are fused experts, which stay as they are" in str(found)
 
 
 def test_a_module_without_a_head_works_too() -> None:

@@ -5,18 +5,25 @@ layer hands its rotated queries, keys and values to ``layout.attend``, so what m
 place and no T x T mask is ever made. Two partial attentions over disjoint keys are joined exactly by their
 log-sum-exps l1, l2:   out = out1 * exp(l1 - l) + out2 * exp(l2 - l),   l = log(exp(l1) + exp(l2)).
 
-Importing this module registers the attention "rung" with transformers (`AttentionInterface`).
+A base that is computed by its own code alone (`rung.bases.plain`) asks ``layout.whole`` instead for the rows
+that the pass stands for. What such a pass keeps as keys and values are the token ids themselves.
+
+Importing this module registers the attention "rung" with transformers (`AttentionInterface`). Inside
+`attending` it goes by a layout. It raises for everything that it would not compute as the model does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from rung.bases.batches import pieces
@@ -32,6 +39,20 @@ class Layout(Protocol):
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         """q (B, heads, T, D), k and v (B, kv_heads, T, D), rotated -> out (B, heads, T, D)."""
         ...
+
+    def whole(self, ids: Tensor) -> Whole:
+        """The rows that a pass over tokens ids (B, T) stands for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Rows from their first token on. Token t of the pass, of B * T, is token ``at[t]`` of row ``row[t]``."""
+
+    ids: Tensor  # (R, longest), filled up with zeros at the right
+    lengths: list[int]  # of the rows
+    row: Tensor  # (B * T,)
+    at: Tensor  # (B * T,)
 
 
 @dataclass
@@ -82,6 +103,19 @@ class Packed:
             out = self._plan(batch).attend(q, k, v, scale, past)
         # (1, heads, B * T, D) -> (B, heads, T, D)
         return out if batch == 1 else torch.stack(torch.split(out[0], tokens, 1))
+
+    def whole(self, ids: Tensor) -> Whole:
+        """Each segment after the prefix; see `Layout`."""
+        if self.keep:
+            self.keys.append(ids[:, None, :, None])  # (B, T) -> (B, 1, T, 1)
+            self.values.append(ids[:, None, :, None])
+        lengths = self.lengths * len(ids)
+        front = [self.prefix.keys[0].flatten()] if self.prefix else []  # (P,)
+        rows = [torch.cat([*front, part]) for part in torch.split(ids.flatten(), lengths)]
+        start = self.prefix.length if self.prefix else 0
+        row = torch.repeat_interleave(torch.tensor(lengths, device=ids.device))
+        at = positions(lengths, start, ids.device)[0]
+        return Whole(pad_sequence(rows, batch_first=True), [start + n for n in lengths], row, at)
 
     def _plan(self, batch: int) -> Blocks:
         if batch not in self._plans:
@@ -151,31 +185,88 @@ def merge(first: Part, second: Part) -> Part:
     return out + out2 * (lse2 - lse).exp()[..., None].to(out2.dtype), lse
 
 
+@dataclass
+class _Pass:
+    """A pass through transformers' layers, which call the attention one after the other."""
+
+    layout: Layout
+    layer: int = 0  # of the next call
+
+
+_current: ContextVar[_Pass | None] = ContextVar("pass", default=None)
+
+
+@contextmanager
+def attending(layout: Layout) -> Iterator[None]:
+    """Passes of transformers' layers inside go by `layout`.
+
+    Raises ValueError at the end where no layer asked for it: the model then has another attention.
+    """
+    now = _Pass(layout)
+    token = _current.set(now)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+    if not now.layer:
+        raise ValueError("no layer of the model asked for the layout of the pass")
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Stands for a mask that hides what is more than `size` tokens away, or in another chunk of that size."""
+
+    size: int
+
+
+# What transformers passes to an attention function without changing what it computes.
+_WITHOUT_EFFECT = {"position_ids", "use_cache", "cache_position", "output_attentions", "output_hidden_states"}
+
+
 def _attention(
     module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Tensor | _Window | None,
     scaling: float | None = None,
-    **kwargs: Any,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    is_causal: bool | None = None,
+    **others: Any,
 ) -> tuple[Tensor, None]:
     """What transformers calls in every attention layer. Raises ValueError where rung would be inexact."""
-    for extra in ("softcap", "s_aux"):
-        if kwargs.get(extra) is not None:
-            raise ValueError(f"this model's attention uses {extra!r}, which rung does not compute yet")
+    for name, given in others.items():
+        if given is not None and name not in _WITHOUT_EFFECT:
+            raise ValueError(f"the model's attention uses {name!r}, which rung does not compute")
+    masked = attention_mask.size if isinstance(attention_mask, _Window) else None
+    if attention_mask is not None and masked is None:
+        raise ValueError("the model's attention makes a mask of its own, which rung does not read")
+    if masked != sliding_window:
+        raise ValueError(f"the mask's window is {masked} and that of the attention {sliding_window}")
+    if dropout:
+        raise ValueError("the model's attention drops weights out, which rung does not compute")
+    if is_causal is False or not getattr(module, "is_causal", True):
+        raise ValueError("the model's attention looks at later tokens")
+    if value.shape[-1] != query.shape[-1]:
+        raise ValueError("the values of the model's attention are not as wide as its keys")
+    if key.shape[2] != query.shape[2]:
+        raise ValueError("the model's attention reads a cache, which rung's does not")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    layout: Layout = kwargs.get("layout") or Packed([query.shape[2]])
-    layer: int = getattr(module, "layer_idx", 0)
+    now = _current.get() or _Pass(Packed([query.shape[2]]))
     # query (B, heads, T, D), key and value (B, kv_heads, T, D) -> (B, T, heads, D), as transformers wants it
-    out = layout.attend(layer, query, key, value, scale, kwargs.get("sliding_window"))
+    out = now.layout.attend(now.layer, query, key, value, scale, sliding_window)
+    now.layer += 1
     return out.transpose(1, 2), None
 
 
-def _no_mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> None:
+def _no_mask(
+    *args: Any, attention_mask: Tensor | None = None, local_size: int | None = None, **kwargs: Any
+) -> _Window | None:
     """The layout says what may be seen; transformers makes no mask. Padding would be seen: it is refused."""
     if attention_mask is not None and not attention_mask.all():
         raise ValueError("rung's attention takes no padding: pass segments with a layout")
+    return None if local_size is None else _Window(local_size)
 
 
 AttentionInterface.register(NAME, _attention)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -13,9 +14,28 @@ from transformers.utils import logging
 
 from rung.bases.attention import NAME as ATTENTION
 
-__all__ = ["ATTENTION", "Base", "context_of", "freeze", "quiet"]
+__all__ = ["ATTENTION", "Base", "Route", "context_of", "freeze", "quiet"]
 
 UNSTATED_CONTEXT = 2048  # tokens, for the few architectures that state no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a base is computed; see `rung.bases.body`."""
+
+    path: Literal["fused", "interface", "plain"]
+    why: str  # why no faster path is right; "" for the fastest
+
+    def __str__(self) -> str:
+        """A sentence for the screen."""
+        return _ROUTES[self.path] + (f"; {self.why}" if self.why else "")
+
+
+_ROUTES = {
+    "fused": "fused, rung's own layers",
+    "interface": "interface, transformers' layers with rung's attention",
+    "plain": "plain, the model's own code on whole rows, which is slower",
+}
 
 
 @dataclass
@@ -29,6 +49,7 @@ class Base:
     dtype: torch.dtype
     device: torch.device
     fingerprint: str  # sha256 over configuration, weights, tokenizer and chat template
+    route: Route
     path: Path | None = None  # its folder; None where it was built in code
     license: str = ""  # as its source states it; "" where it does not
 

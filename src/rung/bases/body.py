@@ -1,7 +1,11 @@
-"""The body of Llama-like models: decoder layers, made of functions with hand-written gradients.
+"""The body of a model: its decoder layers and last norm, by the path that was chosen for it.
 
-The functions and their formulas are in `rung.bases.functions`. In the last layer everything after the
-attention is done for the wanted rows alone. Other models run through their own code.
+    fused       Llama-like layers, here, made of functions with hand-written gradients
+                (`rung.bases.functions`); in the last one, what follows the attention is for wanted rows alone
+    interface   transformers' layers, whose attention is ours (`rung.bases.attention`)
+    plain       the model's own code on whole rows (`rung.bases.plain`)
+
+`rung.bases.paths` chooses when a base is loaded.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ from transformers.models.mistral.modeling_mistral import MistralDecoderLayer, Mi
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Model
 
 from rung import threads
-from rung.bases.attention import Layout
+from rung.bases import plain
+from rung.bases.attention import Layout, attending
 from rung.bases.functions import Heads, Mlp, Norm, Output
 from rung.bases.projection import Projection
 
@@ -39,7 +44,7 @@ def hidden_states(
 
     `inputs` are token ids (B, T) or, with ``first`` > 0, what decoder layer `first` reads (B, T, d), which
     `trunk` gives. Returns all states, (B * T, d), or (N, d), those at `rows` (N,), indices into B * T, which
-    may repeat.
+    may repeat. The plain path counts positions by itself.
     """
     body = _body_of(model)
     if body is not None:
@@ -47,10 +52,11 @@ def hidden_states(
         return body.run(h, positions, layout, rows, slice(first, None))
     if first:
         raise ValueError(_WHOLE)
+    if plain.is_used(model):
+        return plain.hidden_states(model, inputs, layout, rows)
     threads.pace()
-    out: Tensor = model.base_model(
-        input_ids=inputs, position_ids=positions, use_cache=False, layout=layout
-    ).last_hidden_state
+    with attending(layout):
+        out = plain.own_states(model, inputs, position_ids=positions)
     out = out.flatten(0, 1)  # (B, T, d) -> (B * T, d)
     return out if rows is None else out[rows]
 
@@ -77,30 +83,17 @@ def every_layer(
     if body is not None:
         yield from body.each(embed(model, ids), positions, layout, slice(layers))
         return
-    states: list[Tensor] = []
-    inner: Any = model.base_model
-    hooks = [
-        layer.register_forward_hook(lambda _module, _inputs, out: states.append(_state(out)))
-        for layer in inner.layers[:layers]
-    ]
-    try:
-        inner(input_ids=ids, position_ids=positions, use_cache=False, layout=layout)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    if plain.is_used(model):
+        yield from plain.every_layer(model, ids, layout, layers)
+        return
+    with plain.outputs(model, layers) as states, attending(layout):
+        plain.own_states(model, ids, position_ids=positions)
     yield from (state.flatten(0, 1) for state in states)  # (B, T, d) -> (B * T, d)
-
-
-def _state(out: Any) -> Tensor:
-    """The hidden states in what a decoder layer returns."""
-    state: Tensor = out[0] if isinstance(out, tuple) else out
-    return state
 
 
 def depth(model: PreTrainedModel) -> int:
     """The number of decoder layers."""
-    inner: Any = model.base_model
-    return len(inner.layers)
+    return len(plain.decoder_layers(model))
 
 
 def embed(model: PreTrainedModel, ids: Tensor) -> Tensor:
@@ -118,7 +111,9 @@ def frozen_weights(model: PreTrainedModel, layers: int) -> list[Tensor]:
 
 
 def why_not(model: PreTrainedModel) -> str | None:
-    """Why a model runs through its own code, slower; None where this file computes it."""
+    """Why a model is not on the fused path; None where it is."""
+    if model in _refused:
+        return _refused[model]
     inner = model.base_model
     layer = _MODELS.get(type(inner))
     if layer is None:
@@ -133,6 +128,15 @@ def why_not(model: PreTrainedModel) -> str | None:
             if type(module) is not nn.Linear and not hasattr(module, "joint_update"):
                 return f"the method's {type(module).__name__} works alone"
     return None
+
+
+def refuse(model: PreTrainedModel, why: str | None) -> None:
+    """Keep a model off the fused path from now on; None lets it in where its layers are of the right kind."""
+    _bodies.pop(model, None)
+    if why is None:
+        _refused.pop(model, None)
+    else:
+        _refused[model] = why
 
 
 def _attention_inputs(layer: Any) -> tuple[nn.Module, ...]:
@@ -233,6 +237,7 @@ class Body:
 
 
 _bodies: WeakKeyDictionary[PreTrainedModel, Body] = WeakKeyDictionary()
+_refused: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
 
 
 def _body_of(model: PreTrainedModel) -> Body | None:

@@ -23,7 +23,8 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 CHUNK = 256  # rows; a bf16 chunk of logits for 49,152 words is 25 MB
-_EXTRAS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+_CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+_EXTRAS = (*_CAPS, "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
 def is_plain(model: PreTrainedModel) -> bool:
@@ -47,7 +48,7 @@ def target_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
         logits = logits / config.logits_scaling
     if getattr(config, "lm_head_multiplier", None):
         logits = logits * config.lm_head_multiplier
-    cap = getattr(config, "final_logit_softcapping", None)
+    cap = next((cap for name in _CAPS if (cap := getattr(config, name, None))), None)
     return torch.tanh(logits / cap) * cap if cap else logits
 
 

@@ -19,8 +19,8 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from rung.bases import catalog, gate, gguf
-from rung.bases.base import ATTENTION, Base, context_of, freeze, quiet
+from rung.bases import catalog, gate, gguf, paths, plain
+from rung.bases.base import Base, context_of, freeze, quiet
 from rung.bases.files import source_of
 from rung.bases.tiny import tiny
 from rung.bases.values import unloadable
@@ -95,7 +95,7 @@ def _load(
             model, info = AutoModelForCausalLM.from_pretrained(
                 str(folder),
                 dtype=dtype,
-                attn_implementation=ATTENTION,
+                attn_implementation=plain.OWN,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -105,19 +105,20 @@ def _load(
         gate.check_loaded(folder, model, tokenizer, info)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
-        base = Base(
+        model = _in_memory(freeze(model).to(device))
+        fingerprint = _fingerprint(folder, checked, tokenizer)
+        return Base(
             name=name,
-            model=_in_memory(freeze(model).to(device)),
+            model=model,
             tokenizer=tokenizer,
             context=context_of(model.config),
             dtype=dtype,
             device=torch.device(device),
-            fingerprint=_fingerprint(folder, checked, tokenizer),
+            fingerprint=fingerprint,
+            route=paths.choose(model, name, tokenizer.all_special_ids),
             path=folder,
             license=license_of(folder) if license is None else license,
         )
-    gate.check_answers(base)
-    return base
 
 
 def _no_tokenizer(folder: Path, text: str) -> BaseModelError:

@@ -17,6 +17,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from rung.bases import paths
 from rung.bases.base import ATTENTION, Base, freeze, quiet
 
 CONTEXT = 2048
@@ -35,14 +36,16 @@ def tiny(seed: int = 0, dtype: torch.dtype = torch.float32, device: torch.device
     mark = _fingerprint(model, tokenizer)
     for weight in model.parameters():  # buffers keep their precision: positions are computed in fp32
         weight.data = weight.data.to(dtype)
+    freeze(model.to(device))
     return Base(
         name="tiny",
-        model=freeze(model.to(device)),
+        model=model,
         tokenizer=tokenizer,
         context=CONTEXT,
         dtype=dtype,
         device=torch.device(device),
         fingerprint=mark,
+        route=paths.choose(model, "tiny", range(len(SPECIAL))),
         license="Apache-2.0",
     )
 

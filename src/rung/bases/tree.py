@@ -24,8 +24,9 @@ from itertools import chain, groupby
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.utils.rnn import pad_sequence
 
-from rung.bases.attention import causal_mask
+from rung.bases.attention import Whole, causal_mask
 from rung.bases.batches import pieces
 from rung.bases.blocks import Blocks
 
@@ -82,6 +83,24 @@ class Tree:
         if window is not None and self.longest > window:
             return self._windowed(q, k, v, scale, window)
         return self._blocks.attend(q, k, v, scale)
+
+    def whole(self, ids: Tensor) -> Whole:
+        """The path to each node that no other follows; see `Layout`."""
+        followed = {node.parent for node in self.nodes}
+        ends = [i for i in range(len(self.nodes)) if i not in followed]
+        row, at = [0] * len(self.ids), [0] * len(self.ids)
+        rows = []
+        for number, end in enumerate(ends):
+            path = [end]
+            while (above := self.nodes[path[-1]].parent) >= 0:
+                path.append(above)
+            spans = [(self.nodes[i].start, self.nodes[i].length) for i in reversed(path)]
+            places = [place for start, length in spans for place in range(start, start + length)]
+            for i, place in enumerate(places):
+                row[place], at[place] = number, i
+            rows.append(ids[0, torch.tensor(places, device=ids.device)])
+        found = (torch.tensor(x, device=ids.device) for x in (row, at))
+        return Whole(pad_sequence(rows, batch_first=True), list(map(len, rows)), *found)
 
     def _windowed(self, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tensor:
         """Row by row with a mask; of a shared token, the first row's is kept."""

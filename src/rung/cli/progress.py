@@ -81,6 +81,7 @@ class Screen:
             self.say("  few rows to test on: --splits 5 measures the best rungs on five splits of the file")
         if base := rows.base_facts():
             self.say(f"Base: {base['base']} on {base['precision_why']}")
+            self.say(f"  path: {base['path_why']}")
 
     def planned(self, plan: Plan) -> None:
         limit = f", the budget is {numbers.seconds(plan.budget)}" if plan.budget else ""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from rung.bases.attention import Packed, Prefix, merge
+from rung.bases.attention import Packed, Prefix, Whole, merge
 from rung.bases.base import Base
 from rung.bases.head import target_logits
 from rung.errors import UsageError
@@ -143,6 +143,25 @@ class Branches(Rows):
         out = (part if shared is None else merge(part, shared))[0]  # (B, kv_heads, g R, D)
         out = out.reshape(b, heads, r, size).transpose(1, 2).reshape(b * r, heads, size)
         return (out if tokens == b * r else out[self._place]).transpose(0, 1)[None]  # (1, heads, T, D)
+
+    def whole(self, ids: Tensor) -> Whole:
+        """Each row down to every node of this pass that no other lies below; see `Layout`."""
+        b, r = self._asked.shape
+        depth = self._depth[self._asked]  # (B, R), 0 for no node
+        below = self._seen[self._asked[:, None, :], self._asked[:, :, None]]  # [b, i, j]: j is i or below it
+        lowest = (below * depth[:, None, :]).argmax(-1)  # (B, R) the place in R of the deepest of these
+        ends, back = torch.unique(
+            (torch.arange(b, device=ids.device)[:, None] * r + lowest).flatten()[self._place],
+            return_inverse=True,
+        )  # (E,) places in B * R, and for each token of this pass which of these
+        row, end = ends // r, self._asked.flatten()[ends]  # (E,)
+        tokens, lengths = self.tokens(self.held.shape[1])
+        front = torch.tensor(lengths, device=ids.device)[row]  # (E,) tokens above the tree
+        rows = pad(tokens[row], (0, int(depth.max())))
+        which, node = self._seen[end].nonzero(as_tuple=True)  # every node on the way to each end
+        rows[which, front[which] + self._depth[node] - 1] = self._tokens[node]
+        full = (front + self._depth[end]).tolist()
+        return Whole(rows, full, back, front[back] + depth.flatten()[self._place] - 1)
 
     def _mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
         """Additive mask (B, 1, R, columns) of what the nodes of this pass see of their rows."""

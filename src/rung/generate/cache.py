@@ -6,6 +6,9 @@ goes into one column, a sliding window is a slice of columns, and the mask is fi
 
 A long prefix is attended as one sequence: the rows' queries become query positions of a single call, and
 both parts are joined exactly by their log-sum-exp. A short one costs less as columns of every row.
+
+On the plain path (`rung.bases.plain`) the keys are the token ids themselves, of one layer: enough to write
+out every row again.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from rung.bases.attention import Layout, Packed, Part, Prefix, flash, merge, positions
+from rung.bases.attention import Layout, Packed, Part, Prefix, Whole, flash, merge, positions
 from rung.bases.base import Base
 from rung.bases.body import hidden_states
 from rung.bases.tree import common_length
@@ -171,8 +174,25 @@ class Rows:
         first = torch.tensor([self.end - n for n in self.lengths])  # (B,) first column that a row fills
         column = torch.arange(capacity)
         hide = (column < first[:, None]) | (column >= self.end)  # (B, capacity)
-        pad = torch.zeros(hide.shape, dtype=like.dtype).masked_fill_(hide, -math.inf)
+        dtype = like.dtype if like.is_floating_point() else torch.float32
+        pad = torch.zeros(hide.shape, dtype=dtype).masked_fill_(hide, -math.inf)
         return pad[:, None, None].repeat(1, like.shape[1], 1, 1).to(like.device)
+
+    def tokens(self, columns: int = 0) -> tuple[Tensor, list[int]]:
+        """The ids (B, longest) of every row from the prefix on, filled up at the right, and their numbers.
+
+        Without the last `columns` in use. On the plain path alone.
+        """
+        end = self.end - columns
+        lengths = [n - columns for n in self.lengths]
+        keys = self.keys[0][:, 0, :, 0]  # (B, capacity)
+        first = torch.tensor([end - n for n in lengths], device=keys.device)[:, None]
+        at = torch.arange(max(lengths), device=keys.device) + first  # (B, longest)
+        ids = keys.gather(1, at.clamp_(max=max(end - 1, 0)))
+        if self.prefix is not None:
+            front = self.prefix.keys[0].view(1, -1).expand(len(ids), -1)  # (B, P)
+            ids = torch.cat([front, ids], 1)
+        return ids, [self.start + n for n in lengths]
 
     def own(self, layer: int, q: Tensor, scale: float, first: int = 0, extra: Tensor | None = None) -> Part:
         """Attention of grouped queries (B, kv_heads, R, D) to own columns from `first` on.
@@ -265,6 +285,13 @@ class Decode(Rows):
         after = (self._after - 1)[:, None].expand(-1, grouped.shape[2])  # (B, R)
         shared = self.shared(layer, grouped, scale, window, after)
         return (own if shared is None else merge(shared, own))[0].reshape(q.shape)
+
+    def whole(self, ids: Tensor) -> Whole:
+        """Each row up to its new token, ids (B, 1); see `Layout`."""
+        self.keys[0][:, 0, self.end - 1] = ids
+        tokens, lengths = self.tokens()
+        row = torch.arange(len(tokens), device=ids.device)
+        return Whole(tokens, lengths, row, torch.tensor(lengths, device=ids.device) - 1)
 
 
 def group(q: Tensor, kv_heads: int) -> Tensor:

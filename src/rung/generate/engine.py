@@ -207,8 +207,9 @@ def check_prompts(prompts: Sequence[Ids], context: int, room: int) -> None:
 def places_for(base: Base, tokens: int) -> int:
     """How many rows of `tokens` tokens fit in `CACHE_BYTES`; at least one."""
     config = base.model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    all_heads = getattr(config, "num_attention_heads", None) or 1  # a model may have none
+    heads = getattr(config, "num_key_value_heads", None) or all_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // all_heads
     # keys and values of all layers, in bytes
     per_token = 2 * config.num_hidden_layers * heads * size * base.dtype.itemsize
     return max(1, CACHE_BYTES // int(per_token * max(1, tokens)))

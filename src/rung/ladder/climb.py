@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _FREE = frozenset(
     {"output", "threads", "checkpoint_seconds", "rungs", "budget", "tolerance", "goal", "volume"}
 )
+_OF_THE_BASE = ("precision", "precision_why", "path", "path_why", "max_new_tokens")  # kept with the run
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
 
@@ -282,7 +283,7 @@ class _Climb:
             },
             asked=self.asked,
             applied=self._applied()
-            | {name: made_for.get(name) for name in ("precision", "precision_why", "max_new_tokens")}
+            | {name: made_for.get(name) for name in _OF_THE_BASE}
             | {"step_tokens": plan.step_tokens, "epochs": plan.epochs}
             | {"base_fingerprint": made_for.get("fingerprint")},
             machine=machine.describe(),

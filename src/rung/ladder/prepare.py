@@ -44,6 +44,8 @@ class Prepared(Divided):
             "fingerprint": self.base.fingerprint,
             "precision": self.device.precision,
             "precision_why": self.device.why,
+            "path": self.base.route.path,
+            "path_why": str(self.base.route),
             "threads": self.device.threads,
             "max_length": self.max_length,
             "max_new_tokens": self.max_new_tokens,

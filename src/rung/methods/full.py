@@ -71,6 +71,9 @@ class Full:
     def applied(self) -> dict[str, Any]:
         return {}
 
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def files(self, base: str, about: Mapping[str, Any]) -> Files:
         """The model in the format of transformers, without a tokenizer."""
         state = {name: tensor.cpu().contiguous() for name, tensor in self.state().items()}

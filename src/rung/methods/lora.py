@@ -20,9 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
 
 from rung.methods.method import Files, Method, MethodSettings, require_fit
-from rung.methods.targets import layer_of, linear_layers, replace
+from rung.methods.targets import Linear, layer_of, linear_layers, reach, replace, weight_of
+
+_NEARLY_ALL = 0.9  # of the weights; a lower reach is said
 
 
 @dataclass
@@ -37,7 +40,7 @@ class LoraLinear(nn.Module):
 
     def __init__(
         self,
-        base: nn.Linear,
+        base: Linear,
         rank: int,
         scale: float,
         generator: torch.Generator,
@@ -48,17 +51,19 @@ class LoraLinear(nn.Module):
         self.scale = scale
         self.enabled = True
         self.clock = clock or Clock()
-        wide = torch.promote_types(base.weight.dtype, torch.float32)
-        bound = 1 / math.sqrt(base.in_features)  # kaiming_uniform(a=sqrt(5)), as in the paper's code
-        a = torch.empty(rank, base.in_features, dtype=wide).uniform_(-bound, bound, generator=generator)
-        self.a = nn.Parameter(a.to(base.weight.device))
-        self.b = nn.Parameter(torch.zeros(base.out_features, rank, dtype=wide, device=base.weight.device))
+        weight = weight_of(base)  # (out, in)
+        self.out_features, self.in_features = weight.shape
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        bound = 1 / math.sqrt(self.in_features)  # kaiming_uniform(a=sqrt(5)), as in the paper's code
+        a = torch.empty(rank, self.in_features, dtype=wide).uniform_(-bound, bound, generator=generator)
+        self.a = nn.Parameter(a.to(weight.device))
+        self.b = nn.Parameter(torch.zeros(self.out_features, rank, dtype=wide, device=weight.device))
         self._alone = LowRank([self])
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in) -> (..., out)."""
         if not self.enabled:
-            return linear(x, self.base.weight, self.base.bias)
+            return linear(x, weight_of(self.base), self.base.bias)
         y: Tensor = _LoraFunction.apply(x, self.base, self._alone, self.a, self.b)  # type: ignore[no-untyped-call]
         return y
 
@@ -69,8 +74,18 @@ class LoraLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The frozen weight; some models read its dtype."""
-        return self.base.weight
+        """The weight with its update, as the base keeps it: some models multiply by it themselves."""
+        weight: Tensor = self.base.weight
+        if not self.enabled:
+            return weight
+        delta = self.delta().to(weight.dtype)
+        return weight + (delta.T if isinstance(self.base, Conv1D) else delta)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The frozen bias."""
+        bias: Tensor | None = self.base.bias
+        return bias
 
     def delta(self) -> Tensor:
         """The update (out, in) that merging adds to the weight."""
@@ -88,10 +103,10 @@ class LowRank:
         at = 0
         for module in modules:
             if isinstance(module, LoraLinear):
-                self._layers.append((module, slice(at, at + module.base.out_features)))
-                at += module.base.out_features
-            elif isinstance(module, nn.Linear):
+                self._layers.append((module, slice(at, at + module.out_features)))
                 at += module.out_features
+            elif isinstance(module, Linear):
+                at += len(weight_of(module))
         self._cast: _Cast | None = None
 
     @property
@@ -155,10 +170,10 @@ class _LoraFunction(Function):
     """One layer on its own; x (..., in) -> (..., out)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, base: nn.Linear, update: LowRank, *leaves: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, base: Linear, update: LowRank, *leaves: Tensor) -> Tensor:
         ctx.base, ctx.update = base, update
         ctx.save_for_backward(x)
-        y = linear(x, base.weight, base.bias)
+        y = linear(x, weight_of(base), base.bias)
         update.forward(x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1]))
         return y
 
@@ -166,7 +181,7 @@ class _LoraFunction(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
         dy = grads[0].reshape(-1, grads[0].shape[-1])
-        dx = dy @ ctx.base.weight if ctx.needs_input_grad[0] else None
+        dx = dy @ weight_of(ctx.base) if ctx.needs_input_grad[0] else None
         leaves = ctx.update.backward(x.reshape(-1, x.shape[-1]), dy, dx)
         return None if dx is None else dx.view(x.shape), None, None, *leaves
 
@@ -182,7 +197,9 @@ class Lora:
         generator = torch.Generator().manual_seed(settings.seed)
         model.requires_grad_(False)
         root = math.sqrt(settings.rank) if settings.rslora else settings.rank
-        for name, module in linear_layers(model, settings.targets, settings.top_layers).items():
+        found = linear_layers(model, settings.targets, settings.top_layers)
+        self.reach = reach(model, found.values())
+        for name, module in found.items():
             layer = LoraLinear(module, settings.rank, settings.alpha / root, generator, self._clock)
             self.layers[name] = layer
             replace(model, name, layer)
@@ -212,7 +229,14 @@ class Lora:
             "targets": sorted({name.rsplit(".", 1)[-1] for name in self.layers}),
             "lora_plus": s.b_rate,
             "top_layers": s.top_layers,
+            "reach": round(self.reach.share, 4),
         }
+
+    def notes(self) -> tuple[str, ...]:
+        """Which share of the weights it reaches, where that is not nearly all and nobody asked for less."""
+        s = self.settings
+        asked = bool(s.targets) or s.top_layers is not None
+        return () if asked or self.reach.share >= _NEARLY_ALL else (str(self.reach),)
 
     def files(self, base: str, about: Mapping[str, Any]) -> Files:
         """An adapter folder in PEFT's format."""
@@ -239,7 +263,7 @@ class Lora:
     def merge(self) -> None:
         with torch.no_grad():
             for name, layer in self.layers.items():
-                weight = layer.base.weight
+                weight = weight_of(layer.base)
                 weight.copy_((weight.to(layer.a.dtype) + layer.delta()).to(weight.dtype))
                 replace(self.model, name, layer.base)
         self.layers = {}

@@ -60,6 +60,10 @@ class Attached(Protocol):
         """The settings that only this method has, as used, for the record of the run."""
         ...
 
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on how it fits this base, for the notes of a run; none where there is nothing to say."""
+        ...
+
     def files(self, base: str, about: Mapping[str, Any]) -> Files:
         """The files from which what was trained can be loaded again; `base` is the name of the base, and
         `about` says where they come from and is kept with them."""

@@ -21,6 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from rung.border import foreign
 from rung.errors import AdapterError, UsageError
@@ -37,7 +38,7 @@ from rung.methods.origin import (
     require_inside,
     verify,
 )
-from rung.methods.targets import layer_of, linear_layers
+from rung.methods.targets import Linear, layer_of, linear_layers, weight_of
 
 WEIGHTS = "adapter_model.safetensors"
 MOST_ALPHA = 1e6  # so that alpha / r times a weight stays a number in fp32
@@ -56,6 +57,7 @@ _READ = {
     "init_lora_weights",
     "target_modules",
     "layers_to_transform",
+    "fan_in_fan_out",
 }
 _WITHOUT_EFFECT = {  # on what a finished adapter computes; any other key must be off
     "auto_mapping",
@@ -90,6 +92,8 @@ def adapter_files(lora: Lora, base_name: str, about: Mapping[str, Any]) -> Files
         "init_lora_weights": True,
         "inference_mode": True,
     }
+    if any(isinstance(layer.base, Conv1D) for layer in lora.layers.values()):
+        config["fan_in_fan_out"] = True
     if s.top_layers is not None:
         config["layers_to_transform"] = sorted({n for n in map(layer_of, lora.layers) if n is not None})
     tensors = {_PREFIX + name: tensor.cpu().contiguous() for name, tensor in lora.state().items()}
@@ -125,9 +129,12 @@ def load_adapter(folder: Path, model: nn.Module, home: Home) -> tuple[Lora, Orig
         )
         shapes = _read_shapes(folder)
         try:
-            require_fit(_wanted(model, settings), shapes)
+            layers = linear_layers(model, settings.targets, settings.top_layers)
+            require_fit(_wanted(layers, settings.rank), shapes)
         except (UsageError, AdapterError) as error:
             raise AdapterError(error.what, where=str(folder), fix=error.fix or _ANOTHER) from error
+        turned = config.get("fan_in_fan_out") and not any(isinstance(one, Conv1D) for one in layers.values())
+        _require(folder, not turned, "fan_in_fan_out is set, and the base keeps its weights the usual way")
         state = _read_tensors(folder)
         _check_scaled(folder, state, settings, model)
     lora = Lora(model, settings)
@@ -139,13 +146,13 @@ def _unreadable(folder: Path, text: str) -> AdapterError:
     return AdapterError(f"the adapter cannot be read: {text}", where=str(folder), fix=COPY)
 
 
-def _wanted(model: nn.Module, settings: MethodSettings) -> dict[str, Tensor]:
-    """The tensors that an adapter with `settings` has on `model`, without memory. Raises `UsageError`."""
+def _wanted(layers: Mapping[str, Linear], rank: int) -> dict[str, Tensor]:
+    """The tensors of an adapter on `layers`, without memory."""
     found = {}
-    for name, layer in linear_layers(model, settings.targets, settings.top_layers).items():
-        a, b = (settings.rank, layer.in_features), (layer.out_features, settings.rank)
-        found[f"{name}.lora_A.weight"] = torch.empty(a, device="meta")
-        found[f"{name}.lora_B.weight"] = torch.empty(b, device="meta")
+    for name, layer in layers.items():
+        rows, columns = weight_of(layer).shape
+        found[f"{name}.lora_A.weight"] = torch.empty(rank, columns, device="meta")
+        found[f"{name}.lora_B.weight"] = torch.empty(rows, rank, device="meta")
     return found
 
 

@@ -1,31 +1,46 @@
-"""Which linear layers a method adapts."""
+"""Which linear layers a method adapts, and which share of a model's weights that is.
+
+GPT-2 and its relatives keep the weight of a linear layer the other way round (`Conv1D`): here every weight
+is (out, in). The experts of most mixtures are one tensor of three dimensions and no linear layers; a method
+for linear layers leaves them as they are.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeGuard
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
 
 from rung.errors import UsageError, nearest
+
+Linear: TypeAlias = nn.Linear | Conv1D
 
 
 def linear_layers(
     model: nn.Module, names: Sequence[str] = (), top_layers: int | None = None
-) -> dict[str, nn.Linear]:
+) -> dict[str, Linear]:
     """Full name -> linear layer, in model order: all but the head, or those that end with one of `names`.
 
     A name is one or more whole parts: ``q_proj``, ``layers.0.self_attn.q_proj``.
     With `top_layers`, of so many of the last decoder layers alone. Raises `UsageError`, with the nearest
-    name, where a name matches nothing, and where the model has fewer decoder layers.
+    name, where a name matches nothing, where the model has fewer decoder layers, and where it has no linear
+    layer at all.
     """
-    find_head: Callable[[], nn.Module] | None = getattr(model, "get_output_embeddings", None)
-    head = find_head() if find_head is not None else None
+    ends = _ends(model)
     found = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
+        name: module for name, module in model.named_modules() if is_linear(module) and module not in ends
     }
+    if not found:
+        raise UsageError(
+            f"{type(model).__name__} has no linear layer that could be adapted",
+            fix="Take another base, or tune it in full: --rungs full",
+        )
     if top_layers is not None:
         top = _top(list(found), top_layers)
         found = {name: module for name, module in found.items() if layer_of(name) in top}
@@ -39,6 +54,60 @@ def linear_layers(
                 fix=f"This base has: {', '.join(known)}",
             )
     return {name: module for name, module in found.items() if any(_ends_with(name, one) for one in names)}
+
+
+def is_linear(module: nn.Module) -> TypeGuard[Linear]:
+    """Whether a module computes x W^T + b and nothing else; one that changes how is tried on some numbers."""
+    if not isinstance(module, nn.Linear):
+        return isinstance(module, Conv1D)
+    if type(module).forward is nn.Linear.forward:
+        return True
+    weight = module.weight
+    x = torch.randn(2, module.in_features, generator=torch.Generator().manual_seed(0)).to(weight)
+    with torch.no_grad():
+        out = module(x)
+        return isinstance(out, Tensor) and torch.allclose(out, linear(x, weight, module.bias), 1e-2, 1e-2)
+
+
+def weight_of(layer: Linear) -> Tensor:
+    """The weight (out, in); a view of the layer's own."""
+    weight: Tensor = layer.weight
+    return weight.T if isinstance(layer, Conv1D) else weight
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How much of a model is in the layers that a method adapts; embeddings and the head do not count."""
+
+    share: float  # of all other weights
+    experts: float  # the share that is in experts which are no linear layers
+
+    def __str__(self) -> str:
+        """A sentence for the notes of a run."""
+        rest = f"; {self.experts:.0%} are fused experts, which stay as they are" if self.experts else ""
+        return f"the adapted layers hold {self.share:.0%} of the weights{rest}"
+
+
+def reach(model: nn.Module, layers: Iterable[nn.Module]) -> Reach:
+    """The reach of a method that adapts `layers` of `model`."""
+    outside = {id(weight) for end in _ends(model) for weight in end.parameters()}
+    inside = {id(weight) for layer in layers for weight in layer.parameters()}
+    total = reached = experts = 0
+    for weight in model.parameters():
+        if id(weight) in outside:
+            continue
+        total += weight.numel()
+        reached += weight.numel() if id(weight) in inside else 0
+        experts += weight.numel() if weight.ndim == 3 and id(weight) not in inside else 0
+    return Reach(reached / max(1, total), experts / max(1, total))
+
+
+def _ends(model: nn.Module) -> list[nn.Module]:
+    """The embeddings and the head of a language model."""
+    finds: list[Callable[[], nn.Module | None] | None] = [
+        getattr(model, name, None) for name in ("get_input_embeddings", "get_output_embeddings")
+    ]
+    return [end for find in finds if find is not None and (end := find()) is not None]
 
 
 def _ends_with(full: str, name: str) -> bool:

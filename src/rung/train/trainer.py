@@ -118,7 +118,7 @@ class Trainer:
         self.optimizer = optim.adamw(vectors, settings.weight_decay)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
-        self.notes: list[str] = []
+        self.notes = list(attached.notes())
         self.trunk: Trunk | None = None
         self.mechanisms: tuple[Mechanism, ...] = ()
         self._last_loss = 0.0
