@@ -22,7 +22,7 @@ from rung.evaluation.judging import judge
 from rung.evaluation.metrics import METRICS, measures, primary_rows
 from rung.ladder import regret, repeat
 from rung.ladder.bench import Bench
-from rung.ladder.classical import constant, nearest, regression, words
+from rung.ladder.classical import nearest, regression, words
 from rung.ladder.classical.fitted import Fitted
 from rung.ladder.classical.texts import whole_prompt
 from rung.ladder.classical.tfidf import Tfidf
@@ -30,7 +30,7 @@ from rung.ladder.divide import divide, usable
 from rung.ladder.understood import understand_data
 from rung.records import Answer, Example, Result, Task
 
-SIZES = (100, 200)  # rows of a file
+SIZES = (100,)  # rows of a file
 SPLITS = 5
 FRESH = 100  # rows outside the file that a fit is tried on, for the truth
 DRAWS = 1000
@@ -66,13 +66,6 @@ def intents(data: Path) -> Pool:
     return _pool(rows, make_settings({}), {"nearest": nearest.fit, "words": usual_words})
 
 
-def slots(data: Path) -> Pool:
-    """Requests and their slots as JSON: field F1, which is no mean over rows."""
-    folder = data / "extraction-snips"
-    settings = make_settings({"test": str(folder / "test.jsonl")})
-    return _pool(folder / "train.jsonl", settings, {"constant": constant.fit, "nearest": nearest.fit})
-
-
 def usual_words(task: Task, train: Sequence[Example], dev: Sequence[Example]) -> Fitted[words.Words]:
     """The rung `words` with its usual n-grams and C: choosing them takes ten times as long."""
     known = (*train, *dev)
@@ -83,7 +76,7 @@ def usual_words(task: Task, train: Sequence[Example], dev: Sequence[Example]) ->
     return Fitted(words.Words(tfidf, labels, weights, bias))
 
 
-POOLS = {"reviews": reviews, "intents": intents, "slots": slots}
+POOLS = {"reviews": reviews, "intents": intents}
 
 
 def _pool(source: object, settings: Settings, fits: Mapping[str, Fit]) -> Pool:
