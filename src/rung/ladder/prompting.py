@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rung import storage
 from rung.errors import BaseModelError
@@ -20,7 +19,7 @@ from rung.generate.choose import Scored, log_likelihoods
 from rung.ladder import retrieval
 from rung.ladder.halving import FURTHER_ROWS, best_of
 from rung.ladder.prepare import Prepared
-from rung.ladder.responder import Responder
+from rung.ladder.responder import Responder, Scores
 from rung.ladder.retrieval import Pool
 from rung.ladder.speaking import base_of, speaker_of
 from rung.ladder.trials import Trial, trials_of
@@ -51,7 +50,7 @@ class Prompted(Responder):
             return write(speaker, examples, ids, self.max_new_tokens, rows)
         return pick_labels(speaker, self.asker.task.labels, self.rule, examples, ids, rows)
 
-    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> NDArray[np.float64] | None:
+    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
         """As in `Responder`. Those of the task's labels add up to 1, and the best one is the answer."""
         tokens = self._tokens(choices)
         scores = log_likelihoods(self.asker.speaker.base, self.asker.ids(examples), tokens)
@@ -59,7 +58,7 @@ class Prompted(Responder):
 
     def answer_and_score(
         self, examples: Sequence[Example], choices: Sequence[str]
-    ) -> tuple[list[Completion], NDArray[np.float64] | None]:
+    ) -> tuple[list[Completion], Scores | None]:
         """Both, of one reading of the prompts. An answer that is written need not be the best choice."""
         speaker, tokens = self.asker.speaker, self._tokens(choices)
         if self.rule is None:
@@ -74,14 +73,12 @@ class Prompted(Responder):
     def _tokens(self, choices: Sequence[str]) -> list[list[int]]:
         return [self.asker.speaker.renderer.completion_ids(choice) for choice in choices]
 
-    def _under_rule(
-        self, scores: NDArray[np.float64], choices: Sequence[str], tokens: Sequence[Sequence[int]]
-    ) -> NDArray[np.float64]:
+    def _under_rule(self, scores: Scores, choices: Sequence[str], tokens: Sequence[Sequence[int]]) -> Scores:
         """Scores (examples, choices), corrected by the rule where the choices are the task's labels."""
         if self.rule is None or tuple(choices) != self.asker.task.labels:
             return scores
         scores = self.rule.applied(scores, [len(one) for one in tokens])
-        found: NDArray[np.float64] = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+        found: Scores = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
         return found
 
     def save(self, folder: Path) -> None:

@@ -8,9 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rung import __version__, storage
 from rung.bases.load import load as load_base
 from rung.data.split import sample
@@ -23,7 +20,7 @@ from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import FILE
 from rung.ladder.quote import method_settings
-from rung.ladder.responder import Responder
+from rung.ladder.responder import Responder, Scores
 from rung.ladder.speaking import device_of, speaker_of
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS, Attached, Files
@@ -131,12 +128,12 @@ class TunedResponder(Responder):
         rows = watcher.rows if watcher else None
         return write(self.speaker, examples, self._ids(examples), self.max_new_tokens, rows)
 
-    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> NDArray[np.float64] | None:
+    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
         return log_likelihoods(self.speaker.base, self._ids(examples), self._tokens(choices))
 
     def answer_and_score(
         self, examples: Sequence[Example], choices: Sequence[str]
-    ) -> tuple[list[Completion], NDArray[np.float64] | None]:
+    ) -> tuple[list[Completion], Scores | None]:
         """Both, of one reading of the rows. The answer is written; it need not be the best choice."""
         ids = self._ids(examples)
         scored = Scored(self.speaker.base, ids, self._tokens(choices))
