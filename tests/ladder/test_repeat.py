@@ -22,7 +22,7 @@ from rung.ladder.verdict import verdict
 from rung.ladder.watch import Silent
 from rung.records import Answer, Example, Message, Regret, Result, RungKind, RunInfo, Task, Verdict, from_json
 from rung.report.view import load_view
-from rung.storage import RunFolder
+from rung.run_folder import RunFolder
 
 MOOD = Task("classification", "", ("accuracy",), labels=("good", "bad"))
 CHEAP = {"rungs": "constant,nearest,words", "splits": 3}

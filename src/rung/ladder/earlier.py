@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from rung import storage
 from rung.errors import ResumeError
 from rung.ladder.divide import Divided
 from rung.ladder.rungs import RUNGS, Rung
 from rung.records import RunInfo
-from rung.storage import RunFolder
+from rung.run_folder import RunFolder
 
 
 def finished_rungs(folder: RunFolder) -> list[Rung]:
@@ -35,5 +36,5 @@ def same_rows(folder: RunFolder, info: RunInfo | None, rows: Divided) -> bool:
     if info.data.get("split") in (None, rows.facts()["split"]):
         return True
     for path in folder.file("results").glob("*.json"):
-        path.unlink()
+        storage.delete(path)
     return False

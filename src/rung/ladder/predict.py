@@ -1,17 +1,15 @@
 """Answer the rows of a file with a rung of a climb, in a file that a stopped command continues.
 
 Answers go into ``<output>.partial``, a line each, batch by batch. When all are there they are joined with the
-rows of the file, which is read once more, and the output takes its name as the last step. Memory holds one
-batch, whatever the number of rows.
+rows of the file, which is read once more. The sha256 of the output becomes the last line of the answers, and
+the output takes its name as the last step. Memory holds one batch, whatever the number of rows.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,6 +25,8 @@ from rung.ladder.watch import Silent, Watcher
 
 OURS = ("answer", "probability", "probabilities", "error")
 DIGITS = 6  # of a probability
+_END = "output sha256"
+_LAST = '{"' + _END  # how the last line of the answers begins
 Cells = dict[str, Any]
 T = TypeVar("T")
 
@@ -65,25 +65,32 @@ def predict_to_file(
     """Answer all rows of `file` and write them with their answers to `output`.
 
     After a stop the same call continues after the last complete batch. Raises `UsageError` where `output` is
-    there already or has an ending that cannot be written, `DataError` where `file` lacks columns,
+    there already (unless a stop of this call left its answers) or has an ending that cannot be written,
+    `DataError` where `file` lacks columns,
     `ResumeError` where the unfinished answers are those of other rows or of another rung.
     """
     require_ending(output)
-    if output.exists():
-        raise UsageError("exists already", where=str(output), fix="Give another name, or delete it first")
+    journal = _Journal(output.with_name(f"{output.name}.partial"))
+    if output.exists() and not journal.path.exists():
+        raise _exists(output)
     source = source_of(file, predictor.asker)
-    mark = {
+    journal.mark = {
         "rows": source.sha256,
         "rung": predictor.rung,
         "run": predictor.mark,
         "probabilities": probabilities,
         "version": __version__,
     }
-    journal = _Journal(output.with_name(f"{output.name}.partial"), mark)
-    with journal.opened() as before:
-        _answer(source, predictor, probabilities, journal, before, watcher or Silent())
-        found = _join(source, predictor, probabilities, journal, output)
-        journal.path.unlink()
+    with storage.locked_file(journal.path):
+        if output.exists():  # and a stop came before the answers were deleted
+            found = journal.written_to(output)
+            before = found.rows
+        else:
+            storage.sweep(output)
+            before = journal.begin()
+            _answer(source, predictor, probabilities, journal, before, watcher or Silent())
+            found = _join(source, predictor, probabilities, journal, output)
+        storage.remove(journal.path)
     return found.result(output, before)
 
 
@@ -118,32 +125,47 @@ def predict_to_stream(
 
 
 class _Journal:
-    """Answers on disk, a line each, behind a first line that says whose they are."""
+    """Answers on disk, a line each, behind a first line that says whose they are.
 
-    def __init__(self, path: Path, mark: dict[str, Any]) -> None:
+    A last line holds the sha256 of the output, written before that takes its name.
+    """
+
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._mark = mark
-
-    @contextmanager
-    def opened(self) -> Iterator[int]:
-        """Keep the file for this process alone; yields how many answers are in it already."""
-        with storage.locked_file(self.path):
-            yield self._begin()
+        self.mark: dict[str, Any] = {}  # whose the answers are
 
     def append(self, answers: Sequence[Prediction]) -> None:
         """Add answers; they are on disk when this returns."""
         lines = "".join(_as_line([a.text, a.probabilities, a.error]) for a in answers)
-        storage.append_synced(self.path, lines.encode())
+        storage.append(self.path, lines.encode(), sync=True)
+
+    def end(self, output: Path) -> None:
+        """Note what the output with all answers is."""
+        storage.append(self.path, _as_line({_END: storage.sha256_file(output)}).encode(), sync=True)
 
     def answers(self) -> Iterator[Prediction]:
         """All answers, in their order."""
         with self.path.open(encoding="utf-8", newline="\n") as file:
             next(file)
             for line in file:
-                yield Prediction(*json.loads(line))
+                if not line.startswith(_LAST):
+                    yield Prediction(*json.loads(line))
 
-    def _begin(self) -> int:
+    def written_to(self, output: Path) -> _Count:
+        """All answers, where they are in `output`. Raises `UsageError` where that is some other file."""
+        with self.path.open("rb") as file:
+            first, last = file.readline(), next(iter(deque(file, maxlen=1)), b"")
+        expected = _as_line(self.mark), _as_line({_END: storage.sha256_file(output)})
+        if (first, last) != tuple(line.encode() for line in expected):
+            raise _exists(output)
+        count = _Count()
+        for answer in self.answers():
+            count.add(answer)
+        return count
+
+    def begin(self) -> int:
         """Start the file, or cut off what a stop left half written; how many answers are left."""
+        storage.sweep(self.path)
         if self.path.exists():
             with self.path.open("rb") as file:
                 first = file.readline()
@@ -151,12 +173,12 @@ class _Journal:
                     self._check(first)
                     end, count = file.tell(), 0
                     for line in file:
-                        if not line.endswith(b"\n"):
+                        if not line.endswith(b"\n") or line.startswith(_LAST.encode()):
                             break
                         end, count = end + len(line), count + 1
-                    os.truncate(self.path, end)
+                    storage.truncate(self.path, end)
                     return count
-        storage.write_file(self.path, _as_line(self._mark))
+        storage.write_file(self.path, _as_line(self.mark))
         return 0
 
     def _check(self, first: bytes) -> None:
@@ -164,10 +186,10 @@ class _Journal:
             mark = json.loads(first)
         except ValueError:
             mark = None
-        if mark == self._mark:
+        if mark == self.mark:
             return
         before = mark if isinstance(mark, dict) else {}
-        other = [name for name, value in self._mark.items() if before.get(name) != value]
+        other = [name for name, value in self.mark.items() if before.get(name) != value]
         raise ResumeError(
             "the unfinished answers are those of another command",
             where=str(self.path),
@@ -210,6 +232,7 @@ def _join(
                 _write(writer, batch, names, predictor, probabilities, count)
         finally:
             writer.close()
+        journal.end(temporary)
     return count
 
 
@@ -264,6 +287,10 @@ def _batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def _as_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) + "\n"
+
+
+def _exists(output: Path) -> UsageError:
+    return UsageError("exists already", where=str(output), fix="Give another name, or delete it first")
 
 
 def all_bad(found: Predicted) -> DataError:
