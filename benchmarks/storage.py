@@ -4,11 +4,11 @@
     python benchmarks/storage.py --command predict     # one command
     python benchmarks/storage.py --every 7             # every seventh operation, one fault each
 
-An undisturbed run of the command is forked at each of its operations. The fork goes on in a copy of the folder.
-There the operation fails (EIO, no space), or is half done and fails, or the process is killed before it, after
-it or half way through it. Then the same command, run in that copy by another process, must leave what an
-undisturbed run leaves, or refuse and say why. What it leaves depends on nothing but what is on the disk, so it
-is run once for all faults that leave the same there.
+An undisturbed run of the command is forked at each of its operations. The fork goes on in a copy of the
+folder. There the operation fails (EIO, no space), or is half done and fails, or the process is killed before
+it, after it or half way through it. Then the same command, run in that copy by another process, must leave
+what an undisturbed run leaves, or refuse and say why. What it leaves depends on nothing but what is on the
+disk, so it is run once for all faults that leave the same there.
 """
 
 from __future__ import annotations

@@ -105,7 +105,8 @@ def verify_folder(path: Path) -> None:
         files = read_json(path / MANIFEST)["files"]
         listed = [(name, facts["bytes"], facts["sha256"]) for name, facts in files.items()]
     except (ResumeError, KeyError, TypeError, AttributeError) as error:
-        raise ResumeError("the folder has no readable manifest", where=path.name) from error
+        why = error.what if isinstance(error, ResumeError) else "It lists no files with their hashes"
+        raise ResumeError("the folder has no readable manifest", where=path.name, why=why) from error
     for name, size, digest in listed:
         file = path / name
         if not file.is_file() or file.stat().st_size != size or sha256_file(file) != digest:
