@@ -207,11 +207,14 @@ def test_what_nobody_needs_may_stay_where_the_disk_refuses(tmp_path: Path) -> No
     (tmp_path / "link").symlink_to(tmp_path / "f")
     storage.remove(tmp_path / "link")
     storage.verify_folder(tmp_path / "f")
-    fail_at(2, OSError(errno.EIO, "x"))
+    fail_at(1, OSError(errno.EIO, "x"))
     storage.remove(tmp_path / "f")
-    assert (tmp_path / "f").exists()
+    storage.verify_folder(tmp_path / "f")
+    fail_at(3, OSError(errno.EIO, "x"))
+    storage.remove(tmp_path / "f")  # half deleted, and so without its name
+    assert [path.name for path in tmp_path.iterdir()] == [f".f.{os.getpid()}.tmp"]
     storage.fault = None
-    storage.remove(tmp_path / "f")
+    storage.sweep_folder(tmp_path)
     storage.remove(tmp_path / "f")
     assert not list(tmp_path.iterdir())
     with pytest.raises(ResourceError, match="cannot write: No such file"):

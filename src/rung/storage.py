@@ -190,16 +190,17 @@ def delete(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or folder that nobody needs; where the disk refuses, it stays."""
+    """Delete a file or folder that nobody needs; where the disk refuses, it stays.
+
+    A folder loses its name first, so that one that is half deleted is not taken for a whole one.
+    """
     with suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            for inner in sorted(path.iterdir()):
-                remove(inner)
-            with step("rmdir", path):
-                path.rmdir()
-        elif os.path.lexists(path):
-            with step("unlink", path):
-                path.unlink()
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            gone = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            with step("rename", gone):
+                path.replace(gone)
+            path = gone
+        _remove(path)
 
 
 def sweep(path: Path, seconds: float = 0.0) -> None:
@@ -361,6 +362,17 @@ def _reserve(path: Path, size: int) -> None:
     with path.open("wb") as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        for inner in sorted(path.iterdir()):
+            _remove(inner)
+        with step("rmdir", path):
+            path.rmdir()
+    elif os.path.lexists(path):
+        with step("unlink", path):
+            path.unlink()
 
 
 def _younger(path: Path, seconds: float) -> bool:
