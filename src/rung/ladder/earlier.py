@@ -76,7 +76,9 @@ def _results(folder: RunFolder, rungs: Sequence[Rung]) -> dict[str, Result]:
     """What `rungs` have measured, by name, in their order."""
     paths = {rung.name: folder.file("results", f"{rung.name}.json") for rung in rungs}
     return {
-        name: from_json(Result, storage.read_json(path), path.name) for name, path in paths.items() if path.is_file()
+        name: from_json(Result, storage.read_json(path), path.name)
+        for name, path in paths.items()
+        if path.is_file()
     }
 
 
