@@ -15,7 +15,7 @@ from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import Rung
 from rung.ladder.watch import Silent
 from rung.records import Result
-from rung.storage import RunFolder
+from rung.run_folder import RunFolder
 
 SLOW = Rates(
     prefill=2000.0,

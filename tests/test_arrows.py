@@ -19,7 +19,7 @@ MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 
 _TOOLS = {
     *("config", "registry", "storage", "device", "machine", "cost", "strict", "numbers", "border"),
-    "yaml_file",
+    *("yaml_file", "run_folder"),
 }
 _CORE = {"errors", "records", "threads", "plain"} | _TOOLS
 _PACKAGES = {"data", "bases", "methods"}
@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{tool: {"errors", "records", "plain"} for tool in _TOOLS},
     **{tool: {"errors", "records", "threads"} for tool in ("device", "machine")},
     "config": {"errors", "records", "plain", "yaml_file"},
+    "run_folder": {"errors", "plain", "storage"},
     **dict.fromkeys(_PACKAGES, _CORE),
     "train": _GENERATE,
     "generate": _GENERATE,

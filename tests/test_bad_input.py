@@ -14,7 +14,7 @@ import pytest
 
 import letters
 import rights
-from rung import cli, storage
+from rung import cli, run_folder, storage
 from rung.bases.tiny import save_tiny
 from rung.ladder.climb import Climbed
 
@@ -504,7 +504,7 @@ def test_a_full_disk(operation: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "cannot write: No space left on device" in message
     assert "Make room or choose another --output" in message
     left = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != tmp_path]
-    assert not [path for path in left if path.suffix == ".tmp" or path.name == storage.LOCK]
+    assert not [path for path in left if path.suffix == ".tmp" or path.name == run_folder.LOCK]
     for path in left:
         if path.suffix == ".json":
             json.loads(path.read_text())

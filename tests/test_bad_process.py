@@ -158,16 +158,6 @@ def test_a_folder_of_another_name_takes_a_whole_run(streams: Streams, tmp_path: 
     assert streams.run("report", folder) == 0
 
 
-@pytest.mark.parametrize("verb", ["climb", "check", "tune", "evaluate", "predict"])
-def test_a_file_that_may_not_be_read(verb: str, streams: Streams, tmp_path: Path) -> None:
-    path = letters.write_csv(tmp_path / "good.csv", 60)
-    path.chmod(0)
-    more = ["--run", "."] if verb == "predict" else []
-    with rights.of_others():
-        assert streams.run(verb, str(path), *more) == DATA
-    assert "good.csv: cannot be read (Permission denied)" in streams.said()[1]
-
-
 def test_no_path_is_judged_by_the_library_of_the_command_line() -> None:
     import typer
 

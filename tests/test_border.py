@@ -7,7 +7,7 @@ from tokenizers import Regex, Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import Split
 
-from rung.border import foreign, said
+from rung.border import foreign, is_memory, said
 from rung.errors import BaseModelError, DataError
 
 
@@ -49,3 +49,18 @@ def test_what_an_error_says_is_short_and_never_empty() -> None:
     assert said(KeyError("added_tokens")) == "KeyError: 'added_tokens'"
     assert said(PermissionError(13, "Permission denied", "/secret/place")) == "Permission denied"
     assert len(said(ValueError("x" * 999))) == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (ImportError("x.so: failed to map segment from shared object"), True),
+        (RuntimeError("shapes do not fit"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_says_that_memory_ran_out(error: Exception, memory: bool) -> None:
+    assert is_memory(error) is memory

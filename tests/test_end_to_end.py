@@ -12,7 +12,7 @@ import pytest
 
 import letters
 import shell
-from rung import cli, storage
+from rung import cli, run_folder, storage
 from rung.ladder import tuning
 from rung.ladder.climb import Climbed, climb
 from rung.records import Cost, Result, from_json
@@ -189,7 +189,7 @@ def test_ctrl_c_in_training_and_the_same_command_ends_the_same(
     with pytest.raises(KeyboardInterrupt):
         climb(letters_csv, output=run, watcher=letters.Stopping("lora", 31), **letters.FOUR)
     assert [folder.name for folder in (run / "checkpoints" / "lora").iterdir()] == ["step-000031"]
-    assert not (run / storage.LOCK).exists()
+    assert not (run / run_folder.LOCK).exists()
     assert not (run / "results" / "lora.json").exists()
     with pytest.raises(KeyboardInterrupt):
         climb(letters_csv, output=run, watcher=letters.Stopping("full", 1), **letters.FOUR)
@@ -222,7 +222,7 @@ def test_a_killed_process_loses_no_more_than_it_must(
     run = tmp_path / "run"
     killed = shell.python(_KILLED, str(letters_csv), str(run), env={"RUNG_CACHE": str(own_cache)})
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert (run / storage.LOCK).exists()
+    assert (run / run_folder.LOCK).exists()
     assert not (run / "results" / "lora.json").exists()
     again = climb(letters_csv, output=run, **letters.FOUR)
     assert same_outcome(again, climbed)

@@ -1,4 +1,4 @@
-"""A run folder belongs to one run and is used by one process at a time (`rung.storage.RunFolder`)."""
+"""A run folder belongs to one run and is used by one process at a time (`rung.run_folder`)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
-from faults import Stop, count_operations, fail_at, no_space
-from rung import storage
+from faults import Stop, fail_at, no_space
+from rung import run_folder, storage
 from rung.errors import ResourceError, ResumeError
-from rung.storage import RunFolder
+from rung.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +29,8 @@ def test_claim_tells_a_new_run_from_a_run_that_goes_on(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with run.claimed("f00d", {"seed": 1}) as begun:
         assert begun is False
-        assert run.file(storage.LOCK).exists()
-    assert not run.file(storage.LOCK).exists()
+        assert run.file(run_folder.LOCK).exists()
+    assert not run.file(run_folder.LOCK).exists()
     with run.claimed("f00d", {"seed": 1}) as begun:
         assert begun is True
 
@@ -102,7 +103,7 @@ def claimed_before(tmp_path: Path) -> RunFolder:
 HOLD = """
 import sys
 from pathlib import Path
-from rung.storage import RunFolder
+from rung.run_folder import RunFolder
 with RunFolder(Path(sys.argv[1])).claimed("f00d", {}):
     print("held", flush=True)
     input()
@@ -123,52 +124,104 @@ def test_a_live_process_keeps_its_lock_and_a_killed_one_loses_it(claimed_before:
         who = rf"another process is using.*Process {other.pid} on {socket.gethostname()} has held it since 2"
         with pytest.raises(ResumeError, match=who), run.claimed("f00d", {}):
             pass
-        assert run.file(storage.LOCK).exists()
+        assert run.file(run_folder.LOCK).exists()
         other.kill()
         other.wait()
-    assert run.file(storage.LOCK).exists()  # the process ended without deleting it
+    assert run.file(run_folder.LOCK).exists()  # the process ended without deleting it
     with run.claimed("f00d", {}) as begun:
         assert begun
-        assert json.loads(run.file(storage.LOCK).read_text())["pid"] == os.getpid()
+        assert json.loads(run.file(run_folder.LOCK).read_text())["pid"] == os.getpid()
 
 
 def test_the_same_process_cannot_claim_a_folder_twice(claimed_before: RunFolder) -> None:
     with claimed_before.claimed("f00d", {}):
         with pytest.raises(ResumeError, match="another process is using"), claimed_before.claimed("f00d", {}):
             pass
-        assert claimed_before.file(storage.LOCK).exists()
+        assert claimed_before.file(run_folder.LOCK).exists()
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "[" * 100_000, "\\0", '{"pid": 1}', '{"host": "elsewhere", "pid": 1}']
 )
 def test_what_stands_in_a_file_holds_no_lock(claimed_before: RunFolder, text: str) -> None:
-    claimed_before.file(storage.LOCK).write_text(text)
+    claimed_before.file(run_folder.LOCK).write_text(text)
     with claimed_before.claimed("f00d", {}) as begun:
         assert begun
 
 
 def test_a_holder_that_left_no_name_still_holds_the_lock(claimed_before: RunFolder) -> None:
     with claimed_before.claimed("f00d", {}):
-        claimed_before.file(storage.LOCK).write_text("")
+        claimed_before.file(run_folder.LOCK).write_text("")
         with pytest.raises(ResumeError, match=r"using the run folder\. Wait for it"):
             claimed_before.claimed("f00d", {}).__enter__()
 
 
 def test_full_disk_while_claiming_is_explained(tmp_path: Path) -> None:
-    total = count_operations(lambda: _claim(tmp_path / "probe"))
-    for number in range(1, total + 1):
+    seen = fail_at(-1, no_space())
+    _claim(tmp_path / "probe")
+    assert {"mkdir", "lock", "open", "write", "fsync", "rename", "append", "unlink"} == set(seen)
+    for number, name in enumerate(list(seen), 1):
+        run = tmp_path / str(number)
         fail_at(number, no_space())
-        with pytest.raises(ResourceError, match="No space left"):
-            _claim(tmp_path / str(number))
+        if name == "unlink":  # of the name of the process that is done
+            _claim(run)
+        else:
+            with pytest.raises(ResourceError, match="No space left"):
+                _claim(run)
         storage.fault = None
-        _claim(tmp_path / str(number))
+        _claim(run)
+        assert sorted(path.name for path in run.iterdir()) == [".lock", "claim.json", "events.jsonl"]
 
 
 def _claim(path: Path) -> None:
     run = RunFolder(path)
     with run.claimed("f00d", {}):
         run.event("started")
+
+
+@pytest.mark.parametrize("text", ["", '{"event": "one"}\n{"eve', '{"eve', '{"event": "one"}\n'])
+def test_an_event_that_a_stop_cut_is_no_hindrance(tmp_path: Path, text: str) -> None:
+    run = RunFolder(tmp_path)
+    run.file("events.jsonl").write_text(text)
+    run.event("two", name="caf\udce9")
+    events = [event["event"] for event in storage.read_jsonl(run.file("events.jsonl"))]
+    assert events == ["one"] * text.count("\n") + ["two"]
+
+
+def test_what_stopped_writes_left_is_deleted_by_the_next_run(claimed_before: RunFolder) -> None:
+    storage.write_file(claimed_before.file("results", ".lora.json.4711.tmp"), "{")
+    storage.write_folder(claimed_before.file("adapters", ".lora.old"), {"a": b"a"})
+    before = claimed_before.file("splits", "1", "kept.json")
+    storage.write_json(before, {})
+    with claimed_before.claimed("f00d", {}):
+        assert not [path for path in claimed_before.path.rglob(".*") if path.name != ".lock"]
+    assert before.is_file()
+
+
+def test_a_run_that_another_process_claims_at_the_same_moment_keeps_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, make_folder = RunFolder(tmp_path / "run"), storage.make_folder
+
+    def slow(path: Path) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "make_folder", make_folder)
+            with run.claimed("beef", {"seed": 2}):  # the other one was faster
+                pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "make_folder", slow)
+        with pytest.raises(ResumeError, match=r"belongs to another run.*other values of: seed"):
+            run.claimed("f00d", {"seed": 1}).__enter__()
+    assert storage.read_json(run.file("claim.json"))["fingerprint"] == "beef"
+
+
+def test_the_lock_is_one_that_other_programs_know(claimed_before: RunFolder) -> None:
+    held = FileLock(claimed_before.file(".lock"), timeout=0)
+    with held, pytest.raises(ResumeError, match="another process is using"):
+        claimed_before.claimed("f00d", {}).__enter__()
+    with claimed_before.claimed("f00d", {}), pytest.raises(Timeout):
+        held.acquire()
 
 
 def test_events_are_appended_in_order(tmp_path: Path) -> None:
@@ -181,14 +234,20 @@ def test_events_are_appended_in_order(tmp_path: Path) -> None:
     assert first["time"].endswith("Z")
 
 
-@pytest.mark.parametrize("name", ["events.jsonl", storage.LOCK])
 @pytest.mark.timeout(20)
-def test_a_pipe_in_the_place_of_a_file_that_is_written(claimed_before: RunFolder, name: str) -> None:
-    claimed_before.file(name).unlink(missing_ok=True)
-    os.mkfifo(claimed_before.file(name))
-    refused = pytest.raises(ResumeError, match=rf"{name}: cannot write: a pipe or a device.*Delete it")
+def test_a_pipe_in_the_place_of_the_events_is_refused(claimed_before: RunFolder) -> None:
+    claimed_before.file("events.jsonl").unlink(missing_ok=True)
+    os.mkfifo(claimed_before.file("events.jsonl"))
+    refused = pytest.raises(ResumeError, match=r"events\.jsonl: cannot write: a pipe or a device.*Delete it")
     with refused, claimed_before.claimed("f00d", {}):
         claimed_before.event("started")
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_the_lock_is_replaced(claimed_before: RunFolder) -> None:
+    os.mkfifo(claimed_before.file(run_folder.LOCK))
+    with claimed_before.claimed("f00d", {}):
+        assert storage.read_json(claimed_before.file(run_folder.LOCK))["pid"] == os.getpid()
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"fingerprint": "f00d", "asked": []}', "[" * 100_000])
@@ -206,6 +265,6 @@ def test_the_lock_does_not_depend_on_the_name_of_the_machine(
         with pytest.raises(ResumeError, match="another process is using"):
             claimed_before.claimed("f00d", {}).__enter__()
     held = {"pid": os.getpid(), "host": "elsewhere", "since": "2026-01-01"}
-    claimed_before.file(storage.LOCK).write_text(json.dumps(held))
+    claimed_before.file(run_folder.LOCK).write_text(json.dumps(held))
     with claimed_before.claimed("f00d", {}) as begun:
         assert begun

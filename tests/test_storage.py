@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -23,7 +24,7 @@ NEW = {"a.txt": b"new a, longer", "c.bin": b"\x02" * 1000}
 @pytest.fixture(autouse=True)
 def _no_fault() -> Iterator[None]:
     yield
-    storage.fault = None
+    storage.fault = storage.after = None
 
 
 def write_b(path: Path) -> None:
@@ -69,7 +70,7 @@ def test_a_cut_line_is_named_by_its_number(tmp_path: Path) -> None:
 def test_file_failing_at_every_operation_keeps_the_old_content(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "folder" / "a.txt"
     total = count_operations(lambda: storage.write_file(tmp_path / "other" / "a.txt", "x"))
-    for number in range(1, total + 1):
+    for number in range(1, total):  # the last one syncs the name of a file that is there
         if path.exists():
             path.unlink()
             path.parent.rmdir()
@@ -79,7 +80,7 @@ def test_file_failing_at_every_operation_keeps_the_old_content(tmp_path: Path, e
         assert not everything(tmp_path / "folder"), number
         storage.fault = None
         storage.write_file(path, "old")
-    for number in range(1, total):  # the folder is there now
+    for number in range(1, total - 2):  # the folder is there now, and need not be made and synced
         fail_at(number, error)
         with pytest.raises(ResourceError if isinstance(error, OSError) else Stop):
             storage.write_file(path, "new")
@@ -116,9 +117,11 @@ def test_folder_failing_at_every_operation(
     probe = tmp_path / "probe"
     if before:
         storage.write_folder(probe / "f", dict(before))
-    total = count_operations(lambda: storage.write_folder(probe / "f", files))
-    assert total > 10
-    for number in range(1, total + 1):
+    seen = fail_at(-1, error)
+    storage.write_folder(probe / "f", files)
+    assert len(seen) > 10
+    last = len(seen) - seen[::-1].index("rename")  # after it nothing can fail that is still needed
+    for number in range(1, last + 1):
         path = tmp_path / str(number) / "f"
         if before:
             storage.write_folder(path, dict(before))
@@ -131,6 +134,91 @@ def test_folder_failing_at_every_operation(
             storage.verify_folder(path)
         storage.write_folder(path, files)
         storage.verify_folder(path)
+
+
+def test_an_error_of_the_disk_gets_other_advice_than_a_full_one(tmp_path: Path) -> None:
+    fail_at(3, OSError(errno.EIO, os.strerror(errno.EIO)))
+    with pytest.raises(ResourceError, match=r"cannot write: Input/output error\. Check the disk and the"):
+        storage.write_file(tmp_path / "a.txt", "x")
+
+
+def test_what_is_after_an_operation_is_called_when_it_has_succeeded(tmp_path: Path) -> None:
+    before, after = list[str](), list[str]()
+    storage.fault = lambda name, path: before.append(name)
+    storage.after = lambda name, path: after.append(name)
+    storage.write_file(tmp_path / "a.txt", "x")
+    assert before == after == ["open", "write", "fsync", "rename", "fsync"]
+    with pytest.raises(ResourceError):
+        storage.delete(tmp_path / "b")
+    assert before[5:] == ["unlink"]
+    assert len(after) == 5
+
+
+def test_new_folders_have_their_names_on_disk(tmp_path: Path) -> None:
+    synced: list[Path] = []
+    storage.fault = lambda name, path: synced.append(path) if name == "fsync" else None
+    storage.make_folder(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
+
+
+def test_a_full_disk_is_known_before_a_large_file_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise no_space()
+
+    with storage.new_file(tmp_path / "a", 1000) as path:
+        assert path.stat().st_size == 1000
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ResourceError, match="No space left"), storage.new_file(tmp_path / "b", 1000):
+        pytest.fail("it began to write")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_stopped_writes_left_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+    left, others = [".a[1].7.tmp"], [".a[1].x.tmp", ".a[1].b.7.tmp", "a[1].7.tmp", "a[1]", ".a1.7.tmp"]
+    for name in [*left, *others]:
+        (tmp_path / name).write_text("x")
+    storage.sweep(tmp_path / "a[1]", 60)  # another process may be writing
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*left, *others])
+    os.utime(tmp_path / left[0], (1, 1))
+    storage.sweep(tmp_path / "a[1]", 60)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+
+
+def test_an_old_half_file_goes_with_the_next_write(tmp_path: Path) -> None:
+    for name in (".a.txt.1.tmp", ".a.txt.2.tmp"):
+        (tmp_path / name).write_text("half")
+    os.utime(tmp_path / ".a.txt.1.tmp", (1, 1))
+    storage.write_file(tmp_path / "a.txt", "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.txt.2.tmp", "a.txt"]
+
+
+def test_a_folder_is_swept_to_its_ground(tmp_path: Path) -> None:
+    storage.write_folder(tmp_path / "sub" / ".f.9.tmp", dict(OLD))
+    storage.write_folder(tmp_path / ".f.old", dict(OLD))
+    storage.write_file(tmp_path / "sub" / "kept.old", "x")
+    storage.sweep_folder(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["kept.old", "sub"]
+
+
+def test_what_nobody_needs_may_stay_where_the_disk_refuses(tmp_path: Path) -> None:
+    storage.write_folder(tmp_path / "f", dict(OLD))
+    (tmp_path / "link").symlink_to(tmp_path / "f")
+    storage.remove(tmp_path / "link")
+    storage.verify_folder(tmp_path / "f")
+    fail_at(1, OSError(errno.EIO, "x"))
+    storage.remove(tmp_path / "f")
+    storage.verify_folder(tmp_path / "f")
+    fail_at(3, OSError(errno.EIO, "x"))
+    storage.remove(tmp_path / "f")  # half deleted, and so without its name
+    assert [path.name for path in tmp_path.iterdir()] == [f".f.{os.getpid()}.tmp"]
+    storage.fault = None
+    storage.sweep_folder(tmp_path)
+    storage.remove(tmp_path / "f")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ResourceError, match="cannot write: No such file"):
+        storage.delete(tmp_path / "f")
 
 
 def test_a_callable_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from rung.ladder.understood import understand_data
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent
 from rung.records import Example, Measure, Message, Result
-from rung.storage import RunFolder
+from rung.run_folder import RunFolder
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

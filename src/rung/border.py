@@ -13,6 +13,7 @@ from types import TracebackType
 from rung.errors import RungError
 
 _PANIC = "PanicException"  # pyo3's name for a panic in a library written in Rust; a BaseException
+_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "failed to map segment", "out of memory")
 
 
 class foreign:
@@ -39,6 +40,15 @@ class foreign:
 def is_fault(error: BaseException) -> bool:
     """Whether `error` says that something failed, a panic included, and does not ask the process to stop."""
     return isinstance(error, Exception) or type(error).__name__ == _PANIC
+
+
+def is_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, in Python, in torch or in the loader of shared libraries."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError | ImportError) and any(
+        words in str(error).lower() for words in _NO_MEMORY
+    )
 
 
 def said(error: BaseException, limit: int = 200) -> str:

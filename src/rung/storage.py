@@ -1,20 +1,23 @@
 """Writes the files of a run: a file or folder is complete or absent, apart from files that grow line by line.
 
-Two things are written without it: the trunk's cache (`rung.train.trunk`) and converted bases (`rung.bases`).
+One thing is written without it: converted bases, until they are moved to their place (`rung.bases`).
 
 A file is written under another name in the same folder, synced and renamed over the old one. A folder gets
 a ``manifest.json`` with the size and sha256 of every file, and is renamed into place as the last step, so a
-power cut leaves either nothing or a folder that `verify_folder` accepts. Tests set `fault` to fail or stop at
-any single operation.
+power cut leaves either nothing or a folder that `verify_folder` accepts. What a stopped write leaves has a
+name that begins with a dot and ends in ``.tmp`` or ``.old``; `sweep` and `sweep_folder` delete it. Everything
+that changes the disk is a `step`, so that tests can fail or stop it.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -28,10 +31,11 @@ from rung.plain import read_jsonl as read_jsonl
 from rung.plain import read_object as read_object
 
 MANIFEST = "manifest.json"
-LOCK = "lock.json"  # who uses the run folder; the lock itself is a file of the operating system
-_LOCKED = ".lock"
-_HALVES = "backslashreplace"  # for half characters, as in names that are not UTF-8; JSON reads these back
+HALVES = "backslashreplace"  # for half characters, as in names that are not UTF-8; JSON reads these back
+STALE_SECONDS = 3600.0  # after which nobody writes to a temporary file any more that has not grown
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 fault: Callable[[str, Path], None] | None = None  # called before each operation: (name, path)
+after: Callable[[str, Path], None] | None = None  # called after each operation that succeeded
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -57,7 +61,7 @@ def now() -> str:
 
 def write_file(path: Path, data: bytes | str) -> None:
     """Write a file whole or not at all. Raises `ResourceError` where the disk refuses."""
-    raw = data.encode(errors=_HALVES) if isinstance(data, str) else data
+    raw = data.encode(errors=HALVES) if isinstance(data, str) else data
     with _replacing(path) as temporary:
         _write_synced(temporary, raw)
 
@@ -65,7 +69,7 @@ def write_file(path: Path, data: bytes | str) -> None:
 def as_json(value: Any) -> bytes:
     """A JSON value, indented for people."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
-    return text.encode(errors=_HALVES)
+    return text.encode(errors=HALVES)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -84,14 +88,14 @@ def write_folder(path: Path, files: Mapping[str, bytes | Callable[[Path], None]]
     A callable is given the path it has to write. Raises `ResourceError` where the disk refuses.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _explained(path):
-        _make_folder(path.parent)
-        shutil.rmtree(temporary, ignore_errors=True)
+    with explained(path):
+        make_folder(path.parent)
+        remove(temporary)
         try:
             _fill_folder(temporary, files)
             _replace_folder(temporary, path)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove(temporary)
             raise
         _sync_folder(path.parent)
 
@@ -102,7 +106,8 @@ def verify_folder(path: Path) -> None:
         files = read_json(path / MANIFEST)["files"]
         listed = [(name, facts["bytes"], facts["sha256"]) for name, facts in files.items()]
     except (ResumeError, KeyError, TypeError, AttributeError) as error:
-        raise ResumeError("the folder has no readable manifest", where=path.name) from error
+        why = error.what if isinstance(error, ResumeError) else "It lists no files with their hashes"
+        raise ResumeError("the folder has no readable manifest", where=path.name, why=why) from error
     for name, size, digest in listed:
         file = path / name
         if not file.is_file() or file.stat().st_size != size or sha256_file(file) != digest:
@@ -127,78 +132,18 @@ def newest_folder(parent: Path, prefix: str) -> tuple[Path | None, list[str]]:
     return None, skipped
 
 
-class RunFolder:
-    """The folder of one run: claimed by a fingerprint of what was asked, used by one process at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def file(self, *parts: str) -> Path:
-        """A path inside the run folder."""
-        return self.path.joinpath(*parts)
-
-    def event(self, kind: str, **fields: Any) -> None:
-        """Append one line to events.jsonl."""
-        line = json.dumps({"time": now(), "event": kind, **fields}, ensure_ascii=False, default=str)
-        path = self.file("events.jsonl")
-        with _explained(path):
-            _step("append", path)
-            with write_plain(path, "ab") as file:
-                file.write(f"{line}\n".encode(errors=_HALVES))
-
-    @contextmanager
-    def claimed(self, mark: str, asked: Mapping[str, Any]) -> Iterator[bool]:
-        """Hold the folder for a run with fingerprint `mark`; yields whether the run had begun before.
-
-        A run that fails before it has written anything leaves no folder behind.
-        Raises `ResumeError` if the folder belongs to another run, holds other files, or is in use.
-        """
-        begun = self._check_owner(mark, asked)
-        if not begun:
-            write_json(self.file("claim.json"), {"fingerprint": mark, "asked": dict(asked)})
-        with locked(self.path):
-            try:
-                yield begun
-            except BaseException:
-                if not begun and {file.name for file in self.path.iterdir()} <= {"claim.json", LOCK, _LOCKED}:
-                    for file in self.path.iterdir():
-                        file.unlink()
-                    with suppress(OSError):
-                        self.path.rmdir()
-                raise
-
-    def _check_owner(self, mark: str, asked: Mapping[str, Any]) -> bool:
-        claim = self.file("claim.json")
-        if not claim.exists():
-            if self.path.exists() and (not self.path.is_dir() or any(map(_is_content, self.path.iterdir()))):
-                raise ResumeError(
-                    "the output folder holds other files", where=str(self.path), fix="Give another --output"
-                )
-            return False
-        was = read_object(claim, fingerprint=str, asked=dict)
-        if was["fingerprint"] == mark:
-            return True
-        before, after = was["asked"], json.loads(json.dumps(dict(asked), default=str))
-        changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-        raise ResumeError(
-            "the output folder belongs to another run",
-            where=str(self.path),
-            why=f"It was started with other values of: {', '.join(changed) or 'rung itself'}",
-            fix="Give another --output, or delete the folder",
-        )
-
-
-def _is_content(path: Path) -> bool:
-    """Whether a file is more than a lock, or what a stopped write left behind."""
-    return not (path.name == _LOCKED or (path.name.startswith(".") and path.name.endswith(".tmp")))
-
-
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """A path to write to; what is there becomes `path` when the block ends, and is deleted where it fails."""
+def new_file(path: Path, size: int = 0) -> Iterator[Path]:
+    """A path to write to; what is there becomes `path` when the block ends, and is deleted where it fails.
+
+    `size` bytes are reserved for it, so that a full disk is an error before they are written. Raises
+    `ResourceError` where the disk refuses.
+    """
     with _replacing(path) as temporary:
-        _step("write", path)
-        yield temporary
+        with step("write", temporary):
+            if size:
+                _reserve(temporary, size)
+            yield temporary
         _sync(temporary)
 
 
@@ -209,27 +154,72 @@ def _replacing(path: Path) -> Iterator[Path]:
     Raises `ResourceError` where the disk refuses.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _explained(path):
-        _make_folder(path.parent)
+    with explained(path):
+        make_folder(path.parent)
+        sweep(path, STALE_SECONDS)
         try:
             yield temporary
-            _step("rename", path)
-            temporary.replace(path)
+            with step("rename", path):
+                temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
             raise
         _sync_folder(path.parent)
 
 
-def append_synced(path: Path, data: bytes) -> None:
-    """Add `data` to the end of a file; it is on disk when this returns. Raises `ResourceError`."""
-    with _explained(path):
-        _step("append", path)
-        with write_plain(path, "ab") as file:
+def append(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Add `data` to the end of a file; `sync`: it is on disk when this returns. Raises `ResourceError`."""
+    with explained(path):
+        with step("append", path), write_plain(path, "ab") as file:
             file.write(data)
-            file.flush()
-            _step("fsync", path)
-            os.fsync(file.fileno())
+        if sync:
+            _sync(path)
+
+
+def truncate(path: Path, size: int) -> None:
+    """Keep the first `size` bytes of a file. Raises `ResourceError`."""
+    with explained(path):
+        if path.stat().st_size != size:
+            with step("truncate", path):
+                os.truncate(path, size)
+
+
+def delete(path: Path) -> None:
+    """Delete a file that must not be there any more. Raises `ResourceError`."""
+    with explained(path), step("unlink", path):
+        path.unlink()
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder that nobody needs; where the disk refuses, it stays.
+
+    A folder loses its name first, so that one that is half deleted is not taken for a whole one.
+    """
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            gone = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            with step("rename", gone):
+                path.replace(gone)
+            path = gone
+        _remove(path)
+
+
+def sweep(path: Path, seconds: float = 0.0) -> None:
+    """Delete what stopped writes of the file `path` left, where it has not grown for so many `seconds`.
+
+    With none no other process may be writing `path`.
+    """
+    left = re.compile(rf"\.{re.escape(path.name)}\.\d+\.tmp")
+    for other in path.parent.iterdir():
+        if left.fullmatch(other.name) and not _younger(other, seconds):
+            remove(other)
+
+
+def sweep_folder(folder: Path) -> None:
+    """Delete all that stopped writes left in `folder` and below; no other process may be writing there."""
+    for pattern in (".*.tmp", ".*.old"):
+        for left in sorted(folder.rglob(pattern)):
+            remove(left)
 
 
 @contextmanager
@@ -239,57 +229,34 @@ def locked_file(path: Path) -> Iterator[None]:
     Raises `ResumeError` where another process does, `ResourceError` where the disk refuses.
     """
     lock = path.with_name(f".{path.name}.lock")
-    _make_folder(path.parent)
-    with _locked(lock, f"another process is writing {path.name}", path.parent):
+    with explained(lock):
+        make_folder(path.parent)
+    with locked(lock, f"another process is writing {path.name}", path.parent):
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            remove(lock)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep every other process out of `folder`, and say in it who does.
+def locked(path: Path, what: str, where: Path, why: Callable[[], str] = str) -> Iterator[None]:
+    """Hold the lock `path`, which the operating system ends with the process.
 
-    Raises `ResumeError` that says who holds it, `ResourceError` where the disk refuses.
+    Raises `ResumeError` that says `what`, `where` and `why` where another process holds it, `ResourceError`
+    where the disk refuses.
     """
-    who = folder / LOCK
-    with _locked(folder / _LOCKED, "another process is using the run folder", folder, _holder(who)):
-        with _explained(who):
-            mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
-            with write_plain(who, "wb") as file:
-                file.write(json.dumps(mine).encode())
-        try:
-            yield
-        finally:
-            who.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(path: Path, what: str, where: Path, why: str = "") -> Iterator[None]:
-    """Hold the lock `path`, which the operating system ends with the process."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path, timeout=0)
-    with _explained(path):
-        _step("lock", path)
+    with explained(path), step("lock", path):
         try:
             lock.acquire()
         except Timeout:
-            raise ResumeError(what, where=str(where), why=why, fix="Wait for it, or stop it") from None
+            raise ResumeError(what, where=str(where), why=why(), fix="Wait for it, or stop it") from None
     try:
         yield
     finally:
         lock.release()
-
-
-def _holder(who: Path) -> str:
-    """Who wrote `who`, as a sentence; "" where that cannot be read."""
-    try:
-        held = read_object(who, pid=int, host=str, since=str)
-    except ResumeError:
-        return ""
-    return f"Process {held['pid']} on {held['host'][:60]} has held it since {held['since'][:60]}"
 
 
 def free_bytes(path: Path) -> int:
@@ -299,15 +266,54 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if they are not there; their names are on disk when this returns."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        with step("mkdir", path):
+            path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def step(name: str, path: Path) -> Iterator[None]:
+    """One operation on the disk, which tests can fail or stop."""
+    if fault is not None:
+        fault(name, path)
+    yield
+    if after is not None:
+        after(name, path)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns what the system says about writing `path` into a `ResourceError`.
+
+    `ResumeError` where something else than a plain file is there.
+    """
+    try:
+        yield
+    except NotPlain as error:
+        fix = "Delete it and run the same command again"
+        raise ResumeError(f"cannot write: {error.strerror}", where=str(path), fix=fix) from error
+    except OSError as error:
+        first = "Make room" if error.errno in _FULL else "Check the disk and the permissions"
+        raise ResourceError(
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            fix=f"{first} or choose another --output, then run the same command again; finished work stays",
+        ) from error
+
+
 def _fill_folder(folder: Path, files: Mapping[str, bytes | Callable[[Path], None]]) -> None:
-    _make_folder(folder)
+    make_folder(folder)
     listed = {}
     for name, content in files.items():
         target = folder / name
-        _make_folder(target.parent)
+        make_folder(target.parent)
         if callable(content):
-            _step("write", target)
-            content(target)
+            with step("write", target):
+                content(target)
             _sync(target)
         else:
             _write_synced(target, content)
@@ -319,65 +325,65 @@ def _fill_folder(folder: Path, files: Mapping[str, bytes | Callable[[Path], None
 
 def _replace_folder(temporary: Path, path: Path) -> None:
     old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
     if path.exists():
-        _step("rename", old)
-        path.replace(old)
+        with step("rename", old):
+            path.replace(old)
     try:
-        _step("rename", path)
-        temporary.replace(path)
+        with step("rename", path):
+            temporary.replace(path)
     except BaseException:
         if old.exists():
             old.replace(path)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
 
 
 def _write_synced(path: Path, data: bytes) -> None:
-    _step("open", path)
-    with path.open("wb") as file:
-        _step("write", path)
-        file.write(data)
-        file.flush()
-        _step("fsync", path)
-        os.fsync(file.fileno())
+    with step("open", path):
+        file = path.open("wb")
+    with file:
+        with step("write", path):
+            file.write(data)
+            file.flush()
+        with step("fsync", path):
+            os.fsync(file.fileno())
 
 
 def _sync(path: Path) -> None:
-    _step("fsync", path)
-    with path.open("rb") as file:
+    with path.open("rb") as file, step("fsync", path):
         os.fsync(file.fileno())
 
 
 def _sync_folder(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with step("fsync", path):
+            os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def _make_folder(path: Path) -> None:
-    if not path.is_dir():
-        _step("mkdir", path)
-        path.mkdir(parents=True, exist_ok=True)
+def _reserve(path: Path, size: int) -> None:
+    """A file of `size` bytes that are set aside on the disk, where the system can do that."""
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
-def _step(name: str, path: Path) -> None:
-    if fault is not None:
-        fault(name, path)
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        for inner in sorted(path.iterdir()):
+            _remove(inner)
+        with step("rmdir", path):
+            path.rmdir()
+    elif os.path.lexists(path):
+        with step("unlink", path):
+            path.unlink()
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _younger(path: Path, seconds: float) -> bool:
     try:
-        yield
-    except NotPlain as error:
-        fix = "Delete it and run the same command again"
-        raise ResumeError(f"cannot write: {error.strerror}", where=str(path), fix=fix) from error
-    except OSError as error:
-        raise ResourceError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            fix="Make room or choose another --output, then run the same command again; finished work stays",
-        ) from error
+        return time.time() - path.stat().st_mtime < seconds
+    except OSError:  # it is gone
+        return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,9 +19,9 @@ import yaml
 
 import letters
 from contexts import SLOW
-from faults import fail_at, no_space
+from faults import no_space
+from rung import cli, run_folder, storage
 from rung import device as devices
-from rung import storage
 from rung.data.formats import read_examples
 from rung.errors import ResourceError, ResumeError
 from rung.ladder import climb as climbing
@@ -117,7 +118,7 @@ def test_the_run_folder_can_be_read_back(climbed: Climbed) -> None:
     assert [event["event"] for event in events] == ["rung begins", "rung ends"] * 4
     assert not list(folder.rglob("*.tmp"))
     assert not list(folder.glob("checkpoints/*"))  # of no use once a rung is done
-    assert not (folder / storage.LOCK).exists()
+    assert not (folder / run_folder.LOCK).exists()
 
 
 def test_what_was_asked_and_what_was_applied_are_both_kept(climbed: Climbed) -> None:
@@ -249,6 +250,23 @@ def test_a_failed_rung_is_a_row_with_its_reason_and_is_tried_again(
     assert (mended.info.seconds or 0) > (broken.info.seconds or 0)
 
 
+def test_memory_that_runs_out_in_a_rung_is_a_row_that_says_what_to_do(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "complete", fail)
+        broken = climb(letters_csv, output=tmp_path / "run", **QUICK)
+    zero, lora = broken.results
+    assert (zero.status, lora.status) == ("ok", "failed")
+    assert lora.reason.startswith("memory ran out. Close other programs and run the same command again")
+    assert any(f"failed: {lora.reason}" in reason for reason in broken.verdict.reasons)
+    mended = climb(letters_csv, output=tmp_path / "run", **QUICK)
+    assert [result.status for result in mended.results] == ["ok", "ok"]
+
+
 def test_a_users_error_is_the_reason_in_its_own_words(letters_csv: Path, tmp_path: Path) -> None:
     settings = letters.FAST | {"rungs": "zero-shot,few-shot", "shots": "500"}
     zero, few = climb(letters_csv, output=tmp_path / "run", **settings).results
@@ -282,29 +300,29 @@ def test_a_full_disk_stops_the_climb_and_the_same_command_goes_on(letters_csv: P
         climb(letters_csv, output=tmp_path / "run", **QUICK)
     assert (tmp_path / "run" / "results" / "zero-shot.json").is_file()
     assert not (tmp_path / "run" / "results" / "lora.json").exists()
-    assert not (tmp_path / "run" / storage.LOCK).exists()
+    assert not (tmp_path / "run" / run_folder.LOCK).exists()
     storage.fault = None
     climbed = climb(letters_csv, output=tmp_path / "run", **QUICK)
     assert [result.status for result in climbed.results] == ["ok", "ok"]
 
 
-def test_every_write_may_fail_once(letters_csv: Path, tmp_path: Path) -> None:
-    """Whatever write fails, the error says so and the same command brings the climb to its end."""
-    settings = letters.FAST | {"rungs": "zero-shot"}
-    seen = fail_at(-1, no_space())
-    whole = climb(letters_csv, output=tmp_path / "whole", **settings)
-    total = len(seen)
-    assert total > 20
-    for number in range(1, total + 1, 5):
-        fail_at(number, no_space())
-        folder = tmp_path / str(number)
-        with pytest.raises(ResourceError, match="No space left"):
-            climb(letters_csv, output=folder, **settings)
-        storage.fault = None
-        for path in folder.rglob("*.json"):
-            json.loads(path.read_text())
-        climbed = climb(letters_csv, output=folder, **settings)
-        assert climbed.results[0].metrics == whole.results[0].metrics
+def test_a_second_climb_is_refused_and_the_first_ends(
+    letters_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"rungs": "constant,words", "output": tmp_path / "run"}
+    codes = []
+
+    class Second(Silent):
+        def begin(self, rung: str, phase: str) -> None:
+            codes.append(cli.run(["climb", str(letters_csv), *letters.flags(**settings)]))
+
+    first = climb(letters_csv, watcher=Second(), **settings)
+    assert set(codes) == {7}
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "another process is using the run folder" in said
+    assert f"Process {os.getpid()} on {socket.gethostname()} has held it since 2" in said
+    assert said.endswith("Wait for it, or stop it.")
+    assert [result.status for result in first.results] == ["ok", "ok"]
 
 
 def test_a_disk_too_small_is_told_before_anything_runs(
@@ -388,14 +406,14 @@ def test_a_rung_that_cannot_be_timed_is_a_row_and_is_timed_again(
 ) -> None:
 
     def fail(*_: Any) -> Any:
-        raise RuntimeError("out of memory")
+        raise RuntimeError("no step")
 
     with monkeypatch.context() as patch:
         patch.setattr(quoting.Trainer, "steps", fail)
         broken = climb(letters_csv, output=tmp_path / "run", **QUICK)
     zero, lora = broken.results
     assert (zero.status, lora.status) == ("ok", "failed")
-    assert lora.reason == "it could not be timed: RuntimeError: out of memory"
+    assert lora.reason == "it could not be timed: RuntimeError: no step"
     assert broken.verdict.recommended == "zero-shot"
 
     mended = climb(letters_csv, output=tmp_path / "run", **QUICK)

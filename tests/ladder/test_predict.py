@@ -276,18 +276,66 @@ def test_a_full_disk_loses_nothing(words: Predictor, tmp_path: Path) -> None:
     file = letters.write_jsonl(tmp_path / "new.jsonl", new_rows(40))
     out = tmp_path / "out.csv"
     try:
-        for number in range(1, 30):
-            fail_at(number, no_space())
+        for number in range(1, 60):
+            seen = fail_at(number, no_space())
             try:
                 predict_to_file(file, words, out)
                 break
             except ResourceError:
-                assert not out.exists()
+                assert not out.exists() or seen[number - 2] == "rename"  # its name is not on disk yet
     finally:
         storage.fault = None
     assert number > 5
+    if (tmp_path / "out.csv.partial").exists():  # what failed at last was to delete it
+        assert predict_to_file(file, words, out).before == 40
     assert out.read_text().count("\n") == 41
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.jsonl", "out.csv"]
+
+
+def test_a_stop_after_the_output_has_its_name(words: Predictor, tmp_path: Path) -> None:
+    file = letters.write_jsonl(tmp_path / "new.jsonl", new_rows(40))
+    out = tmp_path / "out.csv"
+
+    def fault(name: str, path: Path) -> None:
+        if name == "unlink" and path.suffix == ".partial":
+            raise KeyboardInterrupt
+
+    storage.fault = fault
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            predict_to_file(file, words, out)
+    finally:
+        storage.fault = None
+    content = out.read_bytes()
+    with pytest.raises(UsageError, match="exists already"):
+        predict_to_file(file, words, out, probabilities=False)
+    out.write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        predict_to_file(file, words, out)
+    assert out.read_text() == "mine"
+    out.write_bytes(content)
+    found = predict_to_file(file, words, out)
+    assert (found.rows, found.before, found.answered) == (40, 40, 40)
+    assert out.read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.jsonl", "out.csv"]
+
+
+def test_a_stop_before_the_output_has_its_name(words: Predictor, tmp_path: Path) -> None:
+    file = letters.write_jsonl(tmp_path / "new.jsonl", new_rows(40))
+    predict_to_file(file, words, tmp_path / "whole.csv")
+
+    def fault(name: str, path: Path) -> None:
+        if name == "rename" and path.name == "out.csv":
+            raise KeyboardInterrupt
+
+    storage.fault = fault
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            predict_to_file(file, words, tmp_path / "out.csv")
+    finally:
+        storage.fault = None
+    assert predict_to_file(file, words, tmp_path / "out.csv").before == 40
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_columns_of_the_same_name_are_kept(words: Predictor, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from rung.records import (
     from_json,
 )
 from rung.report.view import load_view
-from rung.storage import RunFolder
+from rung.run_folder import RunFolder
 
 MOOD = Task("classification", "", ("accuracy",), labels=("good", "bad"))
 CHEAP = {"rungs": "constant,nearest,words", "splits": 3}

@@ -37,6 +37,22 @@ def test_what_cannot_be_quoted_says_why(
     assert quote_of(context, RUNGS["words"]).why == "it is not for generation"
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")], ids=repr
+)
+def test_memory_that_runs_out_says_what_to_do(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> Quote:
+        raise error
+
+    monkeypatch.setattr(TuneRung, "quote", fail)
+    quote = quote_of(context_of(prepared, tmp_path), RUNGS["lora"])
+    assert (quote.fits, quote.failed) == (False, True)
+    assert quote.why.startswith("it could not be timed: memory ran out. Close other programs")
+    assert "Error" not in quote.why
+
+
 def test_a_wrong_setting_is_no_row(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*_: object) -> Quote:
         raise UsageError("no such thing")

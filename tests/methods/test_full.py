@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from rung import storage
+from rung.errors import ResourceError
 from rung.methods.full import Full
 from rung.methods.method import MethodSettings
 from rung.train.loss import pack_loss
@@ -97,3 +101,18 @@ def test_detach_gives_back_the_very_tensors_and_frees_the_gradients() -> None:
     assert same_bytes(copy_of(model), before)
     assert [p.data_ptr() for p in model.parameters()] == places
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())
+
+
+def test_a_disk_that_refuses_the_weights_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    files = Full(tiny_model(), MethodSettings()).files("tiny", {})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # the system refuses longer files
+    try:
+        with pytest.raises(ResourceError, match=r"model\.safetensors: cannot write: .*Make room"):
+            storage.write_folder(tmp_path / "full", files)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+    storage.write_folder(tmp_path / "full", files)
+    storage.verify_folder(tmp_path / "full")

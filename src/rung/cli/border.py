@@ -7,7 +7,7 @@ import os
 import traceback
 from pathlib import Path
 
-from rung.border import is_fault
+from rung.border import is_fault, is_memory
 from rung.errors import ResourceError, RungError, UsageError
 
 __all__ = ["TRACEBACK", "as_ours"]
@@ -24,14 +24,13 @@ _SPENT = {
     errno.ENOMEM,
     errno.EAGAIN,
 }
-_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "failed to map segment", "out of memory")
 
 
 def as_ours(error: BaseException) -> RungError | None:
     """The error of ours that says what `error` is; None for what asks the process to stop."""
     if isinstance(error, RungError):
         return error
-    if _is_memory(error):
+    if is_memory(error):
         return ResourceError(
             "there is not enough memory",
             fix="Close other programs, raise the limit (ulimit -v), or use fewer rows or a smaller --base; "
@@ -45,13 +44,6 @@ def as_ours(error: BaseException) -> RungError | None:
             fix="Rename the file or folder, or save the text as UTF-8",
         )
     return _bug(error) if is_fault(error) else None
-
-
-def _is_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    foreign = isinstance(error, RuntimeError | ImportError)  # torch and the loader of shared libraries
-    return foreign and any(words in str(error).lower() for words in _NO_MEMORY)
 
 
 def _of_the_system(error: OSError) -> RungError:

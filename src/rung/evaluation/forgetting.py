@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +26,7 @@ from rung.bases.attention import Packed, positions
 from rung.bases.base import Base
 from rung.bases.head import target_logits
 from rung.data.templates import Renderer
-from rung.errors import DataError, ResumeError, RungError
+from rung.errors import DataError, ResourceError, ResumeError, RungError
 from rung.evaluation.stats import interval, mean_of, mean_rows
 from rung.generate.cache import hidden
 from rung.generate.engine import Engine, evaluating
@@ -74,7 +75,8 @@ def reference(engine: Engine, renderer: Renderer, folder: Path) -> tuple[Text, .
             where=engine.base.name,
             fix="Check its chat template, or turn the forgetting measure off",
         )
-    storage.write_json(path, {"texts": [[text.prompt, text.written] for text in texts]})
+    with suppress(ResourceError):  # then they are written again next time
+        storage.write_json(path, {"texts": [[text.prompt, text.written] for text in texts]})
     return texts
 
 

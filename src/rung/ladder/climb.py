@@ -32,11 +32,12 @@ from rung.ladder.pace import Pace, pace_of, still_improving
 from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
 from rung.ladder.rungs import Rung, asked_for, place
 from rung.ladder.sized import what_changed
-from rung.ladder.task import run_rung, write_rows
+from rung.ladder.task import drop_checkpoints, run_rung, write_rows
 from rung.ladder.understood import Understood, understand_data
 from rung.ladder.verdict import verdict
 from rung.ladder.watch import OnSplit, Silent, Watcher
 from rung.records import Quote, Result, RunInfo, Verdict, from_json, to_json
+from rung.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from rung.bases.base import Base
@@ -118,7 +119,7 @@ class _Climb:
         self.fresh = False  # whether no time has passed since the plan was made
         self.started = False  # whether the files that tasks read are written
         self.changed = False  # whether a rung was run that an earlier run of the command had not finished
-        self.folder = storage.RunFolder(settings.output or default_folder(data.loaded, asked))
+        self.folder = RunFolder(settings.output or default_folder(data.loaded, asked))
         self.looks = ""  # how often the test rows were used before
         self.repeated = ""  # what scores are means of
         every = [*asked_for(settings, data.task), *finished_rungs(self.folder)]
@@ -309,6 +310,7 @@ class _Climb:
         if path.exists():
             result = from_json(Result, storage.read_json(path), path.name)
             if result.status != "failed":
+                drop_checkpoints(self.folder, result)  # a stop may have come before it
                 self.longest = MOST_EPOCHS if still_improving(result) else self.longest
                 self.watcher.finished(result, True)
                 return result

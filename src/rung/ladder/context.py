@@ -15,7 +15,7 @@ from rung.data.split import Split, sample
 from rung.ladder.forecast import Size, Speeds, Workload, step_tokens
 from rung.ladder.watch import Watcher
 from rung.records import Example, Task
-from rung.storage import RunFolder
+from rung.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from rung.evaluation.forgetting import Text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rung import storage
 from rung.cost import Stopwatch
 from rung.errors import ResumeError
 from rung.ladder.context import Context
@@ -12,7 +13,7 @@ from rung.ladder.divide import Divided
 from rung.ladder.plan import Plan, make_plan, most_of
 from rung.ladder.rungs import RUNGS, Rung
 from rung.records import Quote, Result, RunInfo, from_json, to_json
-from rung.storage import RunFolder, read_json, write_json
+from rung.run_folder import RunFolder
 
 MORE = 1.1  # times the rows it had: from there on a finished rung runs again
 
@@ -43,7 +44,7 @@ def same_rows(folder: RunFolder, info: RunInfo | None, rows: Divided) -> bool:
     if info.data.get("split") in (None, rows.facts()["split"]):
         return True
     for path in folder.file("results").glob("*.json"):
-        path.unlink()
+        storage.delete(path)
     return False
 
 
@@ -66,16 +67,18 @@ def open_again(context: Context, asked: Sequence[Rung], clock: Stopwatch) -> Non
     run = {rung.name for rung in finished_rungs(context.folder)}
     waiting = [quote.rung for quote in old.quotes if quote.rung not in run.union(old.begun)]
     context.settle(_without(old, [*again, *waiting]))
-    write_json(context.folder.file("plan.json"), to_json(context.plan))
+    storage.write_json(context.folder.file("plan.json"), to_json(context.plan))
     for name in again:
-        context.folder.file("results", f"{name}.json").unlink()
+        storage.delete(context.folder.file("results", f"{name}.json"))
 
 
 def _results(folder: RunFolder, rungs: Sequence[Rung]) -> dict[str, Result]:
     """What `rungs` have measured, by name, in their order."""
     paths = {rung.name: folder.file("results", f"{rung.name}.json") for rung in rungs}
     return {
-        name: from_json(Result, read_json(path), path.name) for name, path in paths.items() if path.is_file()
+        name: from_json(Result, storage.read_json(path), path.name)
+        for name, path in paths.items()
+        if path.is_file()
     }
 
 

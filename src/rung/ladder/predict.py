@@ -1,18 +1,14 @@
 """Answer the rows of a file with a rung of a climb, in a file that a stopped command continues.
 
-Answers go into ``<output>.partial``, a line each with a checksum, batch by batch. When all are there they are
+Answers go into ``<output>.partial`` (`rung.ladder.journal`), batch by batch. When all are there they are
 joined with the rows of the file, which is read once more, and the output takes its name as the last step.
 Memory holds one batch, whatever the number of rows.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,10 +18,10 @@ from rung import __version__, storage
 from rung.data.sources import Read, Source, source_of, texts
 from rung.data.strict_json import RowError
 from rung.data.writing import Lines, Table, Writer, require_ending, writer_for
-from rung.errors import DataError, ResumeError, UsageError
+from rung.errors import DataError, UsageError
+from rung.ladder.journal import Journal
 from rung.ladder.predictor import Prediction, Predictor
 from rung.ladder.watch import Silent, Watcher
-from rung.plain import open_plain
 
 OURS = ("answer", "probability", "probabilities", "error")
 DIGITS = 6  # of a probability
@@ -67,12 +63,14 @@ def predict_to_file(
     """Answer all rows of `file` and write them with their answers to `output`.
 
     After a stop the same call continues after the last complete batch. Raises `UsageError` where `output` is
-    there already or has an ending that cannot be written, `DataError` where `file` lacks columns or changes,
-    `ResumeError` where the unfinished answers are damaged, or those of other rows or of another rung.
+    there already (unless a stop of this call left its answers) or has an ending that cannot be written,
+    `DataError` where `file` lacks columns or changes, `ResumeError` where the unfinished answers are damaged,
+    or those of other rows or of another rung.
     """
     require_ending(output)
-    if output.exists():
-        raise UsageError("exists already", where=str(output), fix="Give another name, or delete it first")
+    path = output.with_name(f"{output.name}.partial")
+    if output.exists() and not path.exists():
+        raise _exists(output)
     source = source_of(file, predictor.asker)
     mark = {
         "rows": source.sha256,
@@ -81,16 +79,22 @@ def predict_to_file(
         "probabilities": probabilities,
         "version": __version__,
     }
-    journal = _Journal(output.with_name(f"{output.name}.partial"), mark)
-    with journal.opened() as before:
-        if before > source.count:
-            raise journal.damaged(source.count + 2, "stands for a row that the file does not have")
-        _answer(source, predictor, probabilities, journal, before, watcher or Silent())
-        if storage.sha256_file(file) != source.sha256:
-            fix = "Leave it as it is, delete the unfinished answers and run the same command again"
-            raise DataError("was changed while its rows were answered", where=str(file), fix=fix)
-        found = _join(source, predictor, probabilities, journal, output)
-        journal.path.unlink()
+    journal = Journal(path, mark)
+    with storage.locked_file(path):
+        if output.exists():  # and a stop came before the answers were deleted
+            found = _counted(journal, output)
+            before = found.rows
+        else:
+            storage.sweep(output)
+            before = journal.begin()
+            if before > source.count:
+                raise journal.damaged(source.count + 2, "stands for a row that the file does not have")
+            _answer(source, predictor, probabilities, journal, before, watcher or Silent())
+            if storage.sha256_file(file) != source.sha256:
+                fix = "Leave it as it is, delete the unfinished answers and run the same command again"
+                raise DataError("was changed while its rows were answered", where=str(file), fix=fix)
+            found = _join(source, predictor, probabilities, journal, output)
+        storage.remove(path)
     return found.result(output, before)
 
 
@@ -124,91 +128,11 @@ def predict_to_stream(
     return count.result()
 
 
-class _Journal:
-    """Answers on disk, a line each, behind a first line that says whose they are.
-
-    A line is the CRC-32 of its JSON in 8 hex digits, a space, and the JSON.
-    """
-
-    def __init__(self, path: Path, mark: dict[str, Any]) -> None:
-        self.path = path
-        self._mark = mark
-
-    @contextmanager
-    def opened(self) -> Iterator[int]:
-        """Keep the file for this process alone; yields how many answers are in it already."""
-        with storage.locked_file(self.path):
-            yield self._begin()
-
-    def append(self, answers: Sequence[Prediction]) -> None:
-        """Add answers; they are on disk when this returns."""
-        lines = "".join(_as_line([a.text, a.probabilities, a.error]) for a in answers)
-        storage.append_synced(self.path, lines.encode())
-
-    def answers(self) -> Iterator[Prediction]:
-        """All answers, in their order."""
-        with open_plain(self.path) as file:
-            next(file)
-            for number, line in enumerate(file, 2):
-                yield Prediction(*self._value(line, number))
-
-    def damaged(self, line: int, what: str) -> ResumeError:
-        """The error for a file that this module did not write."""
-        return ResumeError(
-            f"line {line} {what}",
-            where=str(self.path),
-            why="The unfinished answers are damaged",
-            fix="Delete the file to begin again",
-        )
-
-    def _begin(self) -> int:
-        """Start the file, or cut off what a stop left half written; how many answers are left."""
-        if os.path.lexists(self.path):
-            try:
-                with open_plain(self.path) as file:
-                    first = file.readline()
-                    if first.endswith(b"\n"):
-                        self._check(self._value(first, 1))
-                        end, count = file.tell(), 0
-                        for line in file:
-                            if not line.endswith(b"\n"):
-                                break
-                            self._value(line, count + 2)
-                            end, count = end + len(line), count + 1
-                        os.truncate(self.path, end)
-                        return count
-            except OSError as error:
-                fix = "Delete it, or give another --output"
-                what = f"cannot be read: {error.strerror}"
-                raise ResumeError(what, where=str(self.path), fix=fix) from error
-        storage.write_file(self.path, _as_line(self._mark))
-        return 0
-
-    def _value(self, line: bytes, number: int) -> Any:
-        """What `_as_line` wrote. Raises `ResumeError` where the line was changed since."""
-        checksum, text = line[:8], line[9:].rstrip(b"\n")
-        if checksum != _checksum(text):
-            raise self.damaged(number, "was changed after it was written")
-        return json.loads(text)
-
-    def _check(self, before: Mapping[str, Any]) -> None:
-        """Raises `ResumeError` where the answers are those of another command."""
-        if before == self._mark:
-            return
-        other = [name for name, value in self._mark.items() if before.get(name) != value]
-        raise ResumeError(
-            "the unfinished answers are those of another command",
-            where=str(self.path),
-            why=f"Different now: {', '.join(other)}",
-            fix="Delete the file to begin again, or give another --output",
-        )
-
-
 def _answer(
     source: Source,
     predictor: Predictor,
     probabilities: bool,
-    journal: _Journal,
+    journal: Journal,
     before: int,
     watcher: Watcher,
 ) -> None:
@@ -224,7 +148,7 @@ def _answer(
 
 
 def _join(
-    source: Source, predictor: Predictor, probabilities: bool, journal: _Journal, output: Path
+    source: Source, predictor: Predictor, probabilities: bool, journal: Journal, output: Path
 ) -> _Count:
     """Write the rows with their answers to `output`, whole or not at all."""
     names = _names(source.columns)
@@ -238,6 +162,7 @@ def _join(
                 _write(writer, batch, names, predictor, probabilities, count)
         finally:
             writer.close()
+        journal.end(temporary)
     return count
 
 
@@ -290,14 +215,18 @@ def _batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _as_line(value: Any) -> str:
-    """A line of the journal."""
-    text = json.dumps(value)
-    return f"{_checksum(text.encode()).decode()} {text}\n"
+def _counted(journal: Journal, output: Path) -> _Count:
+    """The answers in `output`. Raises `UsageError` where that is some other file."""
+    if not journal.wrote(output):
+        raise _exists(output)
+    count = _Count()
+    for answer in journal.answers():
+        count.add(answer)
+    return count
 
 
-def _checksum(text: bytes) -> bytes:
-    return b"%08x" % zlib.crc32(text)
+def _exists(output: Path) -> UsageError:
+    return UsageError("exists already", where=str(output), fix="Give another name, or delete it first")
 
 
 def all_bad(found: Predicted) -> DataError:

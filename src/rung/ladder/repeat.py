@@ -19,7 +19,8 @@ from typing import Any
 from rung.config import Settings
 from rung.evaluation.metrics import measures
 from rung.records import Answer, Example, Result, Task, Verdict, from_json, to_json
-from rung.storage import RunFolder, read_jsonl, write_json
+from rung.run_folder import RunFolder
+from rung.storage import read_jsonl, write_json
 
 FOLDER = "splits"  # in the run folder: one folder for each further split, and the results over all of them
 FINALIST = 0.05  # chance of being within the tolerance of the best from which a rung runs on every split

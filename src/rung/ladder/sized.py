@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import replace
 
+from rung.border import is_memory
 from rung.errors import ResourceError, RungError, UsageError
 from rung.ladder.context import Context
 from rung.ladder.forecast import Size
@@ -12,6 +13,10 @@ from rung.ladder.rungs import Rung
 from rung.records import Quote
 
 EARLY, LATE = 0.25, 0.35  # of a quote: what cannot be foreseen, in each direction
+_NO_MEMORY = (
+    "memory ran out. Close other programs and run the same command again, which tries this rung once more; "
+    "shorter rows (--max-length, --long-rows drop) or a smaller --base need less."
+)
 _FIXED = 3.0  # times: how far a rung without a base may be from its quote, which nothing was timed for
 
 
@@ -93,6 +98,8 @@ def what_changed(before: Quote, after: Quote) -> str:
 
 def reason_of(error: Exception) -> str:
     """Why something failed, for the record."""
+    if is_memory(error):
+        return _NO_MEMORY
     return str(error) if isinstance(error, RungError) else f"{type(error).__name__}: {error}"
 
 

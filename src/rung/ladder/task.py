@@ -7,7 +7,6 @@ rung, adapters/<rung>/. It also adds files to features/, which all rungs share, 
 
 from __future__ import annotations
 
-import shutil
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,6 +31,7 @@ from rung.ladder.sized import reason_of
 from rung.ladder.watch import Late, Silent, Until, Watcher
 from rung.plain import read_plain
 from rung.records import Answer, Cost, Example, Quote, Result, RungStatus, RunInfo, from_json, to_json
+from rung.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
@@ -55,7 +55,7 @@ def run_task(folder: Path, name: str, watcher: Watcher | None = None) -> Result:
     return run_rung(context, RUNGS[name])
 
 
-def write_rows(folder: storage.RunFolder, parts: Split) -> None:
+def write_rows(folder: RunFolder, parts: Split) -> None:
     """Keep the rows of each part for `from_disk`."""
     rows = [{"part": name, "example": to_json(one)} for name, examples in parts_of(parts) for one in examples]
     storage.write_jsonl(folder.file(DATA), rows)
@@ -73,7 +73,7 @@ def _settings(path: Path, plan: Plan) -> Settings:
 
 def from_disk(path: Path, watcher: Watcher) -> Context:
     """The context of the climb in `path`. Raises `UsageError` where there is none."""
-    folder = storage.RunFolder(path)
+    folder = RunFolder(path)
     if not folder.file(DATA).is_file():
         raise UsageError("this is not the folder of a climb that has begun", where=str(path))
     info = from_json(RunInfo, storage.read_json(folder.file("run.json")), "run.json")
@@ -119,10 +119,15 @@ def run_rung(context: Context, rung: Rung) -> Result:
     lines = [to_json(answer) for answer in answers]
     storage.write_jsonl(folder.file("predictions", f"{rung.name}.jsonl"), lines)
     storage.write_json(folder.file("results", f"{rung.name}.json"), to_json(result))
-    if result.status in ("ok", "unfinished"):
-        shutil.rmtree(folder.file("checkpoints", rung.name), ignore_errors=True)
+    drop_checkpoints(folder, result)
     folder.event("rung ends", rung=rung.name, status=result.status, reason=result.reason)
     return result
+
+
+def drop_checkpoints(folder: RunFolder, result: Result) -> None:
+    """Delete the checkpoints of a rung that has ended; one that failed may continue from them."""
+    if result.status in ("ok", "unfinished"):
+        storage.remove(folder.file("checkpoints", result.rung))
 
 
 def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[Answer]]:

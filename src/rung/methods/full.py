@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rung import storage
+from rung.border import foreign
+from rung.errors import ResourceError
 from rung.methods.method import Files, Method, MethodSettings, require_fit
 from rung.methods.origin import OURS
 
@@ -81,7 +85,7 @@ class Full:
         config = {key: value for key, value in config.items() if key not in _NOT_ITS_OWN}
         config["architectures"] = [type(self.model).__name__]
         return {
-            "model.safetensors": lambda path: save_file(state, path, metadata={"format": "pt"}),
+            "model.safetensors": partial(_save, state),
             "config.json": storage.as_json(config),
             OURS: storage.as_json(dict(about)),
         }
@@ -112,6 +116,20 @@ class Full:
     def _point_to(self, tensors: Mapping[str, Tensor]) -> None:
         for name, weight in self.weights.items():
             weight.data = tensors[name]
+
+
+def _save(state: dict[str, Tensor], path: Path) -> None:
+    """Write weights without a copy of them in memory. Raises `ResourceError` where the disk refuses."""
+    with foreign(partial(_unwritten, path)):
+        save_file(state, path, metadata={"format": "pt"})
+
+
+def _unwritten(path: Path, text: str) -> ResourceError:
+    return ResourceError(
+        f"cannot write: {text}",
+        where=str(path),
+        fix="Make room or choose another --output, then run the same command again; finished work stays",
+    )
 
 
 def _copy_into_one_piece(weights: Sequence[nn.Parameter]) -> None:

@@ -8,7 +8,6 @@ moments and the best state so far are everything there is.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +61,7 @@ def save_checkpoint(
     )
     stopped = [*folder.glob(".step-*.tmp"), *folder.glob(".step-*.old")]  # writes that were killed
     for old in [*sorted(folder.glob("step-*"))[:-KEEP], *stopped]:
-        shutil.rmtree(old, ignore_errors=True)
+        storage.remove(old)
 
 
 def load_checkpoint(

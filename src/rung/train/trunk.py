@@ -13,7 +13,6 @@ differ. Used for models on the CPU that `rung.bases.body` computes. After Skip2-
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rung import storage
 from rung.bases import body
 from rung.bases.tree import Tree, build
 from rung.data.pack import group
@@ -36,7 +36,10 @@ class Trunk:
     """The output of the first `layers` decoder layers for the tokens of many rows."""
 
     def __init__(self, model: PreTrainedModel, layers: int, rows: Sequence[Ids], folder: Path) -> None:
-        """Reads the file in `folder` that was made for the same frozen weights and rows, or makes it."""
+        """Reads the file in `folder` that was made for the same frozen weights and rows, or makes it.
+
+        Raises `ResourceError` where the disk refuses.
+        """
         self.layers = layers
         self._width = model.config.get_text_config().hidden_size
         self._starts: dict[Ids, int] = {}
@@ -44,12 +47,10 @@ class Trunk:
         for ids in sorted(set(rows)):
             self._starts[ids] = total
             total += len(ids)
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"trunk-{self._mark(model)}.bin"
         if not path.is_file():
-            half = path.with_suffix(".tmp")
-            _fill(model, layers, self._starts, self._open(half, total, model.dtype))
-            os.replace(half, path)
+            with storage.new_file(path, total * self._width * model.dtype.itemsize) as half:
+                _fill(model, layers, self._starts, self._open(half, total, model.dtype))
         self._states = self._open(path, total, model.dtype)
 
     def states(self, tree: Tree, rows: Sequence[Ids]) -> Tensor:
