@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from rows_of import task_of
+from rung.errors import ResumeError
 from rung.generate import states
 from rung.ladder import features
 from rung.ladder.features import SHOWN, Features, Reading, fresh, tokens_of
@@ -83,3 +87,23 @@ def test_many_rows_are_kept_in_several_files(
     assert len(list(tmp_path.iterdir())) == 3
     assert seen[-1] == (20, 20)
     assert found == pytest.approx(fresh(prepared.speaker, prepared.task, some, READING)[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["cut", "pipe", "rows"])
+def test_a_damaged_file_is_named(prepared: Prepared, tmp_path: Path, damage: str) -> None:
+    store(prepared, tmp_path).read(prepared.split.train[:4], READING.shown, [1, 2])
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "pipe":
+        os.mkfifo(path)
+    elif damage == "cut":
+        path.write_bytes(content[:-8])
+    else:
+        with_fewer = {"mean": np.zeros((2, 3, 8), np.float32), "last": np.zeros((2, 4, 8), np.float32)}
+        size = int.from_bytes(content[:8], "little")
+        save_file(with_fewer, path, json.loads(content[8 : 8 + size])["__metadata__"])
+    with pytest.raises(
+        ResumeError, match=r"\.safetensors: hidden states that were kept are damaged: .*Delete"
+    ):
+        store(prepared, tmp_path).of(prepared.split.train[:4], READING)

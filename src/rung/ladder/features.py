@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -19,10 +20,13 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from rung import storage
+from rung.border import foreign
 from rung.data.templates import each_row
+from rung.errors import ResumeError
 from rung.evaluation.prompts import instruction, zero_shot
 from rung.evaluation.run import Speaker, Watch
 from rung.generate import states
+from rung.plain import require_plain
 from rung.records import Example, Message, Task
 
 Shown = Literal["the row as it is", "with instruction"]
@@ -142,10 +146,8 @@ class Features:
         paths = sorted(self.folder.glob(f"{self._mark(shown)}-*.safetensors"))
         for path in paths:
             if path not in self._known:
-                with safe_open(path, "pt") as opened:
-                    header = {key: json.loads(value) for key, value in opened.metadata().items()}
-                places = {example: place for place, example in enumerate(header["ids"])}
-                self._known[path] = _File(path, header["layers"], places)
+                with foreign(partial(_damaged, path)):
+                    self._known[path] = _opened(path)
         return [self._known[path] for path in paths]
 
     def _mark(self, shown: Shown) -> str:
@@ -153,6 +155,27 @@ class Features:
         base, renderer = self.speaker.base, self.speaker.renderer
         asked = instruction(self.task) if shown == "with instruction" else ""
         return storage.fingerprint([base.fingerprint, str(base.dtype), renderer.fingerprint, shown, asked])
+
+
+def _opened(path: Path) -> _File:
+    """What a file holds, by its header."""
+    require_plain(path)
+    with safe_open(path, "pt") as opened:
+        header = {key: json.loads(value) for key, value in opened.metadata().items()}
+        places = {example: place for place, example in enumerate(header["ids"])}
+        for pool in POOLS:
+            layers, rows, _ = opened.get_slice(pool).get_shape()
+            if (layers, rows) != (len(header["layers"]), len(places)):
+                raise ValueError(f"{pool!r} has {layers} layers and {rows} rows")
+    return _File(path, header["layers"], places)
+
+
+def _damaged(path: Path, text: str) -> ResumeError:
+    what, fix = (
+        f"hidden states that were kept are damaged: {text}",
+        "Delete the file and run the same command again",
+    )
+    return ResumeError(what, where=path.name, fix=fix)
 
 
 def _shifted(watch: Watch | None, start: int, total: int) -> Watch | None:
