@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from families import model_of
+
 SOURCE = Path(__file__).parent.parent / "src" / "rung"
 NAMES = {
     "torch.ops.aten._scaled_dot_product_flash_attention_for_cpu": "attention and its log-sum-exp",
     "torch.ops.aten.silu_backward.grad_input": "the gradient of silu, written in place",
+    "torch.ops.aten.gelu_backward.grad_input": "the gradient of gelu, written in place",
     "torch._foreach_div_": "scales all gradients at once",
     "torch._foreach_norm": "the norms of all gradients at once",
     "torch.backends.mkldnn.matmul.fp32_precision": "lets oneDNN multiply fp32 matrices",
@@ -33,12 +36,21 @@ NAMES = {
     "transformers.models.llama.modeling_llama.LlamaDecoderLayer": "a layer of the fused path",
     "transformers.models.mistral.modeling_mistral.MistralDecoderLayer": "a layer of the fused path",
     "transformers.models.qwen2.modeling_qwen2.Qwen2DecoderLayer": "a layer of the fused path",
+    "transformers.models.qwen3.modeling_qwen3.Qwen3DecoderLayer": "a layer of the fused path",
+    "transformers.models.gemma3.modeling_gemma3.Gemma3DecoderLayer": "a layer of the fused path",
+    "transformers.models.gemma3.modeling_gemma3.Gemma3RMSNorm": "a norm whose factors are 1 + w",
+    "transformers.models.phi3.modeling_phi3.Phi3DecoderLayer": "a layer of the fused path",
 }
-LAYER = {
-    *("input_layernorm.weight", "input_layernorm.variance_epsilon", "post_attention_layernorm.weight"),
-    *("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"),
-    *("self_attn.head_dim", "self_attn.scaling", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"),
+PARTS = {  # of a layer of the fused path
+    "llama": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj"],
+    "mistral": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj"],
+    "qwen2": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj"],
+    "qwen3": ["self_attn.q_norm.variance_epsilon", "self_attn.k_norm.weight", "self_attn.q_proj"],
+    "gemma3_text": ["self_attn.q_norm.eps", "pre_feedforward_layernorm", "post_feedforward_layernorm"],
+    "phi3": ["self_attn.qkv_proj", "mlp.gate_up_proj"],
 }
+COMMON = ["input_layernorm.weight", "post_attention_layernorm.weight", "self_attn.o_proj", "mlp.down_proj"]
+COMMON += ["self_attn.head_dim", "self_attn.scaling"]
 OURS = {"_encode_plus", "_spans", "_replace", "_tried", "_extract_corpus_statistics"}  # or of other libraries
 
 
@@ -65,15 +77,14 @@ def test_it_is_still_there(name: str) -> None:
         pytest.fail(f"{gone}. rung needs it: {NAMES[name]}.")
 
 
-@pytest.mark.parametrize("path", sorted(LAYER))
-@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2"])
-def test_the_parts_of_a_fused_layer_are_still_there(kind: str, path: str) -> None:
-    from families import model_of
-
-    here: object = model_of(kind).base_model.layers[0]
-    for part in path.split("."):
-        here = getattr(here, part, None)
-        assert here is not None, f"a layer of {kind} has no {path!r} any more: the fused path reads it"
+@pytest.mark.parametrize("kind", PARTS)
+def test_the_parts_of_a_fused_layer_are_still_there(kind: str) -> None:
+    layer = model_of(kind).base_model.layers[0]
+    for path in (*COMMON, *PARTS[kind]):
+        here = layer
+        for part in path.split("."):
+            here = getattr(here, part, None)
+            assert here is not None, f"a layer of {kind} has no {path!r} any more: the fused path reads it"
 
 
 def test_the_check_can_fail() -> None:

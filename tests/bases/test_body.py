@@ -8,15 +8,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GemmaConfig,
     GemmaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from rung.bases import body, head
@@ -37,6 +43,8 @@ SHAPE: dict[str, Any] = {
     "initializer_range": 0.25,
     "attn_implementation": "rung",
 }
+GEMMA3 = ["sliding_attention", "full_attention", "sliding_attention"]
+HALF = {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}
 MODELS = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE)),
     "llama with biases": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE, attention_bias=True, mlp_bias=True)),
@@ -46,6 +54,14 @@ MODELS = {
     "llama with wide heads": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE, head_dim=16)),
     "mistral": lambda: MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=6)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SHAPE)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=16)),
+    "gemma3": lambda: Gemma3ForCausalLM(
+        Gemma3TextConfig(**SHAPE, head_dim=16, sliding_window=6, layer_types=GEMMA3, query_pre_attn_scalar=20)
+    ),
+    "phi3": lambda: Phi3ForCausalLM(Phi3Config(**SHAPE, pad_token_id=0, sliding_window=6)),
+    "phi3 that turns half a head": lambda: Phi3ForCausalLM(
+        Phi3Config(**SHAPE, pad_token_id=0, rope_parameters=HALF)
+    ),
 }
 
 

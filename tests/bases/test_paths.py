@@ -90,7 +90,7 @@ def test_wrong_fused_layers_are_not_used(monkeypatch: pytest.MonkeyPatch) -> Non
 
     for broken, word in ((off, "hidden states"), (off_backward, "gradients")):
         with monkeypatch.context() as patch:
-            patch.setattr(body.Mlp, "apply", broken)
+            patch.setattr(functions.Mlp, "apply", broken)
             model = tiny_model()
             route = chosen(model)
         assert route.path == "interface"

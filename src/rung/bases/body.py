@@ -1,7 +1,7 @@
 """The body of a model: its decoder layers and last norm, by the path that was chosen for it.
 
-    fused       Llama-like layers, here, made of functions with hand-written gradients
-                (`rung.bases.functions`); in the last one, what follows the attention is for wanted rows alone
+    fused       our own layers (`rung.bases.layers`); in the last one, what follows the attention is done for
+                the wanted rows alone
     interface   transformers' layers, whose attention is ours (`rung.bases.attention`)
     plain       the model's own code on whole rows (`rung.bases.plain`)
 
@@ -11,24 +11,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaModel
-from transformers.models.mistral.modeling_mistral import MistralDecoderLayer, MistralModel
-from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Model
 
 from rung import threads
+from rung.bases import layers as fused
 from rung.bases import plain
 from rung.bases.attention import Layout, attending
-from rung.bases.functions import Heads, Mlp, Norm, Output
-from rung.bases.projection import Projection
+from rung.bases.layers import Angles, Layer
 
-_MODELS = {LlamaModel: LlamaDecoderLayer, MistralModel: MistralDecoderLayer, Qwen2Model: Qwen2DecoderLayer}
 _WHOLE = "this model runs as a whole or not at all"
 
 
@@ -112,22 +106,7 @@ def frozen_weights(model: PreTrainedModel, layers: int) -> list[Tensor]:
 
 def why_not(model: PreTrainedModel) -> str | None:
     """Why a model is not on the fused path; None where it is."""
-    if model in _refused:
-        return _refused[model]
-    inner = model.base_model
-    layer = _MODELS.get(type(inner))
-    if layer is None:
-        return f"the model is a {type(inner).__name__}, for whose layers rung has no fast path"
-    config = model.config.get_text_config()
-    if config.hidden_act != "silu":
-        return f"the model's activation is {config.hidden_act}, not silu"
-    for one in inner.layers:
-        if type(one) is not layer:
-            return f"a layer is a {type(one).__name__}"
-        for module in (*_attention_inputs(one), one.self_attn.o_proj, *_mlp(one)):
-            if type(module) is not nn.Linear and not hasattr(module, "joint_update"):
-                return f"the method's {type(module).__name__} works alone"
-    return None
+    return _refused[model] if model in _refused else fused.why_not(model)
 
 
 def refuse(model: PreTrainedModel, why: str | None) -> None:
@@ -139,50 +118,6 @@ def refuse(model: PreTrainedModel, why: str | None) -> None:
         _refused[model] = why
 
 
-def _attention_inputs(layer: Any) -> tuple[nn.Module, ...]:
-    return layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj
-
-
-def _mlp(layer: Any) -> tuple[nn.Module, ...]:
-    return layer.mlp.gate_proj, layer.mlp.up_proj, layer.mlp.down_proj
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """One decoder layer, its linear layers grouped by the input that they read."""
-
-    index: int
-    module: Any
-    qkv: Projection
-    o: Projection
-    gate_up: Projection
-    down: Projection
-    window: int | None
-
-    @classmethod
-    def of(cls, index: int, module: Any, config: Any) -> _Layer:
-        gate, up, down = _mlp(module)
-        attention = module.self_attn
-        window = getattr(attention, "sliding_window", None)
-        if isinstance(module, MistralDecoderLayer):
-            window = getattr(config, "sliding_window", None)
-        return cls(
-            index=index,
-            module=module,
-            qkv=Projection(_attention_inputs(module)),
-            o=Projection([attention.o_proj]),
-            gate_up=Projection([gate, up]),
-            down=Projection([down]),
-            window=window,
-        )
-
-    def fits(self, module: Any) -> bool:
-        """Whether none of its linear layers has been replaced since."""
-        now = (*_attention_inputs(module), module.self_attn.o_proj, *_mlp(module))
-        parts = (self.qkv, self.o, self.gate_up, self.down)
-        return all(a is b for a, b in zip(now, (m for part in parts for m in part.modules), strict=True))
-
-
 class Body:
     """The decoder layers of one model."""
 
@@ -190,11 +125,11 @@ class Body:
         inner: Any = model.base_model
         config = model.config.get_text_config()
         self.inner = inner
-        self.layers = [_Layer.of(i, module, config) for i, module in enumerate(inner.layers)]
+        self.layers = [Layer.of(i, module, config) for i, module in enumerate(inner.layers)]
 
     def fits(self) -> bool:
         """Whether the model still has the linear layers that this was made from."""
-        return all(layer.fits(layer.module) for layer in self.layers)
+        return all(layer.fits() for layer in self.layers)
 
     def run(
         self,
@@ -216,9 +151,7 @@ class Body:
             pass
         if not ends:
             return h
-        norm = self.inner.norm
-        out: Tensor = Norm.apply(h, norm.weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
-        return out
+        return fused.norm(h, self.inner.norm)
 
     def each(
         self, h: Tensor, positions: Tensor, layout: Layout, layers: slice, rows: Tensor | None = None
@@ -227,13 +160,21 @@ class Body:
 
         Of the model's last layer only `rows` (N,), where they are given: (N, d).
         """
-        cos, sin = self.inner.rotary_emb(h, position_ids=positions)
-        half = cos.shape[-1] // 2
-        angles = tuple(part[..., :half].reshape(-1, 1, half) for part in (cos, sin))  # (B * T, 1, D / 2)
+        chosen = self.layers[layers]
+        angles = {kind: self._angles(h, positions, kind) for kind in {layer.kind for layer in chosen}}
         shape, h = h.shape[:2], h.flatten(0, 1)  # (B, T, d) -> (B * T, d)
-        for layer in self.layers[layers]:
-            h = _run_layer(layer, h, shape, angles, layout, rows if layer is self.layers[-1] else None)
+        for layer in chosen:
+            wanted = rows if layer is self.layers[-1] else None
+            h = layer.run(h, shape, angles[layer.kind], layout, wanted)
             yield h
+
+    def _angles(self, h: Tensor, positions: Tensor, kind: str | None) -> Angles:
+        """Cos and sin (B * T, 1, r / 2) of the angles by which r columns of each head are rotated."""
+        of_kind = () if kind is None else (kind,)
+        cos, sin = self.inner.rotary_emb(h, positions, *of_kind)
+        half = cos.shape[-1] // 2
+        cos, sin = (part[..., :half].reshape(-1, 1, half) for part in (cos, sin))
+        return cos, sin
 
 
 _bodies: WeakKeyDictionary[PreTrainedModel, Body] = WeakKeyDictionary()
@@ -251,31 +192,3 @@ def _body_of(model: PreTrainedModel) -> Body | None:
             return None
         body = _bodies[model] = Body(model)
     return body
-
-
-def _run_layer(
-    layer: _Layer,
-    h: Tensor,
-    shape: torch.Size,
-    angles: tuple[Tensor, ...],
-    layout: Layout,
-    rows: Tensor | None,
-) -> Tensor:
-    """One layer on h (B * T, d); only `rows` of it where they are given."""
-    attention, norm = layer.module.self_attn, layer.module.input_layernorm
-    q, k, v = Heads.apply(  # type: ignore[no-untyped-call]
-        h, norm.weight, norm.variance_epsilon, layer.qkv, attention.head_dim, *angles, *layer.qkv.leaves
-    )
-    # (B * T, heads or kv_heads, D) -> (B, heads or kv_heads, T, D)
-    q, k, v = (part.view(*shape, *part.shape[1:]).transpose(1, 2) for part in (q, k, v))
-    out = layout.attend(layer.index, q, k, v, attention.scaling, layer.window)
-    out = out.transpose(1, 2).reshape(len(h), -1)  # (B, heads, T, D) -> (B * T, heads * D)
-    if rows is not None:
-        h, out = h[rows], out[rows]  # (N, d), (N, heads * D)
-    h = Output.apply(h, out, layer.o, *layer.o.leaves)  # type: ignore[no-untyped-call]
-    norm = layer.module.post_attention_layernorm
-    leaves = (*layer.gate_up.leaves, *layer.down.leaves)
-    result: Tensor = Mlp.apply(  # type: ignore[no-untyped-call]
-        h, norm.weight, norm.variance_epsilon, layer.gate_up, layer.down, *leaves
-    )
-    return result

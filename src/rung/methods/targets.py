@@ -77,9 +77,9 @@ def weight_of(layer: Linear) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How much of a model is in the layers that a method adapts; embeddings and the head do not count."""
+    """How much of a model's decoder layers is in the layers that a method adapts."""
 
-    share: float  # of all other weights
+    share: float  # of the weights
     experts: float  # the share that is in experts which are no linear layers
 
     def __str__(self) -> str:
@@ -89,16 +89,12 @@ class Reach:
 
 
 def reach(model: nn.Module, layers: Iterable[nn.Module]) -> Reach:
-    """The reach of a method that adapts `layers` of `model`."""
-    outside = {id(weight) for end in _ends(model) for weight in end.parameters()}
+    """The reach of a method that adapts `layers` of `model`; only decoder layers count."""
     inside = {id(weight) for layer in layers for weight in layer.parameters()}
-    total = reached = experts = 0
-    for weight in model.parameters():
-        if id(weight) in outside:
-            continue
-        total += weight.numel()
-        reached += weight.numel() if id(weight) in inside else 0
-        experts += weight.numel() if weight.ndim == 3 and id(weight) not in inside else 0
+    weights = [weight for name, weight in model.named_parameters() if layer_of(name) is not None]
+    total = sum(weight.numel() for weight in weights)
+    reached = sum(weight.numel() for weight in weights if id(weight) in inside)
+    experts = sum(weight.numel() for weight in weights if weight.ndim == 3 and id(weight) not in inside)
     return Reach(reached / max(1, total), experts / max(1, total))
 
 
