@@ -207,7 +207,7 @@ class _Climb:
             return None
         plan = from_json(Plan, storage.read_json(path), path.name)
         kept, facts = plan.kept(self.settings.threads), self.rows.base_facts()
-        if any(facts[name] != value for name, value in kept.items()):
+        if any(facts.get(name) != value for name, value in kept.items()):
             self.rows = self._prepare(self.settings.model_copy(update=kept))
         return plan
 
@@ -355,7 +355,7 @@ class _Climb:
         return Climbed(self.folder.path, self._write_info(storage.now()), pooled.results, drawn)
 
     def _tried(self, results: Sequence[Result]) -> repeat.Tried:
-        return repeat.read(self.folder, results, self.context.split.test)
+        return repeat.read(self.folder, results, self.context.split.test, self.rows.task)
 
     def _draw(self, pooled: repeat.Pooled) -> Verdict:
         settings, notes = self.settings, self.context.plan.notes
