@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -183,6 +183,15 @@ def record_of(asked: argparse.Namespace, tallies: Mapping[str, Tally]) -> dict[s
     }
 
 
+def _kept(asked: argparse.Namespace, names: Sequence[str]) -> dict[str, Tally]:
+    """What the record already holds of other readers than `names`, with the same seed."""
+    if asked.record is None or not asked.record.is_file():
+        return {}
+    old = storage.read_json(asked.record)
+    kept = old["readers"] if old["seed"] == asked.seed else {}
+    return {name: Tally(**tally) for name, tally in kept.items() if name not in names}
+
+
 class Run:
     """Tries readers, each in a process of its own: one that ends it is a finding, and the rest goes on.
 
@@ -192,7 +201,7 @@ class Run:
     def __init__(self, asked: argparse.Namespace) -> None:
         self.asked = asked
         self.names = asked.readers.split(";")
-        self.tallies: dict[str, Tally] = {}
+        self.tallies = _kept(asked, self.names)
         self._wanted = counts(asked.inputs) if asked.inputs else {}
         self._number = multiprocessing.Value("q", 0)  # of the input that is being read
         self._told = time.monotonic()
@@ -252,11 +261,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--readers", default=";".join(READERS), help="names with a ; between")
     parser.add_argument("--findings", type=Path, default=Path("findings"))
-    parser.add_argument("--record", type=Path)
+    parser.add_argument("--record", type=Path, help="other readers in it stay")
     run = Run(parser.parse_args())
     for name in run.names:
         run.reader(name)
-    return 1 if any(one.findings for one in run.tallies.values()) else 0
+    return 1 if any(run.tallies[name].findings for name in run.names) else 0
 
 
 if __name__ == "__main__":

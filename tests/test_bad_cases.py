@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -524,6 +525,18 @@ RUNS: dict[str, tuple[Change, tuple[str, ...], int, tuple[str, ...]]] = {
         ("climb",),
         RESUME,
         ("words.json: not a JSON file: it holds NaN", "Delete the file"),
+    ),
+    "a plan of another number format": (edit("plan.json", precision="fp32"), ("climb",), 0, ()),
+    "answers without their grades": (
+        lambda folder: write(
+            "predictions/words.jsonl",
+            re.sub(
+                rb'"values": ?{[^}]*}', b'"values": {}', (folder / "predictions/words.jsonl").read_bytes()
+            ),
+        )(folder),
+        ("climb",),
+        RESUME,
+        ("words.jsonl: the grades of its answers are damaged", "Delete results/words.json"),
     ),
     "a result with a key twice": (
         lambda folder: write(

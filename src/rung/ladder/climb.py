@@ -209,7 +209,7 @@ class _Climb:
             return None
         plan = from_json(Plan, storage.read_json(path), path.name)
         kept, facts = plan.kept(self.settings.threads), self.rows.base_facts()
-        if any(facts[name] != value for name, value in kept.items()):
+        if any(facts.get(name) != value for name, value in kept.items()):
             self.rows = self._prepare(self.settings.model_copy(update=kept))
         return plan
 
@@ -359,7 +359,8 @@ class _Climb:
 
     def _tried(self, results: Sequence[Result]) -> repeat.Tried:
         parts = self.context.split
-        return repeat.read(self.folder, results, parts.test, len(parts.train) + len(parts.dev))
+        known = len(parts.train) + len(parts.dev)
+        return repeat.read(self.folder, results, parts.test, known, self.rows.task)
 
     def _draw(self, pooled: repeat.Pooled) -> Verdict:
         settings, notes = self.settings, self.context.plan.notes

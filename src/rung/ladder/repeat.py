@@ -14,10 +14,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from rung.border import foreign
 from rung.config import Settings
-from rung.evaluation.metrics import measures
+from rung.errors import ResumeError
+from rung.evaluation.metrics import METRICS, measures
 from rung.records import Answer, Example, Result, Task, Verdict, from_json, to_json
 from rung.run_folder import RunFolder
 from rung.storage import read_jsonl, write_json
@@ -94,19 +97,39 @@ def finalists(results: Sequence[Result], drawn: Verdict) -> tuple[str, ...]:
     )
 
 
-def read(folder: RunFolder, results: Sequence[Result], examples: Sequence[Example], known: int) -> Tried:
+def read(
+    folder: RunFolder, results: Sequence[Result], examples: Sequence[Example], known: int, task: Task
+) -> Tried:
     """What the climb in `folder` left of `results` on its test rows, `examples`; see `Tried`.
 
-    Raises `DataError` where a file cannot be read.
+    Raises `ResumeError` where a file cannot be read, or holds answers from which no score follows.
     """
-    answers = {
-        result.rung: [
-            from_json(Answer, row) for row in read_jsonl(folder.file("predictions", f"{result.rung}.jsonl"))
-        ]
-        for result in results
-        if result.status == "ok"
-    }
+    answers = {}
+    for result in results:
+        if result.status == "ok":
+            path = folder.file("predictions", f"{result.rung}.jsonl")
+            given = [from_json(Answer, row, path.name) for row in read_jsonl(path)]
+            with foreign(partial(_damaged, result.rung)):
+                _require_graded(task, examples, given)
+            answers[result.rung] = given
     return Tried(tuple(results), answers, examples, known)
+
+
+def _require_graded(task: Task, examples: Sequence[Example], answers: Sequence[Answer]) -> None:
+    """Raises whatever a metric does where the grade of an answer lacks what it needs."""
+    known = {example.id: example for example in examples}
+    graded = [one for one in answers if one.status != "error" and one.example_id in known]
+    rows, texts = [known[one.example_id] for one in graded], [one.text for one in graded]
+    for name in task.metrics:
+        METRICS[name].rows(task, rows, graded, texts)
+
+
+def _damaged(rung: str, text: str) -> ResumeError:
+    return ResumeError(
+        f"the grades of its answers are damaged: {text}",
+        where=f"{rung}.jsonl",
+        fix=f"Delete results/{rung}.json and run the same command again",
+    )
 
 
 def alone(tried: Tried) -> Pooled:

@@ -81,12 +81,18 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
     settings = _settings(folder.file("config.yaml"), plan)
     parts: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
     for row in storage.read_jsonl(folder.file(DATA)):
-        if not isinstance(row, dict) or row.get("part") not in parts:
+        if not isinstance(row, dict) or str(row.get("part")) not in parts:
             raise ResumeError("a row is of no part", where=DATA, fix="Climb again with another --output")
         parts[row["part"]].append(from_json(Example, row.get("example"), DATA))
     split = Split(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]))
     every = (*split.train, *split.dev, *split.test)
-    loaded = Loaded(every, info.data["format"], info.data["file"], info.data["sha256"])
+    facts = [info.data.get(name) for name in ("format", "file", "sha256")]
+    if not all(isinstance(fact, str) for fact in facts):
+        raise ResumeError(
+            "does not say which file was read", where="run.json", fix="Run the climb's command again"
+        )
+    format, file, sha256 = map(str, facts)
+    loaded = Loaded(every, format, file, sha256)
     rows = Divided(settings=settings, loaded=loaded, loaded_test=None, split=split, task=info.task)
 
     def load() -> Prepared:
