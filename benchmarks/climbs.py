@@ -82,9 +82,12 @@ def render() -> None:
 
 def _section(name: str, view: View) -> str:
     info = view.info
-    threads = info.machine.get("threads", 0)
+    follow = str(
+        info.machine.get("threads_follow", info.machine.get("threads", "?"))
+    )
+    threads = follow.split(",")[0]  # of "at most 2, 1 at the lowest so far"
     machine = f"{info.machine.get('processor', '')}, {info.machine.get('cores', '?')} cores, {threads} thread"
-    machine += "" if threads == 1 else "s"
+    machine += "" if threads == "1" else "s"
     facts = f"{info.started[:10]} · {machine} · {info.applied.get('precision', '')} · base {info.base}"
     metric = ", ".join(filter(None, (view.metric, view.metric_unit)))
     head = ["rung", f"{metric} (95% interval)", "test rows", "regret (chance)", "to make", "1,000 answers"]
