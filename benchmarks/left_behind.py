@@ -116,7 +116,7 @@ def is_whole(path: Path) -> bool:
             grows = path.name == "events.jsonl" or path.suffix == ".partial"
             lines = content.split(b"\n")
             for line in lines[:-1]:
-                json.loads(line)
+                json.loads(line[9:] if path.suffix == ".partial" else line)  # behind its checksum
             return grows or lines[-1] == b""
         elif path.suffix == ".safetensors":
             header, _ = tensors(content)

@@ -420,7 +420,7 @@ def _stopped_before_the_end() -> Any:
     @contextmanager
     def stopped() -> Iterator[None]:
         def fault(name: str, path: Path) -> None:
-            if name == "write" and path.name == "out.jsonl":
+            if name == "write" and path.name.startswith(".out.jsonl.") and "partial" not in path.name:
                 raise KeyboardInterrupt
 
         storage.fault = fault

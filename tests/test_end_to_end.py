@@ -164,7 +164,7 @@ def test_a_failed_rung_is_a_row_and_the_climb_goes_on(
 
     def fail_on_lora(prepared: Any, plan: Any, method: str, *more: Any) -> Any:
         if method == "lora":
-            raise MemoryError("not enough for LoRA")
+            raise RuntimeError("not enough for LoRA")
         return real(prepared, plan, method, *more)
 
     monkeypatch.setattr(tuning, "train", fail_on_lora)
@@ -172,7 +172,7 @@ def test_a_failed_rung_is_a_row_and_the_climb_goes_on(
     settings = letters.FAST | {"rungs": "zero-shot,lora,full"}
     assert cli.run(["climb", str(letters_csv), "--output", str(run), *letters.flags(**settings)]) == 0
     out, err = capsys.readouterr()
-    assert "- lora: failed: MemoryError: not enough for LoRA" in err
+    assert "- lora: failed: RuntimeError: not enough for LoRA" in err
     assert "not enough for LoRA" in " ".join(out.split())
     assert "not enough for LoRA" in (run / "report.html").read_text(encoding="utf-8")
     results = [

@@ -269,6 +269,8 @@ def free_bytes(path: Path) -> int:
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, if they are not there; their names are on disk when this returns."""
     if not path.is_dir():
+        if path.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
         make_folder(path.parent)
         with step("mkdir", path):
             path.mkdir(exist_ok=True)

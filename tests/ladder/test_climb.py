@@ -227,6 +227,19 @@ def test_another_tolerance_draws_the_verdict_again_from_the_same_results(
     assert stored["volume"] == 7
 
 
+def test_a_run_says_when_it_began_and_when_it_ended(
+    letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = (f"2026-01-01T00:00:{second:02}Z" for second in range(60))
+    monkeypatch.setattr(storage, "now", lambda: next(times))
+    settings = QUICK | {"rungs": "constant", "output": tmp_path / "run"}
+    first = climb(letters_csv, **settings).info
+    assert first.started == "2026-01-01T00:00:00Z" < first.finished
+    again = climb(letters_csv, **settings | {"rungs": "nearest"}).info
+    assert again.started == first.started
+    assert again.finished > first.finished
+
+
 def test_a_failed_rung_is_a_row_with_its_reason_and_is_tried_again(
     letters_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +270,7 @@ def test_memory_that_runs_out_in_a_rung_is_a_row_that_says_what_to_do(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "complete", fail)
+        patch.setattr(tuning, "write", fail)
         broken = climb(letters_csv, output=tmp_path / "run", **QUICK)
     zero, lora = broken.results
     assert (zero.status, lora.status) == ("ok", "failed")

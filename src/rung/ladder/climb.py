@@ -113,7 +113,7 @@ class _Climb:
         self.settings = settings
         self.asked = asked
         self.watcher = watcher
-        self.clock = cost.Stopwatch()
+        self.clock, self.began = cost.Stopwatch(), storage.now()
         self.longest = EPOCHS  # that a tuned rung may be given
         self.shown: dict[str, Quote] = {}  # what the user knows of the plan
         self.fresh = False  # whether no time has passed since the plan was made
@@ -291,7 +291,7 @@ class _Climb:
             versions={"rung": __version__, "python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in _LIBRARIES},
             notes=(*plan.notes, *(note for note in (self.looks, self.repeated) if note)),
-            started=before.started if before else storage.now(),
+            started=before.started if before else self.began,
             finished=finished,
             seconds=self.clock.seconds + (before.seconds or 0.0 if before and before.finished else 0.0),
         )
