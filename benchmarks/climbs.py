@@ -95,7 +95,8 @@ def _section(name: str, view: View) -> str:
     head = ["rung", f"{metric} (95% interval)", "test rows", "regret (chance)", "to make", "1,000 answers"]
     head.append("forgot, nats/token")
     helps = view.verdict.helps if view.verdict else ()
-    notes = [*info.notes, *(f"{rung.name}: {note}" for rung in view.rungs for note in rung.notes)]
+    shared = (f"{', '.join(rung.name for rung in rungs)}: {note}" for note, rungs in view.notes.items())
+    notes = [*info.notes, *shared]
     return "\n".join(
         [
             f"## {name}",

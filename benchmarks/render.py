@@ -24,8 +24,9 @@ Record = dict[str, Any]
 
 
 def load() -> dict[str, Record]:
-    """Result files by name."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    """Result files of speed and memory, by name."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    return {name: one for name, one in found.items() if "gflops_bf16" in one.get("machine", {})}
 
 
 def table(record: Record) -> str:

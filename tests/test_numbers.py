@@ -73,6 +73,13 @@ def test_quality(measure: Measure | None, text: str) -> None:
     assert numbers.quality(measure) == text
 
 
+@pytest.mark.parametrize(
+    ("names", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_listed(names: list[str], text: str) -> None:
+    assert numbers.listed(names) == text
+
+
 def test_named_has_name_and_unit() -> None:
     assert numbers.named(Measure("accuracy", 0.631, 0.58, 0.682)) == "accuracy 63.1% (58.0 to 68.2)"
     assert numbers.named(Measure("chrf", 54.04, 51.0, 57.2, unit="points")) == "chrF 54.0 (51.0 to 57.2)"

@@ -63,6 +63,11 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def listed(names: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
+
+
 def metric_name(name: str) -> str:
     """The name of a metric as people write it."""
     return _NAMES.get(name, one_line(name.replace("_", " ")))
@@ -258,8 +263,8 @@ def plain(value: Any) -> str:
 
 
 def unfinished(result: Result) -> str:
-    """``not finished (12 %)``."""
-    done = "" if result.done is None else f" ({result.done * 100:.0f} %)"
+    """``not finished (12%)``."""
+    done = "" if result.done is None else f" ({result.done * 100:.0f}%)"
     return f"not finished{done}"
 
 

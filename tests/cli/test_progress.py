@@ -68,7 +68,7 @@ def test_results_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "- lora: accuracy -, 1 min 5 s",
         "- lora: failed: it broke: [red]{x}",
         "- lora: skipped: does not fit in the budget",
-        "- lora: accuracy 50.0%, not finished (12 %), 1 min 5 s",
+        "- lora: accuracy 50.0%, not finished (12%), 1 min 5 s",
         "- lora: not finished: no time",
         "- lora: accuracy 50.0%, made in 50 s, 1,000 answers take 8 min 20 s",
         "",

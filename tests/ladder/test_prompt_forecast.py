@@ -42,6 +42,13 @@ def test_a_second_stage_is_added() -> None:
     assert twice - once == pytest.approx(20 * SHORT_ROW)
 
 
+def test_what_is_read_before_the_first_prompt_is_read_once() -> None:
+    size = replace(SIZE, dev=200)
+    plain = prompt_seconds(WORK, SPEEDS, size, [[SHORT, SHORT], [SHORT]])
+    read = prompt_seconds(WORK, SPEEDS, size, [[SHORT, SHORT], [replace(SHORT, before=500.0)]])
+    assert [b - a for a, b in zip(plain, read, strict=True)] == pytest.approx([0.5] * 3)
+
+
 def test_labels_are_scored_at_the_rate_that_was_timed() -> None:
     labels, speeds = replace(WORK, label_tokens=10), replace(SPEEDS, score=0.03)
     low = prompt_seconds(labels, speeds, SIZE, [[SHORT]])[0]

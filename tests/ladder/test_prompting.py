@@ -20,11 +20,12 @@ from rung.ladder import prompting, trials
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import Prompted
 from rung.ladder.rungs import RUNGS, Rung
+from rung.ladder.rungs.few_shot import FewShot
 from rung.ladder.watch import Silent, Watcher
-from rung.ladder.ways import Asker, Way
+from rung.ladder.ways import Alike, Asker, Way
 from rung.records import Choice, Completion, Example
 
-ZERO, FEW = RUNGS["zero-shot"], RUNGS["few-shot"]
+ZERO, FEW = RUNGS["zero-shot"], FewShot()
 HOWS = ("likelihood", "calibrated likelihood")
 Shares = Callable[[str, Way], float]  # how an answer is read, the way to ask -> share of right answers
 
@@ -100,9 +101,10 @@ class Asked:
 
 
 @pytest.fixture(autouse=True)
-def all_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few dev rows leave no way out."""
+def all_ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Few dev rows leave no way out; features are kept in a folder of the test's own."""
     monkeypatch.setattr("rung.ladder.rungs.few_shot.FEW_DEV", 0)
+    monkeypatch.chdir(tmp_path)
 
 
 def prompt(prepared: Prepared, rung: Rung, watcher: Watcher | None = None, rows: int = 30) -> Asked:
@@ -137,23 +139,27 @@ def test_the_best_way_to_ask_on_dev_is_used(prepared: Prepared, monkeypatch: pyt
     assert found.responder.asker.way.plain
     tried = found.choices["prompt"].tried
     assert tried["2 examples, plain layout"] == pytest.approx(0.9, abs=0.05)
-    assert len(tried) == 3 * 2 + 2  # in two layouts, then two numbers of retrieved ones in the better one
+    assert len(tried) == 3 * 2 + 3  # in two layouts, then three ways to retrieve in the better one
     assert found.evaluation.primary.value == pytest.approx(0.9, abs=0.02)
 
 
+@pytest.mark.parametrize("alike", ["words", "states"])
 def test_retrieved_examples_are_tried_in_the_better_layout_and_family(
-    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, alike: str
 ) -> None:
     asked = replace(prepared, settings=make_settings({"shots": "2,4"}))
 
     def shares(how: str, way: Way) -> float:
-        return (0.9 if way.retrieved == 4 else 0.5 if way.plain else 0.2) if how == "writing" else 0.1
+        best = (way.retrieved, way.alike) == (4, alike)
+        return (0.9 if best else 0.5 if way.plain else 0.2) if how == "writing" else 0.1
 
     model = Model(monkeypatch, shares)
     found = prompt(asked, FEW)
-    assert found.chosen("prompt") == "4 retrieved examples, plain layout"
+    by = {"words": "", "states": " by hidden states"}
+    assert found.chosen("prompt") == f"4 retrieved examples{by[alike]}, plain layout"
     retrieved = {(way, family) for way, family, _ in model.asked if "retrieved" in way}
-    assert retrieved == {(f"{k} retrieved examples, plain layout", "writing") for k in (2, 4)}
+    names = ("2 retrieved examples", "4 retrieved examples", "4 retrieved examples by hidden states")
+    assert retrieved == {(f"{name}, plain layout", "writing") for name in names}
     assert found.evaluation.primary.value == pytest.approx(0.9, abs=0.02)
 
 
@@ -207,18 +213,21 @@ def test_what_is_read_is_said(prepared: Prepared) -> None:
     found = prompt(prepared, FEW, Ear(), rows=5)
     assert sum(found.evaluation.counts.values()) == 5
     assert heard[0] == "few-shot: choosing on dev: 2 examples"
-    assert heard[-1] == "few-shot: choosing on dev: 2 retrieved examples" + (
-        ", plain layout" if found.responder.asker.way.plain else ""
-    )
+    plain = ", plain layout" if found.responder.asker.way.plain else ""
+    assert "few-shot: reading train rows to find similar ones" in heard
+    assert heard[-1] == f"few-shot: choosing on dev: 2 retrieved examples by hidden states{plain}"
 
 
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize(("plain", "alike"), [(False, "words"), (True, "words"), (True, "states")])
 @pytest.mark.parametrize("rule", [None, LabelRule(offsets=(-1.0, 1.0)), LabelRule(per_token=True)])
 def test_it_answers_the_same_after_loading(
-    prepared: Prepared, tmp_path: Path, plain: bool, rule: LabelRule | None
+    prepared: Prepared, tmp_path: Path, plain: bool, alike: Alike, rule: LabelRule | None
 ) -> None:
-    chosen = prompting._Choosing(prepared, "few-shot", prepared.split.dev, Silent())
-    asker = chosen._asker(Way("2 retrieved examples", retrieved=2, plain=plain))
+    context = context_of(prepared)
+    chosen = prompting._Choosing(
+        prepared, "few-shot", prepared.split.dev, Silent(), lambda way: FEW.pool(context, way)
+    )
+    asker = chosen._asker(Way("2 retrieved examples", retrieved=2, plain=plain, alike=alike))
     assert asker is not None
     made = Prompted(asker, rule, "how", 4, prompting.base_of(prepared))
     made.save(tmp_path / "answer")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rows_of import rows
+from rows_of import rows, task_of
 from rung.errors import ResumeError
 from rung.ladder import retrieval
+from rung.ladder.features import Features
+from rung.ladder.prepare import Prepared
 from rung.ladder.retrieval import Pool
 
 TRAIN = rows(
@@ -46,13 +48,16 @@ def test_the_pool_is_train_rows_with_an_answer_and_other_prompts() -> None:
     assert len(targets(pool, "anything", 50)) == 4
 
 
-def test_it_finds_the_same_after_loading(tmp_path: Path) -> None:
-    pool = Pool.of(TRAIN)
+@pytest.mark.parametrize("states", [False, True])
+def test_it_finds_the_same_after_loading(prepared: Prepared, tmp_path: Path, states: bool) -> None:
+    speaker, task = prepared.speaker, task_of(TRAIN[:3], "classification")
+    features = Features(speaker, task, tmp_path / "features")
+    pool = Pool.by_states(TRAIN, features) if states else Pool.of(TRAIN)
     pool.save(tmp_path / "pool")
-    loaded = retrieval.load(tmp_path / "pool")
+    loaded = retrieval.load(tmp_path / "pool", speaker, task)
     assert loaded.rows == pool.rows
     asked = rows([(text, "") for text in ("a parcel", "my password", "", "arrived")])
     assert loaded.like(asked, 3) == pool.like(asked, 3)
     (tmp_path / "pool" / "responder.json").write_text("{}")
     with pytest.raises(ResumeError):
-        retrieval.load(tmp_path / "pool")
+        retrieval.load(tmp_path / "pool", speaker, task)

@@ -583,6 +583,19 @@ def partly(rows: int, few: list[bool], lora: list[bool], full: list[bool]) -> Ve
     return verdict([result(name) for name in answers], answers, every, MOOD)
 
 
+def test_rungs_that_answered_the_same_few_rows_are_named_in_one_sentence() -> None:
+    every = examples(["good"] * 400)
+    answers = {
+        name: answered(MOOD, every, ["good" if hit else "bad" for hit in hits(right, 400)])
+        for name, right in (("words", 250), ("few-shot", 200), ("lora", 300), ("full", 310))
+    }
+    answers |= {name: answers[name][:100] for name in ("few-shot", "full")}
+    drawn = verdict([result(name) for name in answers], answers, every, MOOD)
+    said = [line for line in drawn.reasons if "compared with the others on those" in line]
+    assert len(said) == 1
+    assert " and full fine-tuning answered 100 of 400 test rows, and are compared" in said[0]
+
+
 def test_a_rung_that_answered_few_rows_takes_none_from_the_others() -> None:
     few, lora = hits(200, 400), hits(300, 400)
     alone = judged({"few-shot": few, "lora": lora})

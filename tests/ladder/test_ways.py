@@ -81,5 +81,5 @@ def test_one_target_of_two_lines_is_one_too_many() -> None:
 
 
 def test_a_way_is_a_record() -> None:
-    way = Way("2 examples, plain layout", False, tuple(TRAIN[:2]), 3, True)
+    way = Way("2 examples, plain layout", False, tuple(TRAIN[:2]), 3, True, "states")
     assert from_json(Way, to_json(way)) == way

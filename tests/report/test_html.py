@@ -228,7 +228,7 @@ def test_a_rung_that_was_cut_short_is_in_no_chart_that_compares(tickets: Path) -
     compared = [label for label in labels if not label.startswith("Learning curves")]
     assert len(compared) == 4  # quality and cost, wide and narrow
     assert all("lora" in label and "full" not in label for label in compared)
-    assert "not finished (12 %)" in page.text
+    assert "not finished (12%)" in page.text
 
 
 def test_cells_carry_the_name_of_their_column_for_narrow_screens(tickets: Path) -> None:

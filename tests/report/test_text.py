@@ -111,7 +111,7 @@ def test_a_rung_that_was_cut_short_is_marked(tickets: Path) -> None:
     value = json.loads(path.read_text()) | {"status": "unfinished", "done": 0.12, "needs_seconds": 5400.0}
     path.write_text(json.dumps(value))
     text = _printed(tickets, 80)
-    assert "not finished (12 %)" in text
+    assert "not finished (12%)" in text
     assert "full: a budget of 1 h 30 min would finish it" in text
 
 

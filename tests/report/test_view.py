@@ -109,7 +109,7 @@ def test_a_rung_that_was_cut_short_shows_its_numbers_and_how_far_it_came(tickets
     value = json.loads(path.read_text()) | {"status": "unfinished", "done": 0.12}
     path.write_text(json.dumps(value))
     full = load_view(tickets).rungs[-1]
-    assert full.quality == f"{whole.quality}, not finished (12 %)"
+    assert full.quality == f"{whole.quality}, not finished (12%)"
     assert not full.ok
     path.write_text(
         json.dumps(value | {"needs_seconds": 5400.0, "reason": "12% of a fair training was done"})

@@ -26,7 +26,7 @@ from rung.errors import DataError, ResourceError
 from rung.ladder import repeat
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
-from rung.ladder.earlier import finished_rungs, same_rows
+from rung.ladder.earlier import finished_rungs, open_again, same_rows
 from rung.ladder.looks import look, sentence
 from rung.ladder.pace import Pace, pace_of, still_improving
 from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
 # Settings that decide no result: the same run folder serves, and what is done there is kept.
-_FREE = frozenset({"output", "threads", "checkpoint_seconds", "rungs", "tolerance", "goal", "volume"})
+_FREE = frozenset(
+    {"output", "threads", "checkpoint_seconds", "rungs", "budget", "tolerance", "goal", "volume"}
+)
 _OF_THE_BASE = ("precision", "precision_why", "path", "path_why", "max_new_tokens")  # kept with the run
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
@@ -85,8 +87,8 @@ def climb(
 def default_folder(loaded: Loaded, asked: dict[str, Any]) -> Path:
     """``runs/<file>-<8 digits>``: the same rows and settings always give the same folder.
 
-    Which rungs are tried makes no difference, nor do the settings of the verdict: a later climb adds to what
-    is there and draws the verdict again.
+    Which rungs are tried makes no difference, nor do the budget or the settings of the verdict: a later
+    climb adds to what is there and draws the verdict again.
     """
     relevant = {key: value for key, value in asked.items() if key not in _FREE}
     mark = storage.fingerprint([loaded.sha256, relevant])
@@ -138,6 +140,7 @@ class _Climb:
                 self.watcher.say("the base cannot read every row: what ran without it runs again")
             if (old := self._old_plan() if begun and same else None) is not None:
                 self.context.settle(old)
+                open_again(self.context, asked_for(self.settings, self.rows.task), self.clock)
             cheap = [rung for rung in self.rungs if not rung.needs_base]
             try:
                 self.looks = sentence(look(self.rows.split.test, mark))
@@ -228,7 +231,7 @@ class _Climb:
     def _plan_again(self, rungs: Sequence[Rung]) -> None:
         """Plan `rungs`, none of which has begun, into the time that is left."""
         old = self.context.planned
-        self.context.size = most_of(self.settings, self.context.whole, self.longest)
+        self.context.size = most_of(self.settings, self.context.whole, self.longest, old)
         self.context.settle(make_plan(self.context, rungs, self.clock, old))
 
     def _waits(self, rung: Rung) -> bool:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rung.cost import Stopwatch
 from rung.errors import ResumeError
+from rung.ladder.context import Context
 from rung.ladder.divide import Divided
+from rung.ladder.plan import Plan, make_plan, most_of
 from rung.ladder.rungs import RUNGS, Rung
-from rung.records import RunInfo
-from rung.storage import RunFolder
+from rung.records import Quote, Result, RunInfo, from_json, to_json
+from rung.storage import RunFolder, read_json, write_json
+
+MORE = 1.1  # times the rows it had: from there on a finished rung runs again
 
 
 def finished_rungs(folder: RunFolder) -> list[Rung]:
@@ -37,3 +45,86 @@ def same_rows(folder: RunFolder, info: RunInfo | None, rows: Divided) -> bool:
     for path in folder.file("results").glob("*.json"):
         path.unlink()
     return False
+
+
+def open_again(context: Context, asked: Sequence[Rung], clock: Stopwatch) -> None:
+    """With another budget than that of the plan so far, take out of it what runs again, results included.
+
+    That is every rung of `asked` that was cut short, left out or has not begun, and a finished one to which a
+    longer budget gives at least `MORE` times its rows; but none takes the time of one that has not finished.
+    A rung that was stopped while it ran continues as it was planned.
+    """
+    old = context.plan
+    if old.budget == context.settings.budget:
+        return
+    results = _results(context.folder, asked)
+    ended = {name: result for name, result in results.items() if result.status == "ok"}
+    more = _given_more(context, asked, ended, [name for name in old.begun if name not in results], clock)
+    again = [name for name in results if name in more or name not in ended]
+    if again:
+        context.watcher.say(f"With the new budget these rungs are planned again: {', '.join(again)}")
+    run = {rung.name for rung in finished_rungs(context.folder)}
+    waiting = [quote.rung for quote in old.quotes if quote.rung not in run.union(old.begun)]
+    context.settle(_without(old, [*again, *waiting]))
+    write_json(context.folder.file("plan.json"), to_json(context.plan))
+    for name in again:
+        context.folder.file("results", f"{name}.json").unlink()
+
+
+def _results(folder: RunFolder, rungs: Sequence[Rung]) -> dict[str, Result]:
+    """What `rungs` have measured, by name, in their order."""
+    paths = {rung.name: folder.file("results", f"{rung.name}.json") for rung in rungs}
+    return {
+        name: from_json(Result, read_json(path), path.name) for name, path in paths.items() if path.is_file()
+    }
+
+
+def _given_more(
+    context: Context,
+    asked: Sequence[Rung],
+    ended: Mapping[str, Result],
+    stopped: Sequence[str],
+    clock: Stopwatch,
+) -> list[str]:
+    """The rungs that have `ended` and that a plan for the new budget gives more rows."""
+    old, budget = context.plan, context.settings.budget
+    longer = budget is None or (old.budget is not None and budget > old.budget)
+    few = [rung for rung in asked if rung.name in ended and _had_few(context, ended[rung.name])]
+    if not few or not longer:
+        return []
+    waiting = [rung for rung in asked if rung.name not in ended and rung.name not in stopped]
+    every = [rung for rung in asked if rung in waiting or rung in few]
+    before = _without(old, [rung.name for rung in every])
+
+    def planned(rungs: Sequence[Rung]) -> Plan:
+        context.size = most_of(context.settings, context.whole, before=old)
+        return make_plan(context, rungs, clock, before)
+
+    alone, together = planned(waiting), planned(every)
+    if any(alone.quote(rung.name).fits > together.quote(rung.name).fits for rung in waiting):
+        return []
+    return [rung.name for rung in few if _more(together.quote(rung.name), ended[rung.name])]
+
+
+def _had_few(context: Context, result: Result) -> bool:
+    """Whether a rung had fewer rows than there are."""
+    trained = result.quote.train_rows if result.quote else 0
+    return 0 < trained < len(context.whole.train) or sum(result.counts.values()) < context.plan.test_rows
+
+
+def _more(quote: Quote, result: Result) -> bool:
+    trained = result.quote.train_rows if result.quote else 0
+    answered = sum(result.counts.values())
+    if not quote.fits or quote.train_rows < trained or quote.test_rows < answered:
+        return False
+    return quote.train_rows >= MORE * max(1, trained) or quote.test_rows >= MORE * max(1, answered)
+
+
+def _without(plan: Plan, names: Sequence[str]) -> Plan:
+    """`plan` before it had the rungs called `names`."""
+    return replace(
+        plan,
+        quotes=tuple(quote for quote in plan.quotes if quote.rung not in names),
+        begun=tuple(name for name in plan.begun if name not in names),
+        limits={name: limit for name, limit in plan.limits.items() if name not in names},
+    )

@@ -99,9 +99,14 @@ class Plan:
         return self.setup_seconds + sum(quote.seconds or 0.0 for quote in waiting)
 
 
-def most_of(settings: Settings, parts: Split, longest: float = EPOCHS) -> Size:
-    """As much of the data as may be used. With a budget, enough test rows to see a difference of 5 points."""
+def most_of(settings: Settings, parts: Split, longest: float = EPOCHS, before: Plan | None = None) -> Size:
+    """As much of the data as may be used. With a budget, enough test rows to see a difference of 5 points.
+
+    The test rows of the plan `before` stay: rungs that ran by it are compared with those to come.
+    """
     most_test = settings.max_test or (MOST_TEST if settings.budget is None else enough_test_rows())
+    if before is not None:
+        most_test = before.test_rows
     return Size(
         dev=min(settings.max_dev, len(parts.dev)),
         test=min(most_test, len(parts.test)),
@@ -247,9 +252,11 @@ def _notes(context: Context, quotes: Sequence[Quote], most: Size) -> tuple[str, 
     dev = min((quote.dev_rows for quote in used if quote.dev_rows), default=len(parts.dev))
     if dev < len(parts.dev):
         notes.append(f"choices are made on {dev:,} of {len(parts.dev):,} dev rows")
+    short = [quote for quote in used if 0 < quote.test_rows < most.test]
+    for rows in dict.fromkeys(quote.test_rows for quote in short):
+        names = ", ".join(quote.rung for quote in short if quote.test_rows == rows)
+        notes.append(f"{names}: the budget left {rows:,} of {every:,} test rows in use")
     for quote in used:
-        if 0 < quote.test_rows < most.test:
-            notes.append(f"{quote.rung}: the budget left {quote.test_rows:,} of {every:,} test rows in use")
         if quote.train_seconds is not None and quote.train_rows < len(parts.train):
             left = f"{quote.train_rows:,} of {len(parts.train):,}"
             notes.append(f"{quote.rung}: the budget left {left} train rows in use")

@@ -20,6 +20,7 @@ class Ask:
 
     prefix: float  # that all prompts share
     own: float  # that a prompt has for itself, on average
+    before: float = 0.0  # that are read once, before the first prompt is written
 
 
 def prompt_seconds(
@@ -45,7 +46,8 @@ def prompt_seconds(
     if not costs:
         return 0.0, 0.0, 0.0  # nothing can be asked; the run says why
     test = sorted(start + size.test * row for arms in costs for start, row in arms)
-    return low + test[0], mean + test[-1], high + test[-1]
+    before = sum(ask.before for asks in stages for ask in asks) / speeds.prefill
+    return before + low + test[0], before + mean + test[-1], before + high + test[-1]
 
 
 def _arms(work: Workload, speeds: Speeds, ask: Ask) -> list[tuple[float, float]]:

@@ -30,6 +30,7 @@ from rung.records import Choice, Completion, Example, Task, from_json, to_json
 FILE, POOL = "answer.json", "pool"
 _COMPARED = 16  # rows on which prompts are compared token by token
 Further = Callable[[Way], Sequence[Way]]
+PoolOf = Callable[[Way], Pool]
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def load(folder: Path) -> Prompted:
     value = storage.read_object(folder / FILE, task=dict, way=dict, base=dict, max_new_tokens=int)
     task, way = from_json(Task, value["task"], FILE), from_json(Way, value["way"], FILE)
     speaker = speaker_of(value["base"])
+    pool = retrieval.load(folder / POOL, speaker, task) if way.retrieved else None
     if way.plain:
         speaker = plain_speaker(speaker, task)
-    pool = retrieval.load(folder / POOL) if way.retrieved else None
     return Prompted(
         asker=Asker(speaker, task, way, value["room"], pool),
         rule=None if value["rule"] is None else from_json(LabelRule, value["rule"], FILE),
@@ -98,15 +99,17 @@ def choose(
     ways: Sequence[Way],
     dev: Sequence[Example],
     watcher: Watcher,
+    pool_of: PoolOf,
     further: Further = lambda best: (),
 ) -> tuple[Prompted, tuple[Choice, ...]]:
     """The best of `ways` on `dev`, then the best of it and of the ways that `further` makes from it.
 
+    `pool_of` makes the pool that a way retrieves its examples from, once for all ways with the same `alike`.
     Each way is tried with answers that are written and, where the task has labels, with labels by their
     likelihood; successive halving spends the rows (`rung.ladder.halving`). Of ways with the same prompts the
     first is tried. Of equals the first wins, and writing before likelihoods.
     """
-    chosen = _Choosing(prepared, rung, dev, watcher)
+    chosen = _Choosing(prepared, rung, dev, watcher, pool_of)
     best = best_of(chosen.trials(ways), len(dev))
     if more := further(best.asker.way):
         best = best_of([best, *chosen.trials(more, best.writes)], min(len(dev), FURTHER_ROWS))
@@ -118,14 +121,16 @@ def choose(
 class _Choosing:
     """The trials of one rung: what has been tried so far."""
 
-    def __init__(self, prepared: Prepared, rung: str, dev: Sequence[Example], watcher: Watcher) -> None:
-        self.prepared, self.rung, self.watcher = prepared, rung, watcher
+    def __init__(
+        self, prepared: Prepared, rung: str, dev: Sequence[Example], watcher: Watcher, pool_of: PoolOf
+    ) -> None:
+        self.prepared, self.rung, self.watcher, self.pool_of = prepared, rung, watcher, pool_of
         self.dev = list(dev)
         random.Random(f"dev {prepared.settings.seed}").shuffle(self.dev)
         self.tried: list[Trial] = []
         self._seen: set[tuple[tuple[int, ...], ...]] = set()
         self._speakers: dict[bool, Speaker | None] = {False: prepared.speaker}
-        self._pool: Pool | None = None
+        self._pools: dict[str, Pool] = {}
         targets = [example.target.strip() for example in prepared.split.train]
         self._shares = shares_of(prepared.task.labels, targets)
 
@@ -191,10 +196,10 @@ class _Choosing:
         speaker = self._speakers[way.plain]
         if speaker is None:
             return None
-        if way.retrieved and self._pool is None:
-            self._pool = Pool.of(prepared.split.train)
+        if way.retrieved and way.alike not in self._pools:
+            self._pools[way.alike] = self.pool_of(way)
         room = prepared.max_length - prepared.max_new_tokens
-        return Asker(speaker, prepared.task, way, room, self._pool if way.retrieved else None)
+        return Asker(speaker, prepared.task, way, room, self._pools[way.alike] if way.retrieved else None)
 
 
 def label_scores(

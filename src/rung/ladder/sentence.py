@@ -111,10 +111,11 @@ def reasons_of(case: Case) -> tuple[str, ...]:
     for rung in case.uncompared:
         name = numbers.capital(title(case.results[rung]))
         found.append(f"{name} has no test rows in common with the best rung.")
-    for rung, rows in case.fewer.items():
-        name = numbers.capital(title(case.results[rung]))
+    for rows in dict.fromkeys(case.fewer.values()):
+        names = [title(case.results[rung]) for rung, answered in case.fewer.items() if answered == rows]
         found.append(
-            f"{name} answered {rows:,} of {case.rows:,} test rows, and is compared with the others on those."
+            f"{numbers.capital(numbers.listed(names))} answered {rows:,} of {case.rows:,} test rows, and "
+            f"{'is' if len(names) == 1 else 'are'} compared with the others on those."
         )
     found += [numbers.sentence(note) for note in case.notes]
     for result in case.results.values():

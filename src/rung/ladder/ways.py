@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rung.data.plain_layout import PlainLayout, fits
 from rung.evaluation.prompts import content_free, few_shot
@@ -11,6 +12,8 @@ from rung.evaluation.run import Prompt, Speaker
 from rung.evaluation.tasks import KINDS
 from rung.ladder.retrieval import Pool
 from rung.records import Example, Task
+
+Alike = Literal["words", "states"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Way:
     shots: tuple[Example, ...] = ()  # examples that every prompt shows
     retrieved: int = 0  # examples that are like the row, the most similar one last, in their place
     plain: bool = False  # plain text instead of the base's chat template
+    alike: Alike = "words"  # by what retrieved examples are found
 
     def prompt(self, task: Task, example: Example, shots: Sequence[Example] | None = None) -> Prompt:
         """The turns that are shown to the base; `shots` are those that were retrieved."""

@@ -27,10 +27,10 @@ def print_view(view: View, console: Console, report: Path | None = None) -> None
         console.print(Text(view.parts, style="dim"))
     console.print(_table(view, wide, narrow))
     if not wide:
-        for rung in view.rungs:
-            for note in rung.notes:
-                console.print(_note(rung, note))
-    if wide or any(rung.notes for rung in view.rungs):
+        for note, rungs in view.notes.items():
+            names = ", ".join(rung.name for rung in rungs)
+            console.print(Text.assemble((names, "bold"), ": ", note))
+    if wide or view.notes:
         console.print()
     _print_verdict(view, console)
     if report is not None:
@@ -93,7 +93,7 @@ def _cells(rung: Rung, layout: _Layout) -> list[Text]:
     quality = rung.quality.replace(", not", "\nnot")
     cells = [
         ("> " if rung.recommended else "  ") + rung.name,
-        quality.replace(" (", "\n(", 1) if layout.broken else quality,
+        quality.replace(" (", "\n(") if layout.broken else quality,
     ]
     if layout.regrets:
         absent = rung.regret == numbers.ABSENT
@@ -118,10 +118,6 @@ def _style(rung: Rung) -> str:
     if rung.recommended:
         return "bold green"
     return "" if rung.ok else "dim"
-
-
-def _note(rung: Rung, note: str) -> Text:
-    return Text.assemble((rung.name, "bold"), ": ", note)
 
 
 def _print_verdict(view: View, console: Console) -> None:

@@ -47,7 +47,7 @@ class Rung:
     result: Result
     recommended: bool
     quality: (
-        str  # "63.1 (58.0 to 68.2)", "63.1 (58.0 to 68.2; 5 splits)", or with "not finished (12 %)"; "failed"
+        str  # "63.1 (58.0 to 68.2)", "63.1 (58.0 to 68.2; 5 splits)", or with "not finished (12%)"; "failed"
     )
     train: str
     total: str
@@ -94,6 +94,15 @@ class View:
     judge: Decider | None
     before: str | None  # the rung that `after` is compared with
     after: str | None  # the recommended rung, or the best one so far
+
+    @property
+    def notes(self) -> dict[str, tuple[Rung, ...]]:
+        """Each note, with the rungs that have it."""
+        found: dict[str, tuple[Rung, ...]] = {}
+        for rung in self.rungs:
+            for note in rung.notes:
+                found[note] = (*found.get(note, ()), rung)
+        return found
 
     @property
     def metric(self) -> str:

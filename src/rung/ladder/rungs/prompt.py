@@ -14,6 +14,7 @@ from rung.ladder.rungs.rung import Outcome, Rung
 from rung.records import Quote, RungKind
 
 if TYPE_CHECKING:
+    from rung.ladder.retrieval import Pool
     from rung.ladder.ways import Way
 
 
@@ -30,6 +31,12 @@ class PromptRung(Rung):
     def further(self, context: Context, best: Way) -> list[Way]:
         """Ways that follow from the best of `ways`, tried against it."""
         return []
+
+    def pool(self, context: Context, way: Way) -> Pool:
+        """The train rows that `way` retrieves its examples from."""
+        from rung.ladder.retrieval import Pool
+
+        return Pool.of(context.prepared.split.train)
 
     @abstractmethod
     def asks(self, context: Context) -> list[Ask]:
@@ -63,6 +70,7 @@ class PromptRung(Rung):
             self.ways(context),
             context.split.dev,
             context.watcher,
+            lambda way: self.pool(context, way),
             lambda best: self.further(context, best),
         )
         allowed = {"max_new_tokens": context.prepared.max_new_tokens}
