@@ -23,7 +23,8 @@ def test_context_ends_where_a_longer_row_would_change_the_others():
     rope = {"rope_type": "longrope", "original_max_position_embeddings": 64, "rope_theta": 1e4}
     rope |= {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
     shape = {"hidden_size": 32, "num_attention_heads": 4, "pad_token_id": 0}
-    config = Phi3Config(**shape, max_position_embeddings=256, rope_parameters=rope)
+    shape |= {"max_position_embeddings": 256, "original_max_position_embeddings": 64}
+    config = Phi3Config(**shape, rope_parameters=rope)
     assert context_of(config) == 64
 
 

@@ -62,7 +62,7 @@ def context_of(config: PretrainedConfig) -> int:
     """
     text = config.get_text_config()
     limits = [
-        rope["original_max_position_embeddings"]
+        int(rope["original_max_position_embeddings"])
         for rope in _ropes(text)
         if rope.get("rope_type") == "longrope" and rope.get("original_max_position_embeddings")
     ]

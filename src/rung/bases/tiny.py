@@ -29,7 +29,8 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
-_fused: dict[tuple[str, torch.dtype, str], Route] = {}  # measured once in a process, for tests that build many
+# Measured once in a process, for tests that build many.
+_fused: dict[tuple[str, torch.dtype, str], Route] = {}
 
 
 def tiny(seed: int = 0, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Base:
