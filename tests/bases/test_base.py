@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 
 import pytest
-from transformers import GPT2Config, LlamaConfig, MambaConfig
+from transformers import GPT2Config, LlamaConfig, MambaConfig, Phi3Config
 from transformers.utils import logging
 
 import rung.bases
@@ -17,6 +17,15 @@ from rung.bases.base import UNSTATED_CONTEXT, context_of, quiet
 def test_context_is_found_under_the_name_each_architecture_uses():
     assert context_of(LlamaConfig(max_position_embeddings=77)) == 77
     assert context_of(GPT2Config(n_positions=99)) == 99
+
+
+def test_context_ends_where_a_longer_row_would_change_the_others():
+    rope = {"rope_type": "longrope", "original_max_position_embeddings": 64, "rope_theta": 1e4}
+    rope |= {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    shape = {"hidden_size": 32, "num_attention_heads": 4, "pad_token_id": 0}
+    shape |= {"max_position_embeddings": 256, "original_max_position_embeddings": 64}
+    config = Phi3Config(**shape, rope_parameters=rope)
+    assert context_of(config) == 64
 
 
 def test_context_has_a_default_where_none_is_stated():

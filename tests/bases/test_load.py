@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from rung.bases import gate
 from rung.bases import load as loading
-from rung.bases.base import ATTENTION
+from rung.bases.base import ATTENTION, Route
 from rung.bases.load import license_of, load
 from rung.bases.tiny import save_tiny
 from rung.errors import BaseModelError
@@ -108,6 +108,18 @@ def test_a_base_that_computes_no_numbers_is_refused(saved, tmp_path):
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BaseModelError, match="copy: the model computes NaN or infinity"):
         load(str(copy))
+
+
+def test_a_base_that_looks_ahead_is_refused(saved, tmp_path):
+    copy = shutil.copytree(saved, tmp_path / "copy")
+    path = copy / "config.json"
+    path.write_text(path.read_text().replace("{", '{"is_causal": false,', 1))
+    with pytest.raises(BaseModelError, match="copy: the model does not read a row as it reads the row alone"):
+        load(str(copy))
+
+
+def test_the_path_is_chosen_and_kept(saved):
+    assert load(str(saved)).route == Route("fused", "")
 
 
 def test_a_name_that_was_not_fetched_says_how(own_cache):

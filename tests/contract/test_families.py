@@ -21,6 +21,7 @@ from rung.bases import body
 from rung.bases.attention import Packed, positions
 from rung.bases.base import Base
 from rung.bases.plain import outputs, own_states
+from rung.evaluation.forgetting import Text, drift
 from rung.generate import states
 from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
@@ -28,6 +29,7 @@ from rung.methods import MethodSettings
 from rung.methods.lora import Lora
 from rung.records import Rendered
 from rung.train.loss import pack_loss
+from rung.train.trainer import Trainer, TrainSettings
 from tiny_model import distance, plain_loss
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
@@ -144,3 +146,18 @@ def test_it_writes_and_scores_what_its_own_code_does(base: Base, own: PreTrained
                 table = own(torch.tensor([[*prompt, *choice]]), use_cache=False).logits[0].log_softmax(-1)
                 right = sum(float(table[len(prompt) - 1 + i, token]) for i, token in enumerate(choice))
                 assert score == pytest.approx(right, abs=1e-3)
+
+
+@pytest.mark.parametrize("some", ["gpt2", "mamba", "gemma2"])
+def test_it_is_trained_and_what_it_forgot_is_measured(some: str) -> None:
+    base = base_of(some)
+    lora = Lora(base.model, MethodSettings(rank=4))
+    texts = [Text(row.ids[:4], row.ids[4:]) for row in rows()]
+    assert [measure.value for measure in drift(base, lora, texts)] == [0.0, 1.0]
+    settings = TrainSettings(learning_rate=2e-2, epochs=4, step_tokens=40, evaluations=2)
+    outcome = Trainer(base.model, lora, rows(), rows(), settings).run()
+    start, *_, end = (point.dev_loss for point in outcome.curve)
+    assert end < 0.9 * start
+    assert drift(base, lora, texts)[0].value > 0.01
+    (layers, *_) = outcome.mechanisms
+    assert (layers.on, layers.why) == (False, body.why_not(base.model))

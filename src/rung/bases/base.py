@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -55,13 +55,30 @@ class Base:
 
 
 def context_of(config: PretrainedConfig) -> int:
-    """The most tokens a model was made for, from its (text) configuration."""
+    """The most tokens a model was made for, from its (text) configuration.
+
+    With "longrope" no more than it was first trained on: a longer row changes the angles of all positions of
+    its pass, so rows that are read together would not be what they are alone.
+    """
     text = config.get_text_config()
+    limits = [
+        int(rope["original_max_position_embeddings"])
+        for rope in _ropes(text)
+        if rope.get("rope_type") == "longrope" and rope.get("original_max_position_embeddings")
+    ]
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
         value = getattr(text, name, None)
         if isinstance(value, int) and value > 0:
-            return value
+            return min([value, *limits])
     return UNSTATED_CONTEXT
+
+
+def _ropes(config: PretrainedConfig) -> list[dict[str, Any]]:
+    """How positions become angles: one entry, or one for each kind of layer."""
+    found = getattr(config, "rope_parameters", None)
+    if not isinstance(found, dict):
+        return []
+    return [found, *(one for one in found.values() if isinstance(one, dict))]
 
 
 def freeze(model: PreTrainedModel) -> PreTrainedModel:

@@ -80,25 +80,22 @@ def choose(model: PreTrainedModel, name: str, avoid: Collection[int] = ()) -> Ro
         model.set_attn_implementation(plain.OWN)
         trial = _alone(model, name, avoid)
         body.refuse(model, None)
-        reasons = []
-        why = body.why_not(model) or _wrong(partial(_together, model, trial))
-        if why is None:
-            model.set_attn_implementation(NAME)
-            return Route("fused", "")
-        body.refuse(model, why)
-        reasons.append(why)
+        slower = body.why_not(model) or _wrong(partial(_together, model, trial))
         model.set_attn_implementation(NAME)
+        if slower is None:
+            return Route("fused", "")
+        body.refuse(model, slower)
         if plain.is_used(model):
-            why = f"transformers gives no access to the attention of {type(model).__name__}"
+            slowest: str | None = f"transformers gives no access to the attention of {type(model).__name__}"
         else:
-            why = _wrong(partial(_together, model, trial))
-        if why is None:
-            return Route("interface", reasons[0])
-        body.refuse(model, why)
+            slowest = _wrong(partial(_together, model, trial))
+        if slowest is None:
+            return Route("interface", slower)
+        body.refuse(model, slowest)
         model.set_attn_implementation(plain.OWN)
         wrong = _wrong(partial(_padded, model, trial))
     if wrong is None:
-        return Route("plain", why)
+        return Route("plain", slowest)
     raise BaseModelError(
         f"the model does not read a row as it reads the row alone: {wrong}",
         where=name,
@@ -148,7 +145,8 @@ def _alone(model: PreTrainedModel, name: str, avoid: Collection[int]) -> _Trial:
             weights.append(torch.randn(states.shape, generator=draw).to(states.device))
             truth.append(_pair(states, nudges, [weights[-1]], [range(len(row))]))
     with foreign(unusable), torch.no_grad():
-        logits = model(input_ids=ids, use_cache=False).logits[0]  # (n, vocabulary)
+        logits = model(input_ids=ids, use_cache=False).logits[0].float()  # (n, vocabulary)
+        ours = target_logits(model, states).float()
     for numbers in (logits, *(states for states, _ in truth)):
         if not bool(numbers.isfinite().all()):
             raise BaseModelError(
@@ -158,20 +156,14 @@ def _alone(model: PreTrainedModel, name: str, avoid: Collection[int]) -> _Trial:
                 fix=_DAMAGED,
             )
     limits = _FINE if model.dtype in (torch.float32, torch.float64) else _COARSE
-    _check_head(model, name, states.detach(), logits, limits.logits)
-    return _Trial(rows, weights, truth, limits)
-
-
-def _check_head(model: PreTrainedModel, name: str, states: Tensor, logits: Tensor, most: float) -> None:
-    """Raises `BaseModelError` where the head gives other logits than the model."""
-    off = _off(target_logits(model, states).float(), logits.float())
-    if not off <= most:
+    if not (off := _off(ours, logits)) <= limits.logits:
         raise BaseModelError(
             f"rung's head for {type(model).__name__} is off by {_percent(off)} from the model's logits",
             where=name,
             why="The model changes its logits in a way that rung does not know",
             fix=_CHOOSE,
         )
+    return _Trial(rows, weights, truth, limits)
 
 
 def _together(model: PreTrainedModel, trial: _Trial) -> Iterator[_Fault]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,10 +38,7 @@ def hidden_states(
     """
     whole = layout.whole(ids)
     parts = _parts(whole.lengths)
-
-    def read(some: Tensor) -> Tensor:
-        return own_states(model, some)
-
+    read = partial(own_states, model)
     again = len(parts) > 1 and torch.is_grad_enabled()
     states = []
     for some in parts:
