@@ -82,9 +82,7 @@ def render() -> None:
 
 def _section(name: str, view: View) -> str:
     info = view.info
-    follow = str(
-        info.machine.get("threads_follow", info.machine.get("threads", "?"))
-    )
+    follow = str(info.machine.get("threads_follow", info.machine.get("threads", "?")))
     threads = follow.split(",")[0]  # of "at most 2, 1 at the lowest so far"
     machine = f"{info.machine.get('processor', '')}, {info.machine.get('cores', '?')} cores, {threads} thread"
     machine += "" if threads == "1" else "s"
