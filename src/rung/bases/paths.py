@@ -138,13 +138,16 @@ def _alone(model: PreTrainedModel, name: str, avoid: Collection[int]) -> _Trial:
     rows = _rows(int(model.get_input_embeddings().weight.shape[0]), avoid)
     draw = torch.Generator().manual_seed(0)
     weights, truth = [], []
-    for row in rows:
+    for row in rows[:-1]:
         with foreign(unusable), _nudged(model) as nudges:
-            ids = torch.tensor([row], device=model.device)
-            states = plain.own_states(model, ids)[0]  # (n, d)
+            states = plain.own_states(model, torch.tensor([row], device=model.device))[0]  # (n, d)
             weights.append(torch.randn(states.shape, generator=draw).to(states.device))
             truth.append(_pair(states, nudges, [weights[-1]], [range(len(row))]))
     with foreign(unusable), torch.no_grad():
+        ids = torch.tensor([rows[-1]], device=model.device)
+        states = plain.own_states(model, ids)[0]
+        weights.append(torch.zeros_like(states, dtype=torch.float32))  # its gradient must be 0, then
+        truth.append((states.float(), weights[-1]))
         logits = model(input_ids=ids, use_cache=False).logits[0].float()  # (n, vocabulary)
         ours = target_logits(model, states).float()
     for numbers in (logits, *(states for states, _ in truth)):
