@@ -140,7 +140,7 @@ def main() -> None:
     everything = load()
     if not everything:
         raise SystemExit("there are no results yet")
-    records = {name: record for name, record in everything.items() if "runs" in record}
+    records = {name: record for name, record in everything.items() if {"runs", "summary"} <= record.keys()}
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Performance\n"
     if PICTURE.name not in page:
         page = page.rstrip("\n") + f"\n\n![times as fast as each peer]({PICTURE.name})\n"
