@@ -137,3 +137,15 @@ def test_a_cut_folder_and_a_cut_output_are_seen(tmp_path: Path, left_behind: Any
     (tmp_path / "f" / "a.bin").write_bytes(b"1")
     (tmp_path / "out.csv").write_bytes(b"1")
     assert left_behind.half_files(tmp_path, outputs) == ["f/manifest.json", "out.csv"]
+
+
+def test_the_page_holds_the_figures_of_the_record() -> None:
+    record = json.loads((BENCHMARKS / "results" / "storage.json").read_text())
+    page = (SOURCE.parent / "docs" / "reliability.md").read_text()
+    assert record["every"] == 1
+    for command, found in record["commands"].items():
+        tries = sum(found["tries"].values())
+        figures = (found["operations"], tries, found["ended_the_same"])
+        shown = " | ".join(f"{number:,}" for number in figures)
+        assert f"| `rung {command}` | {shown} | {len(found['refused'])} | {len(found['findings'])} |" in page
+    assert f"({record['date']}, {record['machine']['processor']}" in page
