@@ -42,6 +42,13 @@ def test_a_second_stage_is_added() -> None:
     assert twice - once == pytest.approx(20 * SHORT_ROW)
 
 
+def test_answers_that_do_not_end_are_written_to_the_limit() -> None:
+    size, work = replace(SIZE, dev=0), replace(WORK, longest_answer=50)
+    usual = prompt_seconds(work, SPEEDS, size, [[SHORT]])[1]
+    long = prompt_seconds(work, SPEEDS, size, [[replace(SHORT, written=99.0)]])[1]
+    assert long - usual == pytest.approx(100 * (50 - 10) / 10)
+
+
 def test_what_is_read_before_the_first_prompt_is_read_once() -> None:
     size = replace(SIZE, dev=200)
     plain = prompt_seconds(WORK, SPEEDS, size, [[SHORT, SHORT], [SHORT]])

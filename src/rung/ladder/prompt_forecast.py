@@ -20,6 +20,7 @@ class Ask:
 
     prefix: float  # that all prompts share
     own: float  # that a prompt has for itself, on average
+    written: float | None = None  # of an answer; twice a target's if not given
     before: float = 0.0  # that are read once, before the first prompt is written
 
 
@@ -54,7 +55,8 @@ def _arms(work: Workload, speeds: Speeds, ask: Ask) -> list[tuple[float, float]]
     """Seconds (before the first row, of a row) of written answers and, where there are any, of labels."""
     slower = 1 + ask.prefix / 3000  # every new token also attends to the prefix
     start = ask.prefix / speeds.prefill
-    written = min(work.longest_answer, 2 * work.target_tokens + 2)
+    written = 2 * work.target_tokens + 2 if ask.written is None else ask.written
+    written = min(work.longest_answer, written)
     found = [(start, ask.own / speeds.prefill + slower * written / speeds.decode)]
     if work.label_tokens:
         longer = max(0.0, ask.own - work.tail_tokens)

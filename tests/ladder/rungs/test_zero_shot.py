@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from contexts import context_of
+from contexts import WORK, context_of
 from rows_of import rows, task_of
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs.zero_shot import ZeroShot
@@ -27,3 +27,12 @@ def test_other_tasks_are_also_asked_without(prepared: Prepared) -> None:
 def test_targets_of_several_lines_have_no_plain_layout(prepared: Prepared) -> None:
     long = replace(prepared, split=replace(prepared.split, train=tuple(rows([("q", "two\nlines")]))))
     assert [way.plain for way in ZeroShot().ways(context_of(long))] == [False]
+
+
+def test_answers_that_are_no_labels_are_quoted_at_the_limit(prepared: Prepared) -> None:
+    labels = context_of(prepared)
+    labels.work = WORK
+    assert {ask.written for ask in ZeroShot().asks(labels)} == {None}
+    free = context_of(replace(prepared, task=task_of(prepared.split.train, "generation")))
+    free.work = WORK
+    assert {ask.written for ask in ZeroShot().asks(free)} == {WORK.longest_answer}

@@ -33,7 +33,10 @@ class ZeroShot(PromptRung):
     def asks(self, context: Context) -> list[Ask]:
         from rung.ladder.prompt_forecast import Ask
 
-        return [Ask(context.work.prefix_tokens, context.work.tail_tokens)] * len(self.ways(context))
+        work = context.work
+        # a base that has seen no answer seldom ends a text where a target would
+        written = None if context.task.labels else float(work.longest_answer)
+        return [Ask(work.prefix_tokens, work.tail_tokens, written=written)] * len(self.ways(context))
 
 
 register(ZeroShot())
