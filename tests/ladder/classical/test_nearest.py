@@ -82,12 +82,13 @@ def test_saved_it_answers_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("columns", 10_000), ("columns", -1), ("ends", 9), ("values", np.nan)]
+    ("name", "at", "value"),
+    [("columns", 0, 10_000), ("columns", 0, -1), ("ends", 0, 9), ("ends", -1, -9), ("values", 0, np.nan)],
 )
-def test_places_outside_the_index_are_refused(tmp_path: Path, name: str, value: float) -> None:
+def test_places_outside_the_index_are_refused(tmp_path: Path, name: str, at: int, value: float) -> None:
     nearest.fit(task_of(KNOWN, "generation"), KNOWN, ()).responder.save(tmp_path / "nearest")
     arrays = load_file(tmp_path / "nearest" / fitted.WEIGHTS)
-    arrays[name][0] = value
+    arrays[name][at] = value
     save_file(arrays, tmp_path / "nearest" / fitted.WEIGHTS)
     seal(tmp_path / "nearest")
     with pytest.raises((ValueError, ResumeError)):

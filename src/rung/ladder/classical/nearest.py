@@ -76,6 +76,7 @@ class Index:
         from scipy import sparse
 
         csr = (arrays["values"], arrays["columns"], arrays["ends"])
+        fitted.require_fit(int(csr[2][-1]) == csr[1].size == csr[0].size)  # scipy checks no more if it is not
         rows = sparse.csr_array(csr, shape=tuple(value["shape"]))
         rows.check_format(full_check=True)  # scipy's products believe the places of the values
         tfidf = Tfidf.read(value["tfidf"], arrays)
