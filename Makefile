@@ -23,7 +23,7 @@ test: install  ## the whole test suite
 
 TIME ?= 60
 fuzz: install  ## damaged files for every reader, for TIME seconds
-	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --seconds $(TIME) --findings runs/findings --record benchmarks/results/fuzz.json
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --seconds $(TIME) --findings runs/findings --record runs/fuzz.json
 
 lint: install  ## style and types
 	$(BIN)/ruff check .
