@@ -1,6 +1,6 @@
 """Damaged files for every reader: each is read, or refused by an error of rung's own; else it is a finding.
 
-    python tests/fuzz.py --seconds 60 --findings FOLDER --record benchmarks/results/fuzz.json
+    python tests/fuzz.py --seconds 60 --findings FOLDER --record runs/fuzz.json
 
 The edits are in `damage`, the readers in `fuzz_readers`. The seed fixes every input of a reader, whichever
 other readers are tried. What counts is the time of the processor, so that a busy machine makes no finding.
