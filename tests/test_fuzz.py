@@ -62,7 +62,8 @@ def test_findings_are_kept_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 def test_an_input_that_takes_too_long_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def endless(folder: Path) -> None:
-        while (folder / "a").read_bytes() != b"0123456789":
+        content = (folder / "a").read_bytes()
+        while content != b"0123456789":
             pass
 
     monkeypatch.setattr(fuzz, "MOST_SECONDS", 0.05)
