@@ -92,7 +92,7 @@ class Branching:
         faults: Callable[[int, str], list[Fault]],
         judge: Callable[[dict[str, Any]], None],
     ) -> None:
-        """`faults` are those to try at an operation; `judge` is told how the fork ended."""
+        """`faults` gives those to try at an operation; `judge` gets the outcome of each fork."""
         self.folder, self.faults, self.judge = folder, faults, judge
         self.operations: list[str] = []
         self._begun: dict[tuple[str, Path], tuple[int, int]] = {}  # place, and size before

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 from transformers import MistralConfig, MistralForCausalLM
 
+from readings import count_readings
 from rung.bases.attention import NAME
 from rung.bases.base import Base
 from rung.bases.tiny import tiny
 from rung.errors import DataError, UsageError
-from rung.generate import branches, cache, choose
+from rung.generate import branches, choose
 from rung.generate.branches import Tree
 from rung.generate.choose import Scored, best_and_scores, log_likelihoods
 from rung.generate.engine import Engine
@@ -139,14 +140,7 @@ def test_prompts_are_scored_while_answers_are_written(shared: int) -> None:
 
 
 def test_answers_and_scores_take_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-    real = cache._passes
-
-    def counting(tails: Sequence[Sequence[int]]) -> object:
-        read.append(len(tails))
-        return real(tails)
-
-    monkeypatch.setattr(cache, "_passes", counting)
+    read = count_readings(monkeypatch)
     base, prompts = tiny(), ragged(9, 20, 10)
     best_and_scores(base, prompts, CHOICES, [np.zeros(7)])
     assert sum(read) == 10

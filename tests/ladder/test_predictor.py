@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from fuzz_readers import seal
+from readings import count_readings
 from rung import storage
 from rung.data.strict_json import RowError
 from rung.errors import DataError, ResumeError, RungError, UsageError
-from rung.generate import cache
 from rung.ladder.climb import Climbed
 from rung.ladder.predictor import Prediction, Predictor, load
 from rung.ladder.prompting import Prompted
@@ -69,14 +69,7 @@ def test_a_base_reads_a_row_once_for_answer_and_probabilities(
 ) -> None:
     predictor, rows = load(climbed.folder, rung), asked(climbed)
     assert predictor.scores  # one row is read to see whether there are scores
-    read: list[int] = []
-    real = cache._passes
-
-    def counting(tails: Sequence[Sequence[int]]) -> object:
-        read.append(len(tails))
-        return real(tails)
-
-    monkeypatch.setattr(cache, "_passes", counting)
+    read = count_readings(monkeypatch)
     alone = predictor.answer(rows, probabilities=False)
     assert sum(read) == len(rows)
     both = predictor.answer(rows)

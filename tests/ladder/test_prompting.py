@@ -22,7 +22,7 @@ from rung.ladder.prompting import Prompted
 from rung.ladder.rungs import RUNGS, Rung
 from rung.ladder.rungs.few_shot import FewShot
 from rung.ladder.watch import Silent, Watcher
-from rung.ladder.ways import Alike, Asker, Way
+from rung.ladder.ways import Asker, Similarity, Way
 from rung.records import Choice, Completion, Example
 
 ZERO, FEW = RUNGS["zero-shot"], FewShot()
@@ -143,20 +143,20 @@ def test_the_best_way_to_ask_on_dev_is_used(prepared: Prepared, monkeypatch: pyt
     assert found.evaluation.primary.value == pytest.approx(0.9, abs=0.02)
 
 
-@pytest.mark.parametrize("alike", ["words", "states"])
+@pytest.mark.parametrize("similarity", ["words", "states"])
 def test_retrieved_examples_are_tried_in_the_better_layout_and_family(
-    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, alike: str
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, similarity: str
 ) -> None:
     asked = replace(prepared, settings=make_settings({"shots": "2,4"}))
 
     def shares(how: str, way: Way) -> float:
-        best = (way.retrieved, way.alike) == (4, alike)
+        best = (way.retrieved, way.similarity) == (4, similarity)
         return (0.9 if best else 0.5 if way.plain else 0.2) if how == "writing" else 0.1
 
     model = Model(monkeypatch, shares)
     found = prompt(asked, FEW)
     by = {"words": "", "states": " by hidden states"}
-    assert found.chosen("prompt") == f"4 retrieved examples{by[alike]}, plain layout"
+    assert found.chosen("prompt") == f"4 retrieved examples{by[similarity]}, plain layout"
     retrieved = {(way, family) for way, family, _ in model.asked if "retrieved" in way}
     names = ("2 retrieved examples", "4 retrieved examples", "4 retrieved examples by hidden states")
     assert retrieved == {(f"{name}, plain layout", "writing") for name in names}
@@ -218,16 +218,16 @@ def test_what_is_read_is_said(prepared: Prepared) -> None:
     assert heard[-1] == f"few-shot: choosing on dev: 2 retrieved examples by hidden states{plain}"
 
 
-@pytest.mark.parametrize(("plain", "alike"), [(False, "words"), (True, "words"), (True, "states")])
+@pytest.mark.parametrize(("plain", "similarity"), [(False, "words"), (True, "words"), (True, "states")])
 @pytest.mark.parametrize("rule", [None, LabelRule(offsets=(-1.0, 1.0)), LabelRule(per_token=True)])
 def test_it_answers_the_same_after_loading(
-    prepared: Prepared, tmp_path: Path, plain: bool, alike: Alike, rule: LabelRule | None
+    prepared: Prepared, tmp_path: Path, plain: bool, similarity: Similarity, rule: LabelRule | None
 ) -> None:
     context = context_of(prepared)
     chosen = prompting._Choosing(
         prepared, "few-shot", prepared.split.dev, Silent(), lambda way: FEW.pool(context, way)
     )
-    asker = chosen._asker(Way("2 retrieved examples", retrieved=2, plain=plain, alike=alike))
+    asker = chosen._asker(Way("2 retrieved examples", retrieved=2, plain=plain, similarity=similarity))
     assert asker is not None
     made = Prompted(asker, rule, "how", 4, prompting.base_of(prepared))
     made.save(tmp_path / "answer")

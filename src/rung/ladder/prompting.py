@@ -127,7 +127,7 @@ def choose(
 ) -> tuple[Prompted, tuple[Choice, ...]]:
     """The best of `ways` on `dev`, then the best of it and of the ways that `further` makes from it.
 
-    `pool_of` makes the pool that a way retrieves its examples from, once for all ways with the same `alike`.
+    `pool_of` makes the pool that a way retrieves its examples from; ways with the same `similarity` share it.
     Each way is tried with answers that are written and, where the task has labels, with labels by their
     likelihood; successive halving spends the rows (`rung.ladder.halving`). Of ways with the same prompts the
     first is tried. Of equals the first wins, and writing before likelihoods.
@@ -219,7 +219,9 @@ class _Choosing:
         speaker = self._speakers[way.plain]
         if speaker is None:
             return None
-        if way.retrieved and way.alike not in self._pools:
-            self._pools[way.alike] = self.pool_of(way)
+        if way.retrieved and way.similarity not in self._pools:
+            self._pools[way.similarity] = self.pool_of(way)
         room = prepared.max_length - prepared.max_new_tokens
-        return Asker(speaker, prepared.task, way, room, self._pools[way.alike] if way.retrieved else None)
+        return Asker(
+            speaker, prepared.task, way, room, self._pools[way.similarity] if way.retrieved else None
+        )

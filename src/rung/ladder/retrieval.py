@@ -1,7 +1,7 @@
 """Train rows that are shown as examples where they are like the row that is asked about.
 
-Rows are alike by TF-IDF over words and characters (`rung.ladder.classical.nearest`), or by the base's hidden
-states (`rung.ladder.states_index`). The pool holds rows of train alone.
+Similarity is that of TF-IDF over words and characters (`rung.ladder.classical.nearest`), or of the base's
+hidden states (`rung.ladder.states_index`). The pool holds rows of train alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Pool:
 
     @classmethod
     def by_states(cls, train: Sequence[Example], features: Features, watch: Watch | None = None) -> Pool:
-        """The same, alike by hidden states; the base reads the rows that `features` does not keep yet."""
+        """The same by hidden states; the base reads the rows that `features` does not keep yet."""
         rows = tuple(distinct(train))
         return cls(rows, StatesIndex.of(features, rows, watch))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rung.bases import body
 from rung.evaluation.run import Speaker, Watch
 from rung.ladder.classical import fitted
+from rung.ladder.classical.nearest import highest
 from rung.ladder.features import Features, Reading, fresh
 from rung.ladder.probing import layers_of
 from rung.records import Example, Task, from_json, to_json
@@ -51,8 +52,7 @@ class StatesIndex:
             here = slice(start, start + _BATCH)
             states, _ = fresh(self.speaker, self.task, examples[here], self.reading)  # (batch, d)
             shared = _unit(states - self.centre) @ self.rows.T  # (batch, known rows)
-            best = np.argsort(-shared, axis=1, kind="stable")[:, :k]
-            places[here], similarity[here] = best, np.take_along_axis(shared, best, axis=1)
+            places[here], similarity[here] = highest(shared, k)
         return places, similarity
 
     def as_json(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rung.evaluation.tasks import KINDS
 from rung.ladder.retrieval import Pool
 from rung.records import Example, Task
 
-Alike = Literal["words", "states"]
+Similarity = Literal["words", "states"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Way:
     shots: tuple[Example, ...] = ()  # examples that every prompt shows
     retrieved: int = 0  # examples that are like the row, the most similar one last, in their place
     plain: bool = False  # plain text instead of the base's chat template
-    alike: Alike = "words"  # by what retrieved examples are found
+    similarity: Similarity = "words"  # by which retrieved examples are found
 
     def prompt(self, task: Task, example: Example, shots: Sequence[Example] | None = None) -> Prompt:
         """The turns that are shown to the base; `shots` are those that were retrieved."""

@@ -35,7 +35,7 @@ def test_there_is_a_way_for_each_number_of_shots_in_each_layout(prepared: Prepar
 def test_retrieved_examples_follow_in_the_layout_that_was_best(prepared: Prepared) -> None:
     context = with_shots(prepared, "1,2,8,16")
     further = FewShot().further(context, Way("16 examples, plain layout", plain=True))
-    assert [(way.name, way.retrieved, way.plain, way.alike, way.shots) for way in further] == [
+    assert [(way.name, way.retrieved, way.plain, way.similarity, way.shots) for way in further] == [
         ("2 retrieved examples, plain layout", 2, True, "words", ()),
         ("8 retrieved examples, plain layout", 8, True, "words", ()),
         ("8 retrieved examples by hidden states, plain layout", 8, True, "states", ()),
@@ -57,7 +57,7 @@ def test_rows_are_read_for_similar_ones_where_that_is_a_small_part_of_the_budget
         context.work = replace(WORK, shots={2: 150})
         *_, last = FewShot().further_asks(context)
         assert last.before == read * WORK.row_tokens
-        assert [way.alike for way in FewShot().further(context, Way("2 examples"))] == (
+        assert [way.similarity for way in FewShot().further(context, Way("2 examples"))] == (
             ["words", "states"] if read else ["words"]
         )
     middle = FEWEST_POOL * 1.1 * row / POOL_SHARE
@@ -65,7 +65,7 @@ def test_rows_are_read_for_similar_ones_where_that_is_a_small_part_of_the_budget
     context = context_of(replace(prepared, settings=settings), tmp_path)
     context.size = replace(context.size, dev=FEW_DEV)
     context.work = replace(WORK, shots={2: 150})
-    pool = FewShot().pool(context, Way("", retrieved=2, alike="states"))
+    pool = FewShot().pool(context, Way("", retrieved=2, similarity="states"))
     assert FEWEST_POOL <= len(pool.rows) <= FEWEST_POOL * 1.1
 
 

@@ -32,6 +32,15 @@ def applies(task: Task) -> bool:
     return True
 
 
+def highest(similarity: NDArray[Any], k: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """Places and values, both (rows, k), of the `k` highest in each row; equal ones in their own order."""
+    if k == 1:
+        best = similarity.argmax(1)[:, None]
+    else:
+        best = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+    return best, np.take_along_axis(similarity, best, axis=1)
+
+
 @dataclass(frozen=True)
 class Index:
     """Known rows by the words and characters of their prompts."""
@@ -57,8 +66,7 @@ class Index:
             here = slice(start, start + _BATCH)
             asked = self.tfidf.transform([whole_prompt(example) for example in examples[here]])
             shared = (asked @ self.rows.T).toarray() / len(self.tfidf.blocks)  # (batch, known rows)
-            best = np.argsort(-shared, axis=1, kind="stable")[:, :k] if k > 1 else shared.argmax(1)[:, None]
-            places[here], similarity[here] = best, np.take_along_axis(shared, best, axis=1)
+            places[here], similarity[here] = highest(shared, k)
         return places, similarity
 
     def as_json(self) -> dict[str, Any]:

@@ -62,11 +62,11 @@ class FewShot(PromptRung):
         ways = [Way(_named(k, True, kept), retrieved=k, plain=kept) for k in numbers]
         if _pool_rows(context):
             name = _named(numbers[-1], True, kept, by=" by hidden states")
-            ways.append(Way(name, retrieved=numbers[-1], plain=kept, alike="states"))
+            ways.append(Way(name, retrieved=numbers[-1], plain=kept, similarity="states"))
         return ways
 
     def pool(self, context: Context, way: Way) -> Pool:
-        if way.alike == "words":
+        if way.similarity == "words":
             return super().pool(context, way)
         from rung.ladder.retrieval import Pool
 
