@@ -81,7 +81,7 @@ def main() -> None:
     import ours
 
     from rung import device, machine
-    from rung.bases.load import load
+    from rung.compute.load import load
 
     chosen = device.choose(s["dtype"], s["threads"])
     base = load(s["base"], dtype=chosen.dtype, device=str(chosen.device))

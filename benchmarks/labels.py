@@ -21,7 +21,7 @@ from common import BASE, HERE, RESULTS, Target, machine
 
 from rung import device
 from rung.bases.base import Base
-from rung.bases.load import load
+from rung.compute.load import load
 from rung.data.formats import read_examples
 from rung.data.templates import Renderer
 from rung.evaluation.label_rules import LabelRule, calibrated

@@ -22,9 +22,10 @@ from peers import measure
 from torch.nn.functional import scaled_dot_product_attention
 
 from rung import device
-from rung.bases import batches, blocks, body, head
 from rung.bases.base import Base
-from rung.bases.load import load
+from rung.compute import blocks, body, head
+from rung.compute.load import load
+from rung.data import prefix
 from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
 from rung.methods import METHODS, MethodSettings
@@ -71,7 +72,7 @@ def _batched_attention() -> None:
         flash = partial(scaled_dot_product_attention, is_causal=True, scale=scale, enable_gqa=True)
         return torch.cat([flash(*one) for one in zip(*parts, strict=True)], 2)
 
-    batches.LONGEST = ALL_AT_ONCE
+    prefix.LONGEST = ALL_AT_ONCE
     blocks.Blocks.attend = alone
 
 

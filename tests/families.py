@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
-from rung.bases import paths, plain
-from rung.bases.base import Base, quiet
+from rung.bases.base import OWN_ATTENTION, Base, quiet
+from rung.compute import paths
 
 VOCABULARY = 99
 CONTEXT = 128
@@ -114,7 +114,7 @@ def model_of(kind: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     config = CONFIG_MAPPING[kind](**_SHAPE | FAMILIES[kind][1])
     with quiet(), torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation=plain.OWN)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation=OWN_ATTENTION)
         draw = torch.Generator().manual_seed(1)
         for weight in model.parameters():
             if weight.ndim >= 2:

@@ -219,7 +219,7 @@ def _gate(folder: Path) -> object:
 
 
 def _load(folder: Path) -> object:
-    from rung.bases.load import load
+    from rung.compute.load import load
     from rung.data.templates import Renderer
 
     return Renderer(load(str(folder)).tokenizer)
@@ -255,7 +255,7 @@ def _foreign_adapter() -> Files:
 
 @cache
 def _speaker() -> Any:
-    from rung.bases.tiny import tiny
+    from rung.compute.load import tiny
     from rung.data.templates import Renderer
     from rung.evaluation.run import Speaker
 

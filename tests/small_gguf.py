@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from rung.bases.tiny import CHATML, SPECIAL, tiny
+from rung.bases.tiny import CHATML, SPECIAL
+from rung.compute.load import tiny
 
 NAMES = {
     "self_attn.q_proj": "attn_q",

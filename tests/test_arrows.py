@@ -22,8 +22,8 @@ _TOOLS = {
     *("yaml_file", "run_folder"),
 }
 _CORE = {"errors", "records", "threads", "plain"} | _TOOLS
-_PACKAGES = {"data", "bases", "methods"}
-_GENERATE = _CORE | _PACKAGES
+_SOURCES = {"data", "bases"}
+_GENERATE = _CORE | _SOURCES | {"compute", "methods"}
 _EVALUATE = _GENERATE | {"train", "generate"}
 _SERVE = _GENERATE | {"generate"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -35,7 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{tool: {"errors", "records", "threads"} for tool in ("device", "machine")},
     "config": {"errors", "records", "plain", "yaml_file"},
     "run_folder": {"errors", "plain", "storage"},
-    **dict.fromkeys(_PACKAGES, _CORE),
+    **dict.fromkeys(_SOURCES, _CORE),
+    "compute": _CORE | _SOURCES,
+    "methods": _CORE | _SOURCES | {"compute"},
     "train": _GENERATE,
     "generate": _GENERATE,
     "evaluation": _EVALUATE,

@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 
-import rung.bases.attention  # noqa: F401  registers the attention "rung"
+import rung.compute.attention  # noqa: F401  registers the attention "rung"
 from rung.records import Rendered
 
 VOCABULARY = 99

@@ -139,7 +139,7 @@ def test_a_row_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureF
 def test_no_base_is_loaded_for_a_file_that_cannot_be_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("rung.bases.load.load", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("rung.compute.load.load", lambda *_, **__: 1 / 0)
     path = letters.write_jsonl(tmp_path / "rows.jsonl", [{"text": "x", "label": "a"}])
     assert cli.run(["check", str(path), "--base", "tiny"]) == 3
     assert "too few" in capsys.readouterr().err

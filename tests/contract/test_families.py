@@ -17,10 +17,10 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from families import FAMILIES, VOCABULARY, base_of, model_of
-from rung.bases import body
-from rung.bases.attention import Packed, positions
 from rung.bases.base import Base
-from rung.bases.plain import outputs, own_states
+from rung.compute import body
+from rung.compute.attention import Packed, positions
+from rung.compute.plain import outputs, own_states
 from rung.evaluation.forgetting import Text, drift
 from rung.generate import states
 from rung.generate.choose import log_likelihoods

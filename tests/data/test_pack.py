@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from rung.bases.tree import build
+from rung.compute.tree import build
 from rung.data.pack import computed, group, order, pack, plan
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chat_templates import byte_level, spaced
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.data.plain_layout import PlainLayout, fits
 from rung.data.templates import Renderer
 from rung.records import Message

@@ -11,7 +11,7 @@ from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from chat_templates import SPECIAL, TEMPLATES, THOUGHTS, byte_level, conversation, spaced
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.data.templates import PLAIN, Renderer
 from rung.errors import BaseModelError, DataError, TurnsError
 from rung.records import Example, Message

@@ -9,7 +9,7 @@ from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from chat_templates import TEXTS, byte_level, spaced
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.data.tokens import Stretch, Tokens
 from rung.data.traced import joined, traced
 

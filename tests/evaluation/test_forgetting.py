@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rung.bases.base import Base
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.errors import DataError, RungError
 from rung.evaluation import forgetting
 from rung.evaluation.forgetting import Text, drift, general_prompts, reference

@@ -8,7 +8,7 @@ import torch
 
 import letters
 from rows_of import rows
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.data.templates import Renderer
 from rung.evaluation import label_scores
 from rung.evaluation.label_rules import LabelRule, calibrated, matched

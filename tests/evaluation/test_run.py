@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import letters
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.data.formats import example_of
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker, complete, write

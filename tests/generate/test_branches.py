@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.errors import UsageError
 from rung.generate import branches
 from rung.generate.branches import Branches, Tree, edge_logs, log_probabilities, read_prompts

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rung.bases.attention import Packed, Prefix, reference
-from rung.bases.tiny import tiny
+from rung.compute.attention import Packed, Prefix, reference
+from rung.compute.load import tiny
 from rung.generate.cache import Decode, common_prefix, prefill, read_prefix
 
 KV, HEADS, SIZE, SCALE = 2, 6, 8, 0.3

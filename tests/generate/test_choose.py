@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from transformers import MistralConfig, MistralForCausalLM
 
 from readings import count_readings
-from rung.bases.attention import NAME
 from rung.bases.base import Base
-from rung.bases.tiny import tiny
+from rung.compute.attention import NAME
+from rung.compute.load import tiny
 from rung.errors import DataError, UsageError
 from rung.generate import branches, choose
 from rung.generate.branches import Tree

@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, MistralConfig, MistralForCausalLM
 
-from rung.bases.attention import NAME
 from rung.bases.base import Base
-from rung.bases.tiny import tiny
+from rung.compute.attention import NAME
+from rung.compute.load import tiny
 from rung.errors import BaseModelError, DataError, UsageError
 from rung.generate import cache, engine
 from rung.generate.engine import Engine, Generated

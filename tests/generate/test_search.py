@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.generate import search as searching
 from rung.generate.branches import Branches, Tree
 from rung.generate.choose import best_and_scores, best_choices, log_likelihoods

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rung.bases.base import Base
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.errors import DataError
 from rung.generate import states
 

@@ -11,8 +11,8 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rung.bases.load import load
 from rung.bases.tiny import save_tiny
+from rung.compute.load import load
 from rung.data.templates import Renderer
 from rung.errors import AdapterError
 from rung.evaluation.run import Speaker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rows_of import rows, task_of
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker, Watch, write
 from rung.ladder.trials import GENERATE, Picked, Written, trials_of

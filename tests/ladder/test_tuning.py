@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rung.bases.load import load
+from rung.compute.load import load
 from rung.config import make_settings
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker

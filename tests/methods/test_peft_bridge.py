@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rung import storage
 from rung.bases.base import Base
-from rung.bases.tiny import tiny
+from rung.compute.load import tiny
 from rung.errors import AdapterError
 from rung.methods.lora import Lora
 from rung.methods.method import MethodSettings

@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 
-from rung.bases.tiny import tiny
-from rung.bases.tree import build
+from rung.compute.load import tiny
+from rung.compute.tree import build
 from rung.data.templates import Renderer
 from rung.methods import METHODS, Attached, MethodSettings
 from rung.records import Example, Message, Rendered

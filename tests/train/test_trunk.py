@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rung.bases import body
-from rung.bases.tree import build
+from rung.compute import body
+from rung.compute.tree import build
 from rung.methods import METHODS, MethodSettings
 from rung.train import trunk
 from rung.train.loss import mean_loss, pack_loss

@@ -12,16 +12,13 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from rung.bases.attention import NAME as ATTENTION
-
-__all__ = ["ATTENTION", "Base", "Route", "context_of", "freeze", "quiet"]
-
+OWN_ATTENTION = "eager"  # transformers' name for a model's own attention
 UNSTATED_CONTEXT = 2048  # tokens, for the few architectures that state no limit
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a base is computed; see `rung.bases.body`."""
+    """How a base is computed; see `rung.compute.paths`."""
 
     path: Literal["fused", "interface", "plain"]
     why: str  # why no faster path is right; "" for the fastest
@@ -49,9 +46,9 @@ class Base:
     dtype: torch.dtype
     device: torch.device
     fingerprint: str  # sha256 over configuration, weights, tokenizer and chat template
-    route: Route
     path: Path | None = None  # its folder; None where it was built in code
     license: str = ""  # as its source states it; "" where it does not
+    route: Route = Route("plain", "no other was tried")  # `rung.compute.load` measures which one is right
 
 
 def context_of(config: PretrainedConfig) -> int:

@@ -1,7 +1,7 @@
 """Load a base by name: one of the catalog, a folder, a .gguf file, or a model on the hub.
 
 Nothing that comes with a model is run, weights are read from safetensors only, and a folder passes the gate
-before and after it is loaded.
+before and after it is loaded. `rung.compute.load` also finds out how a base can be computed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from rung.bases import catalog, gate, gguf, paths, plain
-from rung.bases.base import Base, context_of, freeze, quiet
+from rung.bases import catalog, gate, gguf
+from rung.bases.base import OWN_ATTENTION, Base, context_of, freeze, quiet
 from rung.bases.files import source_of
 from rung.bases.tiny import tiny
 from rung.bases.values import unloadable
@@ -35,7 +35,7 @@ _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def load(name: str, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Base:
-    """The base called `name`, frozen, in `dtype` on `device`.
+    """The base called `name`, frozen, in `dtype` on `device`, with its own attention.
 
     `name` is looked up in the catalog first (it must have been fetched), then on disk, then, where it reads
     ``owner/model`` or ``owner/model@revision``, on the hub. Raises `BaseModelError`.
@@ -95,7 +95,7 @@ def _load(
             model, info = AutoModelForCausalLM.from_pretrained(
                 str(folder),
                 dtype=dtype,
-                attn_implementation=plain.OWN,
+                attn_implementation=OWN_ATTENTION,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -115,7 +115,6 @@ def _load(
             dtype=dtype,
             device=torch.device(device),
             fingerprint=fingerprint,
-            route=paths.choose(model, name, tokenizer.all_special_ids),
             path=folder,
             license=license_of(folder) if license is None else license,
         )

@@ -17,8 +17,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rung.bases import paths
-from rung.bases.base import ATTENTION, Base, Route, freeze, quiet
+from rung.bases.base import OWN_ATTENTION, Base, freeze, quiet
 
 CONTEXT = 2048
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -29,9 +28,6 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
-# Measured once in a process, for tests that build many.
-_fused: dict[tuple[str, torch.dtype, str], Route] = {}
-
 
 def tiny(seed: int = 0, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Base:
     """A Llama of 2 layers, 32 wide, 4 heads over 2 key-value heads; the same for the same seed."""
@@ -40,10 +36,6 @@ def tiny(seed: int = 0, dtype: torch.dtype = torch.float32, device: torch.device
     for weight in model.parameters():  # buffers keep their precision: positions are computed in fp32
         weight.data = weight.data.to(dtype)
     freeze(model.to(device))
-    key = mark, dtype, str(device)
-    route = _fused.get(key) or paths.choose(model, "tiny", range(len(SPECIAL)))
-    if route.path == "fused":  # which is how the model is built
-        _fused[key] = route
     return Base(
         name="tiny",
         model=model,
@@ -52,7 +44,6 @@ def tiny(seed: int = 0, dtype: torch.dtype = torch.float32, device: torch.device
         dtype=dtype,
         device=torch.device(device),
         fingerprint=mark,
-        route=route,
         license="Apache-2.0",
     )
 
@@ -79,7 +70,7 @@ def _config() -> LlamaConfig:
         tie_word_embeddings=True,
         bos_token_id=1,
         eos_token_id=2,
-        attn_implementation=ATTENTION,
+        attn_implementation=OWN_ATTENTION,
     )
 
 

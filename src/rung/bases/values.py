@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
-from rung.bases.base import quiet
+from rung.bases.base import OWN_ATTENTION, quiet
 from rung.bases.files import Json, refuse, walk
-from rung.bases.plain import OWN
 from rung.border import foreign
 from rung.errors import BaseModelError
 
@@ -95,7 +94,9 @@ def check_room(folder: Path, shapes: dict[str, tuple[int, ...]]) -> None:
     path = folder / "config.json"
     with quiet(), foreign(partial(unloadable, folder)), torch.device("meta"):
         settings = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_config(settings, attn_implementation=OWN, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(
+            settings, attn_implementation=OWN_ATTENTION, trust_remote_code=False
+        )
     own = {name: tuple(value.shape) for name, value in model.named_parameters()}
     asked, held = sum(map(math.prod, own.values())), sum(map(math.prod, shapes.values()))
     buffers = sum(value.numel() * value.element_size() for value in model.buffers())

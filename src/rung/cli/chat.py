@@ -44,9 +44,9 @@ def chat(
 ) -> None:
     """Talk to the base, or to an adapter on top of it. An empty line, Ctrl-C or Ctrl-D ends the chat."""
     from rung import device as devices
-    from rung.bases.load import load
     from rung.cli.base import ensure_base
     from rung.cli.progress import Screen
+    from rung.compute.load import load
     from rung.config import load_settings
     from rung.data.templates import Renderer
     from rung.evaluation.run import Speaker

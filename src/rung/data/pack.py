@@ -2,7 +2,7 @@
 
 The plan of a whole training run is a function of (lengths, ids, seed, epochs, sizes) alone, so a run that
 continues after a stop sees the same rows in the same order. Inside a step, rows with a common prefix are
-put into the same pack: a pass computes what they share once (`rung.bases.tree`), and its size is the number
+put into the same pack: a pass computes what they share once (`rung.data.prefix`), and its size is the number
 of tokens that it computes.
 """
 
@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from rung.data.prefix import SHORTEST, agree
+
 _ROOM = 1.1  # packs of a step may be this much fuller than the mean
 _WORTH = 0.9  # larger packs must compute at most this part of what others do
-_SHORTEST = 8  # tokens; a shorter common beginning is not shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,8 @@ def _shared(ids: Sequence[tuple[int, ...]], ordered: Sequence[int]) -> list[int]
     """For each of the ordered rows, how many tokens it begins with that the row before it has too."""
     shared = [0] if ordered else []
     for before, row in pairwise(ordered):
-        one, two = ids[before], ids[row]
-        least = min(len(one), len(two))
-        same = next((i for i in range(least) if one[i] != two[i]), least)
-        shared.append(same if same >= _SHORTEST else 0)
+        same = agree(ids[before], ids[row])
+        shared.append(same if same >= SHORTEST else 0)
     return shared
 
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from rung import storage
-from rung.bases.attention import Packed, positions
 from rung.bases.base import Base
-from rung.bases.head import target_logits
+from rung.compute.attention import Packed, positions
+from rung.compute.head import target_logits
 from rung.data.templates import Renderer
 from rung.errors import DataError, ResourceError, ResumeError, RungError
 from rung.evaluation.stats import interval, mean_of, mean_rows

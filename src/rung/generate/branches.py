@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from rung.bases.attention import Packed, Prefix, Whole, merge
 from rung.bases.base import Base
-from rung.bases.head import target_logits
+from rung.compute.attention import Packed, Prefix, Whole, merge
+from rung.compute.head import target_logits
 from rung.errors import UsageError
 from rung.generate.cache import PASS_TOKENS, Ids, Rows, group, hidden, prefill
 from rung.generate.engine import check_finite

@@ -7,7 +7,7 @@ goes into one column, a sliding window is a slice of columns, and the mask is fi
 A long prefix is attended as one sequence: the rows' queries become query positions of a single call, and
 both parts are joined exactly by their log-sum-exp. A short one costs less as columns of every row.
 
-On the plain path (`rung.bases.plain`) the keys are the token ids themselves, of one layer: enough to write
+On the plain path (`rung.compute.plain`) the keys are the token ids themselves, of one layer: enough to write
 out every row again.
 """
 
@@ -19,10 +19,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from rung.bases.attention import Layout, Packed, Part, Prefix, Whole, flash, merge, positions
 from rung.bases.base import Base
-from rung.bases.body import hidden_states
-from rung.bases.tree import common_length
+from rung.compute.attention import Layout, Packed, Part, Prefix, Whole, flash, merge, positions
+from rung.compute.body import hidden_states
+from rung.data.prefix import common_length
 
 Ids = Sequence[int]
 MIN_PREFIX = 16  # tokens; a shorter common prefix costs more calls than it saves

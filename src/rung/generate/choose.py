@@ -17,8 +17,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from rung.bases.attention import Packed, Prefix
 from rung.bases.base import Base
+from rung.compute.attention import Packed, Prefix
 from rung.generate.branches import Branches, Numbers, Tree, edge_logs, path_sums, read_prompts
 from rung.generate.cache import BLOCK, PASS_TOKENS, Ids, common_prefix, read_prefix
 from rung.generate.engine import Engine, check_prompts, evaluating, places_for

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rung.bases.attention import Packed, Prefix
 from rung.bases.base import Base
-from rung.bases.head import target_logits
+from rung.compute.attention import Packed, Prefix
+from rung.compute.head import target_logits
 from rung.errors import BaseModelError, DataError, UsageError
 from rung.generate.cache import BLOCK, COPIED, Decode, Ids, common_prefix, hidden, prefill, read_prefix
 

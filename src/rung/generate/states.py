@@ -3,7 +3,7 @@
     mean[l, i] = mean over own tokens t of h_l[i, t]          last[l, i] = h_l[i, T_i]
 
 h_l is the output of decoder layer l. Rows are read in packs whose common beginnings are computed once
-(`rung.bases.tree`), and one pass gives all layers.
+(`rung.compute.tree`), and one pass gives all layers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rung.bases import body
 from rung.bases.base import Base
-from rung.bases.tree import Tree, build
+from rung.compute import body
+from rung.compute.tree import Tree, build
 from rung.data.pack import group
 from rung.generate.cache import PASS_TOKENS, Ids
 from rung.generate.engine import check_finite, check_prompts, evaluating

@@ -37,7 +37,7 @@ def check(data: object, config: str | Path | None = None, **settings: Any) -> Ch
 
 def examine(data: Understood, settings: Settings) -> Checked:
     """Render every row for the base and look through them. Raises `DataError` or `BaseModelError`."""
-    from rung.bases.load import load
+    from rung.compute.load import load
     from rung.data.templates import Renderer
 
     base = load(settings.base)

@@ -104,7 +104,7 @@ def evaluate(
 
 def _speaker(s: Settings) -> Speaker:
     from rung import device as devices
-    from rung.bases.load import load
+    from rung.compute.load import load
     from rung.data.templates import Renderer
     from rung.evaluation.run import Speaker
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rung import device as devices
 from rung.bases.base import Base
-from rung.bases.load import load
+from rung.compute.load import load
 from rung.config import Settings
 from rung.data.split import Split
 from rung.data.templates import Renderer

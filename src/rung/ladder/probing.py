@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.bases import body
+from rung.compute import body
 from rung.evaluation.run import Speaker
 from rung.ladder.classical import fitted, regression
 from rung.ladder.classical.fitted import Fitted

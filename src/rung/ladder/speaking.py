@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from rung import device as devices
-from rung.bases.load import load
+from rung.compute.load import load
 from rung.data.templates import Renderer
 from rung.device import Device
 from rung.errors import BaseModelError

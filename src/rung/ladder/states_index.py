@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.bases import body
+from rung.compute import body
 from rung.evaluation.run import Speaker, Watch
 from rung.ladder.classical import fitted
 from rung.ladder.classical.nearest import highest

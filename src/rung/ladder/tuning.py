@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rung import __version__, storage
-from rung.bases.load import load as load_base
+from rung.compute.load import load as load_base
 from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker, write

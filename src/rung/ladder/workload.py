@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from rung.bases.tree import common_length
+from rung.data.prefix import common_length
 from rung.evaluation.prompts import few_shot, pick_shots, zero_shot
 from rung.ladder.forecast import Workload
 from rung.ladder.prepare import Prepared

@@ -1,6 +1,6 @@
 """The loss of a pack: nats over its target tokens, summed. A prefix that rows share is computed once.
 
-A pass runs over the prefix tree of the rows (`rung.bases.tree`). A target is a pair (place, token): the
+A pass runs over the prefix tree of the rows (`rung.compute.tree`). A target is a pair (place, token): the
 hidden state at the place predicts the token. A pair that n rows have is computed once with weight n; a place
 whose rows continue differently has a target for each continuation.
 """
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rung.bases import body, head
-from rung.bases.tree import Tree, build
+from rung.compute import body, head
+from rung.compute.tree import Tree, build
 from rung.data.pack import group
 from rung.records import Rendered
 from rung.train.trunk import Trunk

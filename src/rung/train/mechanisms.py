@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from rung.bases import body, head
+from rung.compute import body, head
 from rung.data.pack import Step, computed
 from rung.records import Mechanism, Rendered
 

@@ -7,7 +7,7 @@ weights costs about as much as its forward pass.) The input of the first adapted
 and dev row in one memory-mapped file, in the model's number format (2 d bytes a token in bf16). It is read in
 every epoch, and again by a run that continues in the same folder with the same frozen weights and rows.
 Nothing is approximated, but rows are packed in another order than in training, so the last bits of a sum may
-differ. Used for models on the CPU that `rung.bases.body` computes. After Skip2-LoRA (arXiv 2410.21073).
+differ. Used for models on the CPU that `rung.compute.body` computes. After Skip2-LoRA (arXiv 2410.21073).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rung import storage
-from rung.bases import body
-from rung.bases.tree import Tree, build
+from rung.compute import body
+from rung.compute.tree import Tree, build
 from rung.data.pack import group
 
 _PASS_TOKENS = 2048

@@ -1,8 +1,8 @@
 """Decoder layers of the fused path: where each family keeps its weights, and one layer's computation.
 
-The functions that a layer is made of, with their formulas and gradients, are in `rung.bases.functions`. A
+The functions that a layer is made of, with their formulas and gradients, are in `rung.compute.functions`. A
 class in the table below says only where the parts are: whether they compute the same is measured when a base
-is loaded (`rung.bases.paths`).
+is loaded (`rung.compute.paths`).
 
     Llama, Mistral, Qwen 2     the plain layer
     Qwen 3                     norms of the heads of queries and keys
@@ -27,9 +27,9 @@ from transformers.models.phi3.modeling_phi3 import Phi3DecoderLayer, Phi3Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Model
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer, Qwen3Model
 
-from rung.bases.attention import Layout
-from rung.bases.functions import ACTIVATIONS, Heads, Linear, Mlp, Norm, NormedHeads, Output, Shape
-from rung.bases.projection import Projection
+from rung.compute.attention import Layout
+from rung.compute.functions import ACTIVATIONS, Heads, Linear, Mlp, Norm, NormedHeads, Output, Shape
+from rung.compute.projection import Projection
 
 _MODELS: dict[type, type] = {
     LlamaModel: LlamaDecoderLayer,

@@ -1,4 +1,4 @@
-"""The path of a base, chosen by measuring when it is loaded; which paths there are: `rung.bases.body`.
+"""The path of a base, chosen by measuring when it is loaded; which paths there are: `rung.compute.body`.
 
 A few short rows are read one by one by the model's own code: what is right. Then, on each path from the
 fastest on, the rows are read together: two with a common beginning and one without in one pass, and tails
@@ -22,12 +22,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from rung.bases import body, plain
-from rung.bases.attention import NAME, Packed, Prefix, positions
-from rung.bases.base import Route, quiet
-from rung.bases.head import target_logits
-from rung.bases.tree import SHORTEST, Tree, build
+from rung.bases.base import OWN_ATTENTION, Route, quiet
 from rung.border import foreign, is_fault, said
+from rung.compute import body, plain
+from rung.compute.attention import NAME, Packed, Prefix, positions
+from rung.compute.head import target_logits
+from rung.compute.tree import Tree, build
+from rung.data.prefix import SHORTEST
 from rung.errors import BaseModelError
 
 TAILS = (3, 5)  # tokens of the two rows with a common beginning, after it
@@ -77,7 +78,7 @@ def choose(model: PreTrainedModel, name: str, avoid: Collection[int] = ()) -> Ro
     row as it does alone on any path.
     """
     with quiet(), torch.enable_grad():
-        model.set_attn_implementation(plain.OWN)
+        model.set_attn_implementation(OWN_ATTENTION)
         trial = _alone(model, name, avoid)
         body.refuse(model, None)
         slower = body.why_not(model) or _wrong(partial(_together, model, trial))
@@ -92,7 +93,7 @@ def choose(model: PreTrainedModel, name: str, avoid: Collection[int] = ()) -> Ro
         if slowest is None:
             return Route("interface", slower)
         body.refuse(model, slowest)
-        model.set_attn_implementation(plain.OWN)
+        model.set_attn_implementation(OWN_ATTENTION)
         wrong = _wrong(partial(_padded, model, trial))
     if wrong is None:
         return Route("plain", slowest)

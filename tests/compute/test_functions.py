@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers.activations import ACT2FN
 
-from rung.bases.functions import ACTIVATIONS, Norm, _activated, _activated_backward, _rotate
+from rung.compute.functions import ACTIVATIONS, Norm, _activated, _activated_backward, _rotate
 
 
 def test_gradient_of_the_norm() -> None:

@@ -25,9 +25,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from rung.bases import body, head
-from rung.bases.attention import Packed, Whole, attending, positions
-from rung.bases.plain import own_states as own_code
+from rung.compute import body, head
+from rung.compute.attention import Packed, Whole, attending, positions
+from rung.compute.plain import own_states as own_code
 from rung.methods import METHODS, MethodSettings
 from tiny_model import distance, shake, tiny_model
 

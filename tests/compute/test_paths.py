@@ -17,9 +17,9 @@ from transformers import (
     PreTrainedModel,
 )
 
-from rung.bases import attention, body, functions, head, paths, plain
 from rung.bases.base import Route
-from rung.bases.tiny import tiny
+from rung.compute import attention, body, functions, head, paths, plain
+from rung.compute.load import tiny
 from rung.errors import BaseModelError
 from tiny_model import tiny_model
 

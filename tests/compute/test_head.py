@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from rung.bases import head
+from rung.compute import head
 from tiny_model import VOCABULARY, distance, gradients, tiny_model
 
 

@@ -1,4 +1,4 @@
-"""Which nodes of a tree of tokens share one attention product, as index tables for `rung.bases.blocks`.
+"""Which nodes of a tree of tokens share one attention product, as index tables for `rung.compute.blocks`.
 
 Nodes of similar length whose paths are equally long form a batch: each is padded to n queries and m keys, the
 keys of its path before its own. A path that is long compared with the nodes below it is not copied to them:
@@ -15,7 +15,6 @@ from itertools import accumulate, chain, groupby
 import torch
 from torch import Tensor
 
-LONGEST = 128  # tokens; longer nodes should be cut into chains, or their masked half is wasted work
 _COPIES = 2  # copies of a path may have up to this many times the tokens of the nodes below it, ...
 _LONGEST_COPY = 512  # ... and the path at most this many tokens
 _EVEN = 0.7  # a batch pads its nodes' scores to at most 1 / this of what they need, ...
@@ -24,15 +23,6 @@ SCORES = 1 << 20  # scores made at once (fp32: 4 MB, stays in the cache)
 _STEP = 32  # the keys of a batch are a multiple of this: torch then finds a row's maximum five times as fast
 
 Span = tuple[int, int]
-
-
-def pieces(length: int) -> list[int]:
-    """Cut a run of `length` tokens into parts of `LONGEST`, the last one up to a quarter longer."""
-    parts = []
-    while length > LONGEST * 5 // 4:
-        parts.append(LONGEST)
-        length -= LONGEST
-    return [*parts, length]
 
 
 @dataclass(frozen=True)

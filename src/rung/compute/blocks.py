@@ -1,7 +1,7 @@
 """Attention over the nodes of a tree of tokens, by batched matrix products.
 
 A row of T tokens is cut into nodes; a token sees its node up to itself and all tokens of the path above it.
-Every query has at most two softmax parts, joined exactly by their log-sum-exps (`rung.bases.attention`):
+Every query has at most two softmax parts, joined exactly by their log-sum-exps (`rung.compute.attention`):
 
     own     its node, causal, after the path where that is short: nodes of similar size are one batch, and
             each gets a copy of the path's keys
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from rung.bases.batches import SCORES, Batch, Span, Tables, tables
+from rung.compute.batches import SCORES, Batch, Span, Tables, tables
 
 _NEVER = 3e4  # a log-sum-exp of which every probability is 0
 

@@ -18,10 +18,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from rung import threads
-from rung.bases.attention import NAME, Layout, Whole
+from rung.compute.attention import NAME, Layout, Whole
 
 PASS_TOKENS = 4096  # tokens that the model reads at once, filling included; a longer row is read alone
-OWN = "eager"  # transformers' name for a model's own attention
 
 
 def is_used(model: PreTrainedModel) -> bool:

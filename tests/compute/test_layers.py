@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from families import FAMILIES, model_of
-from rung.bases import layers
-from rung.bases.layers import Layer
-from rung.bases.projection import Projection
+from rung.compute import layers
+from rung.compute.layers import Layer
+from rung.compute.projection import Projection
 
 FUSED = [kind for kind, (path, _) in FAMILIES.items() if path == "fused"]
 

@@ -1,12 +1,12 @@
 """Attention over packs: segments that lie side by side in one row and do not see each other.
 
-A pass over a pack is ``hidden_states(model, ids, positions, layout)`` (`rung.bases.body`). Every attention
+A pass over a pack is ``hidden_states(model, ids, positions, layout)`` (`rung.compute.body`). Every attention
 layer hands its rotated queries, keys and values to ``layout.attend``, so what may see what is decided in one
 place and no T x T mask is ever made. Two partial attentions over disjoint keys are joined exactly by their
 log-sum-exps l1, l2:   out = out1 * exp(l1 - l) + out2 * exp(l2 - l),   l = log(exp(l1) + exp(l2)).
 
-A base that is computed by its own code alone (`rung.bases.plain`) asks ``layout.whole`` instead for the rows
-that the pass stands for. What such a pass keeps as keys and values are the token ids themselves.
+A base that is computed by its own code alone (`rung.compute.plain`) asks ``layout.whole`` instead for the
+rows that the pass stands for. What such a pass keeps as keys and values are the token ids themselves.
 
 Importing this module registers the attention "rung" with transformers (`AttentionInterface`). Inside
 `attending` it goes by a layout. It raises for everything that it would not compute as the model does.
@@ -26,8 +26,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from rung.bases.batches import pieces
-from rung.bases.blocks import Blocks
+from rung.compute.blocks import Blocks
+from rung.data.prefix import pieces
 
 NAME = "rung"
 Part = tuple[Tensor, Tensor]  # out (B, heads, T, D) and its log-sum-exp (B, heads, T) in fp32

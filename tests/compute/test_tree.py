@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from rung.bases.attention import Packed, attending, causal_mask
-from rung.bases.batches import LONGEST
-from rung.bases.plain import own_states
-from rung.bases.tree import SHORTEST, Tree, build, common_length
+from rung.compute.attention import Packed, attending, causal_mask
+from rung.compute.plain import own_states
+from rung.compute.tree import Tree, build
+from rung.data.prefix import LONGEST, SHORTEST
 from tiny_model import VOCABULARY, distance, tiny_model
 
 Ids = tuple[int, ...]
@@ -138,8 +138,3 @@ def states(model: torch.nn.Module, ids: Iterable[int], positions: Iterable[int],
     with attending(layout):
         places = torch.tensor([list(positions)])
         return own_states(model, torch.tensor([list(ids)]), position_ids=places)[0]
-
-
-def test_common_beginnings() -> None:
-    assert common_length([[1, 2, 3], [1, 2, 4], [1, 2]]) == 2
-    assert common_length([[1, 2]]) == 2

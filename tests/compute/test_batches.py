@@ -8,7 +8,7 @@ from itertools import accumulate
 import pytest
 import torch
 
-from rung.bases.batches import LONGEST, SCORES, Span, Tables, pieces, tables
+from rung.compute.batches import SCORES, Span, Tables, tables
 
 HEADS, KV_HEADS = 4, 2
 
@@ -59,12 +59,3 @@ def test_a_batch_has_no_more_scores_than_stay_in_the_cache() -> None:
     assert len(found.batches) > 1
     for batch in found.batches:
         assert batch.shape[0] * (HEADS // KV_HEADS) * batch.shape[1] * batch.shape[2] <= SCORES
-
-
-@pytest.mark.parametrize("length", [1, LONGEST, LONGEST + 1, 1000])
-def test_pieces_are_whole_but_for_the_last_which_is_neither_tiny_nor_long(length: int) -> None:
-    *whole, last = pieces(length)
-    assert sum(whole) + last == length
-    assert all(part == LONGEST for part in whole)
-    assert last <= LONGEST * 5 // 4
-    assert not whole or last > LONGEST // 4

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-from rung.bases.attention import (
+from rung.compute.attention import (
     NAME,
     Packed,
     Prefix,
@@ -22,7 +22,7 @@ from rung.bases.attention import (
     positions,
     reference,
 )
-from rung.bases.plain import own_states
+from rung.compute.plain import own_states
 from tiny_model import VOCABULARY, distance, gradients, tiny_model
 
 LENGTHS = [5, 1, 12, 7]

@@ -1,11 +1,11 @@
 """The body of a model: its decoder layers and last norm, by the path that was chosen for it.
 
-    fused       our own layers (`rung.bases.layers`); in the last one, what follows the attention is done for
-                the wanted rows alone
-    interface   transformers' layers, whose attention is ours (`rung.bases.attention`)
-    plain       the model's own code on whole rows (`rung.bases.plain`)
+    fused       our own layers (`rung.compute.layers`); in the last one, what follows the attention is done
+                for the wanted rows alone
+    interface   transformers' layers, whose attention is ours (`rung.compute.attention`)
+    plain       the model's own code on whole rows (`rung.compute.plain`)
 
-`rung.bases.paths` chooses when a base is loaded.
+`rung.compute.paths` chooses when a base is loaded.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rung import threads
-from rung.bases import layers as fused
-from rung.bases import plain
-from rung.bases.attention import Layout, attending
-from rung.bases.layers import Angles, Layer
+from rung.compute import layers as fused
+from rung.compute import plain
+from rung.compute.attention import Layout, attending
+from rung.compute.layers import Angles, Layer
 
 _WHOLE = "this model runs as a whole or not at all"
 

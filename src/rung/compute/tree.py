@@ -1,9 +1,7 @@
 """Rows with common beginnings as a prefix tree: what rows share is computed once, forward and backward.
 
-A **node** is a run of tokens that is computed once in the pass; the rows through it have the same tokens up
-to its end. Nodes lie in one row of T tokens in breadth-first order, so the children of a node are neighbours
-and their attention to what is above them is one product (`rung.bases.blocks`). Sharing nests, whole rows may
-be the same, and a row may end where another continues.
+The nodes of the tree (`rung.data.prefix`) lie in one row of T tokens in breadth-first order, so the children
+of a node are neighbours and their attention to what is above them is one product (`rung.compute.blocks`).
 
 Three rows, `Q: a dog`, `Q: a cat` and `Q: b`, become five nodes and a pass of T = 6 tokens:
 
@@ -16,49 +14,21 @@ Three rows, `Q: a dog`, `Q: a cat` and `Q: b`, become five nodes and a pass of T
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, groupby
+from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
 
-from rung.bases.attention import Whole, causal_mask
-from rung.bases.batches import pieces
-from rung.bases.blocks import Blocks
-
-SHORTEST = 8  # tokens; a shorter common run costs about as much as it saves
-
-
-def common_length(rows: Sequence[Sequence[int]]) -> int:
-    """Tokens that all `rows` begin with."""
-    first, last = min(map(tuple, rows)), max(map(tuple, rows))  # in this order these two differ the earliest
-    return _agree(first, last)
-
-
-def _agree(first: Sequence[int], last: Sequence[int]) -> int:
-    shorter = min(len(first), len(last))
-    if first[:shorter] == last[:shorter]:
-        return shorter
-    return next(i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A run of tokens: it follows node `parent` (-1: none) and has `length` tokens from place `start` on."""
-
-    parent: int
-    start: int
-    length: int
-    depth: int  # position of its first token
-    rows: tuple[int, ...]  # those that pass through it
+from rung.compute.attention import Whole, causal_mask
+from rung.compute.blocks import Blocks
+from rung.data.prefix import SHORTEST, Node, nodes_of
 
 
 class Tree:
-    """Layout of a pass over the prefix tree of `rows` of token ids; see `rung.bases.attention.Layout`.
+    """Layout of a pass over the prefix tree of `rows` of token ids; see `rung.compute.attention.Layout`.
 
     `ids` and `positions` are the tokens of the pass and their positions; the token of row r at i is at
     ``places(r)[i]``.
@@ -122,40 +92,6 @@ class Tree:
 
 
 def build(rows: Sequence[Sequence[int]], shortest: int = SHORTEST) -> Tree:
-    """The tree of `rows`, none empty: cut where rows differ, if they share at least `shortest` tokens.
-
-    Rows that are equal to the end share it, however short it is. Long runs become chains of nodes, cut by
-    `rung.bases.batches.pieces`.
-    """
+    """The tree of `rows`, none empty; see `rung.data.prefix.nodes_of`."""
     ids = [tuple(row) for row in rows]
-    nodes: list[Node] = []
-    place = 0
-    everyone = sorted(range(len(ids)), key=ids.__getitem__)
-    waiting = deque((-1, 0, end, group) for end, group in _runs(ids, everyone, 0, shortest))
-    while waiting:
-        parent, depth, end, group = waiting.popleft()
-        length = pieces(end - depth)[0]
-        nodes.append(Node(parent, place, length, depth, tuple(group)))
-        place += length
-        here, depth = len(nodes) - 1, depth + length
-        rest = [(end, group)] if depth < end else _runs(ids, group, depth, shortest)
-        waiting.extend((here, depth, stop, members) for stop, members in rest)
-    return Tree(ids, nodes)
-
-
-def _runs(
-    ids: Sequence[tuple[int, ...]], group: Sequence[int], start: int, shortest: int
-) -> Iterator[tuple[int, list[int]]]:
-    """How the sorted rows `group`, equal up to `start`, continue: the ends of runs, and the rows in each."""
-
-    def split(group: list[int]) -> Iterator[tuple[int, list[int]]]:
-        end = _agree(ids[group[0]], ids[group[-1]])
-        if end - start >= shortest or end == len(ids[group[-1]]):
-            yield end, group
-            return
-        for _, same in groupby(group, key=lambda row: ids[row][end : end + 1]):
-            yield from split(list(same))
-
-    group = [row for row in group if len(ids[row]) > start]
-    if group:
-        yield from split(group)
+    return Tree(ids, nodes_of(ids, shortest))

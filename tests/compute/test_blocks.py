@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rung.bases import batches, blocks
-from rung.bases.blocks import Blocks
+from rung.compute import batches, blocks
+from rung.compute.blocks import Blocks
 
 HEADS, KV_HEADS, SIZE = 6, 2, 16
 DEVICES = [

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from rung.bases.projection import Projection
+from rung.compute.projection import Projection
 from rung.methods.lora import LoraLinear
 from tiny_model import shake
 

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from rung.bases import body, plain
-from rung.bases.attention import Packed, Prefix, positions
-from rung.bases.base import Base
-from rung.bases.tiny import tiny
-from rung.bases.tree import build
+from rung.bases.base import OWN_ATTENTION, Base
+from rung.compute import body, plain
+from rung.compute.attention import Packed, Prefix, positions
+from rung.compute.load import tiny
+from rung.compute.tree import build
 from rung.generate import states
 from rung.generate.choose import best_choices, log_likelihoods
 from rung.generate.engine import Engine
@@ -26,7 +26,7 @@ CHOICES = [(70, 71, 72, 2), (70, 71, 2), (70, 2), (80, 2), (80, 81, 82, 83, 84, 
 
 
 def on_plain(model: PreTrainedModel) -> PreTrainedModel:
-    model.set_attn_implementation(plain.OWN)
+    model.set_attn_implementation(OWN_ATTENTION)
     body.refuse(model, "for a test")
     return model
 

@@ -26,7 +26,7 @@ from torch.autograd import Function
 from torch.nn.functional import gelu, silu
 
 from rung import threads
-from rung.bases.projection import Projection
+from rung.compute.projection import Projection
 
 
 @dataclass(frozen=True, slots=True)
