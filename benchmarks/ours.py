@@ -23,7 +23,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from rung import device
 from rung.bases.base import Base
-from rung.compute import blocks, body, head
+from rung.compute import blocks, body, head, passes
 from rung.compute.load import load
 from rung.data import prefix
 from rung.generate.choose import log_likelihoods
@@ -59,7 +59,7 @@ def _target_rows() -> None:
 
 
 def _shared_prefixes() -> None:
-    loss.build = partial(loss.build, shortest=ALL_AT_ONCE)
+    passes.build = partial(passes.build, shortest=ALL_AT_ONCE)
     apart = training.plan
     training.plan = lambda lengths, ids=None, **rest: apart(lengths, None, **rest)
 

@@ -27,6 +27,7 @@ from transformers import (
 
 from rung.compute import body, head
 from rung.compute.attention import Packed, Whole, attending, positions
+from rung.compute.passes import Pass
 from rung.compute.plain import own_states as own_code
 from rung.methods import METHODS, MethodSettings
 from tiny_model import distance, shake, tiny_model
@@ -85,7 +86,7 @@ def own_states(model: PreTrainedModel, seed: int = 0) -> Tensor:
 
 
 def our_states(model: PreTrainedModel, rows: Tensor | None = None, seed: int = 0) -> Tensor:
-    return body.hidden_states(model, tokens(seed), positions(LENGTHS), Packed(LENGTHS), rows)
+    return body.hidden_states(model, Pass(tokens(seed), positions(LENGTHS), Packed(LENGTHS), rows))
 
 
 ROWS = torch.tensor([0, 3, 3, 12, 29])
@@ -143,8 +144,8 @@ def test_the_trunk_and_the_rest_make_the_whole() -> None:
     model = model_of("llama")
     layout, places = Packed(LENGTHS), positions(LENGTHS)
     with torch.no_grad():
-        below = body.trunk(model, tokens(), places, layout, 2)
-        out = body.hidden_states(model, below[None], places, layout, ROWS, first=2)
+        below = body.trunk(model, Pass(tokens(), places, layout), 2)
+        out = body.hidden_states(model, Pass(tokens(), places, layout, ROWS, below[None], first=2))
         assert torch.allclose(out, our_states(model, ROWS), atol=1e-6)
 
 
@@ -161,7 +162,7 @@ def test_a_batch_of_single_tokens_as_in_decoding() -> None:
     model = model_of("llama")
     ids, places = torch.tensor([[3], [4], [5]]), torch.tensor([[7], [0], [2]])
     with torch.inference_mode():
-        ours = body.hidden_states(model, ids, places, OnlyItself())
+        ours = body.hidden_states(model, Pass(ids, places, OnlyItself()))
         with attending(OnlyItself()):
             own = own_code(model, ids, position_ids=places)
     assert torch.allclose(ours, own[:, 0], atol=1e-5)
@@ -185,7 +186,7 @@ def test_attaching_and_detaching_is_noticed() -> None:
 def test_what_is_not_trained_keeps_no_graph() -> None:
     model = model_of("llama")
     METHODS["lora"].attach(model, MethodSettings(rank=4, top_layers=1))
-    assert not body.trunk(model, tokens(), positions(LENGTHS), Packed(LENGTHS), 2).requires_grad
+    assert not body.trunk(model, Pass(tokens(), positions(LENGTHS), Packed(LENGTHS)), 2).requires_grad
     assert our_states(model).requires_grad
 
 
@@ -197,7 +198,7 @@ def test_models_it_does_not_know_run_through_their_own_code() -> None:
     with torch.no_grad():
         assert torch.equal(our_states(model, ROWS), own_states(model)[ROWS])
     with pytest.raises(ValueError, match="as a whole"):
-        body.hidden_states(model, tokens(), positions(LENGTHS), Packed(LENGTHS), first=1)
+        body.hidden_states(model, Pass(tokens(), positions(LENGTHS), Packed(LENGTHS), first=1))
 
 
 def test_another_activation_or_a_strange_layer_keeps_it_away() -> None:

@@ -14,6 +14,7 @@ from rung.bases.base import OWN_ATTENTION, Base
 from rung.compute import body, plain
 from rung.compute.attention import Packed, Prefix, positions
 from rung.compute.load import tiny
+from rung.compute.passes import Pass
 from rung.compute.tree import build
 from rung.generate import states
 from rung.generate.choose import best_choices, log_likelihoods
@@ -61,11 +62,12 @@ def test_packs_after_a_kept_prefix(shared: int, limit: int, monkeypatch: pytest.
         prefix = None
         if shared:
             first = Packed([shared], keep=True)
-            body.hidden_states(model, front, positions([shared]), first)
+            body.hidden_states(model, Pass(front, positions([shared]), first))
             prefix = Prefix(first.keys, first.values)
             assert prefix.length == shared
         at = positions(lengths, shared)
-        found.append(body.hidden_states(model, ids, at, Packed(lengths, prefix), torch.tensor([0, 3, 3, 24])))
+        wanted = torch.tensor([0, 3, 3, 24])
+        found.append(body.hidden_states(model, Pass(ids, at, Packed(lengths, prefix), wanted)))
     assert distance(found[1], found[0]) < 1e-5
 
 

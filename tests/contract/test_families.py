@@ -20,6 +20,7 @@ from families import FAMILIES, VOCABULARY, base_of, model_of
 from rung.bases.base import Base
 from rung.compute import body
 from rung.compute.attention import Packed, positions
+from rung.compute.passes import Pass
 from rung.compute.plain import outputs, own_states
 from rung.evaluation.forgetting import Text, drift
 from rung.generate import states
@@ -87,7 +88,7 @@ def test_rows_of_a_pack_are_those_rows_alone(base: Base, own: PreTrainedModel) -
     lengths = [len(row) for row in ids]
     packed = torch.tensor([[token for row in ids for token in row]])
     with torch.no_grad():
-        found = body.hidden_states(base.model, packed, positions(lengths), Packed(lengths))
+        found = body.hidden_states(base.model, Pass(packed, positions(lengths), Packed(lengths)))
         with outputs(own, 1) as first:
             last = [own_states(own, torch.tensor([row]))[0] for row in ids]
         features = states.read(base, ids, [range(n) for n in lengths], [1])

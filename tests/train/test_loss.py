@@ -14,12 +14,14 @@ from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 
+from rung.compute import body
 from rung.compute.load import tiny
+from rung.compute.passes import over_tree
 from rung.compute.tree import build
 from rung.data.templates import Renderer
 from rung.methods import METHODS, Attached, MethodSettings
 from rung.records import Example, Message, Rendered
-from rung.train.loss import count_targets, hidden_states, mean_loss, pack_loss, targets
+from rung.train.loss import count_targets, mean_loss, pack_loss, targets
 from tiny_model import VOCABULARY, distance, gradients, plain_loss, random_rows, shake, tiny_model
 
 
@@ -153,9 +155,10 @@ def test_only_target_tokens_count() -> None:
 def test_hidden_states_are_those_of_the_asked_places() -> None:
     model = tiny_model()
     tree = build([row.ids for row in random_rows(4)])
-    everywhere = hidden_states(model, tree, torch.arange(len(tree.ids)))
+    everywhere = body.hidden_states(model, over_tree(model, tree))
     assert everywhere.shape == (len(tree.ids), 32)
-    assert distance(hidden_states(model, tree, torch.tensor([7, 2, 7])), everywhere[[7, 2, 7]]) < 1e-6
+    some = body.hidden_states(model, over_tree(model, tree, torch.tensor([7, 2, 7])))
+    assert distance(some, everywhere[[7, 2, 7]]) < 1e-6
 
 
 def rows_that_share(seed: int) -> list[Rendered]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rung.compute import body
+from rung.compute.passes import Pass
 from rung.compute.tree import build
 from rung.methods import METHODS, MethodSettings
 from rung.train import trunk
@@ -28,7 +29,7 @@ def test_states_are_those_of_the_first_layers(tmp_path: Path) -> None:
     tree = build(some)
     ids, positions = (torch.tensor([x]) for x in (tree.ids, tree.positions))
     with torch.no_grad():
-        wanted = body.trunk(model, ids, positions, tree, 1)
+        wanted = body.trunk(model, Pass(ids, positions, tree), 1)
     assert torch.allclose(cached.states(tree, some)[0], wanted, atol=1e-6)
 
 

@@ -1,6 +1,6 @@
 """Attention over packs: segments that lie side by side in one row and do not see each other.
 
-A pass over a pack is ``hidden_states(model, ids, positions, layout)`` (`rung.compute.body`). Every attention
+A pass (`rung.compute.passes`) goes through `rung.compute.body` with its layout. Every attention
 layer hands its rotated queries, keys and values to ``layout.attend``, so what may see what is decided in one
 place and no T x T mask is ever made. Two partial attentions over disjoint keys are joined exactly by their
 log-sum-exps l1, l2:   out = out1 * exp(l1 - l) + out2 * exp(l2 - l),   l = log(exp(l1) + exp(l2)).
@@ -66,6 +66,16 @@ class Prefix:
     def length(self) -> int:
         return int(self.keys[0].shape[2])
 
+    def after(self, first: Prefix | None) -> Prefix:
+        """This one after `first`."""
+        if first is None:
+            return self
+        keys, values = (
+            [torch.cat(pair, 2) for pair in zip(one, two, strict=True)]
+            for one, two in ((first.keys, self.keys), (first.values, self.values))
+        )
+        return Prefix(keys, values)
+
 
 def positions(lengths: Sequence[int], start: int = 0, device: torch.device | str = "cpu") -> Tensor:
     """Position ids (1, sum of lengths) that start again at `start` in every segment."""
@@ -75,7 +85,7 @@ def positions(lengths: Sequence[int], start: int = 0, device: torch.device | str
 class Packed:
     """Segments side by side in one row, causal inside each, after an optional common prefix.
 
-    The prefix gets no gradient. With ``keep`` the pass leaves its keys and values, per layer
+    With ``keep`` the pass leaves its keys and values, per layer
     (1, kv_heads, T, D), in `keys` and `values`.
     """
 

@@ -50,7 +50,7 @@ class Blocks:
     ) -> Tensor:
         """q (1, heads, T, D), k, v (1, kv_heads, T, D) -> out (1, heads, T, D), a view of (T, heads, D).
 
-        `past`: keys and values (1, kv_heads, P, D) before every node; they get no gradient.
+        `past`: keys and values (1, kv_heads, P, D) before every node.
         """
         before = past or (None, None)
         out: Tensor = _Attention.apply(q, k, v, *before, self, scale)  # type: ignore[no-untyped-call]
@@ -178,9 +178,13 @@ class _Attention(Function):
                 _add(dk, part_k[..., :size], path)
                 _add(dv, part_v[..., :size], path)
         dq.mul_(scale)
-        # -> (1, heads, T, D) and (1, kv_heads, T, D)
-        dq, dk, dv = (y.to(q.dtype).transpose(0, 1)[None] for y in (dq, dk[x.past :], dv[x.past :]))
-        return dq, dk, dv, None, None, None, None
+        # -> (1, heads, T, D), (1, kv_heads, T, D) and (1, kv_heads, P, D)
+        dq, dk, dv, past_dk, past_dv = (
+            y.to(q.dtype).transpose(0, 1)[None]
+            for y in (dq, dk[x.past :], dv[x.past :], dk[: x.past], dv[: x.past])
+        )
+        wanted = past_k is not None and ctx.needs_input_grad[3]
+        return dq, dk, dv, *((past_dk, past_dv) if wanted else (None, None)), None, None
 
 
 def _pick(rows: Tensor, index: Tensor, batch: Batch) -> Tensor:

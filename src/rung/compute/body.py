@@ -22,66 +22,56 @@ from rung.compute import layers as fused
 from rung.compute import plain
 from rung.compute.attention import Layout, attending
 from rung.compute.layers import Angles, Layer
+from rung.compute.passes import Pass
 
 _WHOLE = "this model runs as a whole or not at all"
 
 
-def hidden_states(
-    model: PreTrainedModel,
-    inputs: Tensor,
-    positions: Tensor,
-    layout: Layout,
-    rows: Tensor | None = None,
-    first: int = 0,
-) -> Tensor:
-    """Last hidden states of tokens at `positions` (B, T), attended as `layout` says.
+def hidden_states(model: PreTrainedModel, one: Pass) -> Tensor:
+    """Last hidden states of a pass: those that are wanted (N, d), or of all tokens (B * T, d).
 
-    `inputs` are token ids (B, T) or, with ``first`` > 0, what decoder layer `first` reads (B, T, d), which
-    `trunk` gives. Returns all states, (B * T, d), or (N, d), those at `rows` (N,), indices into B * T, which
-    may repeat. The plain path counts positions by itself.
+    The plain path counts positions by itself.
     """
     body = _body_of(model)
     if body is not None:
-        h = inputs if first else embed(model, inputs)
-        return body.run(h, positions, layout, rows, slice(first, None))
-    if first:
+        h = embed(model, one.ids) if one.below is None else one.below
+        return body.run(h, one.positions, one.layout, one.wanted, slice(one.first, None))
+    if one.first:
         raise ValueError(_WHOLE)
     if plain.is_used(model):
-        return plain.hidden_states(model, inputs, layout, rows)
+        return plain.hidden_states(model, one.ids, one.layout, one.wanted)
     threads.pace()
-    with attending(layout):
-        out = plain.own_states(model, inputs, position_ids=positions)
+    with attending(one.layout):
+        out = plain.own_states(model, one.ids, position_ids=one.positions)
     out = out.flatten(0, 1)  # (B, T, d) -> (B * T, d)
-    return out if rows is None else out[rows]
+    return out if one.wanted is None else out[one.wanted]
 
 
-def trunk(model: PreTrainedModel, ids: Tensor, positions: Tensor, layout: Layout, layers: int) -> Tensor:
-    """What comes out of the first `layers` decoder layers for tokens ids (B, T): (B * T, d).
+def trunk(model: PreTrainedModel, one: Pass, layers: int) -> Tensor:
+    """What comes out of the first `layers` decoder layers for all tokens of a pass: (B * T, d).
 
     Raises ValueError for a model that this file does not compute; see `why_not`.
     """
     body = _body_of(model)
     if body is None:
         raise ValueError(_WHOLE)
-    return body.run(embed(model, ids), positions, layout, layers=slice(layers))
+    return body.run(embed(model, one.ids), one.positions, one.layout, layers=slice(layers))
 
 
-def every_layer(
-    model: PreTrainedModel, ids: Tensor, positions: Tensor, layout: Layout, layers: int
-) -> Iterator[Tensor]:
-    """What comes out of each of the first `layers` decoder layers for tokens ids (B, T): (B * T, d) each.
+def every_layer(model: PreTrainedModel, one: Pass, layers: int) -> Iterator[Tensor]:
+    """What comes out of each of the first `layers` decoder layers for all tokens of a pass: (B * T, d) each.
 
     Without the model's last norm. For inference: nothing is kept for a backward pass.
     """
     body = _body_of(model)
     if body is not None:
-        yield from body.each(embed(model, ids), positions, layout, slice(layers))
+        yield from body.each(embed(model, one.ids), one.positions, one.layout, slice(layers))
         return
     if plain.is_used(model):
-        yield from plain.every_layer(model, ids, layout, layers)
+        yield from plain.every_layer(model, one.ids, one.layout, layers)
         return
-    with plain.outputs(model, layers) as states, attending(layout):
-        plain.own_states(model, ids, position_ids=positions)
+    with plain.outputs(model, layers) as states, attending(one.layout):
+        plain.own_states(model, one.ids, position_ids=one.positions)
     yield from (state.flatten(0, 1) for state in states)  # (B, T, d) -> (B * T, d)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,9 +25,10 @@ from transformers import PreTrainedModel
 from rung.bases.base import OWN_ATTENTION, Route, quiet
 from rung.border import foreign, is_fault, said
 from rung.compute import body, plain
-from rung.compute.attention import NAME, Packed, Prefix, positions
+from rung.compute.attention import NAME, Prefix
 from rung.compute.head import target_logits
-from rung.compute.tree import Tree, build
+from rung.compute.passes import over_segments, over_tree, tree_of
+from rung.compute.tree import Tree
 from rung.data.prefix import SHORTEST
 from rung.errors import BaseModelError
 
@@ -172,29 +173,26 @@ def _alone(model: PreTrainedModel, name: str, avoid: Collection[int]) -> _Trial:
 
 def _together(model: PreTrainedModel, trial: _Trial) -> Iterator[_Fault]:
     """All rows in one pass, again with other tokens around the last, and tails after what was kept."""
-    tree, limits = build(trial.rows), trial.limits
+    tree, limits = tree_of(model, trial.rows), trial.limits
     places = [tree.places(row) for row in range(len(trial.rows))]
-    ids, at = (torch.tensor([x], device=model.device) for x in (tree.ids, tree.positions))
+    whole = over_tree(model, tree)
     with _nudged(model) as nudges:
-        states = body.hidden_states(model, ids, at, tree)  # (T, d)
+        states = body.hidden_states(model, whole)  # (T, d)
     states, gradient = _pair(states, nudges, trial.weights, places)
     right, right_gradient = _joined(trial, tree, places)
     yield _Fault("hidden states of rows read together are off by", states, right, limits.states)
     yield _Fault("gradients of rows read together are off by", gradient, right_gradient, limits.gradient)
     with torch.no_grad():
         last = torch.tensor(max(places, key=max), device=model.device)
-        others = ids.roll(1)
-        others[0, last] = ids[0, last]
-        again = body.hidden_states(model, others, at, tree)[last].float()
+        others = whole.ids.roll(1)
+        others[0, last] = whole.ids[0, last]
+        again = body.hidden_states(model, replace(whole, ids=others))[last].float()
         yield _Fault("the tokens of other rows change hidden states by", again, states[last], limits.leak)
-        first = Packed([SHORTEST], keep=True)
-        ids = torch.tensor([trial.rows[0][:SHORTEST]], device=model.device)
-        body.hidden_states(model, ids, positions([SHORTEST], 0, model.device), first)
-        after = Packed(TAILS, Prefix(first.keys, first.values))
-        ids = torch.tensor(
-            [[token for row in trial.rows[:2] for token in row[SHORTEST:]]], device=model.device
-        )
-        states = body.hidden_states(model, ids, positions(TAILS, SHORTEST, model.device), after).float()
+        beginning, kept = over_segments(model, [trial.rows[0][:SHORTEST]], keep=True)
+        body.hidden_states(model, beginning)
+        tails = [row[SHORTEST:] for row in trial.rows[:2]]
+        after, _ = over_segments(model, tails, Prefix(kept.keys, kept.values))
+        states = body.hidden_states(model, after).float()
     right = torch.cat([states[SHORTEST:] for states, _ in trial.truth[:2]])
     yield _Fault("hidden states after a beginning that was kept are off by", states, right, limits.states)
 

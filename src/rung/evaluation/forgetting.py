@@ -23,12 +23,13 @@ from torch import Tensor
 
 from rung import storage
 from rung.bases.base import Base
-from rung.compute.attention import Packed, positions
+from rung.compute.body import hidden_states
 from rung.compute.head import target_logits
+from rung.compute.passes import over_segments
 from rung.data.templates import Renderer
 from rung.errors import DataError, ResourceError, ResumeError, RungError
 from rung.evaluation.stats import interval, mean_of, mean_rows
-from rung.generate.cache import hidden
+from rung.generate.cache import read_prefix
 from rung.generate.engine import Engine, evaluating
 from rung.methods import Attached
 from rung.records import Measure, Message
@@ -134,11 +135,11 @@ def _batches(texts: Sequence[Text], vocabulary: int) -> Iterator[list[Text]]:
 def _log_probabilities(base: Base, batch: Sequence[Text]) -> Iterator[Tensor]:
     """Log-probabilities (rows, vocabulary) in fp32 at every written token, some rows at a time."""
     ids = [text.prompt + text.written[:-1] for text in batch]
-    lengths = [len(one) for one in ids]
-    tokens = torch.tensor([[token for one in ids for token in one]], device=base.device)
-    states = hidden(base, tokens, positions(lengths, 0, base.device), Packed(lengths))[0]
+    one, layout = over_segments(base.model, ids, read_prefix(base, ()))
+    states = hidden_states(base.model, one)
     tails = [
-        part[-len(text.written) :] for part, text in zip(torch.split(states, lengths), batch, strict=True)
+        part[-len(text.written) :]
+        for part, text in zip(torch.split(states, layout.lengths), batch, strict=True)
     ]
     for rows in torch.split(torch.cat(tails), HEAD_ROWS):
         yield target_logits(base.model, rows).float().log_softmax(-1)

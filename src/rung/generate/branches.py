@@ -19,9 +19,11 @@ from torch.nn.functional import pad
 
 from rung.bases.base import Base
 from rung.compute.attention import Packed, Prefix, Whole, merge
+from rung.compute.body import hidden_states
 from rung.compute.head import target_logits
+from rung.compute.passes import Pass
 from rung.errors import UsageError
-from rung.generate.cache import PASS_TOKENS, Ids, Rows, group, hidden, prefill
+from rung.generate.cache import PASS_TOKENS, Ids, Rows, group, prefill
 from rung.generate.engine import check_finite
 
 HEAD_ROWS = 256  # rows of logits at a time
@@ -122,7 +124,7 @@ class Branches(Rows):
         self._after = lengths[:, None] - 1 + self._depth[self._asked]  # (B, R)
         self._masks = {}
         tokens = self._tokens[self._asked[row, at]][None]  # (1, T)
-        return hidden(self.base, tokens, (self._after[row, at] + self.start)[None], self)[0]
+        return hidden_states(self.base.model, Pass(tokens, (self._after[row, at] + self.start)[None], self))
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         """q (1, heads, T, D); k, v (1, kv_heads, T, D) -> (1, heads, T, D); see `Layout`."""

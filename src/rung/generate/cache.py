@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from rung.bases.base import Base
-from rung.compute.attention import Layout, Packed, Part, Prefix, Whole, flash, merge, positions
+from rung.compute.attention import Packed, Part, Prefix, Whole, flash, merge
 from rung.compute.body import hidden_states
+from rung.compute.lead import lead_of
+from rung.compute.passes import over_segments
 from rung.data.prefix import common_length
 
 Ids = Sequence[int]
@@ -29,17 +31,6 @@ MIN_PREFIX = 16  # tokens; a shorter common prefix costs more calls than it save
 PASS_TOKENS = 2048  # tokens of prompts read in one pass
 COPIED = 64  # tokens; a prefix up to this is copied to every decoded row, which saves a call and a merge
 BLOCK = 128  # columns that buffers grow by, at most
-
-
-def hidden(
-    base: Base, ids: Tensor, position_ids: Tensor, layout: Layout, rows: Tensor | None = None
-) -> Tensor:
-    """Last hidden states (B, T, d) of tokens (B, T) at their positions, attended as `layout` says.
-
-    With `rows` (N,), places in the one row of a pack: of those alone, (1, N, d).
-    """
-    out = hidden_states(base.model, ids, position_ids, layout, rows)
-    return out.view(*ids.shape, -1) if rows is None else out[None]
 
 
 def common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
@@ -51,12 +42,15 @@ def common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
 
 
 def read_prefix(base: Base, ids: Ids) -> Prefix | None:
-    """Keys and values of a prefix, computed once; None for an empty one."""
+    """Keys and values of `ids`, computed once, after what comes before every row; None for nothing."""
+    lead = lead_of(base.model)
+    before = lead.prefix() if lead.prefix else None
+    ids = (*lead.ids, *ids)
     if not ids:
-        return None
-    layout = Packed([len(ids)], keep=True)
-    hidden(base, torch.tensor([list(ids)], device=base.device), positions([len(ids)], 0, base.device), layout)
-    return Prefix(layout.keys, layout.values)
+        return before
+    one, kept = over_segments(base.model, [ids], before, keep=True)
+    hidden_states(base.model, one)
+    return Prefix(kept.keys, kept.values).after(before)
 
 
 def prefill(base: Base, tails: Sequence[Ids], prefix: Prefix | None) -> Iterator[tuple[Packed, Tensor]]:
@@ -65,13 +59,9 @@ def prefill(base: Base, tails: Sequence[Ids], prefix: Prefix | None) -> Iterator
     Yields for each pass its layout, which keeps keys and values, and the hidden states (segments, d) at the
     last token of each segment.
     """
-    start = prefix.length if prefix else 0
     for group in _passes(tails):
-        lengths = [len(tail) for tail in group]
-        layout = Packed(lengths, prefix, keep=True)
-        ids = torch.tensor([[token for tail in group for token in tail]], device=base.device)  # (1, T)
-        last = torch.tensor(lengths, device=base.device).cumsum(0) - 1  # (segments,) places in the pack
-        yield layout, hidden(base, ids, positions(lengths, start, base.device), layout, last)[0]
+        one, layout = over_segments(base.model, group, prefix, keep=True, ends=True)
+        yield layout, hidden_states(base.model, one)
 
 
 def _passes(tails: Sequence[Ids]) -> Iterator[list[Ids]]:

@@ -21,7 +21,7 @@ from rung.bases.base import Base
 from rung.compute.attention import Packed, Prefix
 from rung.generate.branches import Branches, Numbers, Tree, edge_logs, path_sums, read_prompts
 from rung.generate.cache import BLOCK, PASS_TOKENS, Ids, common_prefix, read_prefix
-from rung.generate.engine import Engine, check_prompts, evaluating, places_for
+from rung.generate.engine import Engine, check_prompts, context_left, evaluating, places_for
 from rung.generate.search import ROOM, search
 
 MOST_ROWS = 256  # prompts whose choices are read in one pass
@@ -133,7 +133,7 @@ class Scored:
 
     def __init__(self, base: Base, prompts: Sequence[Ids], choices: Sequence[Ids]) -> None:
         """Raises what `log_likelihoods` raises."""
-        check_prompts(prompts, base.context, room=max((len(choice) for choice in choices), default=0))
+        check_prompts(prompts, context_left(base), room=max((len(choice) for choice in choices), default=0))
         self.base = base
         self.tree = Tree.of(choices)
         self.scores = np.zeros((len(prompts), len(choices)))
@@ -153,7 +153,7 @@ def _batches(
 
     At most `most` prompts, and at most as many as the cache holds with `room` more tokens each.
     """
-    check_prompts(prompts, base.context, room=max((len(choice) for choice in choices), default=0))
+    check_prompts(prompts, context_left(base), room=max((len(choice) for choice in choices), default=0))
     if not prompts or not choices:
         return
     ids = [tuple(prompt) for prompt in prompts]

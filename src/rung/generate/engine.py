@@ -17,9 +17,12 @@ from torch import Tensor
 
 from rung.bases.base import Base
 from rung.compute.attention import Packed, Prefix
+from rung.compute.body import hidden_states
 from rung.compute.head import target_logits
+from rung.compute.lead import lead_of
+from rung.compute.passes import Pass
 from rung.errors import BaseModelError, DataError, UsageError
-from rung.generate.cache import BLOCK, COPIED, Decode, Ids, common_prefix, hidden, prefill, read_prefix
+from rung.generate.cache import BLOCK, COPIED, Decode, Ids, common_prefix, prefill, read_prefix
 
 Progress = Callable[[int, int], None]
 # What is called with prompts as they are read: which they are, their pack, the hidden states (rows, d) of
@@ -69,15 +72,18 @@ class Engine:
         """
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {max_new_tokens}", fix="Give 1 or more")
-        check_prompts(prompts, self.base.context, room=1)
+        context = context_left(self.base)
+        check_prompts(prompts, context, room=1)
         ids = [tuple(prompt) for prompt in prompts]
-        rows = [_Row(i, min(max_new_tokens, self.base.context - len(p))) for i, p in enumerate(ids)]
+        rows = [_Row(i, min(max_new_tokens, context - len(p))) for i, p in enumerate(ids)]
         with torch.inference_mode(), evaluating(self.base.model):
             shared = common_prefix(ids)
             prefix = read_prefix(self.base, ids[0][:shared] if shared else ())
             tails = [prompt[shared:] for prompt in ids]
-            longest = max((len(prompt) for prompt in ids), default=0) - (shared if shared > COPIED else 0)
-            places = min(self.rows, places_for(self.base, longest + max_new_tokens))
+            before = prefix.length if prefix else 0  # of it, `shared` tokens are part of the prompts
+            longest = max((len(prompt) for prompt in ids), default=0) - shared
+            columns = longest + max_new_tokens + (before if before <= COPIED else 0)
+            places = min(self.rows, places_for(self.base, columns))
             batch = _Batch(self.base, prefix, frozenset(stop_ids), sampler, on_read)
             queue = deque(sorted(rows, key=lambda row: -len(tails[row.index])))
             done = 0
@@ -156,9 +162,7 @@ class _Batch:
     def step(self) -> None:
         """One more token for every row."""
         at = self.layout.open()
-        states = hidden(self.base, self._last[:, None], at, self.layout)[
-            :, 0
-        ]  # (B, 1) -> (B, 1, d) -> (B, d)
+        states = hidden_states(self.base.model, Pass(self._last[:, None], at, self.layout))  # (B, d)
         self._last = self._write(states, self.rows)
         self.active = sum(not row.done for row in self.rows)
 
@@ -187,6 +191,11 @@ def check_finite(base: Base, values: Tensor) -> None:
             where=base.name,
             fix="Try --precision fp32; if it stays, the base or the adapter is broken",
         )
+
+
+def context_left(base: Base) -> int:
+    """Tokens of a row that fit into the base's context after what comes before every row."""
+    return base.context - lead_of(base.model).length
 
 
 def check_prompts(prompts: Sequence[Ids], context: int, room: int) -> None:

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from rung.bases.base import Base
 from rung.compute import body
-from rung.compute.tree import Tree, build
+from rung.compute.passes import over_tree, tree_of
+from rung.compute.tree import Tree
 from rung.data.pack import group
 from rung.generate.cache import PASS_TOKENS, Ids
-from rung.generate.engine import check_finite, check_prompts, evaluating
+from rung.generate.engine import check_finite, check_prompts, context_left, evaluating
 
 Progress = Callable[[int, int], None]
 
@@ -44,7 +45,7 @@ def read(
     ``own[i]`` are the places in row i that its mean is over; at least one. Raises `DataError`
     for a row that is empty or too long, `RungError` where a state is not finite.
     """
-    check_prompts(rows, base.context, room=0)
+    check_prompts(rows, context_left(base), room=0)
     ids = [tuple(row) for row in rows]
     width: int = base.model.config.get_text_config().hidden_size
     size = (len(layers), len(ids), width)
@@ -53,10 +54,9 @@ def read(
     done = 0
     with torch.inference_mode(), evaluating(base.model):
         for some in group([len(row) for row in ids], ids, range(len(ids)), PASS_TOKENS):
-            tree = build([ids[i] for i in some])
+            tree = tree_of(base.model, [ids[i] for i in some])
             pool = _Pool(tree, [own[i] for i in some], base.device)
-            tokens, positions = (torch.tensor([x], device=base.device) for x in (tree.ids, tree.positions))
-            states = body.every_layer(base.model, tokens, positions, tree, max(layers, default=0))
+            states = body.every_layer(base.model, over_tree(base.model, tree), max(layers, default=0))
             for layer, h in enumerate(states, start=1):
                 if layer in place:
                     mean, last = pool.of(h)

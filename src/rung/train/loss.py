@@ -15,22 +15,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rung.compute import body, head
-from rung.compute.tree import Tree, build
+from rung.compute.passes import over_tree, tree_of
+from rung.compute.tree import Tree
 from rung.data.pack import group
 from rung.records import Rendered
 from rung.train.trunk import Trunk
-
-
-def hidden_states(
-    model: PreTrainedModel, tree: Tree, places: Tensor, below: Tensor | None = None, first: int = 0
-) -> Tensor:
-    """Last hidden states (N, d) at `places` (N,) of the pass over `tree`; places may repeat.
-
-    `below` (1, T, d) is what decoder layer `first` reads, where that is known.
-    """
-    ids, positions = (torch.tensor([x], device=model.device) for x in (tree.ids, tree.positions))  # (1, T)
-    inputs = ids if below is None else below
-    return body.hidden_states(model, inputs, positions, tree, places, first)
 
 
 def targets(tree: Tree, rows: Sequence[Rendered]) -> Counter[tuple[int, int]]:
@@ -50,12 +39,13 @@ def pack_loss(model: PreTrainedModel, rows: Sequence[Rendered], trunk: Trunk | N
     `trunk` holds the outputs of the frozen first layers for these rows.
     """
     ids = [row.ids for row in rows]
-    tree = build(ids)
+    tree = tree_of(model, ids)
     found = targets(tree, rows)  # N different targets
     pairs = torch.tensor(list(found), dtype=torch.long, device=model.device).view(-1, 2)  # (N, 2)
     weights = torch.tensor(list(found.values()), dtype=torch.float32, device=model.device)  # (N,)
     below = trunk.states(tree, ids) if trunk else None  # (1, T, d)
-    hidden = hidden_states(model, tree, pairs[:, 0], below, trunk.layers if trunk else 0)  # (N, d)
+    one = over_tree(model, tree, pairs[:, 0], below, trunk.layers if trunk else 0)
+    hidden = body.hidden_states(model, one)  # (N, d)
     return head.loss_sum(model, hidden, pairs[:, 1], weights)
 
 

@@ -23,7 +23,8 @@ from transformers import PreTrainedModel
 
 from rung import storage
 from rung.compute import body
-from rung.compute.tree import Tree, build
+from rung.compute.passes import over_tree, tree_of
+from rung.compute.tree import Tree
 from rung.data.pack import group
 
 _PASS_TOKENS = 2048
@@ -104,9 +105,8 @@ def _fill(model: PreTrainedModel, layers: int, starts: dict[Ids, int], states: T
     rows = list(starts)
     for indices in group([len(row) for row in rows], rows, range(len(rows)), _PASS_TOKENS):
         some = [rows[index] for index in indices]  # rows of one pass, with T tokens in their prefix tree
-        tree = build(some)
-        ids, positions = (torch.tensor([x]) for x in (tree.ids, tree.positions))  # each (1, T)
-        out = body.trunk(model, ids, positions, tree, layers)
+        tree = tree_of(model, some)
+        out = body.trunk(model, over_tree(model, tree), layers)
         for number, row in enumerate(some):
             # places of the row's n tokens in the tree: (n,); shared tokens are copied to each of their rows
             states[starts[row] : starts[row] + len(row)] = out[torch.tensor(tree.places(number))]
