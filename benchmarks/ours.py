@@ -28,7 +28,7 @@ from rung.compute.load import load
 from rung.data import prefix
 from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
-from rung.methods import METHODS, MethodSettings
+from rung.methods import METHODS
 from rung.records import Rendered
 from rung.train import loss
 from rung.train import trainer as training
@@ -119,7 +119,8 @@ def attach(base: Base, s: dict[str, Any]) -> Any:
     asked: dict[str, Any] = {"rank": s.get("rank", 16), "alpha": s.get("alpha", 32.0)}
     if s.get("top_layers"):
         asked["top_layers"] = s["top_layers"]
-    return METHODS[s["method"]].attach(base.model, MethodSettings(**asked))
+    method = METHODS[s["method"]]
+    return method.attach(base.model, method.make(method.takes(asked)))
 
 
 def trainer(

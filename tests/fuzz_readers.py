@@ -232,17 +232,17 @@ def _of_model(read: Callable[[Path], object], name: str, share: int) -> Reader:
 @cache
 def adapter() -> Files:
     """The files of an adapter of `tiny` as rung writes them."""
-    from rung.methods.lora import Lora
-    from rung.methods.method import MethodSettings
-    from rung.methods.peft_bridge import adapter_files
+    from rung.methods.adapter import Adapter
+    from rung.methods.lora import LORA, Lora, LoraSettings
+    from rung.methods.peft_format import files_of
 
     speaker = _speaker()
     about = {"base_fingerprint": speaker.base.fingerprint, "rung_version": "0", "base": "tiny"}
     about["template_fingerprint"] = speaker.renderer.fingerprint
     about["task"] = {"kind": "generation", "why": "", "metrics": ["chrf"]}
-    lora = Lora(speaker.base.model, MethodSettings(rank=2, alpha=4.0))
+    lora = Lora(speaker.base.model, LoraSettings(rank=2, alpha=4.0))
     with tempfile.TemporaryDirectory() as folder:
-        storage.write_folder(Path(folder) / "a", adapter_files(lora, "tiny", about))
+        storage.write_folder(Path(folder) / "a", files_of(Adapter.of(LORA, lora, about), "tiny"))
         lora.detach()
         return _files(Path(folder) / "a")
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from rung.methods import METHODS, Attached, MethodSettings
+from attaching import attach
+from rung.methods.method import Attached
 from rung.records import Rendered
 from rung.train import optim, trainer
 from rung.train.trainer import Outcome, Trainer, TrainSettings
@@ -69,7 +70,7 @@ def make(
     if name == "full" and "learning_rate" not in changes:
         settings = replace(settings, learning_rate=2e-3)
     model = tiny_model(dtype=dtype)
-    attached = METHODS[name].attach(model, MethodSettings(rank=4, alpha=8.0))
+    attached = attach(name, model, rank=4, alpha=8.0)
     return Run(model, attached, Trainer(model, attached, rows, dev, settings, folder, listener))
 
 

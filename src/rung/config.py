@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -87,6 +88,21 @@ def _is_boolean(value: Any) -> bool:
     return any(map(_is_boolean, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
 
 
+def _options(value: Any) -> Any:
+    """``"lora.rank=8"``, a list of such texts, or a mapping of mappings, as a mapping of mappings."""
+    if isinstance(value, Mapping):
+        return value
+    found: dict[str, dict[str, Any]] = {}
+    for text in _listed([value] if isinstance(value, str) else value, "lora.rank=8"):
+        name, mark, item = str(text).partition("=")
+        method, dot, option = name.strip().rpartition(".")
+        if not (mark and dot and method and option):
+            raise ValueError("write a method, its option and a value, such as lora.rank=8")
+        found.setdefault(method, {})[option.replace("-", "_")] = item.strip()
+    return found
+
+
+Options = Annotated[Mapping[str, Mapping[str, Any]], BeforeValidator(_options)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 Pairs = Annotated[Mapping[str, str], BeforeValidator(_pairs)]
 RoleNames = Annotated[Mapping[str, tuple[str, ...]], BeforeValidator(_roles)]
@@ -194,19 +210,26 @@ class Settings(BaseModel):
     learning_rate: Annotated[Finite | None, TRAINING] = Field(
         None, gt=0, le=1, description="Peak learning rate; the method's own if not given."
     )
-    rank: Annotated[int, TRAINING] = Field(16, ge=1, le=1024, description="LoRA rank.")
-    alpha: Annotated[Finite, TRAINING] = Field(
-        32.0, gt=0, description="LoRA alpha: the update is scaled by alpha / rank."
+    rank: Annotated[int | None, TRAINING] = Field(
+        None, ge=1, le=4096, description="LoRA rank; 16 if not given."
     )
-    rslora: Annotated[bool, TRAINING] = Field(False, description="Scale LoRA by alpha / sqrt(rank) instead.")
-    lora_plus: Annotated[Finite, TRAINING] = Field(
-        1.0, gt=0, le=1000, description="LoRA+: learning rate of LoRA's B over that of A."
+    alpha: Annotated[Finite | None, TRAINING] = Field(
+        None, gt=0, description="LoRA alpha: the update is scaled by alpha / rank; 32 if not given."
+    )
+    rslora: Annotated[bool | None, TRAINING] = Field(
+        None, description="Scale LoRA by alpha / sqrt(rank) instead."
+    )
+    lora_plus: Annotated[Finite | None, TRAINING] = Field(
+        None, gt=0, le=1000, description="LoRA+: learning rate of LoRA's B over that of A; 1 if not given."
     )
     top_layers: Annotated[int | None, TRAINING] = Field(
         None, ge=1, description="Adapt only so many of the last layers; all if not given."
     )
     targets: Annotated[Names, TRAINING] = Field(
-        (), description="Names of the linear layers to adapt, separated by commas; all if not given."
+        (), description="Names of the linear layers to adapt, separated by commas; else the method's own."
+    )
+    options: Annotated[Options, TRAINING] = Field(
+        {}, description="Any option of a method, such as lora.rank=8; can be repeated. See rung methods."
     )
     batch_tokens: Annotated[int | None, TRAINING] = Field(
         None, ge=1, description="Tokens per optimizer step; chosen from the data if not given."
@@ -277,7 +300,7 @@ class Settings(BaseModel):
     def _no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
         """YAML reads yes, no, on and off as booleans, which Python counts as the numbers 1 and 0."""
         kind = cls.model_fields[info.field_name or ""].annotation
-        if _is_boolean(value) and bool not in (kind, *get_args(kind)):
+        if info.field_name != "options" and _is_boolean(value) and bool not in (kind, *get_args(kind)):
             raise ValueError(
                 "a yes or no (true, on, ...) stands for no other value; put quotes around a word"
             )
@@ -313,12 +336,13 @@ def load_settings(config: Path | None, flags: Mapping[str, Any]) -> tuple[Settin
         asked.update(read_yaml(config))
     asked.update({key: value for key, value in flags.items() if value is not None})
     settings = make_settings(asked, where=str(config) if config else "")
-    return settings, settings.model_dump(mode="json", include=set(asked))
+    return settings, settings.model_dump(mode="json", include=set(_sections(asked)))
 
 
 def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
     """Checked settings. Raises `UsageError`."""
     known = Settings.model_fields
+    asked = _sections(asked)
     for key in asked:
         if key not in known:
             raise UsageError(
@@ -344,6 +368,19 @@ def make_settings(asked: Mapping[str, Any], where: str = "") -> Settings:
     if settings.test is not None:
         require_one_split(settings, where)
     return settings
+
+
+def _sections(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`asked` with what belongs to methods, as in ``lora: {rank: 8}``, under ``options``, whose own win."""
+    known = Settings.model_fields
+    names = [key for key, value in asked.items() if key not in known and isinstance(value, Mapping)]
+    if not names:
+        return asked
+    options = {name: {str(k).replace("-", "_"): v for k, v in asked[name].items()} for name in names}
+    with suppress(ValueError):  # which is said where the setting is checked
+        for name, own in _options(asked.get("options", {})).items():
+            options[name] = {**options.get(name, {}), **own}
+    return {key: value for key, value in asked.items() if key not in names} | {"options": options}
 
 
 def require_one_split(settings: Settings, where: str = "") -> None:

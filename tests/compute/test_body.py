@@ -25,11 +25,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from attaching import attach
 from rung.compute import body, head
 from rung.compute.attention import Packed, Whole, attending, positions
 from rung.compute.passes import Pass
 from rung.compute.plain import own_states as own_code
-from rung.methods import METHODS, MethodSettings
 from tiny_model import distance, shake, tiny_model
 
 LENGTHS = [9, 4, 17]
@@ -100,7 +100,7 @@ def test_states_and_gradients_equal_the_models_own(name: str, method: str, dtype
     for states in (lambda model: our_states(model, ROWS), lambda model: own_states(model)[ROWS]):
         model = model_of(name, dtype)
         assert body.why_not(model) is None
-        attached = METHODS[method].attach(model, MethodSettings(rank=4, b_rate=2.0))
+        attached = attach(method, model, rank=4, lora_plus=2.0)
         shake(attached.parameters(), size=0.05)
         attached.updated()
         out = states(model)
@@ -119,7 +119,7 @@ def test_states_and_gradients_equal_the_models_own(name: str, method: str, dtype
 def test_in_bf16_it_is_no_further_from_fp32_than_the_models_own(method: str) -> None:
     def run(dtype: torch.dtype, ours: bool, seed: int) -> Tensor:
         model = tiny_model(dtype=torch.bfloat16).to(dtype)
-        attached = METHODS[method].attach(model, MethodSettings(rank=4))
+        attached = attach(method, model, rank=4)
         shake(attached.parameters(), size=0.05)
         attached.updated()
         states = our_states(model, seed=seed) if ours else own_states(model, seed)
@@ -172,7 +172,7 @@ def test_attaching_and_detaching_is_noticed() -> None:
     model = model_of("llama")
     with torch.no_grad():
         before = our_states(model)
-        attached = METHODS["lora"].attach(model, MethodSettings(rank=4))
+        attached = attach("lora", model, rank=4)
         shake(attached.parameters())
         attached.updated()
         changed = our_states(model)
@@ -185,7 +185,7 @@ def test_attaching_and_detaching_is_noticed() -> None:
 
 def test_what_is_not_trained_keeps_no_graph() -> None:
     model = model_of("llama")
-    METHODS["lora"].attach(model, MethodSettings(rank=4, top_layers=1))
+    attach("lora", model, rank=4, top_layers=1)
     assert not body.trunk(model, Pass(tokens(), positions(LENGTHS), Packed(LENGTHS)), 2).requires_grad
     assert our_states(model).requires_grad
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from rung.compute.projection import Projection
-from rung.methods.lora import LoraLinear
+from rung.compute.sites import Change, Site
+from rung.methods.lora import LowRankChange
 from tiny_model import shake
 
 SIZES = (5, 3, 4)
@@ -25,9 +26,15 @@ def layers(bias: bool = False, trained: bool = False) -> list[nn.Linear]:
 
 def adapted(linears: list[nn.Linear], which: tuple[int, ...]) -> list[nn.Module]:
     draw = torch.Generator().manual_seed(1)
-    modules = [LoraLinear(one, 2 + i, 0.7, draw) if i in which else one for i, one in enumerate(linears)]
-    shake([module.b for module in modules if isinstance(module, LoraLinear)], size=0.5)
-    return modules
+    return [with_low_rank(one, 2 + i, draw) if i in which else one for i, one in enumerate(linears)]
+
+
+def with_low_rank(one: nn.Linear, rank: int, draw: torch.Generator) -> Site:
+    change = LowRankChange(one, rank, 0.7, draw)
+    shake([change.b], size=0.5, seed=rank)
+    site = Site(one)
+    site.switch(change)
+    return site
 
 
 def tensors() -> tuple[Tensor, Tensor]:
@@ -42,11 +49,14 @@ def by_autograd(modules: list[nn.Module], leaves: tuple[Tensor, ...]) -> tuple[T
     x.requires_grad_()
     outs = []
     for module in modules:
-        if isinstance(module, LoraLinear) and module.enabled:
-            update = linear(linear(x, module.a), module.b) * module.scale
-            outs.append(linear(x, module.base.weight, module.base.bias) + update)
+        on = module.on if isinstance(module, Site) else None
+        base = module.base if isinstance(module, Site) else module
+        if isinstance(on, LowRankChange):
+            update = linear(linear(x, on.a), on.b) * on.scale
+            outs.append(linear(x, base.weight, base.bias) + update)
+        elif isinstance(on, Bent):
+            outs.append(torch.sin(linear(x * on.scale, base.weight, base.bias)) * on.size)
         else:
-            base = module.base if isinstance(module, LoraLinear) else module
             assert isinstance(base, nn.Linear)
             outs.append(linear(x, base.weight, base.bias))
     y = torch.cat(outs, 1)
@@ -107,9 +117,9 @@ def test_an_update_that_is_off_adds_nothing() -> None:
     modules = adapted(layers(), (0, 1))
     projection = Projection(modules)
     x, dy = tensors()
-    lora = modules[0]
-    assert isinstance(lora, LoraLinear)
-    lora.enabled = False
+    first = modules[0]
+    assert isinstance(first, Site)
+    first.switch(None)
     assert len(projection.leaves) == 2
     wanted_y, wanted_dx, *_ = by_autograd(modules, projection.leaves)
     with torch.no_grad():
@@ -118,6 +128,48 @@ def test_an_update_that_is_off_adds_nothing() -> None:
     assert dx is not None
     assert torch.allclose(dx, wanted_dx, rtol=1e-12)
     assert len(grads) == 2
+
+
+class Bent(Change):
+    """Something before the layer, and something after it that is no sum."""
+
+    def __init__(self, one: nn.Linear) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.linspace(0.5, 2, one.in_features, dtype=torch.float64))
+        self.size = nn.Parameter(torch.linspace(-1, 2, one.out_features, dtype=torch.float64))
+
+    def before(self, x: Tensor) -> Tensor:
+        return x * self.scale
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.sin(y) * self.size
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("which", [(0, 1, 2), (1,)])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_changes_of_any_kind_get_their_gradients(bias: bool, which: tuple[int, ...], mixed: bool) -> None:
+    modules = adapted(layers(bias), (2,) if mixed else ())
+    for i in which:
+        if not isinstance(modules[i], Site):
+            one = modules[i]
+            assert isinstance(one, nn.Linear)
+            modules[i] = Site(one)
+            modules[i].switch(Bent(one))  # type: ignore[operator]
+    projection = Projection(modules)
+    x, dy = tensors()
+    wanted_y, wanted_dx, *wanted = by_autograd(modules, projection.leaves)
+    with torch.no_grad():
+        assert torch.allclose(projection.forward(x), wanted_y, rtol=1e-12)
+    dx, grads = projection.backward(x, dy, True)
+    assert dx is not None
+    assert torch.allclose(dx, wanted_dx, rtol=1e-12)
+    assert len(grads) == len(wanted)
+    for mine, other in zip(grads, wanted, strict=True):
+        assert torch.allclose(mine, other, rtol=1e-12)
+    nothing, again = projection.backward(x, dy, False)
+    assert nothing is None
+    assert all(torch.equal(one, other) for one, other in zip(again, grads, strict=True))
 
 
 def test_what_is_no_linear_layer_is_refused() -> None:

@@ -14,7 +14,6 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from families import FAMILIES, VOCABULARY, base_of, model_of
 from rung.bases.base import Base
@@ -26,8 +25,7 @@ from rung.evaluation.forgetting import Text, drift
 from rung.generate import states
 from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
-from rung.methods import MethodSettings
-from rung.methods.lora import Lora
+from rung.methods.lora import Lora, LoraSettings
 from rung.records import Rendered
 from rung.train.loss import pack_loss
 from rung.train.trainer import Trainer, TrainSettings
@@ -35,7 +33,7 @@ from tiny_model import distance, plain_loss
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 SHARED = 9  # tokens; long enough to be computed once
-SETTINGS = MethodSettings(rank=2, alpha=4.0)
+SETTINGS = LoraSettings(rank=2, alpha=4.0)
 # PEFT refuses state spaces, and does not find the linear layers next to some fused experts.
 WITHOUT_PEFT = {"mamba", "mamba2", "falcon_h1", "deepseek_v3", "qwen3_next", "llama4_text"}
 NEW = 5  # tokens
@@ -108,19 +106,20 @@ def test_loss_and_lora_gradients_are_those_of_peft(kind: str) -> None:
     if kind in WITHOUT_PEFT:
         same = Lora(theirs, SETTINGS)
         same.load(state)
-        oracle = {name: (layer.a, layer.b) for name, layer in same.layers.items()}
+        oracle = {name: (layer.a, layer.b) for name, layer in same.changes.items()}
     else:
-        config = peft.LoraConfig(r=SETTINGS.rank, lora_alpha=SETTINGS.alpha, target_modules=list(lora.layers))
-        config.fan_in_fan_out = any(isinstance(layer.base, Conv1D) for layer in lora.layers.values())
+        names = list(lora.changes)
+        config = peft.LoraConfig(r=SETTINGS.rank, lora_alpha=SETTINGS.alpha, target_modules=names)
+        config.fan_in_fan_out = lora.turned
         peft.inject_adapter_in_model(config, theirs)
         peft.set_peft_model_state_dict(theirs, state)
-        modules = {name: theirs.get_submodule(name) for name in lora.layers}
+        modules = {name: theirs.get_submodule(name) for name in names}
         oracle = {name: (m.lora_A.default.weight, m.lora_B.default.weight) for name, m in modules.items()}
     losses = pack_loss(base.model, rows()), plain_loss(theirs, rows())
     for loss in losses:
         loss.backward()  # type: ignore[no-untyped-call]
     assert distance(*(loss.detach() for loss in losses)) < 1e-5
-    ours = {name: (layer.a, layer.b) for name, layer in lora.layers.items()}
+    ours = {name: (layer.a, layer.b) for name, layer in lora.changes.items()}
     assert distance(*(flat(pairs[name] for name in ours) for pairs in (ours, oracle))) < 1e-3
 
 
@@ -152,7 +151,7 @@ def test_it_writes_and_scores_what_its_own_code_does(base: Base, own: PreTrained
 @pytest.mark.parametrize("some", ["gpt2", "mamba", "gemma2"])
 def test_it_is_trained_and_what_it_forgot_is_measured(some: str) -> None:
     base = base_of(some)
-    lora = Lora(base.model, MethodSettings(rank=4))
+    lora = Lora(base.model, LoraSettings(rank=4))
     texts = [Text(row.ids[:4], row.ids[4:]) for row in rows()]
     assert [measure.value for measure in drift(base, lora, texts)] == [0.0, 1.0]
     settings = TrainSettings(learning_rate=2e-2, epochs=4, step_tokens=40, evaluations=2)

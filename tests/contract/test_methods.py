@@ -10,14 +10,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from attaching import attach
 from rung import storage
-from rung.errors import AdapterError
-from rung.methods import METHODS, Attached, Method, MethodSettings
+from rung.errors import AdapterError, UsageError
+from rung.methods import METHODS
+from rung.methods.adapter import Adapter
+from rung.methods.method import Attached, Method
+from rung.methods.peft_format import files_of
+from rung.methods.slots import ONLY, slots_of
 from rung.train.loss import pack_loss
 from tiny_model import copy_of, distance, random_rows, same_bytes, shake, tiny_model
 
 IDS = torch.tensor([[5, 7, 9, 11, 13, 5, 17]])
-SETTINGS = MethodSettings(rank=4, alpha=8.0)
 DTYPES = [torch.float32, torch.bfloat16]
 
 
@@ -37,9 +41,13 @@ def logits(model: PreTrainedModel) -> Tensor:
     return answer
 
 
-def trained(method: Method, model: PreTrainedModel, seed: int = 1) -> Attached:
+def put(method: Method, model: PreTrainedModel, slot: str = ONLY) -> Attached:
+    return attach(method.name, model, slot=slot, rank=4, alpha=8.0)
+
+
+def trained(method: Method, model: PreTrainedModel, seed: int = 1, slot: str = ONLY) -> Attached:
     """The method on the model, moved away from its start as training would."""
-    attached = method.attach(model, SETTINGS)
+    attached = put(method, model, slot)
     shake(attached.parameters(), seed)
     attached.updated()
     return attached
@@ -47,8 +55,8 @@ def trained(method: Method, model: PreTrainedModel, seed: int = 1) -> Attached:
 
 def test_identity_at_start_is_as_declared(method: Method, model: PreTrainedModel) -> None:
     before = logits(model)
-    method.attach(model, SETTINGS)
-    assert torch.equal(logits(model), before) is method.identity_at_start
+    put(method, model)
+    assert torch.equal(logits(model), before) is method.promises.identity_at_start
 
 
 def test_only_its_own_parameters_get_gradients(method: Method, model: PreTrainedModel) -> None:
@@ -66,7 +74,7 @@ def _among(parameter: Tensor, own: list[torch.nn.Parameter]) -> bool:
 
 
 def test_parameters_are_wide_and_in_a_fixed_order(method: Method, model: PreTrainedModel) -> None:
-    attached = method.attach(model, SETTINGS)
+    attached = put(method, model)
     first, again = attached.parameters(), attached.parameters()
     assert first
     assert all(one is other for one, other in zip(first, again, strict=True))
@@ -75,7 +83,7 @@ def test_parameters_are_wide_and_in_a_fixed_order(method: Method, model: PreTrai
 
 
 def test_every_parameter_has_its_share_of_the_learning_rate(method: Method, model: PreTrainedModel) -> None:
-    attached = method.attach(model, SETTINGS)
+    attached = put(method, model)
     assert attached.rates() == [1.0] * len(attached.parameters())
     assert attached.frozen_layers() == 0
 
@@ -176,8 +184,51 @@ def test_another_can_be_attached_after_detach(method: Method, model: PreTrainedM
     assert torch.equal(logits(model), answers)
 
 
+@pytest.mark.parametrize("first_off", ["a", "b"])
+def test_two_adapters_do_not_touch_each_other(method: Method, model: PreTrainedModel, first_off: str) -> None:
+    before, modules = copy_of(model), [type(m) for m in model.modules()]
+    plain = logits(model)
+    held = {"a": trained(method, model, seed=1, slot="a")}
+    answers = {"a": logits(model)}
+    held["b"] = trained(method, model, seed=2, slot="b")
+    answers["b"] = logits(model)
+    alone = tiny_model(dtype=model.dtype)
+    trained(method, alone, seed=2)
+    assert torch.equal(answers["b"], logits(alone))
+    slots = slots_of(model)
+    for slot in ("a", "b", "a"):
+        slots.use(slot)
+        assert torch.equal(logits(model), answers[slot])
+        with held[slot].disabled():
+            assert torch.equal(logits(model), plain)
+    left = "b" if first_off == "a" else "a"
+    held[first_off].detach()
+    slots.use(left)
+    assert torch.equal(logits(model), answers[left])
+    held[left].detach()
+    assert same_bytes(copy_of(model), before)
+    assert [type(m) for m in model.modules()] == modules
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_a_slot_is_taken_once(method: Method, model: PreTrainedModel) -> None:
+    attached = trained(method, model)
+    answers = logits(model)
+    with pytest.raises(UsageError, match="is on this base already"):
+        put(method, model)
+    assert torch.equal(logits(model), answers)
+    attached.detach()
+    attached.detach()  # has nothing to do
+    put(method, model)
+
+
+def test_an_option_it_does_not_have_is_refused(method: Method) -> None:
+    with pytest.raises(UsageError, match=f"{method.name} has no option 'no_such_option'"):
+        method.make({"no_such_option": 1})
+
+
 def test_merged_answers_as_unmerged(method: Method, model: PreTrainedModel) -> None:
-    if not method.mergeable:
+    if not method.promises.mergeable:
         pytest.skip(f"{method.name} declares that it cannot be merged")
     modules = [type(m) for m in model.modules()]
     attached = trained(method, model)
@@ -195,9 +246,11 @@ def test_its_files_hold_what_was_trained_and_where_it_is_from(
     method: Method, model: PreTrainedModel, tmp_path: Path
 ) -> None:
     attached = trained(method, model)
-    storage.write_folder(tmp_path / "kept", attached.files("some-base", {"method": method.name}))
+    storage.write_folder(
+        tmp_path / "kept", files_of(Adapter.of(method, attached, {"method": method.name}), "some-base")
+    )
     assert storage.read_json(tmp_path / "kept" / "rung.json") == {"method": method.name}
-    assert (tmp_path / "kept" / "config.json").exists() is method.whole_model
+    assert (tmp_path / "kept" / "config.json").exists() is method.promises.whole_model
     (weights,) = (tmp_path / "kept").glob("*.safetensors")
     kept = sorted(load_file(weights).items())
     state = sorted(attached.state().items())

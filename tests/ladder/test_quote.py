@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +12,9 @@ from contexts import SLOW, context_of
 from rung.config import make_settings
 from rung.ladder import quote
 from rung.ladder.forecast import Rates
+from rung.ladder.options import settings_of
 from rung.ladder.prepare import Prepared
-from rung.ladder.quote import Allowance, Timed, Timing, method_settings, repeated, training_memory
+from rung.ladder.quote import Allowance, Timed, Timing, repeated, training_memory
 from tiny_model import copy_of, same_bytes
 
 
@@ -213,8 +213,8 @@ def test_the_sample_fills_one_step(prepared: Prepared, tokens: int) -> None:
 
 def test_a_method_reads_the_users_settings(prepared: Prepared) -> None:
     asked = make_settings({"rank": 3, "alpha": 5, "rslora": True, "targets": "q_proj", "seed": 9})
-    s = method_settings(replace(prepared, settings=asked))
-    assert (s.rank, s.alpha, s.rslora, s.targets, s.seed) == (3, 5.0, True, ("q_proj",), 9)
+    s = settings_of(asked, "lora")
+    assert (s.rank, s.alpha, s.rslora, s.targets) == (3, 5.0, True, ("q_proj",))
 
 
 def test_memory_grows_by_sixteen_bytes_a_parameter_and_with_the_pack(prepared: Prepared) -> None:

@@ -9,8 +9,9 @@ import torch
 
 from rung import storage
 from rung.errors import ResourceError
-from rung.methods.full import Full
-from rung.methods.method import MethodSettings
+from rung.methods.adapter import Adapter
+from rung.methods.full import FULL, Full, FullSettings
+from rung.methods.peft_format import files_of
 from rung.train.loss import pack_loss
 from tiny_model import copy_of, gradients, random_rows, same_bytes, shake, tiny_model
 
@@ -19,13 +20,13 @@ BF16 = torch.bfloat16
 
 def test_parameters_are_the_weights_themselves_in_fp32() -> None:
     model = tiny_model()
-    full = Full(model, MethodSettings())
+    full = Full(model, FullSettings())
     assert [p.data_ptr() for p in full.parameters()] == [p.data_ptr() for p in model.parameters()]
 
 
 def test_tied_weights_are_trained_once_and_stay_tied() -> None:
     model = tiny_model(tied=True)
-    full = Full(model, MethodSettings())
+    full = Full(model, FullSettings())
     names = [name for name in full.state() if "embed" in name or "head" in name]
     assert names == ["model.embed_tokens.weight"]
     shake(full.parameters())
@@ -34,13 +35,13 @@ def test_tied_weights_are_trained_once_and_stay_tied() -> None:
 
 def test_untied_weights_are_both_trained() -> None:
     model = tiny_model(tied=False)
-    names = [name for name in Full(model, MethodSettings()).state() if "embed" in name or "head" in name]
+    names = [name for name in Full(model, FullSettings()).state() if "embed" in name or "head" in name]
     assert names == ["model.embed_tokens.weight", "lm_head.weight"]
 
 
 def test_over_a_bf16_base_the_optimizer_sees_fp32_copies() -> None:
     model = tiny_model(dtype=BF16)
-    full = Full(model, MethodSettings())
+    full = Full(model, FullSettings())
     for parameter, weight in zip(full.parameters(), model.parameters(), strict=True):
         assert parameter.dtype == torch.float32
         assert weight.dtype == BF16
@@ -50,7 +51,7 @@ def test_over_a_bf16_base_the_optimizer_sees_fp32_copies() -> None:
 def test_gradients_of_several_packs_are_summed_in_fp32_and_the_bf16_ones_are_freed() -> None:
     rows = random_rows(6)
     model = tiny_model(dtype=BF16)
-    full = Full(model, MethodSettings())
+    full = Full(model, FullSettings())
     sums = [torch.zeros_like(p) for p in full.parameters()]
     for pack in (rows[:3], rows[3:]):
         other = tiny_model(dtype=BF16).requires_grad_(True)
@@ -65,7 +66,7 @@ def test_gradients_of_several_packs_are_summed_in_fp32_and_the_bf16_ones_are_fre
 
 def test_small_steps_add_up_that_bf16_alone_would_lose() -> None:
     model = tiny_model(dtype=BF16)
-    full = Full(model, MethodSettings())
+    full = Full(model, FullSettings())
     start = full.state()
     for _ in range(64):
         with torch.no_grad():
@@ -80,11 +81,11 @@ def test_small_steps_add_up_that_bf16_alone_would_lose() -> None:
 
 def test_a_loaded_state_reaches_the_copies_too() -> None:
     model = tiny_model(dtype=BF16)
-    full = Full(model, MethodSettings())
+    full = Full(model, FullSettings())
     shake(full.parameters())
     full.updated()
     state = full.state()
-    other = Full(tiny_model(dtype=BF16), MethodSettings())
+    other = Full(tiny_model(dtype=BF16), FullSettings())
     other.load(state)
     other.updated()  # would undo a load that forgot the copies
     assert same_bytes(other.state(), state)
@@ -93,7 +94,7 @@ def test_a_loaded_state_reaches_the_copies_too() -> None:
 def test_detach_gives_back_the_very_tensors_and_frees_the_gradients() -> None:
     model = tiny_model(dtype=BF16)
     before, places = copy_of(model), [p.data_ptr() for p in model.parameters()]
-    full = Full(model, MethodSettings())
+    full = Full(model, FullSettings())
     pack_loss(model, random_rows(3)).backward()  # type: ignore[no-untyped-call]
     shake(full.parameters())
     full.updated()
@@ -105,7 +106,7 @@ def test_detach_gives_back_the_very_tensors_and_frees_the_gradients() -> None:
 
 def test_a_disk_that_refuses_the_weights_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
-    files = Full(tiny_model(), MethodSettings()).files("tiny", {})
+    files = files_of(Adapter.of(FULL, Full(tiny_model(), FullSettings())), "tiny")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # the system refuses longer files
     try:

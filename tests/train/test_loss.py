@@ -14,12 +14,14 @@ from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 
+from attaching import attach
 from rung.compute import body
 from rung.compute.load import tiny
 from rung.compute.passes import over_tree
 from rung.compute.tree import build
 from rung.data.templates import Renderer
-from rung.methods import METHODS, Attached, MethodSettings
+from rung.methods import METHODS
+from rung.methods.method import Attached
 from rung.records import Example, Message, Rendered
 from rung.train.loss import count_targets, mean_loss, pack_loss, targets
 from tiny_model import VOCABULARY, distance, gradients, plain_loss, random_rows, shake, tiny_model
@@ -38,14 +40,13 @@ def _norms_keep_the_type(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(norm, "forward", forward)
 
 
-SETTINGS = MethodSettings(rank=4, alpha=8.0)
 METHOD_NAMES = [name for name, _ in METHODS.items()]
 
 
 def with_method(name: str, **kind: object) -> tuple[PreTrainedModel, Attached]:
     """A tiny model with a method on it that has moved; the same for the same arguments."""
     model = tiny_model(**kind)  # type: ignore[arg-type]
-    attached = METHODS[name].attach(model, SETTINGS)
+    attached = attach(name, model, rank=4, alpha=8.0)
     shake(attached.parameters())
     attached.updated()
     return model, attached
@@ -95,8 +96,7 @@ def padded(rows: Sequence[Rendered]) -> dict[str, Tensor]:
 def test_loss_and_lora_gradients_equal_transformers_with_peft(attention: str, rslora: bool) -> None:
     rows = random_rows(8, seed=2)
     model = tiny_model()
-    settings = MethodSettings(rank=4, alpha=8.0, rslora=rslora)
-    lora = METHODS["lora"].attach(model, settings)
+    lora = attach("lora", model, rank=4, alpha=8.0, rslora=rslora)
     shake(lora.parameters())
     state = lora.state()
 

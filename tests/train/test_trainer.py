@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from attaching import attach
 from rung.errors import UsageError
-from rung.methods import METHODS, MethodSettings
 from rung.train import optim
 from rung.train.loss import count_targets, mean_loss
 from rung.train.trainer import Trainer
@@ -26,7 +26,7 @@ each_kind = pytest.mark.parametrize(("name", "dtype"), KINDS, ids=["lora", "full
 def test_steps_are_those_of_a_plain_loop(name: str) -> None:
     run = make(name=name, dtype=torch.float64, epochs=1, weight_decay=0.1, max_grad_norm=0.5, evaluations=1)
     plain = tiny_model(dtype=torch.float64, attention="sdpa")
-    attached = METHODS[name].attach(plain, MethodSettings(rank=4, alpha=8.0))
+    attached = attach(name, plain, rank=4, alpha=8.0)
     parameters = attached.parameters()
     for its in (parameters, run.attached.parameters()):
         shake(its)  # LoRA's first gradients of A are zero
@@ -187,7 +187,7 @@ def test_a_loss_that_is_not_finite_raises_before_the_step(
 def test_parameters_that_are_not_finite_raise_though_the_loss_is() -> None:
     """The embedding of a word that no row holds: neither loss nor gradient sees it."""
     model = tiny_model(tied=False)
-    attached = METHODS["full"].attach(model, MethodSettings())
+    attached = attach("full", model)
     run = Run(model, attached, Trainer(model, attached, ROWS, ROWS[:6], SETTINGS))
     before = spoil(run, 4, math.nan, index=0)  # row 0; rows hold tokens from 3 on
     with pytest.raises(UsageError, match="the parameters stopped being finite at step 4"):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from attaching import attach
 from rung.compute import body
 from rung.compute.passes import Pass
 from rung.compute.tree import build
-from rung.methods import METHODS, MethodSettings
 from rung.train import trunk
 from rung.train.loss import mean_loss, pack_loss
 from rung.train.trainer import Trainer
@@ -36,7 +36,7 @@ def test_states_are_those_of_the_first_layers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_loss_and_gradients_are_the_same(tmp_path: Path, dtype: torch.dtype) -> None:
     model = tiny_model(dtype=dtype)
-    attached = METHODS["lora"].attach(model, MethodSettings(rank=4, top_layers=1))
+    attached = attach("lora", model, rank=4, top_layers=1)
     shake(attached.parameters())
     attached.updated()
     cached = Trunk(model, attached.frozen_layers(), IDS, tmp_path)
@@ -60,7 +60,7 @@ def test_training_with_it_ends_where_training_without_it_ends(monkeypatch: pytes
         if not on:
             monkeypatch.setattr(trunk, "why_not", lambda *_: "it is switched off")
         model = tiny_model(dtype=torch.float64)
-        attached = METHODS["lora"].attach(model, MethodSettings(rank=4, top_layers=1))
+        attached = attach("lora", model, rank=4, top_layers=1)
         outcome = Trainer(model, attached, ROWS, random_rows(5, seed=9), SETTINGS).run()
         mechanism = {one.name: one for one in outcome.mechanisms}["cached trunk"]
         assert mechanism.on is on
@@ -74,7 +74,7 @@ def test_the_file_is_made_once_and_used_again(tmp_path: Path, monkeypatch: pytes
     Trunk(model, 1, IDS, tmp_path)
     (file,) = tmp_path.iterdir()
     assert file.stat().st_size == trunk.bytes_needed(model, IDS)
-    METHODS["lora"].attach(model, MethodSettings(rank=2, top_layers=1))
+    attach("lora", model, rank=2, top_layers=1)
     monkeypatch.setattr(trunk, "_fill", lambda *_: pytest.fail("computed again"))
     Trunk(model, 1, IDS[::-1], tmp_path)
 

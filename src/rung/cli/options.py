@@ -82,7 +82,7 @@ def _flag(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
         metavar=None if switch else _metavar(name),
         rich_help_panel=panel,
     )
-    kind: Any = bool | None if switch else list[str] | None if name == "roles" else str | None
+    kind: Any = bool | None if switch else list[str] | None if name in ("roles", "options") else str | None
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
     )

@@ -30,6 +30,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer, Qwen3Mod
 from rung.compute.attention import Layout
 from rung.compute.functions import ACTIVATIONS, Heads, Linear, Mlp, Norm, NormedHeads, Output, Shape
 from rung.compute.projection import Projection
+from rung.compute.sites import Site
 
 _MODELS: dict[type, type] = {
     LlamaModel: LlamaDecoderLayer,
@@ -55,8 +56,8 @@ def why_not(model: PreTrainedModel) -> str | None:
         if type(one) is not kind:
             return f"a layer is a {type(one).__name__}"
         for module in _linears(one):
-            if type(module) is not nn.Linear and not hasattr(module, "joint_update"):
-                return f"the method's {type(module).__name__} works alone"
+            if type(module.base if isinstance(module, Site) else module) is not nn.Linear:
+                return f"a linear layer is a {type(module).__name__}"
     return None
 
 

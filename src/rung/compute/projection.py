@@ -2,73 +2,67 @@
 
     y = x W^T + b          dx = dy W     dW = dy^T x     db = sum over rows of dy          W = [W1; W2; ...]
 
-Queries, keys and values are one product, gate and up another: fewer and wider products run faster. A method
-that trains next to frozen weights wraps a layer and says, by `joint_update`, what it adds to the whole
-product.
+Queries, keys and values are one product, gate and up another: fewer and wider products run faster. Changes
+at the layers (`rung.compute.sites`) that are sums join in, with gradients of their own. With others the
+layers are computed one by one, and once more by autograd in the backward pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-
-class Update(Protocol):
-    """What a method adds to a product; it works on plain tensors, outside of autograd."""
-
-    @property
-    def leaves(self) -> tuple[nn.Parameter, ...]:
-        """What is trained, in a fixed order."""
-        ...
-
-    def forward(self, x: Tensor, y: Tensor) -> None:
-        """Add to y (T, out), in place, what belongs to x (T, in)."""
-        ...
-
-    def backward(self, x: Tensor, dy: Tensor, dx: Tensor | None) -> tuple[Tensor, ...]:
-        """Gradients of the leaves; adds to dx (T, in), in place, where it is given."""
-        ...
+from rung.compute.sites import Change, Site, Update
 
 
 class Projection:
-    """Linear layers that read the same input, or their wrappers with ``base`` and ``joint_update``."""
+    """Linear layers that read the same input, or their sites."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         """Raises TypeError where a module is neither."""
         self.modules = tuple(modules)
         self.linears = [_linear(module) for module in modules]
         self.sizes = [linear.out_features for linear in self.linears]
-        wrapper: Any = next((module for module in modules if hasattr(module, "joint_update")), None)
-        self.update: Update | None = wrapper.joint_update(modules) if wrapper is not None else None
+        self._seen: list[Change | None] = [None for _ in modules]
+        self._update: Update | None = None
         _place_side_by_side(self.linears)
 
     @property
     def leaves(self) -> tuple[nn.Parameter, ...]:
-        """What is trained: the update's leaves, or else the layers' own weights and biases."""
+        """What is trained: the changes' leaves, or else the layers' own weights and biases."""
         both = (parameter for one in self.linears for parameter in (one.weight, one.bias))
         own: list[Any] = [
             parameter for parameter in both if parameter is not None and parameter.requires_grad
         ]
-        return (*own, *self.update.leaves) if self.update else tuple(own)
+        changes, update = self._changes()
+        if update is not None:
+            return (*own, *update.leaves)
+        return (*own, *(p for one in changes if one for p in one.parameters()))
 
     def forward(self, x: Tensor) -> Tensor:
         """x (T, in) -> (T, sum of out)."""
+        changes, update = self._changes()
+        if update is None and any(changes):
+            return torch.cat([module(x) for module in self.modules], -1)
         y = linear(x, self._weight())  # (T, sum of out)
         at = 0
         for one in self.linears:
             if one.bias is not None:
                 y[:, at : at + one.out_features] += one.bias
             at += one.out_features
-        if self.update:
-            self.update.forward(x, y)
+        if update:
+            update.forward(x, y)
         return y
 
     def backward(self, x: Tensor, dy: Tensor, wants_input: bool) -> tuple[Tensor | None, list[Tensor]]:
         """Gradients of x (T, in), None unless wanted, and of `leaves`, from dy (T, sum of out)."""
+        changes, update = self._changes()
+        if update is None and any(changes):
+            return self._again(x, dy, wants_input)
         dx = dy @ self._weight() if wants_input else None
         grads: list[Tensor] = []
         if any(one.weight.requires_grad for one in self.linears):
@@ -80,9 +74,29 @@ class Projection:
             if one.bias is not None and one.bias.requires_grad:
                 grads.append(dy[:, at : at + one.out_features].sum(0))
             at += one.out_features
-        if self.update:
-            grads += self.update.backward(x, dy, dx)
+        if update:
+            grads += update.backward(x, dy, dx)
         return dx, grads
+
+    def _again(self, x: Tensor, dy: Tensor, wants_input: bool) -> tuple[Tensor | None, list[Tensor]]:
+        """The layers one by one, once more, for their gradients."""
+        leaves = self.leaves
+        with torch.enable_grad():
+            again = x.detach().requires_grad_(wants_input)
+            y = torch.cat([module(again) for module in self.modules], -1)
+        inputs = (again, *leaves) if wants_input else leaves
+        dx, *grads = torch.autograd.grad(y, inputs, dy) if inputs else (None,)
+        return (dx, grads) if wants_input else (None, [dx, *grads])  # type: ignore[list-item]
+
+    def _changes(self) -> tuple[list[Change | None], Update | None]:
+        """The change that is on at each layer, and all of them as one update where they can be."""
+        now = [module.on if isinstance(module, Site) else None for module in self.modules]
+        if any(one is not other for one, other in zip(now, self._seen, strict=True)):
+            self._seen = now
+            kinds = {type(change) for change in now if change is not None}
+            kind: Any = kinds.pop() if len(kinds) == 1 else Change
+            self._update = kind.joint(now, self.sizes)
+        return now, self._update
 
     def _weight(self) -> Tensor:
         """All weights (sum of out, in): a view where they lie side by side, else a copy."""
@@ -94,9 +108,9 @@ class Projection:
 
 
 def _linear(module: nn.Module) -> nn.Linear:
-    inner = getattr(module, "base", module) if hasattr(module, "joint_update") else module
+    inner = module.base if isinstance(module, Site) else module
     if type(inner) is not nn.Linear:
-        raise TypeError(f"{type(module).__name__} is no linear layer")
+        raise TypeError(f"{type(inner).__name__} is no linear layer")
     return inner
 
 

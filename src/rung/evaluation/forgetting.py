@@ -31,7 +31,7 @@ from rung.errors import DataError, ResourceError, ResumeError, RungError
 from rung.evaluation.stats import interval, mean_of, mean_rows
 from rung.generate.cache import read_prefix
 from rung.generate.engine import Engine, evaluating
-from rung.methods import Attached
+from rung.methods.method import Attached
 from rung.records import Measure, Message
 
 NEW_TOKENS = 64

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rung.bases.catalog import CATALOG
 from rung.evaluation.run import Speaker
-from rung.methods.lora import Lora
+from rung.methods.method import Attached
 from rung.methods.origin import Home, Origin
-from rung.methods.peft_bridge import load_adapter
+from rung.methods.peft_format import load_adapter
 
 
 def home_of(speaker: Speaker) -> Home:
@@ -22,6 +22,6 @@ def home_of(speaker: Speaker) -> Home:
     )
 
 
-def attach(folder: Path, speaker: Speaker) -> tuple[Lora, Origin]:
+def attach(folder: Path, speaker: Speaker) -> tuple[Attached, Origin]:
     """Put the adapter in `folder` on the base of `speaker`; raises `AdapterError`."""
     return load_adapter(folder, speaker.base.model, home_of(speaker))

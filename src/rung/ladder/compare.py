@@ -26,7 +26,7 @@ from rung.records import Answer, Comparison, Example, Measure, Task
 
 if TYPE_CHECKING:
     from rung.evaluation.run import Speaker
-    from rung.methods.lora import Lora
+    from rung.methods.method import Attached
     from rung.methods.origin import Origin
 
 _AS_WORDS = {"adapter": "kept with the adapter", "asked": "as asked"}
@@ -66,7 +66,7 @@ def evaluate(
         raise DataError("every target is empty", where=loaded.name, fix="Write the wanted answer in each row")
     threads.tell(watcher.say)
     speaker = _speaker(s)
-    lora, origin = _attached(adapter, speaker)
+    attached, origin = _attached(adapter, speaker)
     task, task_from, loaded = _understood(loaded, origin.task, s)
     examples, notes = _usable(loaded, task, s)
     warnings = tuple(dict.fromkeys((*origin.warnings, *loaded.warnings, *task.notes, *notes)))
@@ -83,9 +83,9 @@ def evaluate(
         prompts = [example.prompt for example in examples]
         return judge(task, examples, complete(speaker, examples, prompts, limit, watcher.rows), s.seed)
 
-    tuned = ask("adapter") if lora is not None else None
-    if lora is not None:
-        lora.detach()
+    tuned = ask("adapter") if attached is not None else None
+    if attached is not None:
+        attached.detach()
     plain = ask("base")
     after = tuned.answers if tuned else (None,) * len(examples)
     rows = tuple(zip(examples, plain.answers, after, strict=True))
@@ -113,7 +113,7 @@ def _speaker(s: Settings) -> Speaker:
     return Speaker(base, Renderer(base.tokenizer))
 
 
-def _attached(adapter: str | Path | None, speaker: Speaker) -> tuple[Lora | None, Origin]:
+def _attached(adapter: str | Path | None, speaker: Speaker) -> tuple[Attached | None, Origin]:
     """The adapter on the base, and what its folder says about itself. Raises `AdapterError`."""
     from rung.ladder.adapter import attach
     from rung.methods.origin import Origin

@@ -21,9 +21,11 @@ from rung.evaluation.forgetting import Text, drift
 from rung.evaluation.prompts import zero_shot
 from rung.generate.choose import best_choices
 from rung.ladder.forecast import Rates, TrainRate, Workload
+from rung.ladder.options import attach
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent, Watcher
-from rung.methods import METHODS, Attached, MethodSettings
+from rung.methods import METHODS
+from rung.methods.method import Attached
 from rung.records import Rendered
 from rung.train.trainer import StepTime, Trainer, TrainSettings
 
@@ -217,32 +219,18 @@ class _TrainRates(dict[str, TrainRate]):
         return self[method]
 
 
-def method_settings(prepared: Prepared) -> MethodSettings:
-    """The user's settings, as a method reads them."""
-    s = prepared.settings
-    return MethodSettings(
-        rank=s.rank,
-        alpha=s.alpha,
-        rslora=s.rslora,
-        b_rate=s.lora_plus,
-        targets=s.targets,
-        top_layers=s.top_layers,
-        seed=s.seed,
-    )
-
-
 def _train_rate(timing: Timing, method: str) -> TrainRate:
     """Real optimizer steps of the trainer, thrown away afterwards."""
     prepared, allowance = timing.prepared, timing.allowance
     timing.watcher.begin("", f"timing: training with {METHODS[method].title}")
     attached = None
 
-    def attach() -> None:
+    def put_on() -> None:
         nonlocal attached
-        attached = METHODS[method].attach(prepared.base.model, method_settings(prepared))
+        attached = attach(prepared, method)
 
     tokens = min(timing.step_tokens, max(_LEAST_TOKENS, allowance.left * timing.prefill / 6))
-    attach_seconds = allowance.timed(attach)
+    attach_seconds = allowance.timed(put_on)
     assert attached is not None
     try:
         forgetting = _forget_seconds(timing, attached)

@@ -14,16 +14,19 @@ from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker, write
 from rung.generate.choose import Scored, log_likelihoods
-from rung.ladder.adapter import attach
+from rung.ladder.adapter import attach as attach_saved
 from rung.ladder.forecast import EVALUATIONS, evaluation_rows
+from rung.ladder.options import attach
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import FILE
-from rung.ladder.quote import method_settings
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.speaking import device_of, speaker_of
 from rung.ladder.watch import Watcher
-from rung.methods import METHODS, Attached, Files
+from rung.methods import METHODS
+from rung.methods.adapter import Adapter
+from rung.methods.method import Attached, Files
+from rung.methods.peft_format import files_of
 from rung.records import Completion, Example, to_json
 from rung.train.trainer import Outcome, Trainer, TrainSettings
 
@@ -69,7 +72,7 @@ def train(
     rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
     evaluated = evaluation_rows(plan.train_rows, plan.epochs)
     dev = sample(prepared.split.dev, evaluated, prepared.settings.seed)
-    attached = METHODS[method].attach(prepared.base.model, method_settings(prepared))
+    attached = attach(prepared, method)
     try:
         outcome = Trainer(
             prepared.base.model,
@@ -108,8 +111,9 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
         "task": to_json(prepared.task),
         "applied": tuned.applied,
     }
-    files = tuned.attached.files(base.name, about)
-    if METHODS[tuned.applied["method"]].whole_model:
+    method = METHODS[tuned.applied["method"]]
+    files = files_of(Adapter.of(method, tuned.attached, about), base.name)
+    if method.promises.whole_model:
         files |= tokenizer_files(prepared)
     storage.write_folder(folder, files)
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
@@ -162,7 +166,7 @@ def load(folder: Path) -> TunedResponder:
     adapter, about = (folder / value["adapter"]).resolve(), value["base"]
     if (adapter / "adapter_config.json").is_file():
         speaker = speaker_of(about)
-        attach(adapter, speaker)
+        attach_saved(adapter, speaker)
     else:  # a whole model
         device = device_of(about)
         base = load_base(str(adapter), dtype=device.dtype, device=str(device.device))

@@ -6,8 +6,7 @@ tensors are kept, so switching to the plain base is a swap of pointers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,41 +18,42 @@ from torch import Tensor, nn
 from rung import storage
 from rung.border import foreign
 from rung.errors import ResourceError
-from rung.methods.method import Files, Method, MethodSettings, require_fit
+from rung.methods.adapter import Adapter, PlainFormat
+from rung.methods.method import Attached, Files, Method, MethodSettings, Promises, require_fit
 from rung.methods.origin import OURS
+from rung.methods.slots import ONLY, slots_of
 
 _NOT_ITS_OWN = ("_name_or_path", "_attn_implementation", "_attn_implementation_internal")  # of a config
 
 
-class Full:
+class FullSettings(MethodSettings):
+    """Full fine-tuning has no options of its own."""
+
+
+class Full(Attached):
     """Full fine-tuning on a model; see `rung.methods.method.Attached`."""
 
-    def __init__(self, model: nn.Module, settings: MethodSettings) -> None:
-        self.model: Any = model
+    def __init__(self, model: nn.Module, settings: FullSettings, seed: int = 0, slot: str = ONLY) -> None:
+        super().__init__(model, settings, slot)
         self.weights = dict(model.named_parameters())  # tied weights appear once
         self._originals = {name: weight.data for name, weight in self.weights.items()}
         self._masters: dict[str, nn.Parameter] = {}
-        self._hooks = []
+        self._hooks: list[Any] = []
         _copy_into_one_piece(list(self.weights.values()))
         for name, weight in self.weights.items():
-            weight.requires_grad_(True)
             wide = torch.promote_types(weight.dtype, torch.float32)
             if weight.dtype == wide:
                 self._masters[name] = weight
             else:
-                master = nn.Parameter(weight.detach().to(wide))
-                self._masters[name] = master
-                hook = weight.register_post_accumulate_grad_hook(_hand_over(master))  # type: ignore[no-untyped-call]
-                self._hooks.append(hook)
+                self._masters[name] = nn.Parameter(weight.detach().to(wide))
+        self._trained: dict[str, Tensor] = {}  # while it is off
+        slots_of(model).take(self)
+
+    def named(self) -> dict[str, Tensor]:
+        return self._trained or {name: weight.data for name, weight in self.weights.items()}
 
     def parameters(self) -> list[nn.Parameter]:
         return list(self._masters.values())
-
-    def rates(self) -> list[float]:
-        return [1.0] * len(self._masters)
-
-    def frozen_layers(self) -> int:
-        return 0
 
     def updated(self) -> None:
         with torch.no_grad():
@@ -61,61 +61,61 @@ class Full:
                 if master is not self.weights[name]:
                     self.weights[name].copy_(master)
 
-    def state(self) -> dict[str, Tensor]:
-        return {name: weight.detach().clone() for name, weight in self.weights.items()}
-
     def load(self, state: Mapping[str, Tensor]) -> None:
-        require_fit(self.weights, state)
+        named = self.named()
+        require_fit(named, state)
         with torch.no_grad():
-            for name, weight in self.weights.items():
+            for name, weight in named.items():
                 weight.copy_(state[name])
-                if self._masters[name] is not weight:
+                if self._masters[name] is not self.weights[name]:
                     self._masters[name].copy_(state[name])
 
-    def applied(self) -> dict[str, Any]:
-        return {}
-
-    def notes(self) -> tuple[str, ...]:
-        return ()
-
-    def files(self, base: str, about: Mapping[str, Any]) -> Files:
-        """The model in the format of transformers, without a tokenizer."""
-        state = {name: tensor.cpu().contiguous() for name, tensor in self.state().items()}
+    def facts(self) -> dict[str, Any]:
         config: dict[str, Any] = self.model.config.to_dict()
         config = {key: value for key, value in config.items() if key not in _NOT_ITS_OWN}
-        config["architectures"] = [type(self.model).__name__]
-        return {
-            "model.safetensors": partial(_save, state),
-            "config.json": storage.as_json(config),
-            OURS: storage.as_json(dict(about)),
-        }
+        return {"config": config | {"architectures": [type(self.model).__name__]}}
 
-    @contextmanager
-    def disabled(self) -> Iterator[None]:
-        trained = {name: weight.data for name, weight in self.weights.items()}
-        self._point_to(self._originals)
-        try:
-            yield
-        finally:
-            self._point_to(trained)
+    def switch(self, on: bool) -> None:
+        if on:
+            self._point_to(self._trained or self.named())
+            self._trained = {}
+        else:
+            self._trained = self.named()
+            self._point_to(self._originals)
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        for name, weight in self.weights.items():
+            weight.requires_grad_(on)
+            if on and self._masters[name] is not weight:
+                hook = weight.register_post_accumulate_grad_hook(_hand_over(self._masters[name]))  # type: ignore[no-untyped-call]
+                self._hooks.append(hook)
 
     def merge(self) -> None:
         """The weights already hold the change; from now on they count as the base's own."""
-        self._originals = {name: weight.data for name, weight in self.weights.items()}
+        self._originals = self.named()
         self.detach()
 
-    def detach(self) -> None:
-        self._point_to(self._originals)
-        for hook in self._hooks:
-            hook.remove()
+    def remove(self) -> None:
         for weight in self.weights.values():
-            weight.requires_grad_(False)
             weight.grad = None
         self._masters = {}
 
     def _point_to(self, tensors: Mapping[str, Tensor]) -> None:
         for name, weight in self.weights.items():
             weight.data = tensors[name]
+
+
+class WholeModel(PlainFormat):
+    """The model in the format of transformers, without a tokenizer."""
+
+    def files(self, adapter: Adapter) -> Files:
+        state = {name: tensor.cpu().contiguous() for name, tensor in adapter.tensors.items()}
+        return {
+            "model.safetensors": partial(_save, state),
+            "config.json": storage.as_json(adapter.facts["config"]),
+            OURS: storage.as_json(dict(adapter.about)),
+        }
 
 
 def _save(state: dict[str, Tensor], path: Path) -> None:
@@ -156,4 +156,13 @@ def _hand_over(master: nn.Parameter) -> Callable[[Tensor], None]:
     return move
 
 
-FULL = Method(name="full", title="full fine-tuning", learning_rate=2e-4, attach=Full, whole_model=True)
+FULL = Method(
+    name="full",
+    title="full fine-tuning",
+    when="Much data, or a task far from what the base knows; the file is a whole model.",
+    Settings=FullSettings,
+    learning_rate=2e-4,
+    attach=Full,
+    format=WholeModel(),
+    promises=Promises(whole_model=True),
+)

@@ -12,20 +12,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.nn.functional import linear
-from transformers.pytorch_utils import Conv1D
 
-from rung.methods.method import Files, Method, MethodSettings, require_fit
-from rung.methods.targets import Linear, layer_of, linear_layers, reach, replace, weight_of
+from rung.compute.linears import Linear, product, weight_of
+from rung.compute.sites import Change
+from rung.methods.adapter import Adapter, PlainFormat, require
+from rung.methods.changes import Changes, wide_of
+from rung.methods.method import Method, MethodSettings, Names
+from rung.methods.peft_keys import (
+    layer_names,
+    layer_numbers,
+    refuse_others,
+    require_same_layers,
+    target_names,
+)
+from rung.methods.slots import ONLY
+from rung.methods.targets import linear_layers
 
-_NEARLY_ALL = 0.9  # of the weights; a lower reach is said
+MOST_ALPHA = 1e6  # so that alpha / r times a weight stays a number in fp32
+LEAST_ALPHA = 1e-6  # less would not be felt
+MOST_RANK = 4096
+_READ = {
+    "r",
+    "lora_alpha",
+    "use_rslora",
+    "bias",
+    "init_lora_weights",
+    "target_modules",
+    "layers_to_transform",
+    "fan_in_fan_out",
+}
+_WITHOUT_EFFECT = {"lora_dropout", "megatron_core", "qalora_group_size"}  # on a finished adapter
+
+
+class LoraSettings(MethodSettings):
+    """What can be asked of LoRA."""
+
+    rank: int = Field(default=16, ge=1, le=MOST_RANK, description="Rows of A and columns of B.")
+    alpha: float = Field(
+        default=32.0, ge=LEAST_ALPHA, le=MOST_ALPHA, description="The update is scaled by alpha / rank."
+    )
+    rslora: bool = Field(default=False, description="Scale by alpha / sqrt(rank) instead.")
+    lora_plus: float = Field(
+        default=1.0, gt=0, le=1000, description="LoRA+: learning rate of B over that of A."
+    )
+    targets: Names = Field(default=(), description="Names of the linear layers to adapt; all if not given.")
+    top_layers: int | None = Field(default=None, ge=1, description="Adapt only so many of the last layers.")
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
 
 @dataclass
@@ -35,61 +77,37 @@ class Clock:
     ticks: int = 0
 
 
-class LoraLinear(nn.Module):
-    """A linear layer with a low-rank update."""
+class LowRankChange(Change):
+    """A and B at one layer; the names of the parameters are PEFT's."""
 
     def __init__(
-        self,
-        base: Linear,
-        rank: int,
-        scale: float,
-        generator: torch.Generator,
-        clock: Clock | None = None,
+        self, base: Linear, rank: int, scale: float, generator: torch.Generator, clock: Clock | None = None
     ) -> None:
         super().__init__()
-        self.base = base
         self.scale = scale
-        self.enabled = True
         self.clock = clock or Clock()
-        weight = weight_of(base)  # (out, in)
-        self.out_features, self.in_features = weight.shape
-        wide = torch.promote_types(weight.dtype, torch.float32)
-        bound = 1 / math.sqrt(self.in_features)  # kaiming_uniform(a=sqrt(5)), as in the paper's code
-        a = torch.empty(rank, self.in_features, dtype=wide).uniform_(-bound, bound, generator=generator)
-        self.a = nn.Parameter(a.to(weight.device))
-        self.b = nn.Parameter(torch.zeros(self.out_features, rank, dtype=wide, device=weight.device))
-        self._alone = LowRank([self])
+        outputs, inputs = weight_of(base).shape
+        wide = wide_of(base)
+        bound = 1 / math.sqrt(inputs)  # kaiming_uniform(a=sqrt(5)), as in the paper's code
+        a = torch.empty(rank, inputs, dtype=wide["dtype"]).uniform_(-bound, bound, generator=generator)
+        self.a = nn.Parameter(a.to(wide["device"]))
+        self.b = nn.Parameter(torch.zeros(outputs, rank, **wide))
+        self._alone = LowRank([self], [outputs])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (..., in) -> (..., out)."""
-        if not self.enabled:
-            return linear(x, weight_of(self.base), self.base.bias)
-        y: Tensor = _LoraFunction.apply(x, self.base, self._alone, self.a, self.b)  # type: ignore[no-untyped-call]
+    def run(self, base: Linear, x: Tensor) -> Tensor:
+        y: Tensor = _LoraFunction.apply(x, base, self._alone, self.a, self.b)  # type: ignore[no-untyped-call]
         return y
 
     @staticmethod
-    def joint_update(modules: Sequence[nn.Module]) -> LowRank:
-        """The update of several linear layers that read the same input; not all need an adapter."""
-        return LowRank(modules)
-
-    @property
-    def weight(self) -> Tensor:
-        """The weight with its update, as the base keeps it: some models multiply by it themselves."""
-        weight: Tensor = self.base.weight
-        if not self.enabled:
-            return weight
-        delta = self.delta().to(weight.dtype)
-        return weight + (delta.T if isinstance(self.base, Conv1D) else delta)
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The frozen bias."""
-        bias: Tensor | None = self.base.bias
-        return bias
+    def joint(changes: Sequence[Change | None], sizes: Sequence[int]) -> LowRank:
+        return LowRank(changes, sizes)
 
     def delta(self) -> Tensor:
         """The update (out, in) that merging adds to the weight."""
         return (self.b @ self.a) * self.scale
+
+    def merged(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return weight + self.delta(), bias
 
 
 class LowRank:
@@ -98,34 +116,30 @@ class LowRank:
     It works on plain tensors; x (T, in), y (T, sum of out).
     """
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self._layers: list[tuple[LoraLinear, slice]] = []  # with the columns of y that are its own
+    def __init__(self, changes: Sequence[Change | None], sizes: Sequence[int]) -> None:
+        self._layers: list[tuple[LowRankChange, slice]] = []  # with the columns of y that are its own
         at = 0
-        for module in modules:
-            if isinstance(module, LoraLinear):
-                self._layers.append((module, slice(at, at + module.out_features)))
-                at += module.out_features
-            elif isinstance(module, Linear):
-                at += len(weight_of(module))
+        for change, size in zip(changes, sizes, strict=True):
+            if isinstance(change, LowRankChange):
+                self._layers.append((change, slice(at, at + size)))
+            at += size
         self._cast: _Cast | None = None
 
     @property
     def leaves(self) -> tuple[nn.Parameter, ...]:
-        """A and B of every layer that is on."""
-        return tuple(parameter for layer, _ in self._on() for parameter in (layer.a, layer.b))
+        """A and B of every layer."""
+        return tuple(parameter for layer, _ in self._layers for parameter in (layer.a, layer.b))
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """y += (x A^T) B^T."""
-        if (cast := self._now(x.dtype)) is None:
-            return
+        cast = self._now(x.dtype)
         xa = x @ cast.a.T
         for _, b, rows, columns in cast.parts:
             y[:, columns].addmm_(xa[:, rows], b.T)
 
     def backward(self, x: Tensor, dy: Tensor, dx: Tensor | None) -> tuple[Tensor, ...]:
         """Gradients of the leaves; dx += (dy B) A where it is given."""
-        if (cast := self._now(x.dtype)) is None:
-            return ()
+        cast = self._now(x.dtype)
         dyb = torch.cat([dy[:, columns] @ b for _, b, _, columns in cast.parts], 1)
         da, xa = dyb.T @ x, x @ cast.a.T
         if dx is not None:
@@ -137,20 +151,15 @@ class LowRank:
             grads.append(db.T.to(layer.b.dtype) * layer.scale)
         return tuple(grads)
 
-    def _on(self) -> list[tuple[LoraLinear, slice]]:
-        return [(layer, columns) for layer, columns in self._layers if layer.enabled]
-
-    def _now(self, dtype: torch.dtype) -> _Cast | None:
-        """A and B of the layers that are on as they are now; None where none is."""
-        if not (on := self._on()):
-            return None
-        state = (dtype, [(id(layer), layer.clock.ticks) for layer, _ in on])
+    def _now(self, dtype: torch.dtype) -> _Cast:
+        """A and B as they are now."""
+        state = (dtype, [layer.clock.ticks for layer, _ in self._layers])
         if self._cast is None or self._cast.state != state:
             with torch.no_grad():
-                a = torch.cat([layer.a for layer, _ in on]).to(dtype)
+                a = torch.cat([layer.a for layer, _ in self._layers]).to(dtype)
                 parts = []
                 row = 0
-                for layer, columns in on:
+                for layer, columns in self._layers:
                     rows = slice(row, row := row + len(layer.a))
                     parts.append((layer, (layer.b * layer.scale).to(dtype), rows, columns))
             self._cast = _Cast(state, a, parts)
@@ -163,7 +172,7 @@ class _Cast:
 
     state: tuple[object, ...]
     a: Tensor
-    parts: list[tuple[LoraLinear, Tensor, slice, slice]]
+    parts: list[tuple[LowRankChange, Tensor, slice, slice]]
 
 
 class _LoraFunction(Function):
@@ -173,7 +182,7 @@ class _LoraFunction(Function):
     def forward(ctx: Any, x: Tensor, base: Linear, update: LowRank, *leaves: Tensor) -> Tensor:
         ctx.base, ctx.update = base, update
         ctx.save_for_backward(x)
-        y = linear(x, weight_of(base), base.bias)
+        y = product(base, x)
         update.forward(x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1]))
         return y
 
@@ -186,101 +195,101 @@ class _LoraFunction(Function):
         return None if dx is None else dx.view(x.shape), None, None, *leaves
 
 
-class Lora:
+class Lora(Changes):
     """LoRA on a model; see `rung.methods.method.Attached`."""
 
-    def __init__(self, model: nn.Module, settings: MethodSettings) -> None:
-        self.model = model
-        self.settings = settings
-        self.layers: dict[str, LoraLinear] = {}
-        self._clock = Clock()
-        generator = torch.Generator().manual_seed(settings.seed)
-        model.requires_grad_(False)
-        root = math.sqrt(settings.rank) if settings.rslora else settings.rank
-        found = linear_layers(model, settings.targets, settings.top_layers)
-        self.reach = reach(model, found.values())
-        for name, module in found.items():
-            layer = LoraLinear(module, settings.rank, settings.alpha / root, generator, self._clock)
-            self.layers[name] = layer
-            replace(model, name, layer)
+    settings: LoraSettings
 
-    def parameters(self) -> list[nn.Parameter]:
-        return [parameter for layer in self.layers.values() for parameter in (layer.a, layer.b)]
+    def __init__(self, model: nn.Module, settings: LoraSettings, seed: int = 0, slot: str = ONLY) -> None:
+        self._clock = Clock()
+        self.asked = bool(settings.targets) or settings.top_layers is not None
+        generator = torch.Generator().manual_seed(seed)
+        found = linear_layers(model, settings.targets, settings.top_layers)
+
+        def make(_name: str, layer: Linear) -> LowRankChange:
+            return LowRankChange(layer, settings.rank, settings.scale, generator, self._clock)
+
+        super().__init__(model, settings, found, make, slot)
+
+    def named(self) -> dict[str, Tensor]:
+        return {
+            f"{name}.lora_{half}.weight": tensor
+            for name, change in self.changes.items()
+            for half, tensor in (("A", change.a), ("B", change.b))
+        }
 
     def rates(self) -> list[float]:
         """LoRA+ (Hayou et al. 2024, arXiv 2402.12354): B may learn faster than A."""
-        return [rate for _ in self.layers for rate in (1.0, self.settings.b_rate)]
-
-    def frozen_layers(self) -> int:
-        return min(layer_of(name) or 0 for name in self.layers)
+        return [rate for _ in self.changes for rate in (1.0, self.settings.lora_plus)]
 
     def updated(self) -> None:
         self._clock.ticks += 1
 
-    def state(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().clone() for name, tensor in self._named()}
 
-    def applied(self) -> dict[str, Any]:
-        s = self.settings
-        return {
-            "rank": s.rank,
-            "alpha": s.alpha,
-            "rslora": s.rslora,
-            "targets": sorted({name.rsplit(".", 1)[-1] for name in self.layers}),
-            "lora_plus": s.b_rate,
-            "top_layers": s.top_layers,
-            "reach": round(self.reach.share, 4),
+class LoraFormat(PlainFormat):
+    """The subset that every reader scales in the same way: plain LoRA, alpha / r (rsLoRA is folded in)."""
+
+    peft_type = "LORA"
+
+    def config(self, adapter: Adapter) -> dict[str, Any]:
+        s: Any = adapter.settings
+        alpha = s.alpha * math.sqrt(s.rank) if s.rslora else s.alpha
+        config: dict[str, Any] = {
+            "r": s.rank,
+            "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
+            "lora_dropout": 0.0,
+            "use_rslora": False,
+            "bias": "none",
+            "target_modules": target_names(adapter.facts["layers"], s.targets),
+            "init_lora_weights": True,
         }
+        if adapter.facts["turned"]:
+            config["fan_in_fan_out"] = True
+        if s.top_layers is not None:
+            config["layers_to_transform"] = layer_numbers(adapter.facts["layers"])
+        return config
 
-    def notes(self) -> tuple[str, ...]:
-        """Which share of the weights it reaches, where that is not nearly all and nobody asked for less."""
-        s = self.settings
-        asked = bool(s.targets) or s.top_layers is not None
-        return () if asked or self.reach.share >= _NEARLY_ALL else (str(self.reach),)
+    def settings(self, config: Mapping[str, Any]) -> LoraSettings:
+        rank, alpha = config.get("r"), config.get("lora_alpha")
+        require(type(rank) is int and 1 <= rank <= MOST_RANK, f"r cannot be {rank!r}")
+        require(_is_alpha(alpha), f"lora_alpha cannot be {alpha!r}")
+        scaling = config.get("use_rslora")
+        require(scaling is None or type(scaling) is bool, f"use_rslora cannot be {scaling!r}")
+        require(config.get("bias", "none") == "none", "it trains biases, which rung does not read")
+        refuse_others(config, _READ | _WITHOUT_EFFECT)
+        start = config.get("init_lora_weights", True)
+        fine = type(start) is bool or start == "gaussian"
+        require(fine, f"init_lora_weights {start!r} changes the base's weights")
+        layers = config.get("layers_to_transform")
+        return LoraSettings(
+            rank=int(rank or 1),
+            alpha=float(alpha or 1.0),
+            rslora=bool(scaling),
+            targets=layer_names(config, "target_modules"),
+            top_layers=len(layers) if isinstance(layers, list) and layers else None,
+        )
 
-    def files(self, base: str, about: Mapping[str, Any]) -> Files:
-        """An adapter folder in PEFT's format."""
-        from rung.methods.peft_bridge import adapter_files  # which builds on this module
+    def check(self, adapter: Adapter, attached: Any) -> None:
+        require_same_layers(adapter, attached)
+        super().check(adapter, attached)
 
-        return adapter_files(self, base, about)
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        named = dict(self._named())
-        require_fit(named, state)
-        with torch.no_grad():
-            for name, tensor in named.items():
-                tensor.copy_(state[name])
-        self.updated()
-
-    @contextmanager
-    def disabled(self) -> Iterator[None]:
-        self._enable(False)
-        try:
-            yield
-        finally:
-            self._enable(True)
-
-    def merge(self) -> None:
-        with torch.no_grad():
-            for name, layer in self.layers.items():
-                weight = weight_of(layer.base)
-                weight.copy_((weight.to(layer.a.dtype) + layer.delta()).to(weight.dtype))
-                replace(self.model, name, layer.base)
-        self.layers = {}
-
-    def detach(self) -> None:
-        for name, layer in self.layers.items():
-            replace(self.model, name, layer.base)
-        self.layers = {}
-
-    def _enable(self, on: bool) -> None:
-        for layer in self.layers.values():
-            layer.enabled = on
-
-    def _named(self) -> Iterator[tuple[str, Tensor]]:
-        for name, layer in self.layers.items():
-            yield f"{name}.lora_A.weight", layer.a
-            yield f"{name}.lora_B.weight", layer.b
+    def used(self, adapter: Adapter) -> Iterator[tuple[str, Tensor]]:
+        s: Any = adapter.settings
+        for name, tensor in adapter.tensors.items():
+            scaled = name.endswith("lora_B.weight")
+            yield (f"{name!r}, scaled by alpha / r,", tensor * s.scale) if scaled else (repr(name), tensor)
 
 
-LORA = Method(name="lora", title="LoRA", learning_rate=2e-3, attach=Lora)
+def _is_alpha(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and LEAST_ALPHA <= value <= MOST_ALPHA
+
+
+LORA = Method(
+    name="lora",
+    title="LoRA",
+    when="The default: close to full fine-tuning in quality, small, merged into the base without a cost.",
+    Settings=LoraSettings,
+    learning_rate=2e-3,
+    attach=Lora,
+    format=LoraFormat(),
+)

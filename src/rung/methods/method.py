@@ -1,85 +1,150 @@
-"""What every tuning method offers: attach it to a model, train its parameters, save, merge or remove it."""
+"""What a tuning method is: a value with its settings, its defaults and what it promises.
+
+`attach` puts it on a model and gives an `Attached`: parameters to train, a state, and ways to turn it off,
+merge it and take it off. What it leaves behind is an `rung.methods.adapter.Adapter`, which needs no model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any
 
+import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from torch import Tensor, nn
 
-from rung.errors import AdapterError
-from rung.registry import Registry
+from rung.errors import AdapterError, UsageError, nearest
+from rung.methods.slots import ONLY, slots_of
 
 Files = dict[str, bytes | Callable[[Path], None]]  # name -> content, or what writes it
 
 
-@dataclass(frozen=True, slots=True)
-class MethodSettings:
-    """What can be asked of a method; each reads what concerns it."""
-
-    rank: int = 16
-    alpha: float = 32.0
-    rslora: bool = False
-    b_rate: float = 1.0  # LoRA+: learning rate of B over that of A
-    targets: tuple[str, ...] = ()  # names of linear layers; all if empty
-    top_layers: int | None = None  # only so many of the last decoder layers; all if None
-    seed: int = 0
+def _names(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-class Attached(Protocol):
-    """A method that sits on a model; nothing but its own parameters gets a gradient."""
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]  # or a text with commas
 
+
+class MethodSettings(BaseModel):
+    """What can be asked of a method; each has a class of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Attached(ABC):
+    """A method that sits on a model in a slot; nothing but its own parameters gets a gradient.
+
+    One slot of a model is on at a time; the newest at first.
+    """
+
+    settings: Any
+
+    def __init__(self, model: nn.Module, settings: Any, slot: str = ONLY) -> None:
+        """Raises `UsageError` where the name of the slot is taken; the model is then untouched.
+
+        The adapter that was on goes off. A subclass ends its own part with ``slots_of(model).take``.
+        """
+        slots_of(model).require_free(slot)
+        slots_of(model).use(None)
+        self.model: Any = model
+        self.settings = settings
+        self.slot = slot
+
+    @abstractmethod
+    def named(self) -> dict[str, Tensor]:
+        """What the forward pass uses, by name: enough to answer as now. The tensors themselves."""
+
+    @abstractmethod
     def parameters(self) -> list[nn.Parameter]:
         """What the optimizer updates, in fp32 (or the model's dtype if wider), in a fixed order."""
-        ...
+
+    @abstractmethod
+    def switch(self, on: bool) -> None:
+        """Put it into the forward pass, or leave it out; called by `slots_of(model)` alone."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Take it off the model, which is then as before; it is off."""
 
     def rates(self) -> list[float]:
         """For each of `parameters`, its share of the learning rate."""
-        ...
+        return [1.0] * len(self.parameters())
 
     def frozen_layers(self) -> int:
         """How many of the first decoder layers, with all below them, stay as the base's."""
-        ...
+        return 0
 
-    def updated(self) -> None:
+    def updated(self) -> None:  # noqa: B027  many have nothing to do
         """Call after the optimizer's step: brings the new values to where the forward pass reads them."""
-        ...
+
+    def learning(self, on: bool) -> None:  # noqa: B027
+        """Training begins or ends: what is random in training (dropout) is so in between."""
 
     def state(self) -> dict[str, Tensor]:
-        """A copy of what the forward pass uses: enough to answer as now."""
-        ...
+        """A copy of `named`."""
+        return {name: tensor.detach().clone() for name, tensor in self.named().items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take over a `state`. Raises `AdapterError` where names or shapes differ."""
-        ...
+        named = self.named()
+        require_fit(named, state)
+        with torch.no_grad():
+            for name, tensor in named.items():
+                tensor.copy_(state[name])
+        self.updated()
 
     def applied(self) -> dict[str, Any]:
-        """The settings that only this method has, as used, for the record of the run."""
-        ...
+        """The settings as used, for the record of the run."""
+        return dict(self.settings.model_dump(mode="json"))
 
     def notes(self) -> tuple[str, ...]:
         """Sentences on how it fits this base, for the notes of a run; none where there is nothing to say."""
-        ...
+        return ()
 
-    def files(self, base: str, about: Mapping[str, Any]) -> Files:
-        """The files from which what was trained can be loaded again; `base` is the name of the base, and
-        `about` says where they come from and is kept with them."""
-        ...
+    def facts(self) -> dict[str, Any]:
+        """What must be known of the base to write the adapter's files."""
+        return {}
 
-    def disabled(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
         """The plain base, for as long as the context lasts."""
-        ...
+        slots = slots_of(self.model)
+        before = slots.on
+        slots.use(None)
+        try:
+            yield
+        finally:
+            slots.use(before)
 
     def merge(self) -> None:
-        """Write the change into the base's weights; afterwards the model answers without the method."""
-        ...
+        """Write the change into the base's weights; afterwards the model answers without the method.
+
+        Raises `UsageError` for a method that cannot be merged.
+        """
+        raise UsageError(
+            f"{type(self).__name__} cannot be merged into the base's weights",
+            fix="Use the adapter next to its base",
+        )
 
     def detach(self) -> None:
         """Take the method off: the model is the plain base again, bit for bit (unless merged)."""
-        ...
+        if slots_of(self.model).release(self):
+            self.remove()
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """What the contract suite holds a method to."""
+
+    identity_at_start: bool = True  # the model answers as the base until the first step
+    mergeable: bool = True
+    whole_model: bool = False  # its files are a complete model, which needs a tokenizer next to it
+    own_code: bool = True  # works on bases that are computed by their own code alone (`rung.compute.plain`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +153,35 @@ class Method:
 
     name: str
     title: str  # for the screen
+    when: str  # a sentence: when to use it
+    Settings: type[MethodSettings]
     learning_rate: float
-    attach: Callable[[nn.Module, MethodSettings], Attached]
-    identity_at_start: bool = True  # the model answers as the base until the first step
-    mergeable: bool = True
-    whole_model: bool = False  # its files are a complete model, which needs a tokenizer next to it
+    attach: Callable[..., Attached]  # (model, settings, seed=0, slot=...) -> Attached
+    format: Any  # how its adapter is written and read: see `rung.methods.adapter.Format`
+    promises: Promises = Promises()
 
+    def make(self, given: Mapping[str, Any]) -> Any:
+        """Its settings. Raises `UsageError`, with the nearest name, for an option it does not have."""
+        known = self.Settings.model_fields
+        for option in given:
+            if option not in known:
+                raise UsageError(
+                    f"{self.name} has no option {option!r}.{nearest(str(option), known)}",
+                    fix=f"It has: {', '.join(known)}" if known else f"{self.name} has no options",
+                )
+        try:
+            return self.Settings(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name, why = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
+            raise UsageError(
+                f"{self.name}.{name} cannot be {given.get(name)!r}: {why}",
+                fix=str(known[name].description or f"See `rung methods` for the options of {self.name}"),
+            ) from None
 
-METHODS: Registry[Method] = Registry("method")
+    def takes(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the options `given` that it has."""
+        return {name: value for name, value in given.items() if name in self.Settings.model_fields}
 
 
 def require_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:

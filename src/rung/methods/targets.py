@@ -1,8 +1,7 @@
 """Which linear layers a method adapts, and which share of a model's weights that is.
 
-GPT-2 and its relatives keep the weight of a linear layer the other way round (`Conv1D`): here every weight
-is (out, in). The experts of most mixtures are one tensor of three dimensions and no linear layers; a method
-for linear layers leaves them as they are.
+The experts of most mixtures are one tensor of three dimensions and no linear layers; a method for linear
+layers leaves them as they are.
 """
 
 from __future__ import annotations
@@ -10,16 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeGuard
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import linear
-from transformers.pytorch_utils import Conv1D
+from torch import nn
 
+from rung.compute.linears import Linear, is_linear
+from rung.compute.sites import Site
 from rung.errors import UsageError, nearest
-
-Linear: TypeAlias = nn.Linear | Conv1D
 
 
 def linear_layers(
@@ -32,10 +27,14 @@ def linear_layers(
     name, where a name matches nothing, where the model has fewer decoder layers, and where it has no linear
     layer at all.
     """
-    ends = _ends(model)
-    found = {
-        name: module for name, module in model.named_modules() if is_linear(module) and module not in ends
-    }
+    skipped = set(_ends(model))
+    found: dict[str, Linear] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Site):  # whose own name the layer has
+            found[name] = module.base
+            skipped.add(module.base)
+        elif module not in skipped and is_linear(module):
+            found[name] = module
     if not found:
         raise UsageError(
             f"{type(model).__name__} has no linear layer that could be adapted",
@@ -54,25 +53,6 @@ def linear_layers(
                 fix=f"This base has: {', '.join(known)}",
             )
     return {name: module for name, module in found.items() if any(_ends_with(name, one) for one in names)}
-
-
-def is_linear(module: nn.Module) -> TypeGuard[Linear]:
-    """Whether a module computes x W^T + b and nothing else; one that changes how is tried on some numbers."""
-    if not isinstance(module, nn.Linear):
-        return isinstance(module, Conv1D)
-    if type(module).forward is nn.Linear.forward:
-        return True
-    weight = module.weight
-    x = torch.randn(2, module.in_features, generator=torch.Generator().manual_seed(0)).to(weight)
-    with torch.no_grad():
-        out = module(x)
-        return isinstance(out, Tensor) and torch.allclose(out, linear(x, weight, module.bias), 1e-2, 1e-2)
-
-
-def weight_of(layer: Linear) -> Tensor:
-    """The weight (out, in); a view of the layer's own."""
-    weight: Tensor = layer.weight
-    return weight.T if isinstance(layer, Conv1D) else weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +101,3 @@ def _top(names: Sequence[str], count: int) -> set[int]:
     if not 1 <= count <= len(layers):
         raise UsageError(f"the top {count} layers are asked for, and the base has {len(layers)}")
     return set(layers[-count:])
-
-
-def replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Put `module` in the place called `name`."""
-    parent, _, last = name.rpartition(".")
-    setattr(model.get_submodule(parent), last, module)

@@ -19,27 +19,27 @@ from rung import storage
 from rung.bases.base import Base
 from rung.compute.load import tiny
 from rung.errors import AdapterError
-from rung.methods.lora import Lora
-from rung.methods.method import MethodSettings
+from rung.methods.adapter import Adapter
+from rung.methods.lora import LORA, Lora, LoraSettings
 from rung.methods.origin import CONFIG, OURS, Home
-from rung.methods.peft_bridge import WEIGHTS, adapter_files, load_adapter
+from rung.methods.peft_format import WEIGHTS, files_of, load_adapter
 from tiny_model import copy_of, same_bytes, shake
 
 SETTINGS = {
-    "plain": MethodSettings(rank=8, alpha=16.0),
-    "rslora": MethodSettings(rank=8, alpha=5.0, rslora=True),
-    "some layers": MethodSettings(rank=3, alpha=7.5, targets=("q_proj", "down_proj")),
-    "top layers": MethodSettings(rank=4, alpha=8.0, top_layers=1),
+    "plain": LoraSettings(rank=8, alpha=16.0),
+    "rslora": LoraSettings(rank=8, alpha=5.0, rslora=True),
+    "some layers": LoraSettings(rank=3, alpha=7.5, targets=("q_proj", "down_proj")),
+    "top layers": LoraSettings(rank=4, alpha=8.0, top_layers=1),
 }
 
 
-def save_adapter(base: Base, settings: MethodSettings, folder: Path) -> Tensor:
+def save_adapter(base: Base, settings: LoraSettings, folder: Path) -> Tensor:
     """Write an adapter with random weights; returns what the base answers with it."""
     lora = Lora(base.model, settings)
     shake(lora.parameters())
     answers = logits(base.model)
     about = {"base": base.name, "base_fingerprint": base.fingerprint, "template_fingerprint": "chatml"}
-    storage.write_folder(folder, adapter_files(lora, base.name, about))
+    storage.write_folder(folder, files_of(Adapter.of(LORA, lora, about), base.name))
     lora.detach()
     return answers
 
@@ -159,11 +159,11 @@ def test_the_full_names_that_peft_writes_for_all_linear_are_read(tmp_path: Path)
 
 
 def test_whole_names_are_written_whole(tmp_path: Path) -> None:
-    settings = MethodSettings(rank=2, alpha=4.0, targets=("layers.1.self_attn.q_proj",))
+    settings = LoraSettings(rank=2, alpha=4.0, targets=("layers.1.self_attn.q_proj",))
     answers = save_adapter(tiny(), settings, tmp_path / "a")
     base = tiny()
     lora, _ = load_adapter(tmp_path / "a", base.model, home(base))
-    assert list(lora.layers) == ["model.layers.1.self_attn.q_proj"]
+    assert list(lora.changes) == ["model.layers.1.self_attn.q_proj"]
     torch.testing.assert_close(logits(base.model), answers, atol=1e-6, rtol=1e-6)
 
 
@@ -454,5 +454,5 @@ def test_a_folder_that_rung_wrote_is_as_it_was_written(name: str, good: Path, tm
 def test_a_folder_that_rung_wrote_is_taken_as_it_is(good: Path) -> None:
     base = tiny()
     lora, origin = load_adapter(good, base.model, home(base))
-    assert len(lora.layers) == 14
+    assert len(lora.changes) == 14
     assert origin.warnings == ()

@@ -1,0 +1,101 @@
+"""The methods whose adapters are changes at linear layers: what they share.
+
+A method of this kind says which layers it takes and what it does at one (`rung.compute.sites.Change`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from rung.compute.linears import Linear, weight_of
+from rung.compute.sites import Change, close, site_of
+from rung.methods.method import Attached
+from rung.methods.slots import ONLY, slots_of
+from rung.methods.targets import layer_of, linear_layers, reach
+
+C = TypeVar("C", bound=Change)
+_NEARLY_ALL = 0.9  # of the weights; a lower reach is said
+
+
+class Changes(Attached):
+    """Changes at the linear layers `found` of a model; see `Attached`."""
+
+    asked = False  # whether the user chose the layers
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: Any,
+        found: Mapping[str, Linear],
+        make: Callable[[str, Linear], Change],
+        slot: str = ONLY,
+    ) -> None:
+        """`make` gives the change at one layer, by its name."""
+        super().__init__(model, settings, slot)
+        self.reach = reach(model, found.values())
+        changes = {name: make(name, layer) for name, layer in found.items()}
+        self.changes: dict[str, Any] = changes
+        self.turned = any(isinstance(layer, Conv1D) for layer in found.values())
+        model.requires_grad_(False)
+        for name, change in changes.items():
+            site_of(model, name).changes[slot] = change
+        slots_of(model).take(self)
+
+    def named(self) -> dict[str, Tensor]:
+        return {
+            f"{name}.{own}": tensor
+            for name, change in self.changes.items()
+            for own, tensor in change.named_parameters()
+        }
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for change in self.changes.values() for parameter in change.parameters()]
+
+    def frozen_layers(self) -> int:
+        return min(layer_of(name) or 0 for name in self.changes)
+
+    def applied(self) -> dict[str, Any]:
+        names = sorted({name.rsplit(".", 1)[-1] for name in self.changes})
+        return super().applied() | {"targets": names, "reach": round(self.reach.share, 4)}
+
+    def notes(self) -> tuple[str, ...]:
+        """Which share of the weights it reaches, where that is not nearly all and nobody asked for less."""
+        return () if self.asked or self.reach.share >= _NEARLY_ALL else (str(self.reach),)
+
+    def facts(self) -> dict[str, Any]:
+        return {"layers": list(self.changes), "turned": self.turned}
+
+    def switch(self, on: bool) -> None:
+        for name, change in self.changes.items():
+            site_of(self.model, name).switch(change if on else None)
+
+    def merge(self) -> None:
+        with torch.no_grad():
+            for name, change in self.changes.items():
+                layer = site_of(self.model, name).base
+                weight = weight_of(layer)
+                wide = torch.promote_types(weight.dtype, torch.float32)
+                bias = None if layer.bias is None else layer.bias.to(wide)
+                merged, merged_bias = change.merged(weight.to(wide), bias)
+                weight.copy_(merged.to(weight.dtype))
+                if bias is not None and merged_bias is not None:
+                    layer.bias.copy_(merged_bias.to(weight.dtype))
+        self.detach()
+
+    def remove(self) -> None:
+        for name in self.changes:
+            close(self.model, name, self.slot)
+
+
+def wide_of(layer: Linear) -> dict[str, Any]:
+    """Number format and device of what is trained at a layer."""
+    weight = layer.weight
+    return {"dtype": torch.promote_types(weight.dtype, torch.float32), "device": weight.device}
+
+
+__all__ = ["Changes", "layer_of", "linear_layers", "wide_of"]

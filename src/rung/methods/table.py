@@ -1,0 +1,83 @@
+"""The methods by name. A method is imported when it is asked for: the table itself needs no torch.
+
+A method from outside is an entry point in the group ``rung.methods`` that points to its `Method`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+from rung.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from rung.methods.method import Method
+
+GROUP = "rung.methods"
+_OURS = {  # name -> where its `Method` is, in the order of the ladder
+    "lora": "rung.methods.lora:LORA",
+    "full": "rung.methods.full:FULL",
+}
+
+
+class Methods:
+    """Name -> method."""
+
+    def __getitem__(self, name: str) -> Method:
+        """Raises `UsageError` that names the nearest known one."""
+        known = _known()
+        if name not in known:
+            raise UsageError(
+                f"unknown method {name!r}.{nearest(name, known)}", fix=f"Known: {', '.join(known)}"
+            )
+        return _load(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _known()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_known())
+
+    def __len__(self) -> int:
+        return len(_known())
+
+    def items(self) -> Iterator[tuple[str, Method]]:
+        """Names and methods, all of them imported."""
+        for name in self:
+            yield name, self[name]
+
+
+METHODS = Methods()
+
+
+@cache
+def _outside() -> dict[str, EntryPoint]:
+    """Methods from outside. A name of ours stays ours."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _OURS}
+
+
+def _known() -> list[str]:
+    return [*_OURS, *_outside()]
+
+
+@cache
+def _load(name: str) -> Method:
+    from rung.methods.method import Method
+
+    if name in _OURS:
+        module, _, what = _OURS[name].partition(":")
+        found = getattr(import_module(module), what)
+    else:
+        try:
+            found = _outside()[name].load()
+        except Exception as error:
+            raise UsageError(
+                f"the method {name!r} of another package cannot be imported: {error}",
+                fix="Update or remove that package",
+            ) from error
+    if not isinstance(found, Method) or found.name != name:
+        raise UsageError(f"the entry point {name!r} in the group {GROUP} is no method called {name!r}")
+    return found

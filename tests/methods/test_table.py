@@ -1,0 +1,52 @@
+"""The table of methods: found by name, imported when asked for, open to other packages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from rung.errors import UsageError
+from rung.methods import METHODS, table
+
+
+def test_an_unknown_method_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'lora'"):
+        METHODS["lorra"]
+
+
+def test_each_method_is_under_its_own_name() -> None:
+    assert {"lora", "full"} <= set(METHODS)
+    assert len(METHODS) == len(list(METHODS.items()))
+    for name, method in METHODS.items():
+        assert name in METHODS
+        assert method.name == name
+        assert method.title
+        assert method.when.endswith(".")
+        assert 0 < method.learning_rate < 1
+
+
+def test_the_table_needs_no_torch() -> None:
+    code = "import sys; from rung.methods import METHODS; list(METHODS); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("rung.methods.lora:LORA", "is no method called 'mine'"),
+        ("rung.methods.nowhere:X", "cannot be imported: No module named"),
+        ("rung.methods.lora:NOTHING", "cannot be imported"),
+        ("rung.errors:UsageError", "is no method called 'mine'"),
+    ],
+)
+def test_an_entry_point_that_is_no_method_is_explained(
+    value: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("mine", value, table.GROUP)
+    monkeypatch.setattr(table, "_outside", lambda: {"mine": point})
+    with pytest.raises(UsageError, match=why):
+        METHODS["mine"]
+    assert list(METHODS)[-1] == "mine"
