@@ -192,10 +192,11 @@ class Settings(BaseModel):
     rungs: Annotated[Names | None, MAIN] = Field(
         None,
         min_length=1,
-        description="Rungs to try, separated by commas; all that fit the task if not given.",
+        description="Rungs to try, separated by commas, or all; the usual ones for the task if not given.",
     )
     method: Annotated[str | None, MAIN] = Field(
-        None, description="Tune in this one way only: lora or full. `climb` tries both, `tune` takes lora."
+        None,
+        description="Tune in this one way only; see rung methods. `climb` tries lora and full, `tune` lora.",
     )
     budget: Annotated[Finite | None, BeforeValidator(parse_duration), MAIN] = Field(
         1800.0, gt=0, description="Time for the whole climb, such as 15m or 2h; none for no limit."

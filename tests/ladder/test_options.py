@@ -9,6 +9,7 @@ import pytest
 from rung.config import load_settings, make_settings
 from rung.errors import UsageError
 from rung.ladder.options import settings_of
+from rung.ladder.rungs import asked_for
 
 
 def test_short_flags_reach_every_method_that_knows_them() -> None:
@@ -38,3 +39,17 @@ def test_an_option_that_is_not_written_as_one_is_refused(text: str) -> None:
 def test_an_unknown_option_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"lora has no option 'rnak'\. Did you mean 'rank'"):
         settings_of(make_settings({"options": "lora.rnak=8"}), "lora")
+
+
+def test_an_unknown_method_and_a_flag_that_no_method_takes_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"unknown method or setting 'lorra'\. Did you mean 'lora'"):
+        asked_for(make_settings({"lorra": {"rank": 8}}))
+    with pytest.raises(
+        UsageError, match=r"unknown method or setting 'label_nmes'\. Did you mean 'label_names'"
+    ):
+        asked_for(make_settings({"label_nmes": {"0": "bad"}}))
+    with pytest.raises(UsageError, match=r"rank is no option of full\. Leave out --rank"):
+        asked_for(make_settings({"rank": 8, "rungs": "full"}))
+    with pytest.raises(UsageError, match=r"lora has no option 'rnk'"):
+        asked_for(make_settings({"options": "lora.rnk=8"}))
+    assert asked_for(make_settings({"rank": 8, "rungs": "full,lora"}))

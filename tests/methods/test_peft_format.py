@@ -324,7 +324,7 @@ GATE: dict[str, tuple[Damage, str]] = {
     "a wrong prefix": (tensors(rename_prefix), "does not begin with 'base_model.model.'"),
     "weights are a link out": (link_out(WEIGHTS), f"{WEIGHTS} is a link that leaves the folder"),
     "config is a link out": (link_out(CONFIG), f"{CONFIG} is a link that leaves the folder"),
-    "another method": (config(peft_type="IA3"), "peft_type is 'IA3', rung reads LORA"),
+    "another method": (config(peft_type="LOKR"), "peft_type is 'LOKR', rung reads"),
     "no method": (config(peft_type=None), "peft_type is None"),
     "DoRA": (config(use_dora=True), "use_dora is set"),
     "biases of B": (config(lora_bias=True), "lora_bias is set"),

@@ -23,7 +23,7 @@ def test_each_method_is_under_its_own_name() -> None:
     for name, method in METHODS.items():
         assert name in METHODS
         assert method.name == name
-        assert method.title
+        assert method.title == METHODS.title(name)
         assert method.when.endswith(".")
         assert 0 < method.learning_rate < 1
 

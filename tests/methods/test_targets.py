@@ -9,7 +9,7 @@ from torch import nn
 from families import model_of
 from rung.compute.linears import product, weight_of
 from rung.errors import UsageError
-from rung.methods.targets import layer_of, linear_layers, reach
+from rung.methods.targets import blocks, layer_of, linear_layers, reach
 from tiny_model import tiny_model
 
 NAMES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -99,3 +99,32 @@ def test_fused_experts_are_out_of_reach_and_said() -> None:
 
 def test_a_module_without_a_head_works_too() -> None:
     assert list(linear_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))) == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys_values", "attention_outputs", "mlp_outputs"),
+    [
+        ("llama", ["k_proj", "v_proj"], ["o_proj"], ["down_proj"]),
+        ("gpt2", ["c_attn"], ["c_proj"], ["c_proj"]),
+        ("opt", ["k_proj", "v_proj"], ["out_proj"], ["fc2"]),
+        ("gpt_neox", ["query_key_value"], ["dense"], ["dense_4h_to_h"]),
+        ("phi3", ["qkv_proj"], ["o_proj"], ["down_proj"]),
+        ("bloom", ["query_key_value"], ["dense"], ["dense_4h_to_h"]),
+        ("gemma3_text", ["k_proj", "v_proj"], ["o_proj"], ["down_proj"]),
+        ("falcon", ["query_key_value"], ["dense"], ["dense_4h_to_h"]),
+    ],
+)
+def test_what_the_layers_of_a_family_are_for(
+    kind: str, keys_values: list[str], attention_outputs: list[str], mlp_outputs: list[str]
+) -> None:
+    found = blocks(model_of(kind))
+
+    def last(names: tuple[str, ...]) -> list[str]:
+        return list(dict.fromkeys(name.rpartition(".")[2] for name in names))
+
+    assert last(found.keys_values) == keys_values
+    assert last(found.attention_outputs) == attention_outputs
+    assert last(found.mlp_outputs) == mlp_outputs
+    assert len(found.mlp_outputs) == len({layer_of(name) for name in found.mlp_outputs})
+    assert set(found.attention_outputs) < set(found.attention)
+    assert not set(found.attention) & set(found.mlp)

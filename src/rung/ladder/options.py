@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rung.config import Settings
-from rung.ladder.prepare import Prepared
+from rung.errors import UsageError, nearest
 from rung.methods import METHODS
-from rung.methods.method import Attached
+
+if TYPE_CHECKING:
+    from rung.ladder.prepare import Prepared
+    from rung.methods.method import Attached
 
 SHORT = ("rank", "alpha", "rslora", "lora_plus", "top_layers", "targets")  # settings that are options too
 
@@ -18,8 +22,31 @@ def settings_of(settings: Settings, method: str) -> Any:
     Raises `UsageError` for an option that it does not have, and for a value that cannot be.
     """
     found = METHODS[method]
-    given = {name: value for name in SHORT if (value := getattr(settings, name)) not in (None, ())}
-    return found.make(found.takes(given) | dict(settings.options.get(method, {})))
+    return found.make(found.takes(_short(settings)) | dict(settings.options.get(method, {})))
+
+
+def asked_options(settings: Settings) -> bool:
+    """Whether anything was asked of a method."""
+    return bool(settings.options or _short(settings))
+
+
+def require_options(settings: Settings, methods: Sequence[str]) -> None:
+    """Raises `UsageError` for options of an unknown method, and for a flag that none of `methods` takes."""
+    for name in settings.options:
+        if name not in METHODS:
+            known = [*METHODS, *Settings.model_fields]
+            raise UsageError(
+                f"unknown method or setting {name!r}.{nearest(name, known)}",
+                fix=f"The methods are {', '.join(METHODS)}",
+            )
+    for option in _short(settings) if methods else ():
+        if not any(METHODS[method].takes({option: None}) for method in methods):
+            flag = option.replace("_", "-")
+            raise UsageError(f"{option} is no option of {' or '.join(methods)}", fix=f"Leave out --{flag}")
+
+
+def _short(settings: Settings) -> dict[str, Any]:
+    return {name: value for name in SHORT if (value := getattr(settings, name)) not in (None, ())}
 
 
 def attach(prepared: Prepared, method: str) -> Attached:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rung.methods.method import Method
 
 GROUP = "rung.methods"
-_OURS = {  # name -> where its `Method` is, in the order of the ladder
-    "lora": "rung.methods.lora:LORA",
-    "full": "rung.methods.full:FULL",
+_OURS = {  # name -> title, and where its `Method` is; in the order of the ladder, cheapest first
+    "lora": ("LoRA", "rung.methods.lora:LORA"),
+    "full": ("full fine-tuning", "rung.methods.full:FULL"),
 }
 
 
@@ -43,6 +43,10 @@ class Methods:
 
     def __len__(self) -> int:
         return len(_known())
+
+    def title(self, name: str) -> str:
+        """For the screen. A method from outside goes by its name."""
+        return _OURS[name][0] if name in _OURS else name
 
     def items(self) -> Iterator[tuple[str, Method]]:
         """Names and methods, all of them imported."""
@@ -68,7 +72,7 @@ def _load(name: str) -> Method:
     from rung.methods.method import Method
 
     if name in _OURS:
-        module, _, what = _OURS[name].partition(":")
+        module, _, what = _OURS[name][1].partition(":")
         found = getattr(import_module(module), what)
     else:
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from rung.compute.linears import Linear, is_linear
+from rung.compute.linears import Linear, is_linear, weight_of
 from rung.compute.sites import Site
 from rung.errors import UsageError, nearest
 
@@ -55,6 +55,22 @@ def linear_layers(
     return {name: module for name, module in found.items() if any(_ends_with(name, one) for one in names)}
 
 
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+_ATTENTION = re.compile(r"attn|attention|mixer")
+_QUERY = re.compile(r"w?q|q_proj|query|q_[ab]_proj|to_q")
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Full names of linear layers, in model order."""
+
+    attention: tuple[str, ...]
+    mlp: tuple[str, ...]
+    keys_values: tuple[str, ...]  # of the attention; with the queries where all are one layer
+    attention_outputs: tuple[str, ...]
+    mlp_outputs: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """How much of a model's decoder layers is in the layers that a method adapts."""
@@ -66,6 +82,29 @@ class Reach:
         """A sentence for the notes of a run."""
         rest = f"; {self.experts:.0%} are fused experts, which stay as they are" if self.experts else ""
         return f"the adapted layers hold {self.share:.0%} of the weights{rest}"
+
+
+def blocks(model: nn.Module) -> Blocks:
+    """The linear layers of the decoder layers by what they are for: where they are, what they put out."""
+    width = int(model.config.get_text_config().hidden_size)  # type: ignore[operator,union-attr]
+    inside = {name: layer for name, layer in linear_layers(model).items() if layer_of(name) is not None}
+    attention = {name for name in inside if _ATTENTION.search(_within(name))}
+    last: dict[str, str] = {}  # of each module that holds linear layers, the one whose output joins the rest
+    for name, layer in inside.items():
+        if weight_of(layer).shape[0] == width:
+            last[name.rpartition(".")[0]] = name
+    outputs = set(last.values())
+    return Blocks(
+        attention=tuple(name for name in inside if name in attention),
+        mlp=tuple(name for name in inside if name not in attention),
+        keys_values=tuple(
+            name
+            for name in inside
+            if name in attention - outputs and not _QUERY.fullmatch(name.rpartition(".")[2])
+        ),
+        attention_outputs=tuple(name for name in inside if name in attention & outputs),
+        mlp_outputs=tuple(name for name in inside if name in outputs - attention),
+    )
 
 
 def reach(model: nn.Module, layers: Iterable[nn.Module]) -> Reach:
@@ -92,8 +131,14 @@ def _ends_with(full: str, name: str) -> bool:
 
 def layer_of(name: str) -> int | None:
     """The number of the decoder layer that a module's full name belongs to; None for one outside of them."""
-    number = re.search(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.", name)
+    number = _LAYER.search(name)
     return int(number[1]) if number else None
+
+
+def _within(name: str) -> str:
+    """What comes after the number of the decoder layer."""
+    number = _LAYER.search(name)
+    return name[number.end() :] if number else name
 
 
 def _top(names: Sequence[str], count: int) -> set[int]:

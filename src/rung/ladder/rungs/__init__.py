@@ -8,8 +8,7 @@ from rung.ladder.rungs import (  # isort: skip
     probe,
     zero_shot,
     few_shot,
-    lora,
-    full,
+    methods,
 )
 from rung.ladder.rungs.rung import RUNGS, Outcome, Rung, asked_for, place, register, rung_of
 
@@ -20,8 +19,7 @@ __all__ = [
     "asked_for",
     "constant",
     "few_shot",
-    "full",
-    "lora",
+    "methods",
     "nearest",
     "place",
     "probe",

@@ -11,6 +11,7 @@ from typing import Any
 from rung.config import Settings
 from rung.errors import UsageError, nearest
 from rung.ladder.context import Context
+from rung.ladder.options import require_options
 from rung.ladder.responder import Responder
 from rung.records import Choice, CurvePoint, Measure, Mechanism, Quote, RungKind, Task
 from rung.registry import Registry
@@ -46,6 +47,9 @@ class Rung(ABC):
     needs_base: bool = True  # whether `quote` or `run` use `Context.prepared`; those that do not run first
     on_request: bool = False  # whether a climb tries it only where `--rungs` names it
 
+    def check(self, settings: Settings) -> None:  # noqa: B027  most have nothing to check
+        """Raises `UsageError` where what `settings` ask of this rung cannot be; called at first."""
+
     def applies(self, task: Task) -> bool:
         """Whether the rung can be tried on `task`."""
         return True
@@ -66,6 +70,7 @@ class Rung(ABC):
         """What ``Responder.save(folder)`` wrote."""
 
 
+ALL = "all"  # in --rungs
 RUNGS: Registry[Rung] = Registry("rung")  # in the order of the ladder, cheapest first
 
 
@@ -92,15 +97,22 @@ def rung_of(method: str) -> Rung:
 def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
     """The rungs of a climb, each once, cheapest first; with a method, only the tuned rung that uses it.
 
-    If the settings name none, these are the rungs that apply to `task` and are not only run on request.
+    If the settings name none, these are the rungs that apply to `task` and are not only run on request; with
+    ``all``, these too.
     Raises `UsageError` for an unknown rung or method, or if nothing is left.
     """
     only = rung_of(settings.method) if settings.method else None
     if settings.rungs is None:
-        named = [rung for _, rung in RUNGS.items() if _offered(rung, task)]
+        named = [rung for _, rung in RUNGS.items() if _offered(rung, task) or rung is only]
+    elif ALL in settings.rungs:
+        named = [rung for _, rung in RUNGS.items() if task is None or rung.applies(task)]
     else:
         named = [RUNGS[name] for name in dict.fromkeys(settings.rungs)]
     rungs = [rung for rung in named if only is None or rung.kind != "tune" or rung is only]
+    methods = [rung.method for rung in rungs if rung.kind == "tune"]
+    require_options(settings, methods)
+    for rung in rungs:
+        rung.check(settings)
     if not rungs:
         raise UsageError(
             f"no rung is left with the method {settings.method!r}", fix="Leave out --rungs or --method"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rung import cost
+from rung.config import Settings
 from rung.ladder.context import Context
 from rung.ladder.forecast import train_seconds, tuned_answer_seconds
+from rung.ladder.options import asked_options, settings_of
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
 from rung.records import Choice, Quote, RungKind
@@ -22,10 +24,15 @@ class TuneRung(Rung):
 
     kind: RungKind = "tune"
 
-    def __init__(self, name: str, title: str, method: str) -> None:
+    def __init__(self, name: str, title: str, method: str, on_request: bool = False) -> None:
         self.name = name
         self.title = title
         self.method = method  # a name in `rung.methods.METHODS`
+        self.on_request = on_request
+
+    def check(self, settings: Settings) -> None:
+        if asked_options(settings):
+            settings_of(settings, self.method)
 
     def quote(self, context: Context) -> Quote:
         from rung.ladder.quote import training_memory
