@@ -47,6 +47,7 @@ ROWS = {
         lambda: peft.LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"),
         {"rank": 4, "alpha": 8.0},
     ),
+    "ia3": Row("ia3", lambda: peft.IA3Config(task_type="CAUSAL_LM")),
 }
 
 
