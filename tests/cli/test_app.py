@@ -27,7 +27,7 @@ from rung.errors import (
     VerifyError,
 )
 
-VERBS = ("climb", "check", "predict", "tune", "evaluate", "chat", "report", "bases")
+VERBS = ("climb", "check", "predict", "tune", "evaluate", "chat", "report", "methods", "bases")
 ESCAPE = "\x1b"
 
 

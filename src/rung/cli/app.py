@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from rung.cli import bases, chat, check, climb, evaluate, predict, report, tune
+from rung.cli import bases, chat, check, climb, evaluate, methods, predict, report, tune
 from rung.cli.output import say
 from rung.cli.process import require_place
 
@@ -15,7 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for verb in (climb, check, predict, tune, evaluate, chat, report, bases):
+for verb in (climb, check, predict, tune, evaluate, chat, report, methods, bases):
     verb.register(app)
 
 
