@@ -221,9 +221,15 @@ class Quote:
     train_seconds: float | None = None  # the part of `seconds` that is training
     disk_bytes: int = 0  # needed at most while it runs
     failed: bool = False  # it could not be timed; `why` says what happened
+    screened: bool = False  # it was left out after a short training; `why` says what that came to
     low: float | None = None  # range of `seconds` in which the rung is expected to end
     high: float | None = None
     answer_seconds: float | None = None  # the part of `seconds` that is answering the test rows
+
+    @property
+    def settled(self) -> bool:
+        """Whether a later plan of the same climb cannot change it."""
+        return self.failed or self.screened
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,18 @@ def test_frozen_weights_come_to_lie_side_by_side_and_stay_what_they_are() -> Non
         assert torch.allclose(projection.forward(x)[:, 5:8], linear(x, before[1] * 2))
 
 
+def test_they_can_be_trained_next_to_though_they_were_first_read_in_inference_mode() -> None:
+    modules = layers()
+    with torch.inference_mode():
+        Projection(modules)
+    site = Site(modules[0])
+    site.switch(Bent(modules[0]))
+    x, dy = tensors()
+    dx, grads = Projection([site, *modules[1:]]).backward(x, dy, True)
+    assert dx is not None
+    assert len(grads) == 2
+
+
 def test_weights_that_point_elsewhere_later_are_read_there() -> None:
     linears = layers()
     projection = Projection(linears)

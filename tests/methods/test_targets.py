@@ -8,7 +8,7 @@ from torch import nn
 
 from families import model_of
 from rung.compute.linears import product, weight_of
-from rung.errors import UsageError
+from rung.errors import BaseModelError, UsageError
 from rung.methods.targets import blocks, layer_of, linear_layers, reach
 from tiny_model import tiny_model
 
@@ -58,7 +58,7 @@ def test_one_unknown_name_among_known_ones_is_refused_with_the_nearest() -> None
 
 
 def test_a_base_without_linear_layers_is_refused() -> None:
-    with pytest.raises(UsageError, match="Sequential has no linear layer that could be adapted"):
+    with pytest.raises(BaseModelError, match="Sequential has no linear layer that could be adapted"):
         linear_layers(nn.Sequential(nn.ReLU()))
 
 

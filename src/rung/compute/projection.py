@@ -131,6 +131,9 @@ def _place_side_by_side(linears: Sequence[nn.Linear]) -> None:
     weights = [one.weight for one in linears]
     if any(weight.requires_grad for weight in weights) or _side_by_side([w.detach() for w in weights]):
         return
-    parts = torch.split(torch.cat([weight.data for weight in weights]), [len(weight) for weight in weights])
-    for weight, part in zip(weights, parts, strict=True):
-        weight.data = part
+    with torch.inference_mode(False):  # they must stay weights that a gradient can pass
+        parts = torch.split(
+            torch.cat([weight.data for weight in weights]), [len(weight) for weight in weights]
+        )
+        for weight, part in zip(weights, parts, strict=True):
+            weight.data = part

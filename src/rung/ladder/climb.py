@@ -325,10 +325,10 @@ class _Climb:
     def _begin(self, rung: Rung, left: Sequence[Rung]) -> None:
         """Plan the rungs that are left again, and settle what this one gets: it stays, also after a stop."""
         plan, fresh, self.fresh = self.context.plan, self.fresh, False
-        failed = plan.quote(rung.name).failed
-        revises = self.settings.budget is not None and left and not fresh and not failed
+        settled = plan.quote(rung.name).settled
+        revises = self.settings.budget is not None and left and not fresh and not settled
         if revises and self._waits(rung):
-            self._plan_again([one for one in left if self._waits(one) and not plan.quote(one.name).failed])
+            self._plan_again([one for one in left if self._waits(one) and not plan.quote(one.name).settled])
             plan = self.context.plan
             if line := what_changed(self.shown[rung.name], plan.quote(rung.name)):
                 self.watcher.say(line)

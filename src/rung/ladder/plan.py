@@ -22,6 +22,7 @@ from rung.ladder.context import Context
 from rung.ladder.fitting import Fitted, Fitting
 from rung.ladder.forecast import Rates, Size, step_tokens
 from rung.ladder.rungs import Rung
+from rung.ladder.screening import screened_out
 from rung.ladder.sized import Refused, quote_at, rounded
 from rung.records import Quote
 
@@ -135,22 +136,27 @@ def make_plan(
     """
     most, budget = context.size, context.settings.budget
     gone, able = _quoted(context, rungs, most)
-    spent = clock.seconds  # timing included
+    left = None if budget is None else max(0.0, budget - clock.seconds)
+    for name, why in screened_out(context, able, left).items():
+        gone[name] = Quote(name, fits=False, why=why, screened=True)
+    able = [rung for rung in able if rung.name not in gone]
+    context.size = most
+    spent = clock.seconds  # timing and screening included
     time = None if budget is None else max(0.0, budget - spent) * SAFETY
     fitting = Fitting(context, most, time)
-    fitted, left, refused = _together(fitting, able)
+    fitted, chosen, refused = _together(fitting, able)
     gone |= refused
     able = [rung for rung in able if rung.name not in refused]
     if fitted is None and (alone := _alone(fitting, able)):
-        left, fitted = alone
-    if able and not left and before is None and not refused:
+        chosen, fitted = alone
+    if able and not chosen and before is None and not refused:
         raise _too_small(fitting, able, spent)
     for rung in able:
-        if rung not in left:
+        if rung not in chosen:
             gone[rung.name] = Quote(rung.name, fits=False, why=_no_time(fitting, able, rung, spent))
     fitted = fitted or Fitted(before.size if before else most, {})
     new = {
-        rung.name: rounded(context, rung, quote_at(context, rung, fitted.at(rung.name))) for rung in left
+        rung.name: rounded(context, rung, quote_at(context, rung, fitted.at(rung.name))) for rung in chosen
     } | gone
     return _written(context, rungs, fitted, new, most, spent, before)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rung import __version__, storage
 from rung.compute.load import load as load_base
+from rung.config import Settings
 from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker, write
@@ -43,19 +44,27 @@ class Tuned:
 
 def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: float | None) -> TrainSettings:
     """The values of one training run: the user's where given, else the method's own."""
-    s = prepared.settings
-    return TrainSettings(
-        learning_rate=s.learning_rate or METHODS[method].learning_rate,
+    return train_settings_of(
+        prepared.settings,
+        method,
         epochs=plan.epochs,
         step_tokens=plan.step_tokens,
         pack_tokens=plan.pack_tokens,
+        evaluations=EVALUATIONS,
+        limit_seconds=limit_seconds,
+    )
+
+
+def train_settings_of(s: Settings, method: str, **sizes: Any) -> TrainSettings:
+    """`sizes`, and the user's values where given, else the method's own."""
+    return TrainSettings(
+        learning_rate=s.learning_rate or METHODS[method].learning_rate,
         warmup=s.warmup,
         weight_decay=s.weight_decay,
         max_grad_norm=s.max_grad_norm,
         seed=s.seed,
-        evaluations=EVALUATIONS,
         checkpoint_seconds=s.checkpoint_seconds,
-        limit_seconds=limit_seconds,
+        **sizes,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from rung.errors import AdapterError, UsageError
+from rung.errors import AdapterError, BaseModelError, UsageError
 from rung.methods.method import Attached, Method, MethodSettings
 from rung.methods.slots import ONLY
 
@@ -34,7 +34,7 @@ class Adapter:
         """Attach it to a model. Raises `AdapterError` where it does not fit; the model is then untouched."""
         try:
             attached = self.method.attach(model, self.settings, slot=slot)
-        except UsageError as error:
+        except (UsageError, BaseModelError) as error:
             raise AdapterError(error.what, fix=error.fix or "Is it an adapter for this base?") from error
         try:
             self.method.format.check(self, attached)

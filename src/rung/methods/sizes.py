@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from rung.errors import UsageError
+from rung.errors import BaseModelError
 from rung.methods.adapter import Adapter
 from rung.methods.method import Method
 
@@ -27,7 +27,7 @@ def sizes_of(method: Method, model: nn.Module) -> Sizes:
         return Sizes(sum(w.numel() for w in weights), sum(w.nbytes for w in weights))
     try:
         attached = method.attach(model, method.make({}))
-    except UsageError as error:
+    except BaseModelError as error:
         return Sizes(0, 0, error.what)
     try:
         adapter = Adapter(method, attached.settings, attached.named(), attached.facts())

@@ -14,7 +14,7 @@ from torch import nn
 
 from rung.compute.linears import Linear, is_linear, weight_of
 from rung.compute.sites import Site
-from rung.errors import UsageError, nearest
+from rung.errors import BaseModelError, UsageError, nearest
 
 
 def linear_layers(
@@ -24,8 +24,8 @@ def linear_layers(
 
     A name is one or more whole parts: ``q_proj``, ``layers.0.self_attn.q_proj``.
     With `top_layers`, of so many of the last decoder layers alone. Raises `UsageError`, with the nearest
-    name, where a name matches nothing, where the model has fewer decoder layers, and where it has no linear
-    layer at all.
+    name, where a name matches nothing and where the model has fewer decoder layers, `BaseModelError` where it
+    has no linear layer at all.
     """
     skipped = set(_ends(model))
     found: dict[str, Linear] = {}
@@ -36,7 +36,7 @@ def linear_layers(
         elif module not in skipped and is_linear(module):
             found[name] = module
     if not found:
-        raise UsageError(
+        raise BaseModelError(
             f"{type(model).__name__} has no linear layer that could be adapted",
             fix="Take another base, or tune it in full: --rungs full",
         )

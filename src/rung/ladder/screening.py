@@ -1,0 +1,105 @@
+"""Many tuned rungs and one budget: each is trained a little, and the best on dev get the time.
+
+A budget cut into equal slices trains none of them well. So where a climb with a budget has more than `MOST`
+tuned rungs, each first gets an equal share of a part of the time for a short training of its own, from its
+start to the end of its learning rate schedule, on the same rows. Those with the lowest loss on dev go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rung import numbers
+from rung.data.split import sample
+from rung.ladder.context import Context
+from rung.ladder.rungs.rung import Rung
+
+if TYPE_CHECKING:
+    from rung.ladder.forecast import TrainRate
+
+MOST = 3  # tuned rungs that a budget is shared by
+SHARE = 0.25  # of the time that is left is spent on screening
+STEPS = 12  # of each training, where its time allows so many
+DEV_ROWS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What a short training of one rung came to."""
+
+    rung: Rung
+    loss: float  # on dev, nats per target token, the best one seen
+    steps: int
+
+
+def screened_out(context: Context, rungs: Sequence[Rung], time: float | None) -> dict[str, str]:
+    """Those of `rungs` that others are better than, and why; nothing where there are few or there is time.
+
+    `time` is the number of seconds left for the climb. A rung that fails here is not left out: it fails where
+    it is run.
+    """
+    tuned = [rung for rung in rungs if rung.kind == "tune"]
+    if time is None or len(tuned) <= MOST:
+        return {}
+    context.watcher.say(f"Screening {len(tuned)} methods: each is trained a little, {MOST} go on")
+    share = SHARE * time / len(tuned)
+    found = [one for rung in tuned if (one := _short(context, rung, share)) is not None]
+    found.sort(key=lambda one: one.loss)
+    ahead = ", ".join(f"{one.rung.name} {one.loss:.3f}" for one in found[:MOST])
+    context.folder.event("screened", losses={one.rung.name: one.loss for one in found})
+    return {
+        one.rung.name: (
+            f"left out after screening: loss on dev {one.loss:.3f} after {one.steps} steps, and better ones "
+            f"have the time ({ahead}); without a budget, or alone, it is trained in full"
+        )
+        for one in found[MOST:]
+    }
+
+
+def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
+    """A training of `rung` that takes about `seconds`; None where it fails."""
+    from rung.ladder.options import attach
+    from rung.ladder.tuning import train_settings_of
+    from rung.train.trainer import Trainer
+
+    prepared, work, method = context.prepared, context.work, rung.method
+    rate = context.speeds.train[method]
+    tokens = _tokens(rate, seconds)
+    rows = max(1, min(len(prepared.split.train), round(tokens / work.row_tokens)))
+    epochs = max(1.0, tokens / (rows * work.row_tokens))
+    context.watcher.begin(rung.name, "screening")
+    seed = context.settings.seed
+    settings = train_settings_of(
+        context.settings,
+        method,
+        epochs=epochs,
+        step_tokens=max(1, round(rows * epochs * work.row_tokens / STEPS)),
+        pack_tokens=context.pack_tokens,
+        evaluations=2,
+        limit_seconds=2 * seconds,
+    )
+    attached = None
+    try:
+        attached = attach(prepared, method)
+        outcome = Trainer(
+            prepared.base.model,
+            attached,
+            [prepared.rendered[example.id] for example in sample(prepared.split.train, rows, seed)],
+            [prepared.rendered[example.id] for example in sample(prepared.split.dev, DEV_ROWS, seed)],
+            settings,
+        ).run()
+    except Exception as error:  # noqa: BLE001  it fails again, and is said, where it is run
+        context.folder.event("screening failed", rung=rung.name, error=numbers.one_line(str(error)))
+        return None
+    finally:
+        if attached is not None:
+            attached.detach()
+    return Screened(rung, outcome.best_loss, outcome.steps)
+
+
+def _tokens(rate: TrainRate, seconds: float) -> float:
+    """Tokens of a training in `STEPS` steps that takes `seconds`; of three tiny steps at least."""
+    left = seconds - rate.attach_seconds - STEPS * rate.step_seconds
+    return max(100.0, 0.7 * left * rate.tokens_per_second)  # the rest is for dev loss

@@ -1,0 +1,95 @@
+"""Screening: a short training of each method, and the best on dev go on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contexts import SLOW, context_of
+from rung.ladder import options, screening
+from rung.ladder.climb import climb
+from rung.ladder.context import Context
+from rung.ladder.prepare import Prepared
+from rung.ladder.rungs import RUNGS
+from rung.ladder.screening import screened_out
+from rung.methods import METHODS
+from rung.train import trainer
+from tiny_model import copy_of, same_bytes
+
+THREE = [RUNGS[name] for name in ("ia3", "lora", "full")]
+
+
+@pytest.fixture
+def context(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    monkeypatch.setattr(screening, "MOST", 1)
+    found = context_of(prepared, tmp_path)
+    found.speeds = replace(SLOW, train=dict.fromkeys(METHODS, SLOW.train["lora"]))
+    return found
+
+
+def test_the_best_on_dev_goes_on_and_the_base_is_as_before(context: Context) -> None:
+    before = copy_of(context.prepared.base.model)
+    gone = screened_out(context, [*THREE, RUNGS["zero-shot"]], 60.0)
+    (line,) = (json.loads(one) for one in context.folder.file("events.jsonl").read_text().splitlines())
+    losses = line["losses"]
+    assert set(losses) == {"ia3", "lora", "full"}
+    best = min(losses, key=losses.__getitem__)
+    assert set(gone) == set(losses) - {best}
+    for name, why in gone.items():
+        assert f"loss on dev {losses[name]:.3f} after " in why
+        assert f"({best} {losses[best]:.3f})" in why
+    assert same_bytes(copy_of(context.prepared.base.model), before)
+
+
+def test_few_rungs_or_no_limit_are_not_screened(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.Trainer, "run", lambda self: 1 / 0)
+    assert screened_out(context, THREE, None) == {}
+    assert screened_out(context, THREE[:1], 60.0) == {}
+    monkeypatch.setattr(screening, "MOST", 3)
+    assert screened_out(context, THREE, 60.0) == {}
+
+
+def test_a_rung_that_fails_is_not_left_out(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = options.attach
+
+    def attach(prepared: Prepared, method: str) -> object:
+        if method == "ia3":
+            raise ZeroDivisionError("no")
+        return real(prepared, method)
+
+    monkeypatch.setattr(options, "attach", attach)
+    gone = screened_out(context, THREE, 60.0)
+    assert "ia3" not in gone
+    assert len(gone) == 1
+    assert "screening failed" in context.folder.file("events.jsonl").read_text()
+
+
+def test_more_time_means_longer_trainings(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens: list[int] = []
+    real = trainer.Trainer.run
+
+    def run(self: trainer.Trainer) -> trainer.Outcome:
+        outcome = real(self)
+        tokens.append(outcome.tokens)
+        return outcome
+
+    monkeypatch.setattr(trainer.Trainer, "run", run)
+    screened_out(context, THREE, 30.0)
+    screened_out(context, THREE, 120.0)
+    assert min(tokens[3:]) > 2 * max(tokens[:3])
+
+
+def test_a_climb_with_a_budget_says_who_was_screened_out(
+    letters_csv: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screening, "MOST", 1)
+    asked = {"base": "tiny", "threads": 1, "precision": "fp32", "rungs": "ia3,lora,full"}
+    climbed = climb(letters_csv, output=tmp_path / "run", budget="40s", **asked)
+    status = {result.rung: result.status for result in climbed.results}
+    assert sorted(status.values()) == ["ok", "skipped", "skipped"]
+    for result in climbed.results:
+        if result.status == "skipped":
+            assert "left out after screening" in result.reason
