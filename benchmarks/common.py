@@ -45,6 +45,7 @@ class Runner:
     script: str  # under benchmarks/
     settings: dict[str, Any] = field(default_factory=dict)
     venv: str = "peers"  # a key of `PYTHONS`
+    source: str = ""  # of another version of rung, in place of the installed one
 
     def run(self, timeout: float = 1800) -> Run:
         """One measured process. Raises RuntimeError with the end of its error output."""
@@ -56,6 +57,8 @@ class Runner:
             file.flush()
             command = [str(python), str(HERE / self.script), file.name]
             quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore"}
+            if self.source:
+                quiet["PYTHONPATH"] = self.source
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **quiet}
             )

@@ -47,8 +47,8 @@ class Attached(ABC):
     def __init__(self, model: nn.Module, settings: Any, slot: str = ONLY) -> None:
         """Raises `UsageError` where the name of the slot is taken; the model is then untouched.
 
-        A subclass raises `UsageError` for an option that this model cannot have, and `BaseModelError` where the
-        model cannot take the method at all.
+        A subclass raises `UsageError` for an option that does not fit the model, and `BaseModelError` where
+        the model cannot take the method at all.
         The adapter that was on goes off. A subclass ends its own part with ``slots_of(model).take``.
         """
         slots_of(model).require_free(slot)
