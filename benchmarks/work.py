@@ -78,6 +78,11 @@ def sentiment() -> Iterable[Row]:
         yield {"ids": writer.prompt_ids(few_shot(task, shots, example)), "choices": choices}
 
 
+def reviews() -> Iterable[Row]:
+    """Reviews with their label as the target: 512 to train on, 128 for dev loss."""
+    return _drawn(_rows("sentiment-reviews/train.csv"), 512 + 128)
+
+
 def prompts() -> Iterable[Row]:
     """Instructions of at most 256 tokens to be continued, and 8 more to warm up."""
     rows = [row["ids"][: row["mask"].index(True)] for row in _rows("instructions-broad/train.jsonl")]
@@ -89,6 +94,7 @@ WORKLOADS: dict[str, Callable[[], Iterable[Row]]] = {
     "memory": memory,
     "snips": snips,
     "sentiment": sentiment,
+    "reviews": reviews,
     "prompts": prompts,
 }
 

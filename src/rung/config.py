@@ -103,6 +103,7 @@ def _options(value: Any) -> Any:
 
 
 Options = Annotated[Mapping[str, Mapping[str, Any]], BeforeValidator(_options)]
+Bits = Annotated[Literal[4, 8] | None, BeforeValidator(lambda bits: {"4": 4, "8": 8}.get(str(bits), bits))]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 Pairs = Annotated[Mapping[str, str], BeforeValidator(_pairs)]
 RoleNames = Annotated[Mapping[str, tuple[str, ...]], BeforeValidator(_roles)]
@@ -268,6 +269,9 @@ class Settings(BaseModel):
     )
     precision: Annotated[Literal["auto", "bf16", "fp32"], MACHINE] = Field(
         "auto", description="Number format of the base; auto takes the faster one."
+    )
+    bits: Annotated[Bits, MACHINE] = Field(
+        None, description="Hold the base's weights in 4 or 8 bits: less memory, coarser numbers, as in QLoRA."
     )
     threads: Annotated[int | None, MACHINE] = Field(
         None, ge=1, le=1024, description="CPU threads; those that other processes leave free if not given."

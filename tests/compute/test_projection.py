@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from rung.compute.projection import Projection
+from rung.compute.quantized import QuantizedLinear
 from rung.compute.sites import Change, Site
 from rung.methods.lora import LowRankChange
 from tiny_model import shake
@@ -57,7 +60,7 @@ def by_autograd(modules: list[nn.Module], leaves: tuple[Tensor, ...]) -> tuple[T
         elif isinstance(on, Bent):
             outs.append(torch.sin(linear(x * on.scale, base.weight, base.bias)) * on.size)
         else:
-            assert isinstance(base, nn.Linear)
+            assert isinstance(base, nn.Linear | QuantizedLinear)
             outs.append(linear(x, base.weight, base.bias))
     y = torch.cat(outs, 1)
     if not y.requires_grad:
@@ -187,3 +190,27 @@ def test_changes_of_any_kind_get_their_gradients(bias: bool, which: tuple[int, .
 def test_what_is_no_linear_layer_is_refused() -> None:
     with pytest.raises(TypeError, match="Embedding"):
         Projection([nn.Linear(6, 5), nn.Embedding(6, 5)])
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("which", [(), (0, 1, 2), (1,)])
+@pytest.mark.parametrize("few", [(0, 1, 2), (2,)])
+def test_layers_held_in_few_bits(bits: Any, which: tuple[int, ...], few: tuple[int, ...]) -> None:
+    """As one at a time with the weights that their codes mean."""
+    held: list[Any] = layers(bias=True)
+    for i in few:
+        held[i] = QuantizedLinear(held[i].weight, held[i].bias, bits)
+    modules = adapted(held, which)
+    projection = Projection(modules)
+    leaves = projection.leaves
+    assert len(leaves) == 2 * len(which)
+    wanted_y, wanted_dx, *wanted = by_autograd(modules, leaves)
+    x, dy = tensors()
+    with torch.no_grad():
+        y = projection.forward(x)
+        dx, grads = projection.backward(x, dy, True)
+    assert torch.allclose(y, wanted_y, rtol=1e-12)
+    assert dx is not None
+    assert torch.allclose(dx, wanted_dx, rtol=1e-12)
+    for mine, other in zip(grads, wanted, strict=True):
+        assert torch.allclose(mine, other, rtol=1e-12)

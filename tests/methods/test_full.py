@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from rung import storage
-from rung.errors import ResourceError
+from rung.compute.quantized import quantize
+from rung.errors import ResourceError, UsageError
 from rung.methods.adapter import Adapter
 from rung.methods.full import FULL, Full, FullSettings
+from rung.methods.lora import Lora, LoraSettings
 from rung.methods.peft_format import files_of
 from rung.train.loss import pack_loss
 from tiny_model import copy_of, gradients, random_rows, same_bytes, shake, tiny_model
@@ -117,3 +119,13 @@ def test_a_disk_that_refuses_the_weights_is_explained_and_leaves_nothing(tmp_pat
     assert not list(tmp_path.iterdir())
     storage.write_folder(tmp_path / "full", files)
     storage.verify_folder(tmp_path / "full")
+
+
+def test_a_base_held_in_few_bits_is_refused() -> None:
+    model = tiny_model()
+    quantize(model, 4, "cpu")
+    before = copy_of(model)
+    with pytest.raises(UsageError, match=r"changes every weight .* in 4 bits cannot .* Leave --bits out"):
+        Full(model, FullSettings())
+    assert same_bytes(copy_of(model), before)
+    Lora(model, LoraSettings(rank=2))  # its slot is free

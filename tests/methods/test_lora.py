@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import peft
 import pytest
@@ -14,15 +15,18 @@ from transformers.pytorch_utils import Conv1D
 
 from families import model_of
 from rung import storage
-from rung.compute.linears import Linear
-from rung.compute.sites import Site, site_of
+from rung.compute import paths
+from rung.compute.linears import Linear, writable
+from rung.compute.quantized import QuantizedLinear, quantize
+from rung.compute.sites import Site, replace, site_of
 from rung.errors import UsageError
 from rung.methods.adapter import Adapter
 from rung.methods.lora import LORA, Lora, LoraSettings, LowRankChange
 from rung.methods.origin import Home
 from rung.methods.peft_format import files_of, load_adapter
+from rung.methods.targets import linear_layers
 from rung.train.loss import pack_loss
-from tiny_model import distance, gradients, random_rows, shake, tiny_model
+from tiny_model import copy_of, distance, gradients, random_rows, same_bytes, shake, tiny_model
 
 
 def site(base: Linear, change: LowRankChange) -> Site:
@@ -252,3 +256,53 @@ def test_the_first_layer_also_learns() -> None:
     shake(lora.parameters())
     pack_loss(model, random_rows(3)).backward()  # type: ignore[no-untyped-call]
     assert all(bool(grad.any()) for grad in gradients(lora.parameters()))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_over_a_base_held_in_few_bits(bits: Any, kind: str) -> None:
+    """The same numbers and gradients as over the weights that its codes mean; taken off bit for bit."""
+    model, full = model_of(kind), model_of(kind)
+    quantize(model, bits, "cpu")
+    quantize(full, bits, "cpu")
+    before = copy_of(model)
+    for name, layer in linear_layers(full).items():
+        replace(full, name, writable(layer))
+    rows, found = random_rows(4), []
+    for one in (model, full):
+        paths.choose(one, kind)
+        lora = Lora(one, LoraSettings(rank=3))
+        shake(lora.parameters())
+        lora.updated()
+        loss = pack_loss(one, rows)
+        loss.backward()  # type: ignore[no-untyped-call]
+        found.append((lora, float(loss.detach()), gradients(lora.parameters())))
+    (lora, loss, grads), (_, other_loss, other_grads) = found
+    assert loss == pytest.approx(other_loss, rel=1e-5)
+    assert all(distance(mine, other) < 1e-4 for mine, other in zip(grads, other_grads, strict=True))
+    lora.detach()
+    assert same_bytes(copy_of(model), before)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_merging_into_a_base_held_in_few_bits_gives_layers_in_full(bits: Any) -> None:
+    """Rounded again, the update would be lost in steps that are larger than it. Another adapter stays."""
+    model = tiny_model()
+    quantize(model, bits, "cpu")
+    other = Lora(model, LoraSettings(rank=2, targets=("q_proj",)), slot="other")
+    lora = Lora(model, LoraSettings(rank=3, targets=("q_proj", "up_proj")))
+    shake([*other.parameters(), *lora.parameters()])
+    lora.updated()
+    rows = random_rows(3)
+    with torch.no_grad():
+        answers = pack_loss(model, rows)
+        layers = linear_layers(model)
+        wanted = {name: layers[name].weight + change.delta() for name, change in lora.changes.items()}
+        lora.merge()
+        assert float(pack_loss(model, rows)) == pytest.approx(float(answers), rel=1e-5)
+    found = linear_layers(model)
+    for name, weight in wanted.items():
+        layer = found[name]
+        assert isinstance(layer, nn.Linear)
+        assert torch.allclose(layer.weight, weight, atol=1e-6)
+    assert sum(isinstance(layer, QuantizedLinear) for layer in found.values()) == 10

@@ -8,6 +8,7 @@ from torch import nn
 
 from families import model_of
 from rung.compute.linears import product, weight_of
+from rung.compute.quantized import QuantizedLinear, quantize
 from rung.errors import BaseModelError, UsageError
 from rung.methods.targets import blocks, layer_of, linear_layers, reach
 from tiny_model import tiny_model
@@ -128,3 +129,14 @@ def test_what_the_layers_of_a_family_are_for(
     assert len(found.mlp_outputs) == len({layer_of(name) for name in found.mlp_outputs})
     assert set(found.attention_outputs) < set(found.attention)
     assert not set(found.attention) & set(found.mlp)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "mixtral"])
+def test_layers_held_in_few_bits_are_linear_layers(kind: str) -> None:
+    full, model = model_of(kind), model_of(kind)
+    quantize(model, 8, "cpu")
+    theirs, found = linear_layers(full), linear_layers(model)
+    assert list(found) == list(theirs)
+    assert all(isinstance(layer, QuantizedLinear) for layer in found.values())
+    some = list(found)[::3]
+    assert reach(model, [found[name] for name in some]) == reach(full, [theirs[name] for name in some])

@@ -47,6 +47,7 @@ class Base:
     device: torch.device
     fingerprint: str  # sha256 over configuration, weights, tokenizer and chat template
     path: Path | None = None  # its folder; None where it was built in code
+    bits: int | None = None  # that hold a weight of its decoder layers; None: as many as `dtype` has
     license: str = ""  # as its source states it; "" where it does not
     route: Route = Route("plain", "no other was tried")  # `rung.compute.load` measures which one is right
 

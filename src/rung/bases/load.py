@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -31,34 +32,47 @@ from rung.storage import MANIFEST, sha256_file
 _HUB_ID = re.compile(r"[\w][\w.\-]*/[\w][\w.\-]*(@[\w][\w.\-/]*)?")
 _WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt", "README.md"]
 _TOKENIZER_FILES = (*gate.TOKENIZERS, "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+Hold = Callable[[PreTrainedModel, str], None]  # of a model and the name of its base
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
-def load(name: str, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Base:
+def load(
+    name: str,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    hold: Hold | None = None,
+) -> Base:
     """The base called `name`, frozen, in `dtype` on `device`, with its own attention.
+
+    `hold` may replace layers by others that hold their weights in another way. It gets the model with the
+    weights as they are in its file, before anything is copied.
 
     `name` is looked up in the catalog first (it must have been fetched), then on disk, then, where it reads
     ``owner/model`` or ``owner/model@revision``, on the hub. Raises `BaseModelError`.
     """
     if name == "tiny":
-        return tiny(dtype=dtype, device=device)
+        base = tiny(dtype=dtype, device=device)
+        if hold is not None:
+            hold(base.model, name)
+        return base
     if name in catalog.CATALOG:
         folder = catalog.folder_of(name)
         if folder is None:
             raise BaseModelError(
                 f"the base {name} is not on this machine yet", fix=f"Get it once: rung bases get {name}"
             )
-        return _load(folder, name, catalog.CATALOG[name].license, dtype, device)
+        return _load(folder, name, catalog.CATALOG[name].license, dtype, device, hold)
     path = Path(os.path.expanduser(name))
     if name and os.path.isdir(path):  # false, and no error, for what cannot be a path
         folder = path.resolve()
-        return _load(folder, folder.name, None, dtype, device)
+        return _load(folder, folder.name, None, dtype, device, hold)
     if path.suffix == ".gguf":
         folder = _converted(path)
-        return _load(folder, path.stem, None, dtype, device)
+        return _load(folder, path.stem, None, dtype, device, hold)
     if _HUB_ID.fullmatch(name) and not name.startswith("."):
         folder = _from_hub(name)
-        return _load(folder, name, None, dtype, device)
+        return _load(folder, name, None, dtype, device, hold)
     raise BaseModelError(
         f"there is no base {name!r}.{nearest(name, catalog.CATALOG)}",
         fix=f"Give one of {', '.join(catalog.CATALOG)}, a folder, a .gguf file, or owner/model on the hub",
@@ -83,7 +97,12 @@ def license_of(folder: Path) -> str:
 
 
 def _load(
-    folder: Path, name: str, license: str | None, dtype: torch.dtype, device: torch.device | str
+    folder: Path,
+    name: str,
+    license: str | None,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    hold: Hold | None,
 ) -> Base:
     checked = gate.check_folder(folder)
     with quiet():
@@ -94,7 +113,7 @@ def _load(
         with foreign(partial(unloadable, folder)):
             model, info = AutoModelForCausalLM.from_pretrained(
                 str(folder),
-                dtype=dtype,
+                dtype=dtype if hold is None else "auto",
                 attn_implementation=OWN_ATTENTION,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -105,6 +124,11 @@ def _load(
         gate.check_loaded(folder, model, tokenizer, info)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
+        if hold is not None:
+            hold(model, name)
+            for parameter in model.parameters():
+                parameter.data = parameter.data.to(dtype)
+            model.config.dtype = dtype
         model = _in_memory(freeze(model).to(device))
         fingerprint = _fingerprint(folder, checked, tokenizer)
         return Base(

@@ -58,7 +58,7 @@ def chat(
     ensure_base(None, settings, screen)
     s, _ = load_settings(None, settings)
     device = devices.choose(s.precision, s.threads)
-    base = load(s.base, dtype=device.dtype, device=str(device.device))
+    base = load(s.base, dtype=device.dtype, device=str(device.device), bits=s.bits)
     speaker = Speaker(base, Renderer(base.tokenizer))
     if adapter is not None:
         _, origin = attach(adapter, speaker)

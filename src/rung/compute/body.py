@@ -88,10 +88,10 @@ def embed(model: PreTrainedModel, ids: Tensor) -> Tensor:
 
 
 def frozen_weights(model: PreTrainedModel, layers: int) -> list[Tensor]:
-    """The weights of the embedding and of the first `layers` decoder layers."""
+    """The weights of the embedding and of the first `layers` decoder layers, as they are held."""
     inner: Any = model.base_model
     parts = [model.get_input_embeddings(), *inner.layers[:layers]]
-    return [weight for part in parts for weight in part.parameters()]
+    return [weight for part in parts for weight in (*part.parameters(), *part.buffers())]
 
 
 def why_not(model: PreTrainedModel) -> str | None:

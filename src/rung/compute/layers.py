@@ -30,6 +30,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer, Qwen3Mod
 from rung.compute.attention import Layout
 from rung.compute.functions import ACTIVATIONS, Heads, Linear, Mlp, Norm, NormedHeads, Output, Shape
 from rung.compute.projection import Projection
+from rung.compute.quantized import QuantizedLinear
 from rung.compute.sites import Site
 
 _MODELS: dict[type, type] = {
@@ -56,8 +57,9 @@ def why_not(model: PreTrainedModel) -> str | None:
         if type(one) is not kind:
             return f"a layer is a {type(one).__name__}"
         for module in _linears(one):
-            if type(module.base if isinstance(module, Site) else module) is not nn.Linear:
-                return f"a linear layer is a {type(module).__name__}"
+            inner = module.base if isinstance(module, Site) else module
+            if type(inner) is not nn.Linear and not isinstance(inner, QuantizedLinear):
+                return f"a linear layer is a {type(inner).__name__}"
     return None
 
 
@@ -99,10 +101,13 @@ class Layer:
         )
 
     def fits(self) -> bool:
-        """Whether none of its linear layers has been replaced since."""
+        """Whether none of its linear layers has been replaced since, also below a site."""
         parts = (self.qkv, self.o, self.gate_up, self.down)
-        mine = [module for part in parts for module in part.modules]
-        return all(a is b for a, b in zip(_linears(self.module), mine, strict=True))
+        mine = [pair for part in parts for pair in zip(part.modules, part.linears, strict=True)]
+        return all(
+            now is module and (now is layer or now.base is layer)
+            for now, (module, layer) in zip(_linears(self.module), mine, strict=True)
+        )
 
     def run(
         self, h: Tensor, shape: torch.Size, angles: Angles, layout: Layout, rows: Tensor | None
@@ -173,5 +178,5 @@ def _mlp(layer: Any) -> list[nn.Module]:
     return [layer.mlp.gate_proj, layer.mlp.up_proj, layer.mlp.down_proj]
 
 
-def _linears(layer: Any) -> list[nn.Module]:
+def _linears(layer: Any) -> list[Any]:
     return [*_attention(layer), *_mlp(layer)]

@@ -16,7 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from rung.compute.quantized import QuantizedLinear
 from rung.compute.sites import Change, Site, Update
+
+Frozen = nn.Linear | QuantizedLinear
 
 
 class Projection:
@@ -34,10 +37,10 @@ class Projection:
     @property
     def leaves(self) -> tuple[nn.Parameter, ...]:
         """What is trained: the changes' leaves, or else the layers' own weights and biases."""
-        both = (parameter for one in self.linears for parameter in (one.weight, one.bias))
-        own: list[Any] = [
-            parameter for parameter in both if parameter is not None and parameter.requires_grad
-        ]
+        own: list[Any] = []
+        for one in self.linears:
+            own += [one.weight] if isinstance(one, nn.Linear) and one.weight.requires_grad else []
+            own += [one.bias] if one.bias is not None and one.bias.requires_grad else []
         changes, update = self._changes()
         if update is not None:
             return (*own, *update.leaves)
@@ -65,12 +68,13 @@ class Projection:
             return self._again(x, dy, wants_input)
         dx = dy @ self._weight() if wants_input else None
         grads: list[Tensor] = []
-        if any(one.weight.requires_grad for one in self.linears):
-            weights = iter(torch.split(dy.T @ x, self.sizes))  # (out, in) of each layer
+        trained = [isinstance(one, nn.Linear) and one.weight.requires_grad for one in self.linears]
+        if any(trained):
+            weights = torch.split(dy.T @ x, self.sizes)  # (out, in) of each layer
         at = 0
-        for one in self.linears:
-            if one.weight.requires_grad:
-                grads.append(next(weights))
+        for i, one in enumerate(self.linears):
+            if trained[i]:
+                grads.append(weights[i])
             if one.bias is not None and one.bias.requires_grad:
                 grads.append(dy[:, at : at + one.out_features].sum(0))
             at += one.out_features
@@ -99,17 +103,31 @@ class Projection:
         return now, self._update
 
     def _weight(self) -> Tensor:
-        """All weights (sum of out, in): a view where they lie side by side, else a copy."""
-        weights = [one.weight.detach() for one in self.linears]
+        """All weights (sum of out, in): a view where they lie side by side, else made for this product."""
+        weights = [one.weight.detach() for one in self.linears if isinstance(one, nn.Linear)]
+        if len(weights) < len(self.linears):
+            return self._from_codes()
         first = weights[0]
         if _side_by_side(weights):
             return first.as_strided((sum(self.sizes), first.shape[1]), (first.shape[1], 1))
         return torch.cat(weights)
 
+    def _from_codes(self) -> Tensor:
+        """All weights (sum of out, in) where some are held in few bits."""
+        first = next(one for one in self.linears if isinstance(one, QuantizedLinear))
+        shape = sum(self.sizes), first.in_features
+        whole = torch.empty(shape, dtype=first.dtype, device=first.codes.device)
+        for one, part in zip(self.linears, torch.split(whole, self.sizes), strict=True):
+            if isinstance(one, QuantizedLinear):
+                one.write(part)
+            else:
+                part.copy_(one.weight.detach())
+        return whole
 
-def _linear(module: nn.Module) -> nn.Linear:
+
+def _linear(module: nn.Module) -> Frozen:
     inner = module.base if isinstance(module, Site) else module
-    if type(inner) is not nn.Linear:
+    if type(inner) is not nn.Linear and not isinstance(inner, QuantizedLinear):
         raise TypeError(f"{type(inner).__name__} is no linear layer")
     return inner
 
@@ -126,9 +144,11 @@ def _side_by_side(weights: Sequence[Tensor]) -> bool:
     return True
 
 
-def _place_side_by_side(linears: Sequence[nn.Linear]) -> None:
+def _place_side_by_side(linears: Sequence[Frozen]) -> None:
     """Move frozen weights into one block of memory; every layer keeps its part as a view."""
-    weights = [one.weight for one in linears]
+    weights = [one.weight for one in linears if isinstance(one, nn.Linear)]
+    if len(weights) < len(linears):
+        return
     if any(weight.requires_grad for weight in weights) or _side_by_side([w.detach() for w in weights]):
         return
     with torch.inference_mode(False):  # they must stay weights that a gradient can pass

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from rung.compute.linears import Linear, product, weight_of
+from rung.compute.linears import Linear, product, shape_of, weight_of
 
 
 class Update(Protocol):
@@ -67,8 +67,7 @@ class Site(nn.Module):
         # Outside of the module tree: the model's parameters are those of the base.
         self.__dict__["changes"] = {}
         self.__dict__["on"] = None
-        weight = weight_of(base)
-        self.out_features, self.in_features = weight.shape
+        self.out_features, self.in_features = shape_of(base)
 
     changes: dict[str, Change]  # by the name of the adapter's slot
     on: Change | None

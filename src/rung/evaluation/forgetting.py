@@ -62,7 +62,9 @@ def reference(engine: Engine, renderer: Renderer, folder: Path) -> tuple[Text, .
     after which it writes nothing, are left out. Raises `DataError` where nothing is left.
     """
     prompts = general_prompts()
-    key = storage.fingerprint([engine.base.fingerprint, renderer.fingerprint, NEW_TOKENS, *prompts])
+    base = engine.base
+    held = [base.fingerprint, *([base.bits] if base.bits else [])]
+    key = storage.fingerprint([*held, renderer.fingerprint, NEW_TOKENS, *prompts])
     path = folder / f"reference-{key}.json"
     if path.exists() and (kept := _parse(path)):
         return kept

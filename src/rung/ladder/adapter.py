@@ -19,6 +19,7 @@ def home_of(speaker: Speaker) -> Home:
         template=speaker.renderer.template,
         template_fingerprint=speaker.renderer.fingerprint,
         catalog=frozenset(CATALOG),
+        bits=speaker.base.bits,
     )
 
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _FREE = frozenset(
     {"output", "threads", "checkpoint_seconds", "rungs", "budget", "tolerance", "goal", "volume"}
 )
-_OF_THE_BASE = ("precision", "precision_why", "path", "path_why", "max_new_tokens")  # kept with the run
+_OF_THE_BASE = ("precision", "precision_why", "bits", "path", "path_why", "max_new_tokens")  # kept too
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
 

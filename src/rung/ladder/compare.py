@@ -109,7 +109,7 @@ def _speaker(s: Settings) -> Speaker:
     from rung.evaluation.run import Speaker
 
     device = devices.choose(s.precision, s.threads)
-    base = load(s.base, dtype=device.dtype, device=str(device.device))
+    base = load(s.base, dtype=device.dtype, device=str(device.device), bits=s.bits)
     return Speaker(base, Renderer(base.tokenizer))
 
 

@@ -154,7 +154,8 @@ class Features:
         """16 hex digits for everything that features depend on apart from the row."""
         base, renderer = self.speaker.base, self.speaker.renderer
         asked = instruction(self.task) if shown == "with instruction" else ""
-        return storage.fingerprint([base.fingerprint, str(base.dtype), renderer.fingerprint, shown, asked])
+        held = [base.fingerprint, str(base.dtype), *([base.bits] if base.bits else [])]
+        return storage.fingerprint([*held, renderer.fingerprint, shown, asked])
 
 
 def _opened(path: Path) -> _File:

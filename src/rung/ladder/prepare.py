@@ -39,11 +39,13 @@ class Prepared(Divided):
         return self.speaker.base
 
     def base_facts(self) -> dict[str, Any]:
+        held = f"; weights in {self.base.bits} bits" if self.base.bits else ""
         return {
             "base": self.base.name,
             "fingerprint": self.base.fingerprint,
             "precision": self.device.precision,
-            "precision_why": self.device.why,
+            "precision_why": self.device.why + held,
+            "bits": self.base.bits,
             "path": self.base.route.path,
             "path_why": str(self.base.route),
             "threads": self.device.threads,
@@ -61,7 +63,7 @@ def on_base(rows: Divided, base: Base | None = None) -> Prepared:
     """Load the base, unless it is given, and render `rows` for it. Raises `DataError` or `BaseModelError`."""
     settings = rows.settings
     device = devices.choose(settings.precision, settings.threads)
-    base = base or load(settings.base, dtype=device.dtype, device=str(device.device))
+    base = base or load(settings.base, dtype=device.dtype, device=str(device.device), bits=settings.bits)
     renderer = Renderer(base.tokenizer)
     max_length = min(settings.max_length or base.context, base.context)
     kept, rendered, left_out = _render(rows.split, renderer, rows.task, max_length, settings.long_rows)

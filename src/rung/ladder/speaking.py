@@ -25,6 +25,7 @@ def base_of(prepared: Prepared) -> dict[str, Any]:
         "base": prepared.settings.base,
         "fingerprint": prepared.base.fingerprint,
         "precision": device.precision,
+        "bits": prepared.base.bits,
         "threads": device.threads if device.precision == "fp32" else None,
     }
 
@@ -43,7 +44,7 @@ def device_of(about: dict[str, Any]) -> Device:
 def speaker_of(about: dict[str, Any]) -> Speaker:
     """Load what `base_of` wrote down. Raises `BaseModelError` where it is not the same base."""
     device = device_of(about)
-    base = load(about["base"], dtype=device.dtype, device=str(device.device))
+    base = load(about["base"], dtype=device.dtype, device=str(device.device), bits=about.get("bits"))
     if base.fingerprint != about["fingerprint"]:
         raise BaseModelError(
             f"the base {about['base']} is not the one that was used",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rung import __version__, storage
+from rung.compute.blockwise import BLOCK
 from rung.compute.load import load as load_base
 from rung.config import Settings
 from rung.data.split import sample
@@ -116,10 +117,13 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
         "method": tuned.applied["method"],
         "base": base.name,
         "base_fingerprint": base.fingerprint,
+        "bits": base.bits,
         "template_fingerprint": prepared.speaker.renderer.fingerprint,
         "task": to_json(prepared.task),
         "applied": tuned.applied,
     }
+    if base.bits is not None:
+        about["block_size"] = BLOCK
     method = METHODS[tuned.applied["method"]]
     files = files_of(Adapter.of(method, tuned.attached, about), base.name)
     if method.promises.whole_model:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from rung.compute.linears import Linear, weight_of
+from rung.compute.linears import Linear, weight_of, writable
+from rung.compute.quantized import QuantizedLinear
 from rung.compute.sites import Change, close, site_of
 from rung.methods.method import Attached
 from rung.methods.slots import ONLY, slots_of
@@ -77,7 +78,8 @@ class Changes(Attached):
     def merge(self) -> None:
         with torch.no_grad():
             for name, change in self.changes.items():
-                layer = site_of(self.model, name).base
+                site = site_of(self.model, name)
+                layer = site.base = writable(site.base)  # rounded again, the change would be lost
                 weight = weight_of(layer)
                 wide = torch.promote_types(weight.dtype, torch.float32)
                 bias = None if layer.bias is None else layer.bias.to(wide)
@@ -94,8 +96,9 @@ class Changes(Attached):
 
 def wide_of(layer: Linear) -> dict[str, Any]:
     """Number format and device of what is trained at a layer."""
-    weight = layer.weight
-    return {"dtype": torch.promote_types(weight.dtype, torch.float32), "device": weight.device}
+    own = layer.codes if isinstance(layer, QuantizedLinear) else layer.weight
+    held = layer.dtype if isinstance(layer, QuantizedLinear) else own.dtype
+    return {"dtype": torch.promote_types(held, torch.float32), "device": own.device}
 
 
 __all__ = ["Changes", "layer_of", "linear_layers", "wide_of"]

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from rung import storage
 from rung.border import foreign
-from rung.errors import ResourceError
+from rung.compute.quantized import bits_of
+from rung.errors import ResourceError, UsageError
 from rung.methods.adapter import Adapter, PlainFormat
 from rung.methods.method import Attached, Files, Method, MethodSettings, Promises, require_fit
 from rung.methods.origin import OURS
@@ -35,6 +36,12 @@ class Full(Attached):
 
     def __init__(self, model: nn.Module, settings: FullSettings, seed: int = 0, slot: str = ONLY) -> None:
         super().__init__(model, settings, slot)
+        if bits := bits_of(model):
+            raise UsageError(
+                "full fine-tuning changes every weight of the base",
+                why=f"Weights that are held in {bits} bits cannot be changed in small steps",
+                fix="Leave --bits out, or tune with LoRA",
+            )
         self.weights = dict(model.named_parameters())  # tied weights appear once
         self._originals = {name: weight.data for name, weight in self.weights.items()}
         self._masters: dict[str, nn.Parameter] = {}

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rung.compute.linears import Linear, weight_of
+from rung.compute.linears import Linear, shape_of
 from rung.compute.sites import Change
 from rung.methods.adapter import Adapter, PlainFormat, require
 from rung.methods.changes import Changes, wide_of
@@ -41,7 +41,7 @@ class Factors(Change):
 
     def __init__(self, base: Linear, of_inputs: bool) -> None:
         super().__init__()
-        outputs, inputs = weight_of(base).shape
+        outputs, inputs = shape_of(base)
         self.of_inputs = of_inputs
         self.ia3_l = nn.Parameter(torch.ones((1, inputs) if of_inputs else (outputs, 1), **wide_of(base)))
 

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from rung.compute.linears import Linear, product, weight_of
+from rung.compute.linears import Linear, product, shape_of, weight_of
 from rung.compute.sites import Change
 from rung.methods.adapter import Adapter, PlainFormat, require
 from rung.methods.changes import Changes, wide_of
@@ -86,7 +86,7 @@ class LowRankChange(Change):
         super().__init__()
         self.scale = scale
         self.clock = clock or Clock()
-        outputs, inputs = weight_of(base).shape
+        outputs, inputs = shape_of(base)
         wide = wide_of(base)
         bound = 1 / math.sqrt(inputs)  # kaiming_uniform(a=sqrt(5)), as in the paper's code
         a = torch.empty(rank, inputs, dtype=wide["dtype"]).uniform_(-bound, bound, generator=generator)

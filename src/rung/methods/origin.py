@@ -38,6 +38,7 @@ class Home:
     template: str  # source of the chat template in use
     template_fingerprint: str
     catalog: frozenset[str] = frozenset()  # names that mean one base and no other
+    bits: int | None = None  # that hold a weight; None: as many as its number format has
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,21 @@ def read_origin(folder: Path, home: Home) -> Origin:
     made_for = ours.get("base_fingerprint")
     if made_for not in (None, home.fingerprint):
         raise _other_base(folder, str(ours.get("base", "unknown")), home.name)
-    warning = "" if made_for else _compare_names(folder, home)
-    return Origin(_kept_task(folder, ours), (warning,) if warning else ())
+    warnings = (_compare_bits(ours, home) if ours else "", "" if made_for else _compare_names(folder, home))
+    return Origin(_kept_task(folder, ours), tuple(filter(None, warnings)))
+
+
+def _compare_bits(ours: Mapping[str, Any], home: Home) -> str:
+    """A line for the user where the adapter was trained over weights that are rounded in another way."""
+    there = ours.get("bits") if type(ours.get("bits")) is int else None
+    if there == home.bits:
+        return ""
+    trained, used = ("in full" if bits is None else f"in {bits} bits" for bits in (there, home.bits))
+    fix = "leave --bits out" if there is None else f"give --bits {there}"
+    return (
+        f"the adapter was trained over the base's weights {trained}, and here they are held {used}: its "
+        f"answers may be others; {fix} for those that were measured"
+    )
 
 
 def _compare_names(folder: Path, home: Home) -> str:

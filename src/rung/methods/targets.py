@@ -7,12 +7,14 @@ layers leaves them as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import nn
 
-from rung.compute.linears import Linear, is_linear, weight_of
+from rung.compute.linears import Linear, is_linear, shape_of
+from rung.compute.quantized import QuantizedLinear
 from rung.compute.sites import Site
 from rung.errors import BaseModelError, UsageError, nearest
 
@@ -91,7 +93,7 @@ def blocks(model: nn.Module) -> Blocks:
     attention = {name for name in inside if _ATTENTION.search(_within(name))}
     last: dict[str, str] = {}  # of each module that holds linear layers, the one whose output joins the rest
     for name, layer in inside.items():
-        if weight_of(layer).shape[0] == width:
+        if shape_of(layer)[0] == width:
             last[name.rpartition(".")[0]] = name
     outputs = set(last.values())
     return Blocks(
@@ -109,12 +111,29 @@ def blocks(model: nn.Module) -> Blocks:
 
 def reach(model: nn.Module, layers: Iterable[nn.Module]) -> Reach:
     """The reach of a method that adapts `layers` of `model`; only decoder layers count."""
-    inside = {id(weight) for layer in layers for weight in layer.parameters()}
-    weights = [weight for name, weight in model.named_parameters() if layer_of(name) is not None]
-    total = sum(weight.numel() for weight in weights)
-    reached = sum(weight.numel() for weight in weights if id(weight) in inside)
-    experts = sum(weight.numel() for weight in weights if weight.ndim == 3 and id(weight) not in inside)
+    inside = {weight.key for layer in layers for module in layer.modules() for weight in _weights(module)}
+    modules = [module for name, module in model.named_modules() if layer_of(f"{name}.") is not None]
+    weights = {weight for module in modules for weight in _weights(module)}
+    total = sum(weight.size for weight in weights)
+    reached = sum(weight.size for weight in weights if weight.key in inside)
+    experts = sum(weight.size for weight in weights if weight.dimensions == 3 and weight.key not in inside)
     return Reach(reached / max(1, total), experts / max(1, total))
+
+
+class _Weight(NamedTuple):
+    """What `reach` counts of a weight; `key` is its identity."""
+
+    key: int
+    size: int
+    dimensions: int
+
+
+def _weights(module: nn.Module) -> Iterator[_Weight]:
+    """The weights that a module holds itself."""
+    if isinstance(module, QuantizedLinear):
+        yield _Weight(id(module), module.shape.numel(), 2)
+    for one in module.parameters(recurse=False):
+        yield _Weight(id(one), one.numel(), one.ndim)
 
 
 def _ends(model: nn.Module) -> list[nn.Module]:
