@@ -52,6 +52,9 @@ def test_a_time_that_is_none_is_refused(text: str) -> None:
         ("warmup", 1.1),
         ("dev_fraction", 0.5),
         ("precision", "fp8"),
+        ("bits", 5),
+        ("bits", "four"),
+        ("bits", True),
         ("long_rows", "cut"),
         ("max_dev", 3),
         ("shots", "2,x"),
@@ -183,3 +186,9 @@ def test_booleans_are_switches_and_words_in_quotes_are_words(tmp_path: Path) -> 
     assert settings.header is False
     assert settings.label_names == {"0": "no", "1": "yes"}
     assert settings.rank == 10
+
+
+@pytest.mark.parametrize("bits", [4, "4"])
+def test_bits_are_a_number_on_the_command_line_too(bits: Any) -> None:
+    assert make_settings({"bits": bits}).bits == 4
+    assert make_settings({}).bits is None

@@ -135,9 +135,11 @@ def test_the_base_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(engine, "generate", refuse)
     assert reference(engine, Bytes(), tmp_path) == texts
-    engine.base.fingerprint = "another base"
-    with pytest.raises(AssertionError, match="asked again"):
-        reference(engine, Bytes(), tmp_path)
+    for name, other in (("bits", 4), ("fingerprint", "another base")):
+        setattr(engine.base, name, other)
+        with pytest.raises(AssertionError, match="asked again"):
+            reference(engine, Bytes(), tmp_path)
+        engine.base.bits = None
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,17 @@ def test_kept_and_fresh_are_the_same(prepared: Prepared, tmp_path: Path, pool: f
     assert found == pytest.approx(wanted, abs=1e-5)
 
 
+def test_what_is_kept_is_of_weights_held_in_one_way(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = prepared.split.train[:3]
+    store(prepared, tmp_path).read(some, READING.shown, [1])
+    monkeypatch.setattr(prepared.base, "bits", 4)
+    monkeypatch.setattr(states, "read", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        store(prepared, tmp_path).read(some, READING.shown, [1])
+
+
 def test_rows_are_read_once_for_all_layers_also_by_another_process(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,3 +157,29 @@ def test_json_is_read_strictly(tmp_path: Path) -> None:
         read_json(tmp_path, "x.json")
     (tmp_path / "x.json").write_text('{"a": 1}')
     assert read_json(tmp_path, "x.json") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("trained", "held", "words"),
+    [
+        (4, None, "in 4 bits, and here they are held in full: .* give --bits 4"),
+        (4, 8, "in 4 bits, and here they are held in 8 bits: .* give --bits 4"),
+        (None, 8, "in full, and here they are held in 8 bits: .* leave --bits out"),
+        ("x" * 999, 4, "in full, and here they are held in 4 bits"),
+    ],
+)
+def test_weights_that_are_held_in_another_way_are_a_warning(
+    trained: Any, held: int | None, words: str, tmp_path: Path
+) -> None:
+    folder = adapter(tmp_path / "a", ours={"base_fingerprint": "f00d", "bits": trained})
+    (warning,) = read_origin(folder, replace(HOME, bits=held)).warnings
+    assert re.search(words, warning)
+
+
+def test_weights_that_are_held_in_the_same_way_are_not(tmp_path: Path) -> None:
+    """Nor is an adapter from elsewhere, which does not say."""
+    folder = adapter(tmp_path / "a", ours={"base_fingerprint": "f00d", "bits": 4})
+    assert read_origin(folder, replace(HOME, bits=4)) == Origin()
+    assert read_origin(adapter(tmp_path / "b"), replace(HOME, bits=4)) == Origin()
+    old = adapter(tmp_path / "c", ours={"base_fingerprint": "f00d"})
+    assert read_origin(old, HOME) == Origin()

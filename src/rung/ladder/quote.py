@@ -17,6 +17,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from rung.compute.quantized import bytes_of
 from rung.evaluation.forgetting import Text, drift
 from rung.evaluation.prompts import zero_shot
 from rung.generate.choose import best_choices
@@ -309,8 +310,7 @@ def training_memory(prepared: Prepared, parameters: int, pack_tokens: int) -> in
     heads = config.num_attention_heads
     kv = d // heads * (getattr(config, "num_key_value_heads", None) or heads)
     values = config.num_hidden_layers * (6 * d + 2 * kv + 4 * f)
-    weights = sum(p.numel() for p in model.parameters()) * size
-    return int(weights + 16 * parameters + pack_tokens * values * size + 256 * config.vocab_size * 8)
+    return int(bytes_of(model) + 16 * parameters + pack_tokens * values * size + 256 * config.vocab_size * 8)
 
 
 def _sample(prepared: Prepared, step_tokens: int) -> list[Rendered]:

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
+import letters
 from contexts import SLOW, context_of
+from rung import storage
+from rung.compute.quantized import bits_of
 from rung.errors import UsageError
 from rung.evaluation import forgetting
+from rung.ladder.climb import Climbed, climb
+from rung.ladder.compare import evaluate
 from rung.ladder.forecast import train_seconds, tuned_answer_seconds
 from rung.ladder.plan import Plan
+from rung.ladder.predictor import load
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs.tune import TuneRung
 from tiny_model import copy_of, same_bytes
@@ -29,6 +35,38 @@ def test_a_quote_is_training_and_answering(prepared: Prepared) -> None:
     assert quote.seconds == training + tuned_answer_seconds(context.work, SLOW, context.size)
     assert quote.disk_bytes == 2 * 4 * 4 * rate.parameters
     assert (quote.rung, quote.train_rows) == ("mine", len(prepared.split.train))
+
+
+@pytest.fixture(scope="module")
+def few_bits(letters_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Climbed:
+    """A climb over a base held in 4 bits."""
+    folder = tmp_path_factory.mktemp("bits") / "run"
+    return climb(letters_csv, output=folder, **letters.FAST | {"rungs": "lora,full", "bits": "4"})
+
+
+def test_a_base_held_in_few_bits_is_tuned_next_to_its_weights_alone(few_bits: Climbed) -> None:
+    lora, full = few_bits.results
+    assert (lora.status, full.status) == ("ok", "skipped")
+    assert full.reason == "weights held in 4 bits cannot be trained; leave --bits out for it"
+    assert lora.metrics[0].value == 1.0
+    assert few_bits.info.applied["bits"] == 4
+    assert few_bits.info.applied["precision_why"].endswith("; weights in 4 bits")
+    about = storage.read_object(few_bits.folder / "adapters" / "lora" / "rung.json")
+    assert (about["bits"], about["block_size"]) == (4, 64)
+
+
+def test_its_answers_are_those_of_a_base_held_in_the_same_way(few_bits: Climbed, letters_csv: Path) -> None:
+    predictor = load(few_bits.folder, "lora")
+    assert bits_of(predictor.responder.speaker.base.model) == 4  # type: ignore[attr-defined]
+    rows = storage.read_jsonl(few_bits.folder / "test.jsonl")
+    said = storage.read_jsonl(few_bits.folder / "predictions" / "lora.jsonl")
+    found = predictor.answer([row["messages"][0]["content"] for row in rows])
+    assert [one.text for one in found] == [row["answer"] for row in said]
+    adapter = few_bits.folder / "adapters" / "lora"
+    asked = {"base": "tiny", "precision": "fp32", "threads": 1, "max_test": 20}
+    assert evaluate(letters_csv, adapter, bits=4, **asked).warnings == ()
+    (warning,) = evaluate(letters_csv, adapter, **asked).warnings
+    assert "in 4 bits, and here they are held in full" in warning
 
 
 def test_a_fault_after_training_takes_the_method_off(

@@ -36,7 +36,12 @@ class TuneRung(Rung):
 
     def quote(self, context: Context) -> Quote:
         from rung.ladder.quote import training_memory
+        from rung.methods import METHODS
 
+        bits = context.settings.bits
+        if bits and METHODS[self.method].promises.whole_model:
+            why = f"weights held in {bits} bits cannot be trained; leave --bits out for it"
+            return Quote(self.name, fits=False, why=why)
         size, work, settings = context.size, context.work, context.settings
         rate = context.speeds.train[self.method]
         dev_rows = len(context.prepared.split.dev)
