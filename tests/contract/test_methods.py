@@ -12,14 +12,18 @@ from transformers import PreTrainedModel
 
 from attaching import attach
 from rung import storage
+from rung.compute.linears import writable
+from rung.compute.quantized import quantize
+from rung.compute.sites import replace
 from rung.errors import AdapterError, UsageError
 from rung.methods import METHODS
 from rung.methods.adapter import Adapter
 from rung.methods.method import Attached, Method
 from rung.methods.peft_format import files_of
 from rung.methods.slots import ONLY, slots_of
+from rung.methods.targets import linear_layers
 from rung.train.loss import pack_loss
-from tiny_model import copy_of, distance, random_rows, same_bytes, shake, tiny_model
+from tiny_model import copy_of, distance, gradients, random_rows, same_bytes, shake, tiny_model
 
 IDS = torch.tensor([[5, 7, 9, 11, 13, 5, 17]])
 DTYPES = [torch.float32, torch.bfloat16]
@@ -259,3 +263,33 @@ def test_its_files_hold_what_was_trained_and_where_it_is_from(
         assert name.endswith(ending)
         assert torch.equal(tensor, wanted)
     assert storage.as_json(attached.applied())
+
+
+def test_over_weights_held_in_few_bits_it_is_what_it_is_over_the_same_in_full(method: Method) -> None:
+    """Or it is refused and the model untouched, where it changes every weight."""
+    model, full = tiny_model(), tiny_model()
+    for one in (model, full):
+        quantize(one, 4, "cpu")
+    for name, layer in linear_layers(full).items():
+        replace(full, name, writable(layer))
+    before = copy_of(model)
+    if method.promises.whole_model:
+        with pytest.raises(UsageError, match="held in 4 bits"):
+            put(method, model)
+        assert same_bytes(copy_of(model), before)
+        return
+    found = []
+    for one in (model, full):
+        attached = trained(method, one)
+        pack_loss(one, random_rows(4)).backward()  # type: ignore[no-untyped-call]
+        found.append(
+            (attached, torch.cat([g.flatten() for g in gradients(attached.parameters())]), logits(one))
+        )
+    (attached, grads, answers), (_, other_grads, other_answers) = found
+    assert distance(answers, other_answers) < 1e-5
+    assert distance(grads, other_grads) < 1e-4
+    attached.detach()
+    assert same_bytes(copy_of(model), before)
+    if method.promises.mergeable:
+        trained(method, model).merge()
+        assert distance(logits(model), answers) < 1e-5
