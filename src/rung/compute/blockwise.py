@@ -92,8 +92,8 @@ def _unpack_8(parts: Mapping[str, Tensor], out: Tensor) -> None:
     full = len(codes) // BLOCK
     for at in range(0, full, _CHUNK):
         stop = min(at + _CHUNK, full)
-        values = codes[at * BLOCK : stop * BLOCK].view(-1, BLOCK) * scales[at:stop, None]
-        out[at * BLOCK : stop * BLOCK].copy_(values.view(-1))
+        some, place = (numbers[at * BLOCK : stop * BLOCK].view(-1, BLOCK) for numbers in (codes, out))
+        torch.mul(some, scales[at:stop, None], out=place)
     out[full * BLOCK :].copy_(codes[full * BLOCK :] * scales[full:])
 
 

@@ -122,12 +122,6 @@ def bits_of(model: nn.Module) -> Bits | None:
     return next((one.bits for one in model.modules() if isinstance(one, QuantizedLinear)), None)
 
 
-def weights_of(model: nn.Module) -> int:
-    """How many weights a model has, however they are held."""
-    held = sum(one.shape.numel() for one in model.modules() if isinstance(one, QuantizedLinear))
-    return held + sum(parameter.numel() for parameter in model.parameters())
-
-
 def bytes_of(model: nn.Module) -> int:
     """Bytes of a model's weights as they are held."""
     codes = (part for one in model.modules() if isinstance(one, QuantizedLinear) for part in one.buffers())
