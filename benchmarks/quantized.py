@@ -1,8 +1,10 @@
 """LoRA over a base held in full, in 8 and in 4 bits: memory, speed and dev loss, on the real base.
 
-Each run is a process of its own and the arms take turns. First the gate: over 4 and 8 bits, loss and
-gradients in fp32 must be those over ordinary layers with the same, already rounded, weights. Takes about ten
-minutes for each number format; results/quantized.json keeps those that were measured.
+First the gate: over 4 and 8 bits, loss and gradients in fp32 must be those over ordinary layers with the
+same, already rounded, weights. Then single steps on one thread, the arms taking turns in one process: tokens
+per second of processor time, which other processes hardly change. Then runs, each a process of its own, in
+turn: memory, wall time and dev loss. Takes about ten minutes for each number format on an idle machine;
+results/quantized.json keeps those that were measured, and ``--repeats 0`` measures steps alone.
 """
 
 from __future__ import annotations
@@ -19,16 +21,19 @@ import torch
 import work
 from common import BASE, LORA, RESULTS, Run, Runner, alternate, machine
 from peers import measure
-from rung.bases.quantized import QuantizedLinear
 
+from rung import device
 from rung.compute.load import load
-from rung.methods.targets import replace
+from rung.compute.quantized import QuantizedLinear
+from rung.compute.sites import replace
 from rung.train.loss import pack_loss
+from rung.train.trainer import Trainer, TrainSettings
 
 FILE = RESULTS / "quantized.json"
 ARMS: dict[str, int | None] = {"full": None, "8 bits": 8, "4 bits": 4}
 BOUND = 1e-5
 STEPS = 12
+STEP_TOKENS = 1024
 MIB = 2**20
 
 
@@ -63,6 +68,27 @@ def gate(data: str) -> dict[str, Any]:
     return gates.passed({**found, "passed": max(errors) <= BOUND})
 
 
+def steps(data: str, dtype: str, rounds: int) -> dict[str, Any]:
+    """Tokens per second of processor time of each of `rounds` steps; all arms take the same steps."""
+    chosen = device.choose(dtype, 1)  # type: ignore[arg-type]
+    rows = ours.rendered(measure.read_rows(data, 0, 64))
+    settings = TrainSettings(learning_rate=2e-3, epochs=rounds + 1, step_tokens=STEP_TOKENS)
+    taking = {}
+    for arm, bits in ARMS.items():
+        base = load(BASE, dtype=chosen.dtype, bits=bits)  # type: ignore[arg-type]
+        trainer = Trainer(base.model, ours.attach(base, LORA), rows, rows[:1], settings)
+        taking[arm] = trainer.steps(time.process_time)
+    rates: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    for turn in range(rounds + 1):
+        for arm, some in taking.items():
+            step = next(some)
+            if turn:  # the first warms up
+                rates[arm].append(step.tokens / step.seconds)
+    middle = {arm: round(median(some), 2) for arm, some in rates.items()}
+    print(f"tokens per processor second: {middle}", flush=True)
+    return {"unit": "tokens per second of processor time, one thread", "median": middle, "each": rates}
+
+
 def summary(runs: dict[str, list[Run]]) -> dict[str, dict[str, Any]]:
     """Medians of each arm; dev losses are the same in every run of an arm up to rounding."""
     values = {
@@ -85,6 +111,7 @@ def summary(runs: dict[str, list[Run]]) -> dict[str, dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rows", type=int, default=192)
     parser.add_argument("--dtype", choices=["bf16", "fp32"], default="bf16", help="of all but the codes")
     parser.add_argument("--threads", type=int)
@@ -99,19 +126,20 @@ def main() -> None:
         for arm, bits in ARMS.items()
     ]
     facts = machine()
+    record.setdefault(o.dtype, {})["steps"] = steps(data, o.dtype, o.rounds)
+    record[o.dtype] |= {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": facts}
+    RESULTS.mkdir(exist_ok=True)
+    FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for runs in alternate(arms, o.repeats):
-        record[o.dtype] = {
+        record[o.dtype] |= {
             "title": f"LoRA r16 on all linear layers over a base held in full, in 8 and in 4 bits, {o.dtype}",
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "unit": "MiB above interpreter and libraries; tokens/s; nats per target token",
-            "machine": facts,
             "work": work.about(data, o.rows),
             "summary": summary(runs),
             "runs": runs,
         }
-        RESULTS.mkdir(exist_ok=True)
         FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    for arm, one in record[o.dtype]["summary"].items():
+    for arm, one in record[o.dtype].get("summary", {}).items():
         print(f"{arm}: {', '.join(f'{name} {value:.4g}' for name, value in one.items())}")
 
 
