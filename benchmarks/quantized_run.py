@@ -7,10 +7,10 @@ from typing import Any
 
 import ours
 from peers import measure
-from rung.bases.quantized import bytes_of
 
 from rung import device
 from rung.compute.load import load
+from rung.compute.quantized import bytes_of
 from rung.train.loss import mean_loss
 from rung.train.trainer import Trainer, TrainSettings
 
