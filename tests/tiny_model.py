@@ -88,6 +88,7 @@ def plain_loss(model: PreTrainedModel, rows: Iterable[Rendered]) -> Tensor:
     total = torch.zeros((), dtype=torch.promote_types(model.dtype, torch.float32))
     for row in rows:
         logits = model(input_ids=torch.tensor([row.ids]), use_cache=False).logits[0]
+        logits = logits[-len(row.ids) :]  # without those of what PEFT puts before a row
         learned = [place for place in range(1, len(row.ids)) if row.mask[place]]
         before = torch.tensor([place - 1 for place in learned])
         wanted = torch.tensor([row.ids[place] for place in learned])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,21 +12,27 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attaching import attach
+from passing import logits_of
 from rung import storage
+from rung.compute import body
 from rung.compute.linears import writable
 from rung.compute.quantized import quantize
 from rung.compute.sites import replace
-from rung.errors import AdapterError, UsageError
+from rung.errors import AdapterError, BaseModelError, UsageError
 from rung.methods import METHODS
 from rung.methods.adapter import Adapter
 from rung.methods.method import Attached, Method
-from rung.methods.peft_format import files_of
+from rung.methods.origin import Home
+from rung.methods.peft_format import files_of, read_adapter
 from rung.methods.slots import ONLY, slots_of
 from rung.methods.targets import linear_layers
 from rung.train.loss import pack_loss
+from rung.train.trainer import Trainer, TrainSettings
 from tiny_model import copy_of, distance, gradients, random_rows, same_bytes, shake, tiny_model
+from training import Killed, make, without_time
 
-IDS = torch.tensor([[5, 7, 9, 11, 13, 5, 17]])
+IDS = [5, 7, 9, 11, 13, 5, 17]
+OPTIONS = {"rank": 4, "alpha": 8.0, "length": 5, "size": 4}
 DTYPES = [torch.float32, torch.bfloat16]
 
 
@@ -39,14 +46,12 @@ def model(request: pytest.FixtureRequest) -> PreTrainedModel:
     return tiny_model(dtype=request.param)
 
 
-@torch.no_grad()
 def logits(model: PreTrainedModel) -> Tensor:
-    answer: Tensor = model(input_ids=IDS, use_cache=False).logits
-    return answer
+    return logits_of(model, [IDS])[0]
 
 
 def put(method: Method, model: PreTrainedModel, slot: str = ONLY) -> Attached:
-    return attach(method.name, model, slot=slot, rank=4, alpha=8.0)
+    return attach(method.name, model, slot=slot, **OPTIONS)
 
 
 def trained(method: Method, model: PreTrainedModel, seed: int = 1, slot: str = ONLY) -> Attached:
@@ -232,11 +237,14 @@ def test_an_option_it_does_not_have_is_refused(method: Method) -> None:
 
 
 def test_merged_answers_as_unmerged(method: Method, model: PreTrainedModel) -> None:
-    if not method.promises.mergeable:
-        pytest.skip(f"{method.name} declares that it cannot be merged")
     modules = [type(m) for m in model.modules()]
     attached = trained(method, model)
     answers = logits(model)
+    if not method.promises.mergeable:
+        with pytest.raises(UsageError, match="cannot be merged"):
+            attached.merge()
+        assert torch.equal(logits(model), answers)
+        return
     attached.merge()
     assert [type(m) for m in model.modules()] == modules
     assert distance(logits(model), answers) < (1e-5 if model.dtype == torch.float32 else 0.05)
@@ -293,3 +301,87 @@ def test_over_weights_held_in_few_bits_it_is_what_it_is_over_the_same_in_full(me
     if method.promises.mergeable:
         trained(method, model).merge()
         assert distance(logits(model), answers) < 1e-5
+
+
+def test_what_was_saved_answers_the_same_on_a_fresh_base(
+    method: Method, model: PreTrainedModel, tmp_path: Path
+) -> None:
+    if method.promises.whole_model:
+        pytest.skip(f"{method.name} declares that its files are a model")
+    attached = trained(method, model)
+    answers = logits(model)
+    storage.write_folder(tmp_path / "kept", files_of(Adapter.of(method, attached), "some-base"))
+    adapter, _ = read_adapter(tmp_path / "kept", Home("some-base", "f", "t", "t"))
+    assert adapter.method is method
+    fresh = tiny_model(dtype=model.dtype)
+    again = adapter.put(fresh)
+    assert torch.equal(logits(fresh), answers)
+    assert same_bytes(again.state(), attached.state())
+
+
+def test_files_with_a_key_that_rung_does_not_know_are_refused(method: Method, tmp_path: Path) -> None:
+    if method.promises.whole_model:
+        pytest.skip(f"{method.name} declares that its files are a model")
+    files = files_of(Adapter.of(method, put(method, tiny_model())), "some-base")
+    config = files["adapter_config.json"]
+    assert isinstance(config, bytes)
+    files["adapter_config.json"] = json.dumps(json.loads(config) | {"no_such_key": 1}).encode()
+    storage.write_folder(tmp_path / "kept", files)
+    with pytest.raises(AdapterError, match="no_such_key is set"):
+        read_adapter(tmp_path / "kept", Home("some-base", "f", "t", "t"))
+
+
+PATHS = {"fused": ("rung", None), "interface": ("rung", "for a test"), "plain": ("eager", "for a test")}
+
+
+def on_path(path: str, model: PreTrainedModel) -> PreTrainedModel:
+    attention, why = PATHS[path]
+    model.set_attn_implementation(attention)
+    body.refuse(model, why)
+    return model
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_rows_read_together_are_those_rows_alone_on_every_path(method: Method, path: str) -> None:
+    """And the same on each; the rows have a beginning in common. Gradients too."""
+    fused, model = tiny_model(), on_path(path, tiny_model())
+    wanted = trained(method, fused)
+    if path == "plain" and not method.promises.own_code:
+        with pytest.raises(BaseModelError, match="LlamaForCausalLM"):
+            put(method, model)
+        assert slots_of(model).names == []
+        return
+    attached = trained(method, model)
+    rows = [[*IDS, *IDS, 21, 22], [*IDS, *IDS, 23], [31, 32, 33]]
+    for together, row in zip(logits_of(model, rows), rows, strict=True):
+        assert distance(together, logits_of(model, [row])[0]) < 1e-5
+        assert distance(together, logits_of(fused, [row])[0]) < 1e-5
+    for one in (model, fused):
+        pack_loss(one, random_rows(4)).backward()  # type: ignore[no-untyped-call]
+    for mine, its in zip(attached.parameters(), wanted.parameters(), strict=True):
+        assert mine.grad is not None
+        assert its.grad is not None
+        assert distance(mine.grad, its.grad) < 1e-3
+
+
+def test_a_tiny_task_is_learned(method: Method, model: PreTrainedModel) -> None:
+    """With the method's own learning rate."""
+    rows = random_rows(6, seed=7)
+    attached = put(method, model)
+    settings = TrainSettings(method.learning_rate, epochs=60, step_tokens=1000, evaluations=6)
+    outcome = Trainer(model, attached, rows, rows, settings).run()
+    assert outcome.best_loss < 0.75 * (outcome.curve[0].dev_loss or 0)
+
+
+def test_a_run_that_continues_ends_with_the_same_bytes(method: Method, tmp_path: Path) -> None:
+    same = {"name": method.name, "learning_rate": method.learning_rate, "checkpoint_seconds": 0.0}
+    unbroken = make(**same)
+    wanted = unbroken.go()
+    with pytest.raises(Killed):
+        make(tmp_path, **same).go(9)
+    resumed = make(tmp_path, **same)
+    outcome = resumed.go()
+    assert any("continued from the checkpoint" in note for note in outcome.notes)
+    assert without_time(outcome) == without_time(wanted)
+    assert same_bytes(resumed.attached.state(), unbroken.attached.state())
+    assert not same_bytes(resumed.attached.state(), put(method, tiny_model()).state())
