@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attaching import attach
+from passing import logits_of
 from rung import storage
 from rung.bases.base import Base
 from rung.compute.load import tiny
@@ -47,6 +48,11 @@ ROWS = {
         lambda: peft.LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"),
         {"rank": 4, "alpha": 8.0},
     ),
+    "prompt": Row(
+        "prompt",
+        lambda: peft.PromptTuningConfig(num_virtual_tokens=5, task_type="CAUSAL_LM"),
+        {"length": 5, "start_ids": (7, 8)},
+    ),
     "ia3": Row("ia3", lambda: peft.IA3Config(task_type="CAUSAL_LM")),
 }
 
@@ -63,20 +69,11 @@ def home(base: Base) -> Home:
 @torch.no_grad()
 def logits(model: Any) -> Tensor:
     found: Tensor = model(input_ids=IDS, use_cache=False).logits
-    return found
+    return found[:, -IDS.shape[1] :]  # without those of what PEFT puts before a row
 
 
 def last_logits(base: Base) -> Tensor:
-    """Of our own pass, which knows what comes before a row."""
-    from rung.compute import body, head
-    from rung.compute.passes import over_tree, tree_of
-
-    with torch.no_grad():
-        tree = tree_of(base.model, IDS.tolist())
-        places = torch.tensor(tree.places(0))
-        return head.target_logits(
-            base.model, body.hidden_states(base.model, over_tree(base.model, tree, places))
-        )
+    return logits_of(base.model, IDS.tolist())[0]
 
 
 def of_peft(row: Row) -> tuple[PreTrainedModel, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rung.config import load_settings, make_settings
 from rung.errors import UsageError
-from rung.ladder.options import settings_of
+from rung.ladder.options import attach, settings_of
+from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import asked_for
 
 
@@ -53,3 +55,23 @@ def test_an_unknown_method_and_a_flag_that_no_method_takes_are_refused() -> None
     with pytest.raises(UsageError, match=r"lora has no option 'rnk'"):
         asked_for(make_settings({"options": "lora.rnk=8"}))
     assert asked_for(make_settings({"rank": 8, "rungs": "full,lora"}))
+
+
+def test_a_text_reaches_a_method_as_token_ids(prepared: Prepared) -> None:
+    asked = replace(prepared, settings=make_settings({"options": "prompt.text=a b c"}))
+    attached = attach(asked, "prompt")
+    assert prepared.base.tokenizer.decode(attached.settings.start_ids) == "a b c"
+    attached.detach()
+
+
+def test_a_method_that_leaves_no_room_for_the_longest_row_is_refused(prepared: Prepared) -> None:
+    model, room = prepared.base.model, prepared.base.context
+    words = model.get_input_embeddings()
+    longest = max(len(row.ids) for row in prepared.rendered.values())
+    length = room - longest + 1
+    asked = replace(prepared, settings=make_settings({"options": f"prompt.length={length}"}))
+    with pytest.raises(UsageError, match=f"prompt takes {length} of the base's {room} tokens"):
+        attach(asked, "prompt")
+    assert model.get_input_embeddings() is words
+    fits = replace(prepared, settings=make_settings({"options": f"prompt.length={length - 1}"}))
+    attach(fits, "prompt").detach()

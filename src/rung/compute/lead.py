@@ -46,10 +46,14 @@ def set_lead(model: nn.Module, lead: Lead) -> None:
 class Extended(nn.Module):
     """An embedding with `rows` (n, d) for the ids from the end of its vocabulary on."""
 
+    rows: nn.Parameter
+
     def __init__(self, base: nn.Module, rows: nn.Parameter) -> None:
         super().__init__()
         self.base = base
-        self.rows = rows
+        self.__dict__["rows"] = (
+            rows  # outside of the module tree: the model's parameters are those of the base
+        )
         self.first = len(self.weight)  # the vocabulary
 
     @property

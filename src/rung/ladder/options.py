@@ -50,6 +50,22 @@ def _short(settings: Settings) -> dict[str, Any]:
 
 
 def attach(prepared: Prepared, method: str) -> Attached:
-    """`method` on the base of a climb, with the user's settings."""
-    asked = settings_of(prepared.settings, method)
-    return METHODS[method].attach(prepared.base.model, asked, seed=prepared.settings.seed)
+    """`method` on the base of a climb, with the user's settings.
+
+    Raises `UsageError` where what it puts before every row leaves no room for the longest.
+    """
+    from rung.compute.lead import lead_of
+    from rung.data.tokens import Tokens
+
+    base = prepared.base
+    asked = settings_of(prepared.settings, method).encoded(lambda text: Tokens(base.tokenizer).encode(text))
+    attached = METHODS[method].attach(base.model, asked, seed=prepared.settings.seed)
+    room = base.context - lead_of(base.model).length
+    longest = max((len(row.ids) for row in prepared.rendered.values()), default=0)
+    if longest > room:
+        attached.detach()
+        raise UsageError(
+            f"{method} takes {base.context - room} of the base's {base.context} tokens, a row has {longest}",
+            fix=f"Set {method}.length lower, or --max-length {room} with --long-rows drop",
+        )
+    return attached

@@ -7,11 +7,11 @@ merge it and take it off. What it leaves behind is an `rung.methods.adapter.Adap
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -34,6 +34,10 @@ class MethodSettings(BaseModel):
     """What can be asked of a method; each has a class of its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def encoded(self, encode: Callable[[str], Sequence[int]]) -> Self:
+        """The same with the token ids of its texts, which `encode` gives: a method has no tokenizer."""
+        return self
 
 
 class Attached(ABC):
