@@ -53,6 +53,11 @@ ROWS = {
         lambda: peft.PromptTuningConfig(num_virtual_tokens=5, task_type="CAUSAL_LM"),
         {"length": 5, "start_ids": (7, 8)},
     ),
+    "prefix": Row(
+        "prefix",
+        lambda: peft.PrefixTuningConfig(num_virtual_tokens=5, task_type="CAUSAL_LM"),
+        {"length": 5, "start_ids": (7, 8)},
+    ),
     "ia3": Row("ia3", lambda: peft.IA3Config(task_type="CAUSAL_LM")),
 }
 

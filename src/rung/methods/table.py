@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 GROUP = "rung.methods"
 _OURS = {  # name -> title, and where its `Method` is; in the order of the ladder, cheapest first
     "prompt": ("prompt tuning", "rung.methods.prompt:METHOD"),
+    "prefix": ("prefix tuning", "rung.methods.prefix:METHOD"),
     "ia3": ("IA3", "rung.methods.ia3:METHOD"),
     "lora": ("LoRA", "rung.methods.lora:LORA"),
     "full": ("full fine-tuning", "rung.methods.full:FULL"),
