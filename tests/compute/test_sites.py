@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rung.compute.sites import Change, close, replace, site_of
+from rung.errors import UsageError
 
 
 class Twice(Change):
@@ -54,6 +55,15 @@ def test_the_parameters_of_the_model_are_those_of_the_base() -> None:
     assert [name for name, _ in model.named_parameters()] == [
         *("0.weight", "0.bias", "1.0.base.weight", "1.0.base.bias")
     ]
+
+
+def test_a_base_that_reads_the_weight_itself_gets_one_with_the_change_or_an_error() -> None:
+    model = a_model()
+    site = site_of(model, "0")
+    assert site.weight is site.base.weight
+    site.switch(Plus())
+    with pytest.raises(UsageError, match="reads the weight of a linear layer itself, and Plus cannot be"):
+        _ = site.weight
 
 
 def test_a_change_that_cannot_be_merged_says_so() -> None:

@@ -28,6 +28,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Mod
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer, Qwen3Model
 
 from rung.compute.attention import Layout
+from rung.compute.beside import beside_of
 from rung.compute.functions import ACTIVATIONS, Heads, Linear, Mlp, Norm, NormedHeads, Output, Shape
 from rung.compute.projection import Projection
 from rung.compute.quantized import QuantizedLinear
@@ -124,13 +125,18 @@ class Layer:
         if isinstance(self.module, Gemma3DecoderLayer):
             out = Linear.apply(out, self.o, *self.o.leaves)  # type: ignore[no-untyped-call]
             h = h + norm(out, self.module.post_attention_layernorm)
-            before = _scale(self.module.pre_feedforward_layernorm)
-            out = Mlp.apply(h, *before, self.gate_up, self.down, self.act, False, *leaves)  # type: ignore[no-untyped-call]
-            return h + norm(out, self.module.post_feedforward_layernorm)
+            before = self.module.pre_feedforward_layernorm
+            out = Mlp.apply(h, *_scale(before), self.gate_up, self.down, self.act, False, *leaves)  # type: ignore[no-untyped-call]
+            return h + norm(self._beside(out, h, before), self.module.post_feedforward_layernorm)
         h = Output.apply(h, out, self.o, *self.o.leaves)  # type: ignore[no-untyped-call]
-        before = _scale(self.module.post_attention_layernorm)
-        result: Tensor = Mlp.apply(h, *before, self.gate_up, self.down, self.act, True, *leaves)  # type: ignore[no-untyped-call]
-        return result
+        before = self.module.post_attention_layernorm
+        out = Mlp.apply(h, *_scale(before), self.gate_up, self.down, self.act, True, *leaves)  # type: ignore[no-untyped-call]
+        return self._beside(out, h, before)
+
+    def _beside(self, out: Tensor, h: Tensor, before: Any) -> Tensor:
+        """`out` (N, d) and what is next to the MLP, which reads h (N, d) after the norm `before`."""
+        other = beside_of(self.module.mlp)
+        return out if other is None else out + other(norm(h, before))
 
     def _heads(self, h: Tensor, angles: Angles) -> tuple[Tensor, ...]:
         """Queries (B * T, heads, D), keys and values (B * T, kv_heads, D)."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from rung.compute.linears import Linear, product, shape_of, weight_of
+from rung.errors import UsageError
 
 
 class Update(Protocol):
@@ -86,7 +87,13 @@ class Site(nn.Module):
         weight: Tensor = self.base.weight
         if self.on is None:
             return weight
-        changed = self.on.merged(weight_of(self.base).float(), None)[0].to(weight.dtype)
+        try:
+            changed = self.on.merged(weight_of(self.base).float(), None)[0].to(weight.dtype)
+        except NotImplementedError as error:
+            raise UsageError(
+                f"the base reads the weight of a linear layer itself, and {error}",
+                fix="Take a method that can be merged, such as LoRA",
+            ) from error
         return changed.T if isinstance(self.base, Conv1D) else changed
 
     @property

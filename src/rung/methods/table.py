@@ -22,6 +22,7 @@ _OURS = {  # name -> title, and where its `Method` is; in the order of the ladde
     "prefix": ("prefix tuning", "rung.methods.prefix:METHOD"),
     "ia3": ("IA3", "rung.methods.ia3:METHOD"),
     "lora": ("LoRA", "rung.methods.lora:LORA"),
+    "bottleneck": ("bottleneck adapters", "rung.methods.bottleneck:METHOD"),
     "full": ("full fine-tuning", "rung.methods.full:FULL"),
 }
 

@@ -58,7 +58,7 @@ def linear_layers(
 
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
-_ATTENTION = re.compile(r"attn|attention|mixer")
+_ATTENTION = re.compile(r"attn|attention|mixer|mamba|conv|temporal_block")  # or what mixes tokens instead
 _QUERY = re.compile(r"w?q|q_proj|query|q_[ab]_proj|to_q")
 
 
