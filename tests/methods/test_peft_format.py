@@ -20,7 +20,8 @@ from rung.bases.base import Base
 from rung.compute.load import tiny
 from rung.errors import AdapterError
 from rung.methods.adapter import Adapter
-from rung.methods.lora import LORA, Lora, LoraSettings
+from rung.methods.lora import LORA, Lora
+from rung.methods.lora_settings import LoraSettings
 from rung.methods.origin import CONFIG, OURS, Home
 from rung.methods.peft_format import WEIGHTS, files_of, load_adapter
 from tiny_model import copy_of, same_bytes, shake
