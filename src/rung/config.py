@@ -228,7 +228,9 @@ class Settings(BaseModel):
         None, ge=1, description="Adapt only so many of the last layers; all if not given."
     )
     targets: Annotated[Names, TRAINING] = Field(
-        (), description="Names of the linear layers to adapt, separated by commas; else the method's own."
+        (),
+        description="Linear layers to adapt: names with commas between them, or all-linear, attention or "
+        "mlp; else the method's own.",
     )
     options: Annotated[Options, TRAINING] = Field(
         {}, description="Any option of a method, such as lora.rank=8; can be repeated. See rung methods."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from rung.config import load_settings, make_settings
 from rung.errors import UsageError
 from rung.ladder.options import settings_of
 from rung.ladder.rungs import asked_for
+from tiny_model import tiny_model
 
 
 def test_short_flags_reach_every_method_that_knows_them() -> None:
@@ -53,3 +56,22 @@ def test_an_unknown_method_and_a_flag_that_no_method_takes_are_refused() -> None
     with pytest.raises(UsageError, match=r"lora has no option 'rnk'"):
         asked_for(make_settings({"options": "lora.rnk=8"}))
     assert asked_for(make_settings({"rank": 8, "rungs": "full,lora"}))
+
+
+def test_what_does_not_fit_the_base_is_refused_and_taken_off_again() -> None:
+    from rung.ladder.options import attach
+
+    model = tiny_model()
+    modules = [type(module) for module in model.modules()]
+
+    def prepared(**given: object) -> Any:
+        return SimpleNamespace(base=SimpleNamespace(model=model), settings=make_settings(given))
+
+    with pytest.raises(UsageError, match=r"rank 64 is above the width of model.*q_proj, which is 32"):
+        attach(prepared(rank=64), "lora")
+    assert [type(module) for module in model.modules()] == modules
+    attached = attach(prepared(options=["lora.ranks=q_proj=32,k_proj=4", "lora.targets=attention"]), "lora")
+    assert attached.settings.ranks == {"q_proj": 32, "k_proj": 4}
+    assert attached.settings.targets == ("attention",)
+    attached.detach()
+    attach(prepared(rank=64), "full").detach()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from families import model_of
 from rung.compute import paths
@@ -18,7 +18,7 @@ from rung.methods.lora import Lora
 from rung.methods.lora_settings import LoraSettings
 from rung.methods.targets import linear_layers
 from rung.train.loss import pack_loss
-from tiny_model import copy_of, gradients, random_rows, same_bytes, shake, tiny_model
+from tiny_model import copy_of, distance, gradients, random_rows, same_bytes, shake, tiny_model
 
 
 def test_a_low_reach_is_said_unless_it_was_asked_for() -> None:
@@ -140,3 +140,49 @@ def test_merging_into_a_base_held_in_few_bits_gives_layers_in_full(bits: Any) ->
         assert isinstance(layer, nn.Linear)
         assert torch.allclose(layer.weight, weight, atol=1e-6)
     assert sum(isinstance(layer, QuantizedLinear) for layer in found.values()) == 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"rank": 17}, r"rank 17 is above the width of model\.layers\.0\.self_attn\.k_proj, which is 16"),
+        ({"ranks": {"v_proj": 40}}, r"rank 40 is above the width of model\.layers\.0\.self_attn\.v_proj"),
+        ({"ranks": {"k_prj": 4}}, r"no adapted layer is called 'k_prj'\. Did you mean 'k_proj'"),
+        ({"alphas": {"up_proj": 4}, "targets": ("q_proj",)}, "no adapted layer is called 'up_proj'"),
+    ],
+)
+def test_what_makes_no_sense_on_a_base_is_refused_where_it_was_asked_for(
+    settings: dict[str, Any], why: str
+) -> None:
+    lora = Lora(tiny_model(), LoraSettings(**settings))  # as an adapter that was read may be
+    with pytest.raises(UsageError, match=why) as caught:
+        lora.check_asked()
+    assert caught.value.fix
+
+
+def test_what_makes_sense_is_not() -> None:
+    for settings in ({"rank": 16}, {"rank": 17, "targets": ("q_proj",)}, {"ranks": {"q_proj": 32}}):
+        Lora(tiny_model(), LoraSettings(**settings)).check_asked()
+    Lora(
+        model_of("mamba"), LoraSettings()
+    ).check_asked()  # the default rank is above the width of its time steps
+
+
+def test_dropout_is_on_in_training_alone() -> None:
+    lora = Lora(tiny_model(), LoraSettings(rank=4, dropout=0.5))
+    shake(lora.parameters())
+    lora.updated()
+    rows = random_rows(3)
+
+    def loss() -> float:
+        return float(pack_loss(lora.model, rows).detach())
+
+    plain = loss()
+    lora.learning(True)
+    lora.before_pass(0, 0)
+    first = loss()
+    assert first == loss() != plain
+    lora.before_pass(0, 1)
+    assert loss() != first
+    lora.learning(False)
+    assert loss() == plain

@@ -12,6 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from rung.compute.linears import Linear
 from rung.compute.sites import Site, site_of
+from rung.methods.dropout import Dropout
 from rung.methods.lora import Lora
 from rung.methods.lora_settings import LoraSettings
 from rung.methods.low_rank import LowRankChange
@@ -58,6 +59,38 @@ def test_output_and_gradients_equal_the_formula_under_autograd(shape: tuple[int,
         assert other.grad is not None
         assert torch.allclose(mine.grad, other.grad, rtol=1e-12, atol=1e-12)
     assert ours.base.weight.grad is None
+
+
+def a_started_layer(dropout: Dropout | None) -> Site:
+    layer = a_layer()
+    draw = torch.Generator().manual_seed(4)
+    layer.on.start = tuple(torch.randn(p.shape, generator=draw).double() for p in (layer.on.a, layer.on.b))
+    layer.on.dropout, layer.on.place = dropout, "layer"
+    return layer
+
+
+@pytest.mark.parametrize("dropout", [None, Dropout(0.3, 1, on=True)], ids=["all", "dropout"])
+def test_with_a_start_and_dropout_it_is_the_formula_under_autograd(dropout: Dropout | None) -> None:
+    ours, theirs = a_started_layer(dropout), a_started_layer(dropout)
+    x, z = (an_input(shape=(7, 6)).requires_grad_() for _ in range(2))
+    kept = z if dropout is None else z * dropout.factors(z, "layer")
+    change, (a, b) = theirs.on, theirs.on.start
+    update = change.scale * (linear(linear(kept, change.a), change.b) - linear(linear(kept, a), b))
+    out, wanted = ours(x), theirs.base(z) + update
+    assert torch.allclose(out, wanted, rtol=1e-12, atol=1e-12)
+    cotangent = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    out.backward(cotangent)
+    wanted.backward(cotangent)
+    for mine, other in zip([x, ours.on.a, ours.on.b], [z, change.a, change.b], strict=True):
+        assert torch.allclose(mine.grad, other.grad, rtol=1e-12, atol=1e-12)
+
+
+def test_where_a_and_b_are_at_their_start_nothing_is_added() -> None:
+    layer = a_started_layer(None)
+    layer.on.start = layer.on.a.detach().clone(), layer.on.b.detach().clone()
+    x = an_input(torch.float64)
+    assert torch.equal(layer(x), layer.base(x))
+    assert not layer.on.delta().any()
 
 
 def test_an_input_that_needs_no_gradient_gets_none() -> None:

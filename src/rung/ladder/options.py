@@ -50,6 +50,12 @@ def _short(settings: Settings) -> dict[str, Any]:
 
 
 def attach(prepared: Prepared, method: str) -> Attached:
-    """`method` on the base of a climb, with the user's settings."""
+    """`method` on the base of a climb, with the user's settings. Raises `UsageError` if they do not fit."""
     asked = settings_of(prepared.settings, method)
-    return METHODS[method].attach(prepared.base.model, asked, seed=prepared.settings.seed)
+    attached = METHODS[method].attach(prepared.base.model, asked, seed=prepared.settings.seed)
+    try:
+        attached.check_asked()
+    except BaseException:
+        attached.detach()
+        raise
+    return attached

@@ -6,6 +6,9 @@
 Only x is kept for the backward pass; x A^T is computed again. W gets no gradient. Layers that read the same x
 (queries, keys, values; gate, up) are one product with their A stacked. A and B are fp32 and are cast to the
 base's dtype once after every change.
+
+With a start (`rung.methods.starts`) the update is s (x A^T) B^T - s (x A0^T) B0^T, both terms formed in the
+same way, so that it begins at exactly 0. With dropout (`rung.methods.dropout`), its x lacks some numbers.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from torch.autograd import Function
 from rung.compute.linears import Linear, product, shape_of, weight_of
 from rung.compute.sites import Change
 from rung.methods.changes import wide_of
+from rung.methods.dropout import Dropout
 
 
 @dataclass
@@ -33,6 +37,10 @@ class Clock:
 
 class LowRankChange(Change):
     """A and B at one layer; the names of the parameters are PEFT's."""
+
+    start: tuple[Tensor, Tensor] | None = None  # A0 (r, in) and B0 (out, r), which stay
+    dropout: Dropout | None = None
+    place = ""  # a name of the layer, by which dropout differs
 
     def __init__(
         self, base: Linear, rank: int, scale: float, generator: torch.Generator, clock: Clock | None = None
@@ -58,7 +66,8 @@ class LowRankChange(Change):
 
     def delta(self) -> Tensor:
         """The update (out, in) that merging adds to the weight."""
-        return (self.b @ self.a) * self.scale
+        delta = (self.b @ self.a) * self.scale
+        return delta if self.start is None else delta - (self.start[1] @ self.start[0]) * self.scale
 
     def merged(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return weight + self.delta(), bias
@@ -86,18 +95,29 @@ class LowRank:
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """y += (x A^T) B^T."""
-        cast = self._now(x.dtype)
-        xa = x @ cast.a.T
-        for _, b, rows, columns in cast.parts:
-            y[:, columns].addmm_(xa[:, rows], b.T)
+        cast, factors = self._now(x.dtype), self._factors(x)
+        kept = x if factors is None else x * factors
+        if cast.start is None:
+            cast.add(kept, y)
+        else:
+            update, start = torch.zeros_like(y), torch.zeros_like(y)
+            cast.add(kept, update)
+            cast.start.add(kept, start)
+            y += update.sub_(start)
 
     def backward(self, x: Tensor, dy: Tensor, dx: Tensor | None) -> tuple[Tensor, ...]:
         """Gradients of the leaves; dx += (dy B) A where it is given."""
-        cast = self._now(x.dtype)
-        dyb = torch.cat([dy[:, columns] @ b for _, b, _, columns in cast.parts], 1)
-        da, xa = dyb.T @ x, x @ cast.a.T
-        if dx is not None:
+        cast, factors = self._now(x.dtype), self._factors(x)
+        kept = x if factors is None else x * factors
+        dyb = cast.times_b(dy)
+        da, xa = dyb.T @ kept, kept @ cast.a.T
+        if dx is not None and factors is None and cast.start is None:
             dx.addmm_(dyb, cast.a)
+        elif dx is not None:
+            back = dyb @ cast.a
+            if cast.start is not None:
+                back -= cast.start.times_b(dy) @ cast.start.a
+            dx += back if factors is None else back * factors
         grads: list[Tensor] = []
         for layer, _, rows, columns in cast.parts:
             grads.append(da[rows].to(layer.a.dtype))
@@ -110,23 +130,48 @@ class LowRank:
         state = (dtype, [layer.clock.ticks for layer, _ in self._layers])
         if self._cast is None or self._cast.state != state:
             with torch.no_grad():
-                a = torch.cat([layer.a for layer, _ in self._layers]).to(dtype)
-                parts = []
-                row = 0
-                for layer, columns in self._layers:
-                    rows = slice(row, row := row + len(layer.a))
-                    parts.append((layer, (layer.b * layer.scale).to(dtype), rows, columns))
-            self._cast = _Cast(state, a, parts)
+                cast = self._stacked(state, [(layer.a, layer.b) for layer, _ in self._layers], dtype)
+                starts = [layer.start for layer, _ in self._layers if layer.start is not None]
+                if starts:
+                    cast.start = self._stacked(state, starts, dtype)
+            self._cast = cast
         return self._cast
 
+    def _stacked(
+        self, state: tuple[object, ...], pairs: Sequence[tuple[Tensor, Tensor]], dtype: torch.dtype
+    ) -> _Cast:
+        """One pair (r, in), (out, r) for each layer."""
+        parts = []
+        row = 0
+        for (layer, columns), (a, b) in zip(self._layers, pairs, strict=True):
+            rows = slice(row, row := row + len(a))
+            parts.append((layer, (b * layer.scale).to(dtype), rows, columns))
+        return _Cast(state, torch.cat([a for a, _ in pairs]).to(dtype), parts)
 
-@dataclass(frozen=True)
+    def _factors(self, x: Tensor) -> Tensor | None:
+        """What x (T, in) of the update is multiplied by; the layers share it."""
+        first = self._layers[0][0]
+        return None if first.dropout is None else first.dropout.factors(x, first.place)
+
+
+@dataclass
 class _Cast:
     """A (sum of r, in), and each layer with s B (out, r), its rows of A and its columns of y."""
 
     state: tuple[object, ...]
     a: Tensor
     parts: list[tuple[LowRankChange, Tensor, slice, slice]]
+    start: _Cast | None = None
+
+    def add(self, x: Tensor, y: Tensor) -> None:
+        """y (T, sum of out) += (x A^T) B^T, in place."""
+        xa = x @ self.a.T
+        for _, b, rows, columns in self.parts:
+            y[:, columns].addmm_(xa[:, rows], b.T)
+
+    def times_b(self, dy: Tensor) -> Tensor:
+        """dy (T, sum of out) -> dy B (T, sum of r)."""
+        return torch.cat([dy[:, columns] @ b for _, b, _, columns in self.parts], 1)
 
 
 class _LoraFunction(Function):

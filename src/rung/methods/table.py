@@ -20,6 +20,7 @@ GROUP = "rung.methods"
 _OURS = {  # name -> title, and where its `Method` is; in the order of the ladder, cheapest first
     "ia3": ("IA3", "rung.methods.ia3:METHOD"),
     "lora": ("LoRA", "rung.methods.lora:LORA"),
+    "dora": ("DoRA", "rung.methods.lora:DORA"),
     "full": ("full fine-tuning", "rung.methods.full:FULL"),
 }
 
