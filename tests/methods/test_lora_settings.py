@@ -54,5 +54,5 @@ def test_twice_the_rank_must_fit_into_the_file_of_pissa() -> None:
 
 def test_dora_is_dora() -> None:
     assert DORA.make({}).dora
-    with pytest.raises(UsageError, match="dora"):
+    with pytest.raises(UsageError, match="dora has no option 'dora'"):
         DORA.make({"dora": False})

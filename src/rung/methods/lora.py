@@ -18,7 +18,7 @@ from rung.methods.changes import Changes
 from rung.methods.dora import DoraChange
 from rung.methods.dropout import Dropout
 from rung.methods.lora_format import DoraFormat, LoraFormat
-from rung.methods.lora_settings import DoraSettings, LoraSettings
+from rung.methods.lora_settings import DoraSettings, LoraSettings, Settings
 from rung.methods.low_rank import Clock, LowRankChange
 from rung.methods.method import Method
 from rung.methods.slots import ONLY
@@ -30,10 +30,10 @@ from rung.records import Rendered
 class Lora(Changes):
     """LoRA on a model; see `rung.methods.method.Attached`."""
 
-    settings: LoraSettings
+    settings: Settings
     changes: dict[str, LowRankChange]
 
-    def __init__(self, model: nn.Module, settings: LoraSettings, seed: int = 0, slot: str = ONLY) -> None:
+    def __init__(self, model: nn.Module, settings: Settings, seed: int = 0, slot: str = ONLY) -> None:
         self._clock = Clock()
         self._seed = seed
         self._dropout = Dropout(settings.dropout, seed) if settings.dropout else None

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from rung.methods.adapter import Adapter, PlainFormat, require
-from rung.methods.lora_settings import LEAST_ALPHA, MOST_ALPHA, MOST_RANK, DoraSettings, LoraSettings
+from rung.methods.lora_settings import (
+    LEAST_ALPHA,
+    MOST_ALPHA,
+    MOST_RANK,
+    DoraSettings,
+    LoraSettings,
+    Settings,
+)
 from rung.methods.peft_keys import (
     layer_names,
     layer_numbers,
@@ -41,7 +48,7 @@ class LoraFormat(PlainFormat):
     """The subset that every reader scales in the same way: plain LoRA, alpha / r (rsLoRA is folded in)."""
 
     peft_type = "LORA"
-    Settings: type[LoraSettings] = LoraSettings
+    kind: type[LoraSettings] | type[DoraSettings] = LoraSettings
 
     def claims(self, config: Mapping[str, Any]) -> bool:
         return not config.get("use_dora")
@@ -73,7 +80,7 @@ class LoraFormat(PlainFormat):
             config["alpha_pattern"] = pattern(alphas, alpha)
         return config
 
-    def settings(self, config: Mapping[str, Any]) -> LoraSettings:
+    def settings(self, config: Mapping[str, Any]) -> Settings:
         rank, alpha = config.get("r"), config.get("lora_alpha")
         require(_is_rank(rank), f"r cannot be {rank!r}")
         require(_is_alpha(alpha), f"lora_alpha cannot be {alpha!r}")
@@ -87,7 +94,7 @@ class LoraFormat(PlainFormat):
         fine = type(start) is bool or start == "gaussian"
         require(fine, f"init_lora_weights {start!r} changes the base's weights")
         layers = config.get("layers_to_transform")
-        return self.Settings(
+        return self.kind(
             rank=int(rank or 1),
             alpha=float(alpha or 1.0),
             ranks=read_pattern(config, "rank_pattern", _is_rank),
@@ -125,18 +132,18 @@ class LoraFormat(PlainFormat):
 class DoraFormat(LoraFormat):
     """The same with use_dora, and lora_magnitude_vector at each layer."""
 
-    Settings = DoraSettings
+    kind = DoraSettings
 
     def claims(self, config: Mapping[str, Any]) -> bool:
         return bool(config.get("use_dora"))
 
 
-def _times(settings: LoraSettings) -> int:
+def _times(settings: Settings) -> int:
     """How many times the rank is in the file, where a start is part of A and B."""
     return 2 if settings.start == "pissa" else 1
 
 
-def _alpha(settings: LoraSettings, alpha: float, rank: int) -> float:
+def _alpha(settings: Settings, alpha: float, rank: int) -> float:
     """The alpha that divided by the rank in the file gives the scale."""
     found = _times(settings) * (alpha * math.sqrt(rank) if settings.rslora else alpha)
     return int(found) if float(found).is_integer() else found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -34,8 +34,8 @@ Rank = Annotated[int, Field(ge=1, le=MOST_RANK)]
 Alpha = Annotated[float, Field(ge=LEAST_ALPHA, le=MOST_ALPHA)]
 
 
-class LoraSettings(MethodSettings):
-    """What can be asked of LoRA."""
+class LowRankSettings(MethodSettings):
+    """What can be asked of both."""
 
     rank: Rank = Field(default=16, description="Rows of A and columns of B.")
     alpha: Alpha = Field(default=32.0, description="The update is scaled by alpha / rank.")
@@ -57,7 +57,6 @@ class LoraSettings(MethodSettings):
         description="Where A and B begin: default, pissa (the largest singular values of the weight) or eva "
         "(what the layer reads most in the train rows).",
     )
-    dora: bool = Field(default=False, description="Train the length of each row of a weight apart: DoRA.")
     targets: Names = Field(
         default=(),
         description="Names of the linear layers to adapt, or all-linear, attention or mlp; all if not given.",
@@ -91,10 +90,19 @@ class LoraSettings(MethodSettings):
         return math.sqrt(rank) if self.rslora else rank
 
 
-class DoraSettings(LoraSettings):
+class LoraSettings(LowRankSettings):
+    """What can be asked of LoRA."""
+
+    dora: bool = Field(default=False, description="Train the length of each row of a weight apart: DoRA.")
+
+
+class DoraSettings(LowRankSettings):
     """What can be asked of DoRA."""
 
-    dora: Literal[True] = Field(default=True, description="It is DoRA.")
+    dora: ClassVar[bool] = True
+
+
+Settings = LoraSettings | DoraSettings
 
 
 def first_match(by_name: Mapping[str, T], layer: str, usual: T) -> T:
