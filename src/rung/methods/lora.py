@@ -96,9 +96,11 @@ class Lora(Changes):
                     f"no adapted layer is called {name!r}.{nearest(name, known)}",
                     fix=f"Adapted are: {', '.join(known)}",
                 )
-        for full in self.changes:
+        sites = {name: site_of(self.model, name) for name in self.changes}
+        narrow = sorted(sites, key=lambda name: min(sites[name].in_features, sites[name].out_features))
+        for full in narrow:
             if "rank" in s.model_fields_set or any(ends_with(full, name) for name in s.ranks):
-                require_room(full, site_of(self.model, full).base, s.rank_of(full))
+                require_room(full, sites[full].base, s.rank_of(full))
 
 
 LORA = Method(
