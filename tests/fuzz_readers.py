@@ -233,7 +233,8 @@ def _of_model(read: Callable[[Path], object], name: str, share: int) -> Reader:
 def adapter() -> Files:
     """The files of an adapter of `tiny` as rung writes them."""
     from rung.methods.adapter import Adapter
-    from rung.methods.lora import LORA, Lora, LoraSettings
+    from rung.methods.lora import LORA, Lora
+    from rung.methods.lora_settings import LoraSettings
     from rung.methods.peft_format import files_of
 
     speaker = _speaker()

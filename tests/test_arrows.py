@@ -19,7 +19,7 @@ MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 
 _TOOLS = {
     *("config", "registry", "storage", "device", "machine", "cost", "strict", "numbers", "border"),
-    *("yaml_file", "run_folder"),
+    *("yaml_file", "run_folder", "setting_values"),
 }
 _CORE = {"errors", "records", "threads", "plain"} | _TOOLS
 _SOURCES = {"data", "bases"}
@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plain": {"errors", "strict"},
     **{tool: {"errors", "records", "plain"} for tool in _TOOLS},
     **{tool: {"errors", "records", "threads"} for tool in ("device", "machine")},
-    "config": {"errors", "records", "plain", "yaml_file"},
+    "config": {"errors", "records", "plain", "yaml_file", "setting_values"},
     "run_folder": {"errors", "plain", "storage"},
     **dict.fromkeys(_SOURCES, _CORE),
     "compute": _CORE | _SOURCES,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from rung.config import Settings, load_settings, make_settings, parse_duration
+from rung.config import Settings, load_settings, make_settings
 from rung.errors import UsageError
+from rung.setting_values import parse_duration
 
 
 def write(folder: Path, text: str) -> Path:

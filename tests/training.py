@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def make(
     rows: list[Rendered] = ROWS,
     dev: list[Rendered] = ROWS[:6],
     listener: trainer.Listener | None = None,
+    options: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Run:
     """Full fine-tuning gets the lower rate it needs."""
@@ -70,7 +72,7 @@ def make(
     if name == "full" and "learning_rate" not in changes:
         settings = replace(settings, learning_rate=2e-3)
     model = tiny_model(dtype=dtype)
-    attached = attach(name, model, rank=4, alpha=8.0)
+    attached = attach(name, model, **{"rank": 4, "alpha": 8.0, **(options or {})})
     return Run(model, attached, Trainer(model, attached, rows, dev, settings, folder, listener))
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,92 +22,19 @@ from pydantic import (
 )
 
 from rung.errors import UsageError, nearest
+from rung.setting_values import (
+    Bits,
+    Counts,
+    Finite,
+    Names,
+    Options,
+    Pairs,
+    RoleNames,
+    is_boolean,
+    options_of,
+    parse_duration,
+)
 from rung.yaml_file import read_yaml, show
-
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def parse_duration(value: Any) -> Any:
-    """Seconds from ``90``, ``"90s"``, ``"15m"`` or ``"1h30m"``; ``"none"`` means no limit."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip().lower()
-    if text in {"none", "unlimited"}:
-        return None
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError("write a time such as 90s, 15m or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def _comma_list(value: Any) -> Any:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return [value] if isinstance(value, int) else value
-
-
-def _listed(value: Any, such_as: str) -> list[Any]:
-    if isinstance(value, list | tuple):
-        return list(value)
-    raise ValueError(f"write a list or a mapping, such as {such_as}")
-
-
-def _pairs(value: Any) -> Any:
-    """``"0=negative,1=positive"``, a list of such texts, or a mapping, as a mapping of texts."""
-    if isinstance(value, Mapping):
-        return {str(key): str(item) for key, item in value.items()}
-    found: dict[str, str] = {}
-    for part in _listed(_comma_list(value), "0=negative,1=positive"):
-        key, mark, item = str(part).partition("=")
-        if not mark or not key.strip() or not item.strip():
-            raise ValueError("write pairs such as 0=negative,1=positive")
-        found[key.strip()] = item.strip()
-    return found
-
-
-def _roles(value: Any) -> Any:
-    """``"assistant=gpt,bot"``, a list of such texts, or a mapping from a role to names, as a mapping."""
-    if isinstance(value, Mapping):
-        return {str(role): _comma_list(names) for role, names in value.items()}
-    found: dict[str, list[str]] = {}
-    for text in _listed(value.split() if isinstance(value, str) else value, "assistant=gpt,bot"):
-        role, mark, names = str(text).partition("=")
-        if not mark or not names.strip():
-            raise ValueError("write a role and the names that mean it, such as assistant=gpt,bot")
-        found.setdefault(role.strip(), []).extend(_comma_list(names))
-    return found
-
-
-def _is_boolean(value: Any) -> bool:
-    """Whether `value` is, or holds, a yes or no."""
-    if isinstance(value, Mapping):
-        return any(map(_is_boolean, [*value, *value.values()]))
-    return any(map(_is_boolean, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
-
-
-def _options(value: Any) -> Any:
-    """``"lora.rank=8"``, a list of such texts, or a mapping of mappings, as a mapping of mappings."""
-    if isinstance(value, Mapping):
-        return value
-    found: dict[str, dict[str, Any]] = {}
-    for text in _listed([value] if isinstance(value, str) else value, "lora.rank=8"):
-        name, mark, item = str(text).partition("=")
-        method, dot, option = name.strip().rpartition(".")
-        if not (mark and dot and method and option):
-            raise ValueError("write a method, its option and a value, such as lora.rank=8")
-        found.setdefault(method, {})[option.replace("-", "_")] = item.strip()
-    return found
-
-
-Options = Annotated[Mapping[str, Mapping[str, Any]], BeforeValidator(_options)]
-Bits = Annotated[Literal[4, 8] | None, BeforeValidator(lambda bits: {"4": 4, "8": 8}.get(str(bits), bits))]
-Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
-Pairs = Annotated[Mapping[str, str], BeforeValidator(_pairs)]
-RoleNames = Annotated[Mapping[str, tuple[str, ...]], BeforeValidator(_roles)]
-Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_comma_list)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +154,9 @@ class Settings(BaseModel):
         None, ge=1, description="Adapt only so many of the last layers; all if not given."
     )
     targets: Annotated[Names, TRAINING] = Field(
-        (), description="Names of the linear layers to adapt, separated by commas; else the method's own."
+        (),
+        description="Linear layers to adapt: names with commas between them, or all-linear, attention or "
+        "mlp; else the method's own.",
     )
     options: Annotated[Options, TRAINING] = Field(
         {}, description="Any option of a method, such as lora.rank=8; can be repeated. See rung methods."
@@ -305,7 +233,7 @@ class Settings(BaseModel):
     def _no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
         """YAML reads yes, no, on and off as booleans, which Python counts as the numbers 1 and 0."""
         kind = cls.model_fields[info.field_name or ""].annotation
-        if info.field_name != "options" and _is_boolean(value) and bool not in (kind, *get_args(kind)):
+        if info.field_name != "options" and is_boolean(value) and bool not in (kind, *get_args(kind)):
             raise ValueError(
                 "a yes or no (true, on, ...) stands for no other value; put quotes around a word"
             )
@@ -383,7 +311,7 @@ def _sections(asked: Mapping[str, Any]) -> Mapping[str, Any]:
         return asked
     options = {name: {str(k).replace("-", "_"): v for k, v in asked[name].items()} for name in names}
     with suppress(ValueError):  # which is said where the setting is checked
-        for name, own in _options(asked.get("options", {})).items():
+        for name, own in options_of(asked.get("options", {})).items():
             options[name] = {**options.get(name, {}), **own}
     return {key: value for key, value in asked.items() if key not in names} | {"options": options}
 

@@ -25,6 +25,7 @@ def test_one_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["methods", "lora", "--base", "tiny"]) == 0
     out = capsys.readouterr().out
     assert "--options lora.rank=...  Rows of A and columns of B. [default: 16]" in out
+    assert "[default: {}]" not in out
     assert "IA3" not in out
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import linear
 from rung.compute.projection import Projection
 from rung.compute.quantized import QuantizedLinear
 from rung.compute.sites import Change, Site
-from rung.methods.lora import LowRankChange
+from rung.methods.low_rank import LowRankChange
 from tiny_model import shake
 
 SIZES = (5, 3, 4)

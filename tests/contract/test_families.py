@@ -25,7 +25,8 @@ from rung.evaluation.forgetting import Text, drift
 from rung.generate import states
 from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
-from rung.methods.lora import Lora, LoraSettings
+from rung.methods.lora import Lora
+from rung.methods.lora_settings import LoraSettings
 from rung.records import Rendered
 from rung.train.loss import pack_loss
 from rung.train.trainer import Trainer, TrainSettings

@@ -58,6 +58,34 @@ ROWS = {
         lambda: peft.PrefixTuningConfig(num_virtual_tokens=5, task_type="CAUSAL_LM"),
         {"length": 5, "start_ids": (7, 8)},
     ),
+    "dora": Row(
+        "dora",
+        lambda: peft.LoraConfig(
+            r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", use_dora=True
+        ),
+        {"rank": 4, "alpha": 8.0},
+    ),
+    "lora with ranks by layer": Row(
+        "lora",
+        lambda: peft.LoraConfig(
+            r=4,
+            lora_alpha=8,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+            rank_pattern={"q_proj": 2, "model.layers.1.mlp.up_proj": 6},
+            alpha_pattern={"q_proj": 3, "v_proj": 5.5},
+            use_rslora=True,
+        ),
+        {"rank": 4, "alpha": 8.0, "rslora": True}
+        | {"ranks": "q_proj=2,layers.1.mlp.up_proj=6", "alphas": "q_proj=3,v_proj=5.5"},
+    ),
+    "lora at the attention": Row(
+        "lora",
+        lambda: peft.LoraConfig(
+            r=4, lora_alpha=8, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"], task_type="CAUSAL_LM"
+        ),
+        {"rank": 4, "alpha": 8.0, "targets": ("attention",)},
+    ),
     "ia3": Row("ia3", lambda: peft.IA3Config(task_type="CAUSAL_LM")),
 }
 

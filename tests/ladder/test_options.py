@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rung.config import load_settings, make_settings
-from rung.errors import UsageError
+from rung.errors import DataError, UsageError
 from rung.ladder.options import attach, settings_of
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import asked_for
@@ -70,8 +70,27 @@ def test_a_method_that_leaves_no_room_for_the_longest_row_is_refused(prepared: P
     longest = max(len(row.ids) for row in prepared.rendered.values())
     length = room - longest + 1
     asked = replace(prepared, settings=make_settings({"options": f"prompt.length={length}"}))
-    with pytest.raises(UsageError, match=f"prompt takes {length} of the base's {room} tokens"):
+    with pytest.raises(DataError, match=f"prompt takes {length} of the base's {room} tokens"):
         attach(asked, "prompt")
     assert model.get_input_embeddings() is words
     fits = replace(prepared, settings=make_settings({"options": f"prompt.length={length - 1}"}))
     attach(fits, "prompt").detach()
+
+
+def test_what_does_not_fit_the_base_is_refused_and_taken_off_again(prepared: Prepared) -> None:
+    model = prepared.base.model
+    modules = [type(module) for module in model.modules()]
+
+    def asked(**given: object) -> Prepared:
+        return replace(prepared, settings=make_settings(given))
+
+    with pytest.raises(
+        UsageError, match=r"rank 64 is above the width of model.*layers.0.*k_proj, which is 16"
+    ):
+        attach(asked(rank=64), "lora")
+    assert [type(module) for module in model.modules()] == modules
+    attached = attach(asked(options=["lora.ranks=q_proj=32,k_proj=4", "lora.targets=attention"]), "lora")
+    assert attached.settings.ranks == {"q_proj": 32, "k_proj": 4}
+    assert attached.settings.targets == ("attention",)
+    attached.detach()
+    attach(asked(rank=64), "full").detach()

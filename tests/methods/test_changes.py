@@ -34,7 +34,7 @@ def test_it_is_named_after_its_layers_and_frozen_below_them() -> None:
     assert list(changes.named()) == ["model.layers.1.self_attn.k_proj.size"]
     assert changes.frozen_layers() == 1
     assert changes.applied()["targets"] == ["k_proj"]
-    assert changes.facts() == {"layers": ["model.layers.1.self_attn.k_proj"], "turned": False}
+    assert changes.facts() == {"layers": ["model.layers.1.self_attn.k_proj"], "short": False, "turned": False}
     assert isinstance(model.model.layers[1].self_attn.k_proj, Site)
     changes.detach()
     assert isinstance(model.model.layers[1].self_attn.k_proj, nn.Linear)

@@ -1,165 +1,24 @@
-"""LoRA's own: the formula and its gradients, how it begins, its scale and its number formats."""
+"""LoRA's own: which layers it takes, its rates and its notes."""
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
 from typing import Any
 
-import peft
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
-from transformers.pytorch_utils import Conv1D
 
 from families import model_of
-from rung import storage
 from rung.compute import paths
-from rung.compute.linears import Linear, writable
+from rung.compute.linears import writable
 from rung.compute.quantized import QuantizedLinear, quantize
-from rung.compute.sites import Site, replace, site_of
+from rung.compute.sites import Site, replace
 from rung.errors import UsageError
-from rung.methods.adapter import Adapter
-from rung.methods.lora import LORA, Lora, LoraSettings, LowRankChange
-from rung.methods.origin import Home
-from rung.methods.peft_format import files_of, load_adapter
+from rung.methods.lora import Lora
+from rung.methods.lora_settings import LoraSettings
 from rung.methods.targets import linear_layers
 from rung.train.loss import pack_loss
 from tiny_model import copy_of, distance, gradients, random_rows, same_bytes, shake, tiny_model
-
-
-def site(base: Linear, change: LowRankChange) -> Site:
-    found = Site(base)
-    found.switch(change)
-    return found
-
-
-def a_layer(dtype: torch.dtype = torch.float64, bias: bool = True, rank: int = 3, scale: float = 0.7) -> Site:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        base = nn.Linear(6, 5, bias=bias).to(dtype).requires_grad_(False)
-    layer = site(base, LowRankChange(base, rank, scale, torch.Generator().manual_seed(0)))
-    shake([layer.on.b], size=0.5)
-    return layer
-
-
-def an_input(dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = (2, 4, 6)) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
-
-
-def spelled_out(layer: Site, x: Tensor) -> Tensor:
-    base = layer.base
-    update = linear(linear(x, layer.on.a.to(x.dtype)), layer.on.b.to(x.dtype))
-    return linear(x, base.weight, base.bias) + layer.on.scale * update
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(6,), (4, 6), (2, 4, 6), (0, 6)])
-def test_output_and_gradients_equal_the_formula_under_autograd(shape: tuple[int, ...], bias: bool) -> None:
-    ours, theirs = a_layer(bias=bias), a_layer(bias=bias)
-    x, z = (an_input(shape=shape).requires_grad_() for _ in range(2))
-    out, wanted = ours(x), spelled_out(theirs, z)
-    assert torch.allclose(out, wanted, rtol=1e-12, atol=1e-12)
-    cotangent = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    out.backward(cotangent)
-    wanted.backward(cotangent)  # type: ignore[no-untyped-call]
-    for mine, other in zip([x, ours.on.a, ours.on.b], [z, theirs.on.a, theirs.on.b], strict=True):
-        assert mine.grad is not None
-        assert other.grad is not None
-        assert torch.allclose(mine.grad, other.grad, rtol=1e-12, atol=1e-12)
-    assert ours.base.weight.grad is None
-
-
-def test_an_input_that_needs_no_gradient_gets_none() -> None:
-    layer, x = a_layer(), an_input()
-    layer(x).sum().backward()
-    assert x.grad is None
-    assert layer.on.a.grad is not None
-
-
-def test_an_input_that_is_not_dense_gives_the_same() -> None:
-    layer = a_layer()
-    x = an_input(shape=(4, 2, 6)).transpose(0, 1)
-    assert torch.allclose(layer(x), layer(x.contiguous()), rtol=1e-12)
-
-
-def test_parameters_and_gradients_are_fp32_over_a_bf16_base() -> None:
-    layer = a_layer(torch.bfloat16)
-    x = an_input(torch.bfloat16).requires_grad_()
-    out = layer(x)
-    out.sum().backward()
-    assert out.dtype == torch.bfloat16
-    assert x.grad is not None
-    assert x.grad.dtype == torch.bfloat16
-    for parameter in (layer.on.a, layer.on.b):
-        assert parameter.dtype == torch.float32
-        assert parameter.grad is not None
-        assert parameter.grad.dtype == torch.float32
-    wide = a_layer(torch.float32)
-    with torch.no_grad():
-        wide.base.weight.copy_(layer.base.weight)
-        wide.on.a.copy_(layer.on.a)
-        wide.on.b.copy_(layer.on.b)
-        assert distance(out.float(), wide(x.float())) < 0.02
-
-
-def test_delta_is_the_update_that_merging_adds() -> None:
-    layer, x = a_layer(bias=False), an_input()
-    merged = linear(x, layer.base.weight + layer.on.delta())
-    assert torch.allclose(layer(x), merged, rtol=1e-12)
-
-
-def test_a_model_that_multiplies_by_the_weight_itself_gets_the_update_too() -> None:
-    """As Mamba does with the layer of its time steps."""
-    for layer in (a_layer(), a_turned_layer()):
-        x = an_input()
-        turned = isinstance(layer.base, Conv1D)
-        by_hand = x @ (layer.weight if turned else layer.weight.T) + layer.bias
-        assert torch.allclose(by_hand, layer(x), rtol=1e-12, atol=1e-12)
-        layer.switch(None)
-        assert layer.weight is layer.base.weight
-
-
-def a_turned_layer() -> Site:
-    usual = a_layer()
-    turned = Conv1D(5, 6).double().requires_grad_(False)
-    turned.weight.data, turned.bias.data = usual.base.weight.data.T.contiguous(), usual.base.bias.data
-    layer = site(turned, LowRankChange(turned, 3, 0.7, torch.Generator().manual_seed(0)))
-    shake([layer.on.b], size=0.5)
-    return layer
-
-
-def test_a_layer_of_gpt2_is_the_same_layer_turned() -> None:
-    ours, theirs = a_turned_layer(), a_layer()
-    x, z = (an_input().requires_grad_() for _ in range(2))
-    assert torch.allclose(ours(x), theirs(z), rtol=1e-12, atol=1e-12)
-    (ours(x) ** 2).sum().backward()
-    (theirs(z) ** 2).sum().backward()
-    for mine, other in zip([x, ours.on.a, ours.on.b], [z, theirs.on.a, theirs.on.b], strict=True):
-        assert torch.allclose(mine.grad, other.grad, rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # PEFT reads it
-def test_merged_into_gpt2_and_saved_for_peft(tmp_path: Path) -> None:
-    model, ids = model_of("gpt2"), torch.tensor([[5, 7, 9]])
-    plain = model(ids).logits
-    lora = Lora(model, LoraSettings(rank=4))
-    shake(lora.parameters())
-    lora.updated()
-    answer = model(ids).logits
-    storage.write_folder(tmp_path / "kept", files_of(Adapter.of(LORA, lora), "gpt2"))
-    lora.detach()
-    with torch.no_grad():
-        assert torch.equal(model(ids).logits, plain)
-        theirs = peft.PeftModel.from_pretrained(model_of("gpt2"), str(tmp_path / "kept"))
-        assert distance(theirs(ids).logits, answer) < 1e-5
-        home = Home("gpt2", "", "", "")
-        again, _ = load_adapter(tmp_path / "kept", model, home)
-        assert distance(model(ids).logits, answer) < 1e-6
-        again.merge()
-        assert distance(model(ids).logits, answer) < 1e-5
-    assert distance(answer.detach(), plain) > 0.01
 
 
 def test_a_low_reach_is_said_unless_it_was_asked_for() -> None:
@@ -169,14 +28,6 @@ def test_a_low_reach_is_said_unless_it_was_asked_for() -> None:
     assert "fused experts" in note
     assert lora.applied()["reach"] == pytest.approx(lora.reach.share, abs=1e-4) != 1
     assert Lora(model_of("mixtral"), LoraSettings(rank=2, targets=("q_proj",))).notes() == ()
-
-
-def test_a_begins_uniform_and_b_at_zero() -> None:
-    layer = LowRankChange(nn.Linear(400, 5), 64, 1.0, torch.Generator().manual_seed(0))
-    bound = 1 / math.sqrt(400)
-    assert not layer.b.any()
-    assert float(layer.a.detach().abs().max()) <= bound
-    assert float(layer.a.detach().std()) == pytest.approx(bound / math.sqrt(3), rel=0.02)
 
 
 def test_the_same_seed_begins_the_same_and_layers_differ() -> None:
@@ -199,12 +50,6 @@ def test_the_global_generator_is_left_alone() -> None:
     assert torch.equal(torch.rand(1), wanted)
 
 
-@pytest.mark.parametrize(("rslora", "scale"), [(False, 0.5), (True, 2.0)])
-def test_scale(rslora: bool, scale: float) -> None:
-    lora = Lora(tiny_model(), LoraSettings(rank=16, alpha=8.0, rslora=rslora))
-    assert {layer.scale for layer in lora.changes.values()} == {scale}
-
-
 def test_rank_and_number_of_parameters() -> None:
     lora = Lora(tiny_model(), LoraSettings(rank=4, targets=("q_proj", "down_proj")))
     shapes = [tuple(p.shape) for p in lora.parameters()]
@@ -222,17 +67,6 @@ def test_only_the_top_layers_are_adapted_where_that_is_asked() -> None:
     assert len(lora.changes) == 7
     assert all(name.startswith("model.layers.1.") for name in lora.changes)
     assert lora.frozen_layers() == 1
-
-
-def test_a_change_is_read_once_it_is_told() -> None:
-    lora = Lora(tiny_model(), LoraSettings(rank=2, targets=("up_proj",)))
-    layer = site_of(lora.model, next(iter(lora.changes)))
-    x = an_input(torch.float32, (3, 32))
-    before = layer(x)
-    shake([layer.on.b])
-    lora.updated()
-    assert torch.allclose(layer(x), spelled_out(layer, x), rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(layer(x), before)
 
 
 def test_an_unknown_target_is_refused_before_the_model_changes() -> None:
@@ -306,3 +140,49 @@ def test_merging_into_a_base_held_in_few_bits_gives_layers_in_full(bits: Any) ->
         assert isinstance(layer, nn.Linear)
         assert torch.allclose(layer.weight, weight, atol=1e-6)
     assert sum(isinstance(layer, QuantizedLinear) for layer in found.values()) == 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"rank": 17}, r"rank 17 is above the width of model\.layers\.0\.self_attn\.k_proj, which is 16"),
+        ({"ranks": {"v_proj": 40}}, r"rank 40 is above the width of model\.layers\.0\.self_attn\.v_proj"),
+        ({"ranks": {"k_prj": 4}}, r"no adapted layer is called 'k_prj'\. Did you mean 'k_proj'"),
+        ({"alphas": {"up_proj": 4}, "targets": ("q_proj",)}, "no adapted layer is called 'up_proj'"),
+    ],
+)
+def test_what_makes_no_sense_on_a_base_is_refused_where_it_was_asked_for(
+    settings: dict[str, Any], why: str
+) -> None:
+    lora = Lora(tiny_model(), LoraSettings(**settings))  # as an adapter that was read may be
+    with pytest.raises(UsageError, match=why) as caught:
+        lora.check_asked()
+    assert caught.value.fix
+
+
+def test_what_makes_sense_is_not() -> None:
+    for settings in ({"rank": 16}, {"rank": 17, "targets": ("q_proj",)}, {"ranks": {"q_proj": 32}}):
+        Lora(tiny_model(), LoraSettings(**settings)).check_asked()
+    Lora(
+        model_of("mamba"), LoraSettings()
+    ).check_asked()  # the default rank is above the width of its time steps
+
+
+def test_dropout_is_on_in_training_alone() -> None:
+    lora = Lora(tiny_model(), LoraSettings(rank=4, dropout=0.5))
+    shake(lora.parameters())
+    lora.updated()
+    rows = random_rows(3)
+
+    def loss() -> float:
+        return float(pack_loss(lora.model, rows).detach())
+
+    plain = loss()
+    lora.learning(True)
+    lora.before_pass(0, 0)
+    first = loss()
+    assert first == loss() != plain
+    lora.before_pass(0, 1)
+    assert loss() != first
+    lora.learning(False)
+    assert loss() == plain

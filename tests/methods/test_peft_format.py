@@ -20,7 +20,8 @@ from rung.bases.base import Base
 from rung.compute.load import tiny
 from rung.errors import AdapterError
 from rung.methods.adapter import Adapter
-from rung.methods.lora import LORA, Lora, LoraSettings
+from rung.methods.lora import LORA, Lora
+from rung.methods.lora_settings import LoraSettings
 from rung.methods.origin import CONFIG, OURS, Home
 from rung.methods.peft_format import WEIGHTS, files_of, load_adapter
 from tiny_model import copy_of, same_bytes, shake
@@ -326,12 +327,17 @@ GATE: dict[str, tuple[Damage, str]] = {
     "config is a link out": (link_out(CONFIG), f"{CONFIG} is a link that leaves the folder"),
     "another method": (config(peft_type="LOKR"), "peft_type is 'LOKR', rung reads"),
     "no method": (config(peft_type=None), "peft_type is None"),
-    "DoRA": (config(use_dora=True), "use_dora is set"),
+    "DoRA without its lengths": (config(use_dora=True), "14 tensors are missing or unknown"),
+    "DoRA by number": (config(use_dora=1), "use_dora cannot be 1"),
     "biases of B": (config(lora_bias=True), "lora_bias is set"),
     "biases": (config(bias="lora_only"), "it trains biases"),
     "whole modules": (config(modules_to_save=["lm_head"]), "modules_to_save is set"),
-    "ranks by layer": (config(rank_pattern={"q_proj": 4}), "rank_pattern is set"),
-    "alphas by layer": (config(alpha_pattern={"q_proj": 4}), "alpha_pattern is set"),
+    "other ranks by layer": (config(rank_pattern={"q_proj": 4}), "has shape (8, 32), not (4, 32)"),
+    "ranks by a pattern": (config(rank_pattern={"^model.*q_proj": 8}), "which is no plain layer name"),
+    "ranks in a list": (config(rank_pattern=[8]), "rank_pattern is no mapping"),
+    "a rank by layer that is none": (config(rank_pattern={"q_proj": 8.0}), "cannot give q_proj 8.0"),
+    "alphas by a pattern": (config(alpha_pattern={"q_.*": 4}), "which is no plain layer name"),
+    "an alpha by layer that is none": (config(alpha_pattern={"q_proj": True}), "cannot give q_proj True"),
     "some layers": (config(layers_to_transform=[0]), "are not the base's last layers"),
     "layers twice": (config(layer_replication=[[0, 1]]), "layer_replication is set"),
     "swapped weights": (config(fan_in_fan_out=True), "fan_in_fan_out is set"),

@@ -140,3 +140,25 @@ def test_layers_held_in_few_bits_are_linear_layers(kind: str) -> None:
     assert all(isinstance(layer, QuantizedLinear) for layer in found.values())
     some = list(found)[::3]
     assert reach(model, [found[name] for name in some]) == reach(full, [theirs[name] for name in some])
+
+
+def test_all_linear_attention_and_mlp_are_names_of_many() -> None:
+    model = tiny_model()
+    whole = linear_layers(model)
+    assert list(linear_layers(model, ("all-linear",))) == list(whole)
+    attention, mlp = (list(linear_layers(model, (name,))) for name in ("attention", "mlp"))
+    assert [name.rpartition(".")[2] for name in attention] == NAMES[:4] * 2
+    assert [name.rpartition(".")[2] for name in mlp] == NAMES[4:] * 2
+    top = [f"model.layers.1.mlp.{name}" for name in NAMES[4:]]
+    assert list(linear_layers(model, ("mlp", "q_proj"), 1)) == ["model.layers.1.self_attn.q_proj", *top]
+    assert list(linear_layers(model, ("attention", "mlp"))) == list(whole)
+
+
+def test_a_base_without_layers_of_that_kind_says_so() -> None:
+    with pytest.raises(UsageError, match=r"no linear layer is called 'mlp'.*or take all-linear, attention"):
+        linear_layers(model_of("mamba"), ("mlp",))
+
+
+def test_a_layer_of_that_name_comes_first() -> None:
+    model = nn.ModuleDict({"attention": nn.Linear(2, 2), "other": nn.Linear(2, 2)})
+    assert list(linear_layers(model, ("attention",))) == ["attention"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from attaching import attach
 from rung.errors import UsageError
-from rung.train import optim
+from rung.records import Rendered
+from rung.train import optim, trainer
 from rung.train.loss import count_targets, mean_loss
 from rung.train.trainer import Trainer
 from tiny_model import distance, plain_loss, random_rows, same_bytes, shake, tiny_model
@@ -231,3 +233,40 @@ def test_steps_that_are_timed_are_those_of_a_run() -> None:
     run.attached.load(timed.attached.state())  # the last state, whatever was best on dev
     for ours, theirs in zip(timed.trainer.parameters, run.trainer.parameters, strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_what_is_attached_hears_of_the_beginning_and_of_every_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[tuple[object, ...]] = []
+    run = make(tmp_path, checkpoint_seconds=1e-9)
+    look = run.trainer._look
+
+    def begin(rows: list[Rendered]) -> None:
+        assert rows == ROWS
+        heard.append(("begin",))
+
+    monkeypatch.setattr(run.attached, "begin", begin)
+    monkeypatch.setattr(run.attached, "learning", lambda on: heard.append(("learning", on)))
+    monkeypatch.setattr(run.attached, "before_pass", lambda *at: heard.append(("pass", *at)))
+    monkeypatch.setattr(run.trainer, "_look", lambda: heard.append(("look",)) or look())
+    run.go()
+    wanted: list[tuple[object, ...]] = [("begin",), ("look",)]
+    for number, step in enumerate(run.trainer.plan):
+        passes = [("pass", number, one) for one in range(len(step.packs))]
+        wanted += [("learning", True), *passes, ("learning", False)]
+        wanted += [("look",)] if number + 1 in run.trainer._look_at else []
+    assert heard == wanted
+    again = make(tmp_path)
+    monkeypatch.setattr(again.attached, "begin", lambda rows: pytest.fail("it continues"))
+    again.go()
+
+
+def test_learning_ends_where_a_pass_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[bool] = []
+    run = make()
+    monkeypatch.setattr(run.attached, "learning", heard.append)
+    monkeypatch.setattr(trainer, "pack_loss", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run.go()
+    assert heard == [True, False]

@@ -82,7 +82,7 @@ def _say_options(method: Method) -> None:
     fields = method.Settings.model_fields
     say("\nOptions:" if fields else "\nIt has no options.")
     for option, field in fields.items():
-        default = "" if field.default in (None, ()) else f" [default: {field.default}]"
+        default = "" if field.default in (None, (), {}) else f" [default: {field.default}]"
         say(f"  --options {method.name}.{option}=...  {field.description}{default}")
 
 

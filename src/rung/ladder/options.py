@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rung.config import Settings
-from rung.errors import UsageError, nearest
+from rung.errors import DataError, UsageError, nearest
 from rung.methods import METHODS
 
 if TYPE_CHECKING:
@@ -52,20 +52,31 @@ def _short(settings: Settings) -> dict[str, Any]:
 def attach(prepared: Prepared, method: str) -> Attached:
     """`method` on the base of a climb, with the user's settings.
 
-    Raises `UsageError` where what it puts before every row leaves no room for the longest.
+    Raises `UsageError` where these do not fit the base, `DataError` where the longest row has no room left.
     """
-    from rung.compute.lead import lead_of
     from rung.data.tokens import Tokens
 
     base = prepared.base
     asked = settings_of(prepared.settings, method).encoded(lambda text: Tokens(base.tokenizer).encode(text))
     attached = METHODS[method].attach(base.model, asked, seed=prepared.settings.seed)
-    room = base.context - lead_of(base.model).length
+    try:
+        attached.check_asked()
+        _require_room(prepared, method)
+    except BaseException:
+        attached.detach()
+        raise
+    return attached
+
+
+def _require_room(prepared: Prepared, method: str) -> None:
+    """Raises `DataError` where what `method` puts before every row leaves no room for the longest."""
+    from rung.compute.lead import lead_of
+
+    context = prepared.base.context
+    room = context - lead_of(prepared.base.model).length
     longest = max((len(row.ids) for row in prepared.rendered.values()), default=0)
     if longest > room:
-        attached.detach()
-        raise UsageError(
-            f"{method} takes {base.context - room} of the base's {base.context} tokens, a row has {longest}",
+        raise DataError(
+            f"{method} takes {context - room} of the base's {context} tokens, a row has {longest}",
             fix=f"Set {method}.length lower, or --max-length {room} with --long-rows drop",
         )
-    return attached

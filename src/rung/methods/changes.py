@@ -42,6 +42,9 @@ class Changes(Attached):
         changes = {name: make(name, layer) for name, layer in found.items()}
         self.changes: dict[str, Any] = changes
         self.turned = any(isinstance(layer, Conv1D) for layer in found.values())
+        ends = {name.rpartition(".")[2] for name in found}
+        top = getattr(settings, "top_layers", None)
+        self._short = all(name in found for name in linear_layers(model, tuple(ends), top))
         model.requires_grad_(False)
         for name, change in changes.items():
             site_of(model, name).changes[slot] = change
@@ -69,7 +72,8 @@ class Changes(Attached):
         return () if self.asked or self.reach.share >= _NEARLY_ALL else (str(self.reach),)
 
     def facts(self) -> dict[str, Any]:
-        return {"layers": list(self.changes), "turned": self.turned}
+        """Whether the last parts of the layers' names mean them alone, and whether weights are (in, out)."""
+        return {"layers": list(self.changes), "short": self._short, "turned": self.turned}
 
     def switch(self, on: bool) -> None:
         for name, change in self.changes.items():

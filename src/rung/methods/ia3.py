@@ -8,7 +8,7 @@ All factors begin at 1. A few thousand numbers are trained, and merging multipli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -81,7 +81,8 @@ class IA3Format(PlainFormat):
         layers, inputs = adapter.facts["layers"], adapter.facts["inputs"]
         names, of_inputs = ({name.rpartition(".")[2] for name in some} for some in (layers, inputs))
         others = {name.rpartition(".")[2] for name in layers if name not in inputs}
-        whole = bool(of_inputs & others) or any("." in name for name in adapter.settings.targets)  # type: ignore[attr-defined]
+        asked: Sequence[str] = adapter.settings.targets  # type: ignore[attr-defined]
+        whole = not adapter.facts["short"] or bool(of_inputs & others) or any("." in name for name in asked)
         return {
             "target_modules": sorted(layers) if whole else sorted(names),
             "feedforward_modules": sorted(inputs) if whole else sorted(of_inputs),

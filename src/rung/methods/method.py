@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from rung.errors import AdapterError, UsageError, nearest
 from rung.methods.slots import ONLY, slots_of
+from rung.records import Rendered
 
 Files = dict[str, bytes | Callable[[Path], None]]  # name -> content, or what writes it
 
@@ -89,7 +90,18 @@ class Attached(ABC):
         """Call after the optimizer's step: brings the new values to where the forward pass reads them."""
 
     def learning(self, on: bool) -> None:  # noqa: B027
-        """Training begins or ends: what is random in training (dropout) is so in between."""
+        """Passes of training begin or end: what is random in training (dropout) is so in between."""
+
+    def before_pass(self, step: int, number: int) -> None:  # noqa: B027
+        """Comes before each pass of training: what is random there follows from the step and the pass's
+        number in it, so that a run that continues repeats it."""
+
+    def begin(self, rows: Sequence[Rendered]) -> None:  # noqa: B027
+        """Comes before the first step on the train `rows`, but not where a run continues: begin from data."""
+
+    def check_asked(self) -> None:  # noqa: B027
+        """Raises `UsageError` for options that make no sense on this base, though an adapter that was read
+        may have them."""
 
     def state(self) -> dict[str, Tensor]:
         """A copy of `named`."""

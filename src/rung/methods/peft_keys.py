@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from rung.errors import AdapterError
 from rung.methods.adapter import Adapter, require
 from rung.methods.changes import Changes
 from rung.methods.targets import layer_of, linear_layers
 
+T = TypeVar("T")
 _NAME = re.compile(r"\w{1,64}(?:\.\w{1,64}){0,15}")  # PEFT names layers of small models in full
 _WITHOUT_EFFECT = {  # on what a finished adapter computes
     "auto_mapping",
@@ -40,10 +41,36 @@ def layer_names(config: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(names or ())
 
 
-def target_names(layers: Sequence[str], asked: Sequence[str]) -> list[str]:
-    """The last parts of the layers' names, or all of them whole where whole names were asked for."""
-    whole = any("." in name for name in asked)
+def target_names(facts: Mapping[str, Any], asked: Sequence[str]) -> list[str]:
+    """The last parts of the layers' names, or all of them whole where these mean others too, or whole names
+    were asked for."""
+    layers = facts["layers"]
+    whole = not facts["short"] or any("." in name for name in asked)
     return sorted(set(layers) if whole else {name.rsplit(".", 1)[-1] for name in layers})
+
+
+def pattern(values: Mapping[str, T], usual: T) -> dict[str, T]:
+    """What differs from `usual` among values by layer, in the form of PEFT's rank_pattern: under the last
+    part of the layers' names where all layers that end so agree."""
+    found: dict[str, set[T]] = {}
+    for name, value in values.items():
+        found.setdefault(name.rpartition(".")[2], set()).add(value)
+    kept = {}
+    for name, value in values.items():
+        last = name.rpartition(".")[2]
+        if value != usual:
+            kept[last if len(found[last]) == 1 else name] = value
+    return kept
+
+
+def read_pattern(config: Mapping[str, Any], key: str, fine: Callable[[Any], bool]) -> dict[str, Any]:
+    """The opposite. Raises `Unreadable` unless its keys are plain names and its values are `fine`."""
+    found = config.get(key) or {}
+    require(isinstance(found, dict), f"{key} is no mapping")
+    for name, value in found.items():
+        require(bool(_NAME.fullmatch(name)), f"{key} has {name!r}, which is no plain layer name")
+        require(fine(value), f"{key} cannot give {name} {value!r}")
+    return dict(found)
 
 
 def layer_numbers(layers: Sequence[str]) -> list[int]:

@@ -36,7 +36,7 @@ class KeysAndValues(Attached):
     settings: PrefixSettings
 
     def __init__(self, model: nn.Module, settings: PrefixSettings, seed: int = 0, slot: str = ONLY) -> None:
-        """Raises `BaseModelError` where the base's attention is not rung's, or differs from layer to layer."""
+        """Raises `BaseModelError` where the base's attention is not rung's, or differs between layers."""
         _require_attention(model)
         ids = start_ids(settings, model, seed)
         before = slots_of(model).on

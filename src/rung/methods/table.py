@@ -23,6 +23,7 @@ _OURS = {  # name -> title, and where its `Method` is; in the order of the ladde
     "ia3": ("IA3", "rung.methods.ia3:METHOD"),
     "lora": ("LoRA", "rung.methods.lora:LORA"),
     "bottleneck": ("bottleneck adapters", "rung.methods.bottleneck:METHOD"),
+    "dora": ("DoRA", "rung.methods.lora:DORA"),
     "full": ("full fine-tuning", "rung.methods.full:FULL"),
 }
 

@@ -7,7 +7,7 @@ layers leaves them as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ def linear_layers(
 ) -> dict[str, Linear]:
     """Full name -> linear layer, in model order: all but the head, or those that end with one of `names`.
 
-    A name is one or more whole parts: ``q_proj``, ``layers.0.self_attn.q_proj``.
+    A name is one or more whole parts: ``q_proj``, ``layers.0.self_attn.q_proj``; or one of `PRESETS`.
     With `top_layers`, of so many of the last decoder layers alone. Raises `UsageError`, with the nearest
     name, where a name matches nothing and where the model has fewer decoder layers, `BaseModelError` where it
     has no linear layer at all.
@@ -48,13 +48,19 @@ def linear_layers(
     if not names:
         return found
     known = sorted({name.rsplit(".", 1)[-1] for name in found})
+    chosen: set[str] = set()
     for name in names:
-        if not any(_ends_with(full, name) for full in found):
+        some = [full for full in found if ends_with(full, name)]
+        if not some and name in PRESETS:
+            of_preset = PRESETS[name](model)
+            some = [full for full in found if full in of_preset]
+        if not some:
             raise UsageError(
-                f"no linear layer is called {name!r}.{nearest(name, known)}",
-                fix=f"This base has: {', '.join(known)}",
+                f"no linear layer is called {name!r}.{nearest(name, [*known, *PRESETS])}",
+                fix=f"This base has: {', '.join(known)}; or take {', '.join(PRESETS)}",
             )
-    return {name: module for name, module in found.items() if any(_ends_with(name, one) for one in names)}
+        chosen.update(some)
+    return {name: module for name, module in found.items() if name in chosen}
 
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
@@ -109,6 +115,13 @@ def blocks(model: nn.Module) -> Blocks:
     )
 
 
+PRESETS: dict[str, Callable[[nn.Module], Collection[str]]] = {
+    "all-linear": linear_layers,
+    "attention": lambda model: blocks(model).attention,
+    "mlp": lambda model: blocks(model).mlp,
+}
+
+
 def reach(model: nn.Module, layers: Iterable[nn.Module]) -> Reach:
     """The reach of a method that adapts `layers` of `model`; only decoder layers count."""
     inside = {weight.key for layer in layers for module in layer.modules() for weight in _weights(module)}
@@ -144,7 +157,8 @@ def _ends(model: nn.Module) -> list[nn.Module]:
     return [end for find in finds if find is not None and (end := find()) is not None]
 
 
-def _ends_with(full: str, name: str) -> bool:
+def ends_with(full: str, name: str) -> bool:
+    """Whether the parts of `name` are the last ones of the full name of a layer."""
     return f".{full}".endswith(f".{name}")
 
 

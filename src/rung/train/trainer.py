@@ -144,6 +144,7 @@ class Trainer:
 
     def _run(self, start: float, before: float) -> Outcome:
         if not self.progress.curve:
+            self.attached.begin(self.rows)
             self._look()  # the base itself: if training only hurts, it stays the best
         saved = start
         pause = self.settings.checkpoint_seconds
@@ -180,10 +181,15 @@ class Trainer:
         """Gradients of `step`; its loss summed over the target tokens, and their number."""
         targets = count_targets([self.rows[row] for row in step.rows])
         total = 0.0
-        for indices in step.packs:
-            loss = pack_loss(self.model, [self.rows[index] for index in indices], self.trunk)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
+        self.attached.learning(True)
+        try:
+            for number, indices in enumerate(step.packs):
+                self.attached.before_pass(self.progress.step, number)
+                loss = pack_loss(self.model, [self.rows[index] for index in indices], self.trunk)
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += float(loss.detach())
+        finally:
+            self.attached.learning(False)
         return total, targets
 
     def _update(self, step: Step, total: float, targets: int) -> None:
