@@ -154,9 +154,7 @@ class Settings(BaseModel):
         None, ge=1, description="Adapt only so many of the last layers; all if not given."
     )
     targets: Annotated[Names, TRAINING] = Field(
-        (),
-        description="Linear layers to adapt: names with commas between them, or all-linear, attention or "
-        "mlp; else the method's own.",
+        (), description="Linear layers to adapt, as in q_proj,v_proj, or all-linear, attention or mlp."
     )
     options: Annotated[Options, TRAINING] = Field(
         {}, description="Any option of a method, such as lora.rank=8; can be repeated. See rung methods."

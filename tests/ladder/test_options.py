@@ -84,9 +84,7 @@ def test_what_does_not_fit_the_base_is_refused_and_taken_off_again(prepared: Pre
     def asked(**given: object) -> Prepared:
         return replace(prepared, settings=make_settings(given))
 
-    with pytest.raises(
-        UsageError, match=r"rank 64 is above the width of model.*layers.0.*k_proj, which is 16"
-    ):
+    with pytest.raises(UsageError, match=r"rank 64 is above the width of model.*k_proj, which is 16"):
         attach(asked(rank=64), "lora")
     assert [type(module) for module in model.modules()] == modules
     attached = attach(asked(options=["lora.ranks=q_proj=32,k_proj=4", "lora.targets=attention"]), "lora")

@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attaching import attach
 from rung.compute.projection import Projection
+from rung.compute.quantized import quantize
 from rung.compute.sites import Site
 from rung.methods.dora import DoraChange
 from rung.methods.dropout import Dropout
 from rung.methods.low_rank import Clock
-from tiny_model import shake
+from rung.methods.slots import slots_of
+from tiny_model import distance, shake, tiny_model
 
 DROPOUT = Dropout(0.3, 1, on=True, step=2)
 
@@ -109,3 +112,23 @@ def _off(change: object) -> bool:
     assert isinstance(change, DoraChange)
     change.dropout = None
     return True
+
+
+def test_the_lengths_are_those_of_the_layer_that_another_adapter_was_merged_into() -> None:
+    model = tiny_model()
+    quantize(model, 8, "cpu")
+    dora = attach("dora", model, rank=2, targets=("q_proj",), slot="dora")
+    shake(dora.parameters())
+    dora.updated()
+    ids = torch.tensor([[5, 7, 9]])
+    with torch.no_grad():
+        before = model(input_ids=ids).logits
+        other = attach("lora", model, rank=2, targets=("q_proj",), slot="other")
+        shake(other.parameters(), size=0.5)
+        other.updated()
+        other.merge()
+        slots_of(model).use("dora")
+        answers = model(input_ids=ids).logits
+        assert distance(answers, before) > 0.01
+        dora.merge()
+        assert distance(model(input_ids=ids).logits, answers) < 1e-5
