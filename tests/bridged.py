@@ -1,12 +1,38 @@
-"""PEFT's methods as the bridge has them: which run, which are refused, and options that fit the tiny models."""
+"""PEFT's methods: which the bridge runs, which it refuses, and options that fit the tiny models."""
 
 from __future__ import annotations
 
 from typing import Any
 
 RUN = (
-    *("adamss", "beft", "boft", "c3a", "deft", "delora", "fourierft", "frod", "glora", "gralora", "hira", "hra"),
-    *("ia3", "ln_tuning", "loha", "lokr", "lora", "miss", "oft", "osf", "peanut", "psoft", "randlora", "road"),
+    *(
+        "adamss",
+        "beft",
+        "boft",
+        "c3a",
+        "deft",
+        "delora",
+        "fourierft",
+        "frod",
+        "glora",
+        "gralora",
+        "hira",
+        "hra",
+    ),
+    *(
+        "ia3",
+        "ln_tuning",
+        "loha",
+        "lokr",
+        "lora",
+        "miss",
+        "oft",
+        "osf",
+        "peanut",
+        "psoft",
+        "randlora",
+        "road",
+    ),
     *("shira", "supertuning", "tinylora", "unilora", "vblora", "vera", "waveft"),
 )
 REFUSED = {  # a part of the reason

@@ -1,10 +1,11 @@
 """Any other method of PEFT, computed by PEFT's own modules: ``peft:NAME``.
 
 PEFT puts its modules (x -> y, the frozen layer inside) in the place of a model's layers. They are taken out
-again at once. One around a linear layer becomes a `rung.compute.sites.Change` that runs it, so it shares the
-layer with other adapters and is computed on every path; one around anything else takes the layer's place while
-its slot is on. No slot sees the modules of another, and the base stays as it is. Whether the path of the base
-still computes what the model's own code does is measured when the method is attached (`rung.compute.paths`).
+again at once. One around a linear layer becomes a `rung.compute.sites.Change` that runs it, so it shares
+the layer with other adapters and is computed on every path; one around anything else takes the layer's
+place while its slot is on. No slot sees the modules of another, and the base stays as it is. Whether the path
+of the base still computes what the model's own code does is measured when the method is attached
+(`rung.compute.paths`).
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ from rung.methods.slots import ONLY, slots_of
 from rung.methods.targets import layer_of
 
 _RATES = {  # of what trains factors and angles; others learn as LoRA does
-    "vera": 1e-2, "ia3": 1e-2, "fourierft": 1e-2, "waveft": 1e-2, "vblora": 1e-2, "unilora": 1e-2, "tinylora": 1e-2,
-    "ln_tuning": 5e-3, "beft": 5e-3, "c3a": 5e-3, "road": 5e-3,
-}  # fmt: skip
+    **dict.fromkeys(("vera", "ia3", "fourierft", "waveft", "vblora", "unilora", "tinylora"), 1e-2),
+    **dict.fromkeys(("ln_tuning", "beft", "c3a", "road"), 5e-3),
+}
 _RATE = 1e-3
 _STARTS: dict[str, bool | None] = {  # see `Promises.identity_at_start`
     **dict.fromkeys(("fourierft", "c3a", "vblora", "unilora"), False),
@@ -70,7 +71,7 @@ class Wrapped(Change):
 
 @contextmanager
 def _merging(layer: Any, dtype: torch.dtype) -> Iterator[Any]:
-    """The layer that PEFT's module holds, with the change in it and in `dtype`, for as long as the context lasts."""
+    """The layer that PEFT's module holds, in `dtype` and with the change in it, while the context lasts."""
     base = layer.get_base_layer()
     weights = list(base.named_parameters(recurse=False))
     kept = [weight.data for _, weight in weights]
@@ -131,7 +132,7 @@ class Bridged(Changes):
         return {**self.settings.model_dump(mode="json", fallback=str), "targets": names}
 
     def notes(self) -> tuple[str, ...]:
-        slower = f"; not on the fastest path: {self.slower}" if self.slower else ""
+        slower = f", not on the fastest path: {self.slower}" if self.slower else ""
         return (f"computed by PEFT's own modules{slower}",)
 
     def facts(self) -> dict[str, Any]:
@@ -242,7 +243,5 @@ def method_of(kind: str) -> Method:
         learning_rate=_RATES.get(kind, _RATE),
         attach=partial(Bridged, kind),
         format=BridgeFormat(kind, options),
-        promises=Promises(
-            identity_at_start=_STARTS.get(kind, True), mergeable=kind not in _NOT_MERGED
-        ),
+        promises=Promises(identity_at_start=_STARTS.get(kind, True), mergeable=kind not in _NOT_MERGED),
     )

@@ -143,7 +143,9 @@ class Attached(ABC):
 class Promises:
     """What the contract suite holds a method to."""
 
-    identity_at_start: bool | None = True  # the model answers as the base until the first step; None: but for rounding
+    identity_at_start: bool | None = (
+        True  # the model answers as the base until the first step; None: but for rounding
+    )
     mergeable: bool = True
     whole_model: bool = False  # its files are a complete model, which needs a tokenizer next to it
     own_code: bool = True  # works on bases that are computed by their own code alone (`rung.compute.plain`)

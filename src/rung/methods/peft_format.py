@@ -107,7 +107,9 @@ def _bridged(folder: Path, config: Mapping[str, Any]) -> Method | None:
     if not isinstance(name, str) or not name.startswith(peft_names.MARK):
         return None
     kind = str(config.get("peft_type")).lower()
-    require(name == peft_names.MARK + kind, f"{OURS} says that it is of {name}, {CONFIG} that it is of {kind}")
+    require(
+        name == peft_names.MARK + kind, f"{OURS} says that it is of {name}, {CONFIG} that it is of {kind}"
+    )
     require(peft_names.runs(kind), f"it is of PEFT's {kind}, which the installed PEFT or rung does not run")
     return METHODS[name]
 
@@ -175,7 +177,9 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
     """The weights, in fp32 where they are no whole numbers, by the names in the file."""
     with foreign(partial(_damaged, folder)):
         read = load_file(folder / WEIGHTS)
-        tensors = {name: value.float() if value.is_floating_point() else value for name, value in read.items()}
+        tensors = {
+            name: value.float() if value.is_floating_point() else value for name, value in read.items()
+        }
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise AdapterError(

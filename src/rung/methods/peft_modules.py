@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -70,19 +70,12 @@ def make(kind: str, model: nn.Module, settings: PeftSettings, seed: int) -> Made
 
 
 def _made(kind: str, model: nn.Module, settings: PeftSettings) -> Made:
-    from peft import PeftType, get_peft_model, get_peft_model_state_dict
-    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+    from peft import get_peft_model_state_dict
 
-    config = config_class(kind)(**settings.asked())
-    mapped = getattr(PEFT_TYPE_TO_TUNER_MAPPING[PeftType(kind.upper())], "target_module_mapping", None) or {}
-    model_type = getattr(getattr(model, "config", None), "model_type", None)
-    if getattr(config, "target_modules", ()) is None and model_type not in mapped:
-        config.target_modules = [name for name in linear_layers(model) if layer_of(name) is not None]
-    if hasattr(config, "progressbar"):
-        config.progressbar = False
-    whole: Any = get_peft_model(model, config, SLOT).eval()  # type: ignore[arg-type]
+    own = ends(model)
+    whole = _whole(kind, model, settings).eval()
     layers = _layers(model)
-    _require_inside(kind, model, layers)
+    _require_inside(kind, own, layers)
     trained = [weight for weight in whole.parameters() if weight.requires_grad]
     for weight in trained:
         weight.data = weight.data.to(torch.promote_types(weight.dtype, torch.float32))
@@ -92,6 +85,30 @@ def _made(kind: str, model: nn.Module, settings: PeftSettings) -> Made:
     inside = {id(weight) for layer in layers.values() for weight in layer.parameters()}
     loose = any(id(weight) not in inside for weight in trained)
     return Made(layers, trained, named, _plain(whole.peft_config[SLOT].to_dict()), loose)
+
+
+def _whole(kind: str, model: nn.Module, settings: PeftSettings) -> Any:
+    """PEFT's model of `model`, at the layers that PEFT chooses for its family, or else at all linear ones."""
+    from peft import get_peft_model
+
+    config = _config(kind, settings)
+    if getattr(config, "target_modules", ()) is not None:
+        return get_peft_model(model, config, SLOT)
+    try:
+        return get_peft_model(model, config, SLOT)
+    except ValueError as error:
+        if "target_modules" not in str(error):
+            raise
+    config = _config(kind, settings)  # PEFT may have written into the first one
+    config.target_modules = {name for name in linear_layers(model) if layer_of(name) is not None}
+    return get_peft_model(model, config, SLOT)
+
+
+def _config(kind: str, settings: PeftSettings) -> Any:
+    config = config_class(kind)(**settings.asked())
+    if hasattr(config, "progressbar"):
+        config.progressbar = False
+    return config
 
 
 def _layers(model: nn.Module) -> dict[str, Any]:
@@ -106,8 +123,8 @@ def _layers(model: nn.Module) -> dict[str, Any]:
     return found
 
 
-def _require_inside(kind: str, model: nn.Module, layers: Mapping[str, Any]) -> None:
-    own = ends(model)
+def _require_inside(kind: str, own: Sequence[nn.Module], layers: Mapping[str, Any]) -> None:
+    """Raises `UsageError` where one of the layers is among `own`, the embedding and the head."""
     for name, layer in layers.items():
         if any(layer.get_base_layer() is one for one in own):
             raise UsageError(
@@ -117,9 +134,13 @@ def _require_inside(kind: str, model: nn.Module, layers: Mapping[str, Any]) -> N
             )
 
 
-def _require_saved(kind: str, trained: list[nn.Parameter], whole: nn.Module, named: Mapping[str, Tensor]) -> None:
-    """Raises `UsageError` unless what PEFT saves are the tensors that it computes with, all trained ones included."""
-    places = (vars(layer).get("shira_indices", {}) for layer in whole.modules())  # SHiRA keeps them in plain dicts
+def _require_saved(
+    kind: str, trained: list[nn.Parameter], whole: nn.Module, named: Mapping[str, Tensor]
+) -> None:
+    """Raises `UsageError` unless PEFT saves the tensors that it computes with, and all that is trained."""
+    places = (
+        vars(layer).get("shira_indices", {}) for layer in whole.modules()
+    )  # SHiRA keeps them in plain dicts
     own = (*whole.parameters(), *whole.buffers(), *(tensor for some in places for tensor in some.values()))
     used = {tensor.data_ptr() for tensor in own}
     kept = {tensor.data_ptr() for tensor in named.values()}
@@ -155,7 +176,9 @@ def _differs(weight: nn.Parameter, data: Tensor, total: int) -> bool:
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as JSON has it."""
     used = {name: value for name, value in config.items() if name not in KEPT_BY_PEFT}
-    found: dict[str, Any] = json.loads(json.dumps(used, default=lambda x: sorted(x) if isinstance(x, set) else str(x)))
+    found: dict[str, Any] = json.loads(
+        json.dumps(used, default=lambda x: sorted(x) if isinstance(x, set) else str(x))
+    )
     return found
 
 

@@ -1,4 +1,4 @@
-"""The names of PEFT's methods, and which of them rung does not run. Read without importing PEFT, which needs torch.
+"""The names of PEFT's methods, read without importing PEFT, and which of them rung does not run.
 
 A method of PEFT is called ``peft:NAME`` in settings, and ``peft-NAME`` where a name is that of a folder.
 """
@@ -23,13 +23,22 @@ _REFUSED = {  # why rung does not run it, and what rung has in its place where i
     "prefix_tuning": ("it trains keys and values that PEFT gives to the model as a cache", "prefix"),
     "cartridge": ("it trains keys and values that PEFT gives to the model as a cache", "prefix"),
     "adaption_prompt": ("it puts whole attention layers of its own in the place of the model's", "prefix"),
-    "adalora": ("its ranks must be set again at every step by a call that no training loop but its own makes", "lora"),
+    "adalora": (
+        "its ranks must be set again at every step by a call that no training loop but its own makes",
+        "lora",
+    ),
     "xlora": ("it mixes adapters that were trained before, and reads every row twice", ""),
     "poly": ("it needs the task of every row", ""),
     "shadow": ("it runs a second, smaller model next to the layers, over whole rows", ""),
     "trainable_tokens": ("it trains rows of the embedding, which rung's head and its prefixes read too", ""),
-    "lily": ("it mixes by a mean over all tokens of a pass, so a token would be read with what comes after it", ""),
-    "pvera": ("it draws noise in every pass of the training, so its gradients cannot be computed again", "vera"),
+    "lily": (
+        "it mixes by a mean over all tokens of a pass, so a token would be read with what comes after it",
+        "",
+    ),
+    "pvera": (
+        "it draws noise in every pass of the training, so its gradients cannot be computed again",
+        "vera",
+    ),
 }
 
 

@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import BeforeValidator, ConfigDict, create_model, model_validator
+from pydantic import BeforeValidator, ConfigDict, ValidationInfo, create_model, field_validator
 from pydantic import Field as Option
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-from typing_extensions import Annotated
 
 from rung.methods.method import MethodSettings
 
@@ -19,7 +18,13 @@ KEPT_BY_PEFT = {  # what a configuration says about itself
     *("peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
     *("inference_mode", "runtime_config"),
 }
-_TRAINS_THE_BASE = {"bias", "modules_to_save", "trainable_token_indices", "layer_replication", "megatron_config"}
+_TRAINS_THE_BASE = {
+    "bias",
+    "modules_to_save",
+    "trainable_token_indices",
+    "layer_replication",
+    "megatron_config",
+}
 _LIST = re.compile(r"[\w.]+(\s*,\s*[\w.]+)*,?")  # of names; anything else is a regular expression
 
 
@@ -28,16 +33,18 @@ class PeftSettings(MethodSettings):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    @model_validator(mode="after")
-    def _no_dropout(self) -> PeftSettings:
-        for name, value in self.asked().items():
-            if "dropout" in name and value:
-                raise ValueError(f"{name} must stay 0: rung computes a layer twice in training, with one result")
-        return self
+    @field_validator("*")
+    @classmethod
+    def _no_dropout(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and "dropout" in (info.field_name or ""):
+            raise ValueError("it must stay 0, since rung computes a layer again for its gradients")
+        return value
 
     def asked(self) -> dict[str, Any]:
         """The options that were given."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+        return {
+            name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set
+        }
 
 
 def _names(value: Any) -> Any:
@@ -54,7 +61,11 @@ def settings_class(config: type) -> type[PeftSettings]:
         hints = get_type_hints(config)
     except (NameError, TypeError):  # names that are imported for type checkers alone
         hints = {}
-    own = {one.name: one for one in fields(config) if one.init and one.name not in KEPT_BY_PEFT | _TRAINS_THE_BASE}
+    own = {
+        one.name: one
+        for one in fields(config)
+        if one.init and one.name not in KEPT_BY_PEFT | _TRAINS_THE_BASE
+    }
     options = {name: _option(one, hints.get(name, Any)) for name, one in own.items()}
     made: type[PeftSettings] = create_model(config.__name__, __base__=PeftSettings, **options)  # type: ignore[call-overload]
     return made

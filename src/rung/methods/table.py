@@ -1,7 +1,7 @@
 """The methods by name. A method is imported when it is asked for: the table itself needs no torch.
 
-A method from outside is an entry point in the group ``rung.methods`` that points to its `Method`. Any method of
-PEFT is there as ``peft:NAME``, though it is not listed.
+A method from outside is an entry point in the group ``rung.methods`` that points to its `Method`. Any method
+of PEFT is there as ``peft:NAME``, though it is not listed.
 """
 
 from __future__ import annotations
