@@ -83,6 +83,14 @@ def test_peft_answers_the_same_with_what_was_written(kind: str, tmp_path: Path) 
     assert distance(logits(base.model), before) > 0.01
 
 
+def test_its_state_follows_parameters_that_were_moved(kind: str) -> None:
+    """The optimizer puts all parameters into one vector."""
+    attached = put(kind, tiny_model())
+    first = attached.parameters()[0]
+    first.data = first.data + 1
+    assert any(torch.equal(tensor, first) for tensor in attached.state().values())
+
+
 def test_what_was_written_is_read_again(kind: str, tmp_path: Path) -> None:
     base, other = tiny(), tiny()
     attached = keep(kind, base, tmp_path / "kept", seed=5)

@@ -80,8 +80,7 @@ def _made(kind: str, model: nn.Module, settings: PeftSettings) -> Made:
     for weight in trained:
         weight.data = weight.data.to(torch.promote_types(weight.dtype, torch.float32))
     saved = get_peft_model_state_dict(whole, adapter_name=SLOT, save_embedding_layers=False)
-    named = {name.removeprefix(PREFIX): tensor for name, tensor in saved.items()}
-    _require_saved(kind, trained, whole, named)
+    named = _in_use(kind, whole, trained, saved)
     inside = {id(weight) for layer in layers.values() for weight in layer.parameters()}
     loose = any(id(weight) not in inside for weight in trained)
     return Made(layers, trained, named, _plain(whole.peft_config[SLOT].to_dict()), loose)
@@ -134,21 +133,24 @@ def _require_inside(kind: str, own: Sequence[nn.Module], layers: Mapping[str, An
             )
 
 
-def _require_saved(
-    kind: str, trained: list[nn.Parameter], whole: nn.Module, named: Mapping[str, Tensor]
-) -> None:
-    """Raises `UsageError` unless PEFT saves the tensors that it computes with, and all that is trained."""
-    places = (
-        vars(layer).get("shira_indices", {}) for layer in whole.modules()
-    )  # SHiRA keeps them in plain dicts
-    own = (*whole.parameters(), *whole.buffers(), *(tensor for some in places for tensor in some.values()))
-    used = {tensor.data_ptr() for tensor in own}
-    kept = {tensor.data_ptr() for tensor in named.values()}
-    if not kept <= used or not {weight.data_ptr() for weight in trained} <= kept:
+def _in_use(
+    kind: str, whole: nn.Module, trained: Sequence[nn.Parameter], saved: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """What PEFT computes with for each tensor that it would save; a trainer may give it other memory later.
+
+    Raises `UsageError` unless there is such a one for each, and all that is trained is among them.
+    """
+    plain = (vars(module).get("shira_indices", {}) for module in whole.modules())  # where SHiRA keeps them
+    own = (*whole.parameters(), *whole.buffers(), *(tensor for some in plain for tensor in some.values()))
+    used = {tensor.data_ptr(): tensor for tensor in own}
+    found = {n.removeprefix(PREFIX): used.get(tensor.data_ptr()) for n, tensor in saved.items()}
+    named = {name: tensor for name, tensor in found.items() if tensor is not None}
+    if len(named) < len(found) or not set(map(id, trained)) <= set(map(id, named.values())):
         raise UsageError(
             f"PEFT does not save the numbers of {kind} as it computes with them",
             fix="Take another method, or other options",
         )
+    return named
 
 
 def _restore(model: nn.Module, before: Mapping[str, nn.Module]) -> None:
