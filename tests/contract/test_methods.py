@@ -30,14 +30,27 @@ IDS = torch.tensor([[5, 7, 9, 11, 13, 5, 17]])
 DTYPES = [torch.float32, torch.bfloat16]
 
 
-@pytest.fixture(params=[*METHODS, *(f"peft:{kind}" for kind in RUN)])
-def method(request: pytest.FixtureRequest) -> Method:
-    return METHODS[request.param]
+BOTH = ("vera", "oft", "ln_tuning", "shira", "loha", "vblora")  # of PEFT's; the others in fp32 alone
+CASES = [
+    *((name, dtype) for name in METHODS for dtype in DTYPES),
+    *((f"peft:{kind}", dtype) for kind in RUN for dtype in (DTYPES if kind in BOTH else DTYPES[:1])),
+]
 
 
-@pytest.fixture(params=DTYPES, ids=["fp32", "bf16"])
-def model(request: pytest.FixtureRequest) -> PreTrainedModel:
-    return tiny_model(dtype=request.param)
+@pytest.fixture(params=CASES, ids=[f"{name}-{str(dtype)[6:]}" for name, dtype in CASES])
+def case(request: pytest.FixtureRequest) -> tuple[str, torch.dtype]:
+    found: tuple[str, torch.dtype] = request.param
+    return found
+
+
+@pytest.fixture
+def method(case: tuple[str, torch.dtype]) -> Method:
+    return METHODS[case[0]]
+
+
+@pytest.fixture
+def model(case: tuple[str, torch.dtype]) -> PreTrainedModel:
+    return tiny_model(dtype=case[1])
 
 
 @torch.no_grad()

@@ -104,7 +104,7 @@ def test_only_folders_of_rungs_own_are_read(tmp_path: Path) -> None:
     keep("vera", base, tmp_path / "kept")
     (tmp_path / "kept" / "rung.json").unlink()
     (tmp_path / "kept" / storage.MANIFEST).unlink()
-    with pytest.raises(AdapterError, match="'VERA', which rung reads from folders of its own alone"):
+    with pytest.raises(AdapterError, match="'VERA', rung reads .*from folders of its own alone"):
         load_adapter(tmp_path / "kept", tiny().model, home(base))
 
 

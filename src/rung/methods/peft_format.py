@@ -127,7 +127,7 @@ def _method_of(config: Mapping[str, Any]) -> Method:
             return method
     names = ", ".join(dict.fromkeys(method.format.peft_type for method in known))
     if peft_names.runs(str(kind).lower()):
-        raise Unreadable(f"peft_type is {kind!r}, which rung reads from folders of its own alone")
+        names += "; and this one from folders of its own alone"
     raise Unreadable(f"peft_type is {kind!r}, rung reads {names}")
 
 
