@@ -18,7 +18,8 @@ from rung import storage
 from rung.bases.base import Base
 from rung.compute import body
 from rung.compute.load import tiny
-from rung.errors import AdapterError, UsageError
+from rung.compute.quantized import quantize
+from rung.errors import AdapterError, BaseModelError, UsageError
 from rung.methods import METHODS
 from rung.methods.adapter import Adapter
 from rung.methods.method import Attached
@@ -104,7 +105,7 @@ def test_only_folders_of_rungs_own_are_read(tmp_path: Path) -> None:
     keep("vera", base, tmp_path / "kept")
     (tmp_path / "kept" / "rung.json").unlink()
     (tmp_path / "kept" / storage.MANIFEST).unlink()
-    with pytest.raises(AdapterError, match="'VERA', rung reads .*from folders of its own alone"):
+    with pytest.raises(AdapterError, match=r"'VERA', rung reads .*from folders of its own alone"):
         load_adapter(tmp_path / "kept", tiny().model, home(base))
 
 
@@ -172,7 +173,9 @@ def test_where_no_path_is_right_it_is_refused_and_taken_off(monkeypatch: pytest.
     monkeypatch.setattr("rung.compute.paths.fault", lambda model: "hidden states are off by 7%")
     model = tiny_model()
     before = copy_of(model)
-    with pytest.raises(UsageError, match=r"vera does not compute the same.*: hidden states are off by 7%"):
+    with pytest.raises(
+        BaseModelError, match=r"vera does not compute the same.*: hidden states are off by 7%"
+    ):
         put("vera", model)
     assert same_bytes(copy_of(model), before)
     assert body.why_not(model) is None
@@ -205,6 +208,19 @@ def test_what_does_not_fit_is_one_paragraph_and_leaves_the_base(
         attach(f"peft:{kind}", model, **given)
     assert same_bytes(copy_of(model), before)
     assert [type(m) for m in model.modules()] == modules
+
+
+def test_a_base_that_cannot_take_the_defaults_is_no_wrong_setting() -> None:
+    """Which would end a climb; so it is the rung's row."""
+    with pytest.raises(BaseModelError, match="cannot put miss on this base: `r`"):
+        attach("peft:miss", tiny_model())
+
+
+def test_over_few_bits_it_is_refused() -> None:
+    model = tiny_model()
+    quantize(model, 8, "cpu")
+    with pytest.raises(UsageError, match="held in 8 bits"):
+        attach("peft:vera", model)
 
 
 def test_what_cannot_be_merged_says_so_and_stays() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from attaching import attach
 from rung.compute.sites import Site
-from rung.errors import UsageError
+from rung.errors import BaseModelError
 from rung.methods import METHODS, peft_modules
 from rung.methods.peft_modules import config_class, make
 from tiny_model import copy_of, same_bytes, tiny_model
@@ -66,7 +66,7 @@ def test_an_error_of_peft_leaves_the_model(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(peft_modules, "_in_use", fail)
     model = tiny_model()
     modules = list(model.modules())
-    with pytest.raises(UsageError, match="PEFT cannot put vera on this base: half-way"):
+    with pytest.raises(BaseModelError, match="PEFT cannot put vera on this base: half-way"):
         made("vera", model=model)
     assert all(one is other for one, other in zip(model.modules(), modules, strict=True))
 
@@ -77,7 +77,7 @@ def test_a_base_that_peft_writes_into_is_found(monkeypatch: pytest.MonkeyPatch) 
             next(iter(layers.values())).get_base_layer().weight[0, 0] += 1  # type: ignore[attr-defined]
 
     monkeypatch.setattr(peft_modules, "_require_inside", write)
-    with pytest.raises(UsageError, match=r"changes the base's own weights .*layers.0.self_attn.q_proj"):
+    with pytest.raises(BaseModelError, match=r"changes the base's own weights .*layers.0.self_attn.q_proj"):
         made("vera")
 
 

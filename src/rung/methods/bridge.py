@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from rung.border import foreign
 from rung.compute import body, paths
 from rung.compute.linears import Linear, is_linear, weight_of
+from rung.compute.quantized import bits_of
 from rung.compute.sites import Change, replace
 from rung.errors import BaseModelError, UsageError
 from rung.methods.adapter import Adapter, PlainFormat, require
@@ -100,6 +101,11 @@ class Bridged(Changes):
         warnings.filterwarnings("ignore", module=r"peft\.")  # also while it computes
         slots_of(model).require_free(slot)
         slots_of(model).use(None)
+        if bits := bits_of(model):
+            raise UsageError(
+                f"PEFT's {kind} does not know weights that are held in {bits} bits as rung holds them",
+                fix="Leave --bits out, or tune with LoRA",
+            )
         model.requires_grad_(False)
         found = make(kind, model, settings, seed)
         self.kind, self.config, self._named = kind, found.config, found.named
@@ -157,7 +163,7 @@ class Bridged(Changes):
     def _find_path(self, loose: bool) -> None:
         """Leave the fast path where it does not compute what the model's own code does.
 
-        Raises `UsageError` where no path does.
+        Raises `BaseModelError` where no path does.
         """
         fast = body.why_not(self.model) is None
         if fast and (loose or self.others):
@@ -169,7 +175,7 @@ class Bridged(Changes):
             body.refuse(self.model, wrong)
             wrong = self._fault()
         if wrong:
-            raise UsageError(
+            raise BaseModelError(
                 f"PEFT's {self.kind} does not compute the same in rung as in the model's own code: {wrong}",
                 fix="Give it other layers, or take another method",
             )
@@ -243,5 +249,7 @@ def method_of(kind: str) -> Method:
         learning_rate=_RATES.get(kind, _RATE),
         attach=partial(Bridged, kind),
         format=BridgeFormat(kind, options),
-        promises=Promises(identity_at_start=_STARTS.get(kind, True), mergeable=kind not in _NOT_MERGED),
+        promises=Promises(
+            identity_at_start=_STARTS.get(kind, True), mergeable=kind not in _NOT_MERGED, few_bits=False
+        ),
     )

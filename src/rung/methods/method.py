@@ -148,6 +148,7 @@ class Promises:
     )
     mergeable: bool = True
     whole_model: bool = False  # its files are a complete model, which needs a tokenizer next to it
+    few_bits: bool = True  # works on bases held in few bits (`rung.compute.quantized`)
     own_code: bool = True  # works on bases that are computed by their own code alone (`rung.compute.plain`)
 
 

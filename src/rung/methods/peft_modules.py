@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rung.bases.base import quiet
 from rung.border import foreign
 from rung.compute.sites import Site, replace
-from rung.errors import UsageError
+from rung.errors import BaseModelError, RungError, UsageError
 from rung.methods.peft_options import KEPT_BY_PEFT, PeftSettings
 from rung.methods.targets import ends, layer_of, linear_layers
 
@@ -47,22 +47,24 @@ def config_class(kind: str) -> Any:
 def make(kind: str, model: nn.Module, settings: PeftSettings, seed: int) -> Made:
     """PEFT's modules for the plain base `model`, with random numbers that follow `seed`.
 
-    Raises `UsageError` where PEFT makes none with these settings. The model is as before.
+    Raises `UsageError` where PEFT makes none with the options that were given, `BaseModelError` where none were.
+    The model is as before.
     """
+    refusal = UsageError if settings.asked() else BaseModelError
     before = dict(model.named_modules(remove_duplicate=False))
     weights = {name: (weight, weight.data, _sum(weight)) for name, weight in model.named_parameters()}
     for name, module in before.items():
         if isinstance(module, Site):
             replace(model, name, module.base)
     try:
-        with foreign(partial(_not_made, kind)), silent(), torch.random.fork_rng():
+        with foreign(partial(_not_made, kind, refusal)), silent(), torch.random.fork_rng():
             torch.manual_seed(seed)
             return _made(kind, model, settings)
     finally:
         _restore(model, before)
         changed = [n for n, (weight, data, total) in weights.items() if _differs(weight, data, total)]
         if changed:
-            raise UsageError(
+            raise refusal(
                 f"PEFT's {kind} changes the base's own weights before it begins, such as {changed[0]}",
                 why="In rung the base stays as it is, for every other adapter on it",
                 fix="Choose another way to begin (the options that start with init), or another method",
@@ -184,8 +186,8 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _not_made(kind: str, text: str) -> UsageError:
-    return UsageError(
+def _not_made(kind: str, refusal: type[RungError], text: str) -> RungError:
+    return refusal(
         f"PEFT cannot put {kind} on this base: {text}",
         fix=f"Give it other options, as in --options peft:{kind}.NAME=VALUE; `rung methods` explains them",
     )
