@@ -47,8 +47,8 @@ def config_class(kind: str) -> Any:
 def make(kind: str, model: nn.Module, settings: PeftSettings, seed: int) -> Made:
     """PEFT's modules for the plain base `model`, with random numbers that follow `seed`.
 
-    Raises `UsageError` where PEFT makes none with the options that were given, `BaseModelError` where none were.
-    The model is as before.
+    The model is as before. Raises `UsageError` where PEFT makes none with the options that were given, and
+    `BaseModelError` where none were.
     """
     refusal = UsageError if settings.asked() else BaseModelError
     before = dict(model.named_modules(remove_duplicate=False))
