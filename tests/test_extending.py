@@ -85,3 +85,12 @@ def test_a_metric_and_a_task_from_outside_are_measured(tmp_path: Path) -> None:
 
 def test_a_column_name_is_a_word_in_the_table() -> None:
     run("A column name")
+
+
+def test_a_method_from_outside_is_the_one_that_passes_the_contract() -> None:
+    """See tests/third_party, where it is installed, checked and climbed with."""
+    file = Path(__file__).parent / "third_party" / "scaling_method.py"
+    assert SNIPPETS["A method of your own"] == file.read_text(encoding="utf-8")
+    run("A method of your own")
+    (line,) = re.findall(r"^scaling = \"(.+)\"$", PAGE, re.MULTILINE)
+    assert line == "scaling_method:METHOD"

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from attaching import attach
+from bridged import SMALL
 from rung.methods.method import Attached
 from rung.records import Rendered
 from rung.train import optim, trainer
@@ -72,7 +73,7 @@ def make(
     if name == "full" and "learning_rate" not in changes:
         settings = replace(settings, learning_rate=2e-3)
     model = tiny_model(dtype=dtype)
-    attached = attach(name, model, **{"rank": 4, "alpha": 8.0, **(options or {})})
+    attached = attach(name, model, **{"rank": 4, "alpha": 8.0, **SMALL.get(name, {}), **(options or {})})
     return Run(model, attached, Trainer(model, attached, rows, dev, settings, folder, listener))
 
 

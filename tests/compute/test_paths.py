@@ -154,3 +154,20 @@ def test_nothing_stays_behind() -> None:
     assert all(weight.grad is None and not weight.requires_grad for weight in model.parameters())
     assert not model.get_input_embeddings()._forward_hooks
     assert not model.base_model._forward_hooks
+
+
+def test_what_sits_on_a_model_later_is_tried_on_its_path() -> None:
+    """A layer that takes part of what the others say is found; the attention stays what it was."""
+    model = tiny_model(attention="eager")
+    chosen(model)
+    assert paths.fault(model) is None
+    inner: Any = model.base_model
+    hook = inner.layers[0].mlp.register_forward_hook(lambda _m, _i, out: out + out.mean(1, keepdim=True))
+    body.refuse(model, "a hook is on it")
+    assert "off by" in str(paths.fault(model))
+    hook.remove()
+    assert paths.fault(model) is None
+    assert model.config._attn_implementation == attention.NAME
+    model.set_attn_implementation("eager")
+    assert paths.fault(model) is None
+    assert plain.is_used(model)

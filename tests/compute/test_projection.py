@@ -214,3 +214,37 @@ def test_layers_held_in_few_bits(bits: Any, which: tuple[int, ...], few: tuple[i
     assert torch.allclose(dx, wanted_dx, rtol=1e-12)
     for mine, other in zip(grads, wanted, strict=True):
         assert torch.allclose(mine, other, rtol=1e-12)
+
+
+class Shared(Change):
+    """A factor that it shares with others, and a number that it does not use."""
+
+    def __init__(self, factor: nn.Parameter, unused: nn.Parameter) -> None:
+        super().__init__()
+        self.factor, self.unused = factor, unused
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        return y * self.factor
+
+
+def test_what_several_changes_share_gets_its_gradient_once_and_what_none_uses_gets_none() -> None:
+    factor, unused = (nn.Parameter(torch.full((1,), 1.5, dtype=torch.float64)) for _ in range(2))
+    modules: list[nn.Module] = []
+    for one in layers():
+        site = Site(one)
+        site.switch(Shared(factor, unused))
+        modules.append(site)
+    projection = Projection(modules)
+    x, dy = tensors()
+    assert [id(leaf) for leaf in projection.leaves] == [id(factor), id(unused)]
+    y = projection.forward(x)
+    _, (found, nothing) = projection.backward(x, dy, True)
+    assert nothing is None
+    assert torch.allclose(found, (y * dy).sum() / factor.detach())
+
+
+def test_weights_that_were_moved_while_nothing_was_trained_can_be_read_in_training() -> None:
+    linears = layers()
+    with torch.inference_mode():
+        Projection(linears)
+    assert not any(one.weight.data.is_inference() for one in linears)

@@ -71,7 +71,7 @@ def _said(size: Sizes) -> str:
 def _promises(method: Method) -> list[str]:
     promises = method.promises
     return [
-        "begins as the base" if promises.identity_at_start else "does not begin as the base",
+        "does not begin as the base" if promises.identity_at_start is False else "begins as the base",
         "can be merged" if promises.mergeable else "cannot be merged",
         *(["writes a whole model"] if promises.whole_model else []),
         f"learning rate {method.learning_rate:g}",

@@ -106,6 +106,22 @@ def choose(model: PreTrainedModel, name: str, avoid: Collection[int] = ()) -> Ro
     )
 
 
+def fault(model: PreTrainedModel) -> str | None:
+    """What is wrong with the path that `model` is on, now that an adapter sits on it; None where nothing is.
+
+    Raises `BaseModelError` where the model computes no numbers.
+    """
+    attention = model.config._attn_implementation
+    ours = body.why_not(model) is None or not plain.is_used(model)
+    with quiet(), torch.enable_grad():
+        try:
+            model.set_attn_implementation(OWN_ATTENTION)
+            trial = _alone(model, "", ())
+        finally:
+            model.set_attn_implementation(attention)
+        return _wrong(partial(_together if ours else _padded, model, trial))
+
+
 def _wrong(read: Callable[[], Iterator[_Fault]]) -> str | None:
     """What is wrong with a path that `read` tries; None where nothing is."""
     try:

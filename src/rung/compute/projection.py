@@ -44,7 +44,8 @@ class Projection:
         changes, update = self._changes()
         if update is not None:
             return (*own, *update.leaves)
-        return (*own, *(p for one in changes if one for p in one.parameters()))
+        shared = dict.fromkeys(p for one in changes if one for p in one.parameters())  # each once
+        return (*own, *shared)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (T, in) -> (T, sum of out)."""
@@ -89,7 +90,8 @@ class Projection:
             again = x.detach().requires_grad_(wants_input)
             y = torch.cat([module(again) for module in self.modules], -1)
         inputs = (again, *leaves) if wants_input else leaves
-        dx, *grads = torch.autograd.grad(y, inputs, dy) if inputs else (None,)
+        # A change may hold what it shares with others and does not use here.
+        dx, *grads = torch.autograd.grad(y, inputs, dy, allow_unused=True) if inputs else (None,)
         return (dx, grads) if wants_input else (None, [dx, *grads])  # type: ignore[list-item]
 
     def _changes(self) -> tuple[list[Change | None], Update | None]:

@@ -21,7 +21,9 @@ MORE = 1.1  # times the rows it had: from there on a finished rung runs again
 def finished_rungs(folder: RunFolder) -> list[Rung]:
     """The rungs that have a result in `folder`; those from outside the package that are not registered do not
     count."""
-    return [rung for name, rung in RUNGS.items() if folder.file("results", f"{name}.json").is_file()]
+    stems = {path.stem for path in folder.file("results").glob("*.json")}
+    listed = [rung for name, rung in RUNGS.items() if name in stems]
+    return listed + [RUNGS[name] for name in sorted(stems - set(RUNGS)) if name in RUNGS]
 
 
 def same_rows(folder: RunFolder, info: RunInfo | None, rows: Divided) -> bool:

@@ -159,9 +159,12 @@ class Attached(ABC):
 class Promises:
     """What the contract suite holds a method to."""
 
-    identity_at_start: bool = True  # the model answers as the base until the first step
+    identity_at_start: bool | None = (
+        True  # the model answers as the base until the first step; None: but for rounding
+    )
     mergeable: bool = True
     whole_model: bool = False  # its files are a complete model, which needs a tokenizer next to it
+    few_bits: bool = True  # works on bases held in few bits (`rung.compute.quantized`)
     own_code: bool = True  # works on bases that are computed by their own code alone (`rung.compute.plain`)
 
 

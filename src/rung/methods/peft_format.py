@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from rung.border import foreign
 from rung.errors import AdapterError
-from rung.methods.adapter import Adapter, Unreadable, put_in
+from rung.methods import peft_names
+from rung.methods.adapter import Adapter, Unreadable, put_in, require
 from rung.methods.method import Attached, Files, Method
 from rung.methods.origin import (
     CONFIG,
@@ -38,6 +39,7 @@ from rung.methods.slots import ONLY
 from rung.methods.table import METHODS
 
 WEIGHTS = "adapter_model.safetensors"
+_WHOLE = {"I64", "I32"}
 _FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}  # as safetensors names them
 _AGAIN = "Save it again with PEFT, without what rung does not read, or train one with rung tune"
 
@@ -74,10 +76,10 @@ def read_adapter(folder: Path, home: Home) -> tuple[Adapter, Origin]:
         verify(folder)
         config = read_json(folder, CONFIG)
         try:
-            method = _method_of(config)
+            method = _bridged(folder, config) or _method_of(config)
             settings = method.format.settings(config)
             origin = read_origin(folder, home)
-            _check_header(folder)
+            _check_header(folder, _FLOATS | _WHOLE if _has_whole_numbers(method) else _FLOATS)
             state = method.format.from_file(_read_tensors(folder), settings)
         except Unreadable as error:
             raise AdapterError(str(error), where=str(folder), fix=_AGAIN) from error
@@ -94,6 +96,28 @@ def load_adapter(folder: Path, model: nn.Module, home: Home, slot: str = ONLY) -
         return put_in(folder, adapter, model, slot), origin
 
 
+def _bridged(folder: Path, config: Mapping[str, Any]) -> Method | None:
+    """The method of PEFT's that a folder of rung's own is of, None where it is another's.
+
+    A folder from elsewhere is never read so: what its options change in a base is known to PEFT alone, and no
+    gate could tell whether PEFT leaves some of them out with a warning. One that rung wrote has a manifest,
+    and was computed by rung with the same options before.
+    """
+    name = read_json(folder, OURS).get("method") if os.path.lexists(folder / OURS) else None
+    if not isinstance(name, str) or not name.startswith(peft_names.MARK):
+        return None
+    kind = str(config.get("peft_type")).lower()
+    require(
+        name == peft_names.MARK + kind, f"{OURS} says that it is of {name}, {CONFIG} that it is of {kind}"
+    )
+    require(peft_names.runs(kind), f"it is of PEFT's {kind}, which the installed PEFT or rung does not run")
+    return METHODS[name]
+
+
+def _has_whole_numbers(method: Method) -> bool:
+    return bool(getattr(method.format, "whole_numbers", False))
+
+
 def _method_of(config: Mapping[str, Any]) -> Method:
     """The method that an adapter's configuration is of."""
     kind = config.get("peft_type")
@@ -102,6 +126,8 @@ def _method_of(config: Mapping[str, Any]) -> Method:
         if method.format.peft_type == kind and method.format.claims(config):
             return method
     names = ", ".join(dict.fromkeys(method.format.peft_type for method in known))
+    if peft_names.runs(str(kind).lower()):
+        names += "; and this one from folders of its own alone"
     raise Unreadable(f"peft_type is {kind!r}, rung reads {names}")
 
 
@@ -127,7 +153,7 @@ def _require_folder(folder: Path) -> None:
         )
 
 
-def _check_header(folder: Path) -> None:
+def _check_header(folder: Path, kinds: Collection[str]) -> None:
     """The file of the weights is there, and its header says that all of them are numbers to compute with."""
     path = folder / WEIGHTS
     if not path.is_file():
@@ -138,7 +164,7 @@ def _check_header(folder: Path) -> None:
     with foreign(partial(_damaged, folder)), safe_open(str(path), "pt") as file:
         for name in file.keys():  # noqa: SIM118  it is no dict
             kind = file.get_slice(name).get_dtype()
-            if kind not in _FLOATS:
+            if kind not in kinds:
                 what = f"tensor {name!r} holds {kind}, not numbers to compute with"
                 raise AdapterError(what, where=str(folder), fix=_AGAIN)
 
@@ -148,9 +174,12 @@ def _damaged(folder: Path, text: str) -> AdapterError:
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    """The weights in fp32, by the names in the file."""
+    """The weights, in fp32 where they are no whole numbers, by the names in the file."""
     with foreign(partial(_damaged, folder)):
-        tensors = {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
+        read = load_file(folder / WEIGHTS)
+        tensors = {
+            name: value.float() if value.is_floating_point() else value for name, value in read.items()
+        }
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise AdapterError(

@@ -1,6 +1,7 @@
 """The methods by name. A method is imported when it is asked for: the table itself needs no torch.
 
-A method from outside is an entry point in the group ``rung.methods`` that points to its `Method`.
+A method from outside is an entry point in the group ``rung.methods`` that points to its `Method`. Any method
+of PEFT is there as ``peft:NAME``, though it is not listed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from rung.errors import UsageError, nearest
+from rung.methods import peft_names
 
 if TYPE_CHECKING:
     from rung.methods.method import Method
@@ -33,6 +35,8 @@ class Methods:
 
     def __getitem__(self, name: str) -> Method:
         """Raises `UsageError` that names the nearest known one."""
+        if name.startswith(peft_names.MARK):
+            return _bridged(peft_names.require(name))
         known = _known()
         if name not in known:
             raise UsageError(
@@ -41,7 +45,7 @@ class Methods:
         return _load(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in _known()
+        return name in _known() or peft_names.is_bridged(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(_known())
@@ -51,7 +55,7 @@ class Methods:
 
     def title(self, name: str) -> str:
         """For the screen. A method from outside goes by its name."""
-        return _OURS[name][0] if name in _OURS else name
+        return _OURS[name][0] if name in _OURS else name.replace(peft_names.MARK, "PEFT's ")
 
     def items(self) -> Iterator[tuple[str, Method]]:
         """Names and methods, all of them imported."""
@@ -70,6 +74,12 @@ def _outside() -> dict[str, EntryPoint]:
 
 def _known() -> list[str]:
     return [*_OURS, *_outside()]
+
+
+def _bridged(kind: str) -> Method:
+    from rung.methods.bridge import method_of
+
+    return method_of(kind)
 
 
 @cache

@@ -29,7 +29,7 @@ def linear_layers(
     name, where a name matches nothing and where the model has fewer decoder layers, `BaseModelError` where it
     has no linear layer at all.
     """
-    skipped = set(_ends(model))
+    skipped = set(ends(model))
     found: dict[str, Linear] = {}
     for name, module in model.named_modules():
         if isinstance(module, Site):  # whose own name the layer has
@@ -149,7 +149,7 @@ def _weights(module: nn.Module) -> Iterator[_Weight]:
         yield _Weight(id(one), one.numel(), one.ndim)
 
 
-def _ends(model: nn.Module) -> list[nn.Module]:
+def ends(model: nn.Module) -> list[nn.Module]:
     """The embeddings and the head of a language model."""
     finds: list[Callable[[], nn.Module | None] | None] = [
         getattr(model, name, None) for name in ("get_input_embeddings", "get_output_embeddings")

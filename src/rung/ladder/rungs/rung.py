@@ -70,8 +70,25 @@ class Rung(ABC):
         """What ``Responder.save(folder)`` wrote."""
 
 
+class Rungs(Registry[Rung]):
+    """The ladder, cheapest first. Some rungs are not in the list: they are made when they are asked for."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.make: Callable[[str], Rung | None] = lambda name: None
+
+    def __getitem__(self, name: str) -> Rung:
+        return self._items.get(name) or self.make(name) or super().__getitem__(name)
+
+    def __contains__(self, name: str) -> bool:
+        try:
+            return name in self._items or self.make(name) is not None
+        except UsageError:
+            return False
+
+
 ALL = "all"  # in --rungs
-RUNGS: Registry[Rung] = Registry("rung")  # in the order of the ladder, cheapest first
+RUNGS = Rungs("rung")
 
 
 def register(rung: Rung) -> None:
@@ -80,18 +97,22 @@ def register(rung: Rung) -> None:
 
 
 def place(rung: Rung) -> int:
-    """Where `rung` stands on the ladder, from 0."""
-    return list(RUNGS).index(rung.name)
+    """Where `rung` stands on the ladder, from 0; one that is not listed stands with the first of its kind."""
+    names = list(RUNGS)
+    if rung.name in names:
+        return names.index(rung.name)
+    return next((i for i, (_, one) in enumerate(RUNGS.items()) if one.kind == rung.kind), len(names))
 
 
 def rung_of(method: str) -> Rung:
     """The rung that tunes with `method`. Raises `UsageError` that names the nearest known one."""
     known = {rung.method: rung for _, rung in RUNGS.items() if rung.kind == "tune"}
-    if method not in known:
+    found = known.get(method) or RUNGS.make(method)
+    if found is None:
         raise UsageError(
             f"unknown method {method!r}.{nearest(method, known)}", fix=f"Known: {', '.join(known)}"
         )
-    return known[method]
+    return found
 
 
 def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
@@ -103,11 +124,11 @@ def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
     """
     only = rung_of(settings.method) if settings.method else None
     if settings.rungs is None:
-        named = [rung for _, rung in RUNGS.items() if _offered(rung, task) or rung is only]
+        named = [rung for rung in _listed(only) if _offered(rung, task) or rung is only]
     elif ALL in settings.rungs:
-        named = [rung for _, rung in RUNGS.items() if task is None or rung.applies(task)]
+        named = [rung for rung in _listed(only) if task is None or rung.applies(task)]
     else:
-        named = [RUNGS[name] for name in dict.fromkeys(settings.rungs)]
+        named = list(dict.fromkeys(RUNGS[name] for name in settings.rungs))
     rungs = [rung for rung in named if only is None or rung.kind != "tune" or rung is only]
     methods = [rung.method for rung in rungs if rung.kind == "tune"]
     require_options(settings, methods)
@@ -118,6 +139,11 @@ def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
             f"no rung is left with the method {settings.method!r}", fix="Leave out --rungs or --method"
         )
     return sorted(rungs, key=place)
+
+
+def _listed(only: Rung | None) -> list[Rung]:
+    """The ladder, and the rung `only` where it is not in the list."""
+    return list(dict.fromkeys([*(rung for _, rung in RUNGS.items()), *([only] if only else [])]))
 
 
 def _offered(rung: Rung, task: Task | None) -> bool:
