@@ -50,6 +50,14 @@ def _short(settings: Settings) -> dict[str, Any]:
 
 
 def attach(prepared: Prepared, method: str) -> Attached:
-    """`method` on the base of a climb, with the user's settings."""
+    """`method` on the base of a climb, with the user's settings; a head gets the labels of the task.
+
+    Raises `UsageError` for other labels.
+    """
     asked = settings_of(prepared.settings, method)
+    if METHODS.classifies(method):
+        labels = prepared.task.labels
+        if asked.labels and set(asked.labels) != set(labels):
+            raise UsageError(f"{method}.labels are not those of the task", fix=f"Leave out {method}.labels")
+        asked = asked.model_copy(update={"labels": labels})
     return METHODS[method].attach(prepared.base.model, asked, seed=prepared.settings.seed)

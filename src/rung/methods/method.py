@@ -7,18 +7,21 @@ merge it and take it off. What it leaves behind is an `rung.methods.adapter.Adap
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from rung.compute.ends import Below
 from rung.errors import AdapterError, UsageError, nearest
 from rung.methods.slots import ONLY, slots_of
+from rung.records import Rendered
 
 Files = dict[str, bytes | Callable[[Path], None]]  # name -> content, or what writes it
 
@@ -34,6 +37,18 @@ class MethodSettings(BaseModel):
     """What can be asked of a method; each has a class of its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Objective(Protocol):
+    """A loss: nats, summed over the targets of rows."""
+
+    def loss(self, model: PreTrainedModel, rows: Sequence[Rendered], below: Below | None = None) -> Tensor:
+        """Of one pass, with gradient: a scalar. `below` holds what frozen first layers put out."""
+        ...
+
+    def count(self, rows: Sequence[Rendered]) -> int:
+        """The number of targets."""
+        ...
 
 
 class Attached(ABC):
@@ -86,6 +101,10 @@ class Attached(ABC):
 
     def learning(self, on: bool) -> None:  # noqa: B027
         """Training begins or ends: what is random in training (dropout) is so in between."""
+
+    def objective(self) -> Objective | None:
+        """What training makes small; None for the loss of the next token."""
+        return None
 
     def state(self) -> dict[str, Tensor]:
         """A copy of `named`."""
@@ -147,6 +166,7 @@ class Promises:
     mergeable: bool = True
     whole_model: bool = False  # its files are a complete model, which needs a tokenizer next to it
     own_code: bool = True  # works on bases that are computed by their own code alone (`rung.compute.plain`)
+    moves_base: bool = True  # what the base itself writes changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +181,7 @@ class Method:
     attach: Callable[..., Attached]  # (model, settings, seed=0, slot=...) -> Attached
     format: Any  # how its adapter is written and read: see `rung.methods.adapter.Format`
     promises: Promises = Promises()
+    classifies: bool = False  # learns labels, which are among its settings, and not what the base writes
 
     def make(self, given: Mapping[str, Any]) -> Any:
         """Its settings. Raises `UsageError`, with the nearest name, for an option it does not have."""

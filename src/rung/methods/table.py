@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 GROUP = "rung.methods"
 _OURS = {  # name -> title, and where its `Method` is; in the order of the ladder, cheapest first
+    "head": ("a classifier head", "rung.methods.head:METHOD"),
+    "head-lora": ("a classifier head over LoRA", "rung.methods.head_lora:METHOD"),
     "ia3": ("IA3", "rung.methods.ia3:METHOD"),
     "lora": ("LoRA", "rung.methods.lora:LORA"),
     "full": ("full fine-tuning", "rung.methods.full:FULL"),
 }
+_CLASSIFY = {"head", "head-lora"}  # learn labels
 
 
 class Methods:
@@ -48,6 +51,10 @@ class Methods:
     def title(self, name: str) -> str:
         """For the screen. A method from outside goes by its name."""
         return _OURS[name][0] if name in _OURS else name
+
+    def classifies(self, name: str) -> bool:
+        """`Method.classifies`. One from outside does not."""
+        return name in _CLASSIFY
 
     def items(self) -> Iterator[tuple[str, Method]]:
         """Names and methods, all of them imported."""

@@ -48,7 +48,7 @@ class TuneRung(Rung):
         training = train_seconds(settings, work, context.speeds, rate, size, dev_rows)
         measured = self._texts(context) / max(1, len(context.texts))
         forgetting = rate.forget_seconds * work.general_tokens * measured
-        seconds = training + forgetting + tuned_answer_seconds(work, context.speeds, size)
+        seconds = self.start_seconds(context) + training + forgetting + self.answer_seconds(context)
         return Quote(
             rung=self.name,
             fits=True,
@@ -63,6 +63,14 @@ class TuneRung(Rung):
             train_seconds=training,
             disk_bytes=4 * rate.parameters * _NUMBERS * _CHECKPOINTS,
         )
+
+    def start_seconds(self, context: Context) -> float:
+        """What is done before training."""
+        return 0.0
+
+    def answer_seconds(self, context: Context) -> float:
+        """Of answering the test rows."""
+        return tuned_answer_seconds(context.work, context.speeds, context.size)
 
     def run(self, context: Context, limit: float | None) -> Outcome:
         from rung.evaluation import forgetting
@@ -87,8 +95,10 @@ class TuneRung(Rung):
             raise
         best = Choice("best checkpoint", f"step {trained.best_step} of {trained.planned_steps}")
         return Outcome(
-            tuning.TunedResponder(prepared.speaker, prepared.max_new_tokens, adapter, base_of(prepared)),
-            choices=(best,),
+            tuning.responder(
+                prepared.speaker, tuned.attached, prepared.max_new_tokens, adapter, base_of(prepared)
+            ),
+            choices=(*tuned.choices, best),
             curve=trained.curve,
             forgetting=drift,
             notes=trained.notes,
