@@ -86,9 +86,9 @@ def chat(
 def _require_words(attached: Attached, adapter: Path) -> None:
     """Raises `UsageError` for an adapter that answers with labels."""
     from rung.errors import UsageError
-    from rung.methods.head import Classifies
+    from rung.ladder.head_answers import with_head
 
-    if isinstance(attached, Classifies):
+    if with_head(attached) is not None:
         what = "the adapter is a classifier head, which answers with labels and writes nothing"
         raise UsageError(what, where=str(adapter), fix="Use rung predict or rung evaluate")
 

@@ -123,11 +123,10 @@ def _answers(
 ) -> list[Completion]:
     """What is written after each row, or the label that a head gives it."""
     from rung.evaluation.run import complete
-    from rung.ladder.head_answers import HeadResponder
-    from rung.methods.head import Classifies
+    from rung.ladder.head_answers import HeadResponder, with_head
 
-    if isinstance(attached, Classifies):
-        return HeadResponder(speaker, attached).answer(examples, watcher)
+    if (head := with_head(attached)) is not None:
+        return HeadResponder(speaker, head).answer(examples, watcher)
     return complete(speaker, examples, [example.prompt for example in examples], limit, watcher.rows)
 
 

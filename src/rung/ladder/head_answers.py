@@ -18,6 +18,11 @@ from rung.methods.head import Classifies
 from rung.records import Example
 
 
+def with_head(attached: object) -> Classifies | None:
+    """What is attached, if it answers with labels."""
+    return attached if isinstance(attached, Classifies) else None
+
+
 @dataclass(frozen=True)
 class HeadResponder(regression.Classifier):
     """A head on its base that answers the row as it is; see `Responder`."""

@@ -19,7 +19,7 @@ from rung.generate.choose import Scored, log_likelihoods
 from rung.ladder import head_start
 from rung.ladder.adapter import attach as attach_saved
 from rung.ladder.forecast import EVALUATIONS, evaluation_rows
-from rung.ladder.head_answers import HeadResponder
+from rung.ladder.head_answers import HeadResponder, with_head
 from rung.ladder.label_rows import rows_for
 from rung.ladder.options import attach
 from rung.ladder.plan import Plan
@@ -30,7 +30,6 @@ from rung.ladder.speaking import device_of, speaker_of
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS
 from rung.methods.adapter import Adapter
-from rung.methods.head import Classifies
 from rung.methods.method import Attached, Files
 from rung.methods.peft_format import files_of
 from rung.records import Choice, Completion, Example, to_json
@@ -184,7 +183,8 @@ def responder(
 ) -> Responder:
     """What answers with a tuned model: by writing, or with the labels of its head. None for a whole model."""
     writing = TunedResponder(speaker, max_new_tokens, adapter, about)
-    return HeadResponder(speaker, attached, writing) if isinstance(attached, Classifies) else writing
+    head = with_head(attached)
+    return writing if head is None else HeadResponder(speaker, head, writing)
 
 
 def load(folder: Path) -> Responder:
