@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,19 +11,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from attaching import attach
+from attaching import attach, loss_of
 from rung import storage
+from rung.compute.body import depth
+from rung.compute.ends import ends
 from rung.compute.linears import writable
 from rung.compute.quantized import quantize
 from rung.compute.sites import replace
 from rung.errors import AdapterError, UsageError
 from rung.methods import METHODS
 from rung.methods.adapter import Adapter
+from rung.methods.head import Classifies
 from rung.methods.method import Attached, Method
 from rung.methods.peft_format import files_of
 from rung.methods.slots import ONLY, slots_of
 from rung.methods.targets import linear_layers
-from rung.train.loss import pack_loss
 from tiny_model import copy_of, distance, gradients, random_rows, same_bytes, shake, tiny_model
 
 IDS = torch.tensor([[5, 7, 9, 11, 13, 5, 17]])
@@ -41,8 +44,12 @@ def model(request: pytest.FixtureRequest) -> PreTrainedModel:
 
 @torch.no_grad()
 def logits(model: PreTrainedModel) -> Tensor:
-    answer: Tensor = model(input_ids=IDS, use_cache=False).logits
-    return answer
+    """Of the next tokens; where a head is on, its logits of the labels stand behind them."""
+    written: Tensor = model(input_ids=IDS, use_cache=False).logits.flatten()
+    held: Any = slots_of(model).held
+    if not isinstance(held, Classifies):
+        return written
+    return torch.cat([written, held.head.logits(ends(model, [tuple(IDS[0].tolist())])).flatten()])
 
 
 def put(method: Method, model: PreTrainedModel, slot: str = ONLY) -> Attached:
@@ -67,7 +74,7 @@ def test_only_its_own_parameters_get_gradients(method: Method, model: PreTrained
     model.requires_grad_(True)  # the model may come unfrozen
     attached = trained(method, model)
     own = attached.parameters()
-    pack_loss(model, random_rows(4)).backward()  # type: ignore[no-untyped-call]
+    loss_of(attached, model, random_rows(4)).backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and bool(p.grad.any()) for p in own)
     others = [name for name, p in model.named_parameters() if p.grad is not None and not _among(p, own)]
     assert others == []
@@ -88,14 +95,35 @@ def test_parameters_are_wide_and_in_a_fixed_order(method: Method, model: PreTrai
 
 def test_every_parameter_has_its_share_of_the_learning_rate(method: Method, model: PreTrainedModel) -> None:
     attached = put(method, model)
-    assert attached.rates() == [1.0] * len(attached.parameters())
-    assert attached.frozen_layers() == 0
+    own = attached.parameters()
+    slower = getattr(attached.settings, "head_rate", 1.0)
+    of_a_head = [parameter is own[-1] and method.classifies for parameter in own]
+    assert attached.rates() == [slower if head else 1.0 for head in of_a_head]
+    assert attached.frozen_layers() == (0 if method.promises.moves_base else depth(model))
 
 
 def test_training_changes_the_answers(method: Method, model: PreTrainedModel) -> None:
+    attached = put(method, model)
+    before = logits(model)
+    shake(attached.parameters())
+    attached.updated()
+    assert distance(logits(model), before) > 0.01
+
+
+def test_what_the_base_writes_changes_as_declared(method: Method, model: PreTrainedModel) -> None:
     before = logits(model)
     trained(method, model)
-    assert distance(logits(model), before) > 0.01
+    written = logits(model)[: len(before)]
+    assert torch.equal(written, before) is not method.promises.moves_base
+
+
+def test_it_learns_labels_as_declared(method: Method, model: PreTrainedModel) -> None:
+    assert isinstance(put(method, model), Classifies) is method.classifies
+    if method.classifies:
+        with pytest.raises(UsageError, match="no labels"):
+            method.attach(tiny_model(), method.make({}))
+        with pytest.raises(UsageError, match="a label twice"):
+            method.attach(tiny_model(), method.make({"labels": ("one", "one")}))
 
 
 def test_a_state_is_a_copy(method: Method, model: PreTrainedModel) -> None:
@@ -164,7 +192,7 @@ def test_training_goes_on_after_disabled(method: Method) -> None:
     with attached.disabled():
         logits(model)
     for one, its in ((model, attached), (other, plain)):
-        pack_loss(one, random_rows(3)).backward()  # type: ignore[no-untyped-call]
+        loss_of(its, one, random_rows(3)).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             for parameter in its.parameters():
                 assert parameter.grad is not None
@@ -232,11 +260,14 @@ def test_an_option_it_does_not_have_is_refused(method: Method) -> None:
 
 
 def test_merged_answers_as_unmerged(method: Method, model: PreTrainedModel) -> None:
-    if not method.promises.mergeable:
-        pytest.skip(f"{method.name} declares that it cannot be merged")
     modules = [type(m) for m in model.modules()]
     attached = trained(method, model)
     answers = logits(model)
+    if not method.promises.mergeable:
+        with pytest.raises(UsageError):
+            attached.merge()
+        assert torch.equal(logits(model), answers)
+        return
     attached.merge()
     assert [type(m) for m in model.modules()] == modules
     assert distance(logits(model), answers) < (1e-5 if model.dtype == torch.float32 else 0.05)
@@ -281,7 +312,7 @@ def test_over_weights_held_in_few_bits_it_is_what_it_is_over_the_same_in_full(me
     found = []
     for one in (model, full):
         attached = trained(method, one)
-        pack_loss(one, random_rows(4)).backward()  # type: ignore[no-untyped-call]
+        loss_of(attached, one, random_rows(4)).backward()  # type: ignore[no-untyped-call]
         found.append(
             (attached, torch.cat([g.flatten() for g in gradients(attached.parameters())]), logits(one))
         )

@@ -139,7 +139,8 @@ class HeadFormat(PlainFormat):
         return config.get("task_type") == SEQUENCE and config.get("target_modules") == _NO_LAYERS
 
     def settings(self, config: Mapping[str, Any]) -> HeadSettings:
-        refuse_others(config, OF_A_HEAD | _WITHOUT_LAYERS | {"target_modules"})
+        refuse_others(config, OF_A_HEAD | _WITHOUT_LAYERS | {"target_modules", "bias"})
+        require(config.get("bias", "none") == "none", "it trains biases, which rung does not read")
         return HeadSettings(labels=labels_in(config))
 
     def files(self, adapter: Adapter) -> Files:
