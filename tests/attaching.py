@@ -15,7 +15,6 @@ from rung.methods.slots import ONLY
 from rung.records import Rendered
 from rung.train.loss import NEXT_TOKENS
 
-
 LABELS = ("one", "two", "three")  # of a method that learns labels, unless others are given
 
 

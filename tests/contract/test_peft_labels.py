@@ -1,4 +1,4 @@
-"""Classifier heads cross both ways to PEFT on transformers' own sequence classification: logits, gradients."""
+"""Classifier heads cross both ways to PEFT on transformers' sequence classification: logits, gradients."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_peft_gives_the_same_logits_with_what_we_wrote(name: str, folder: Path, 
 @both
 @torch.no_grad()
 def test_we_read_our_own_back(name: str, tmp_path: Path) -> None:
-    attached, base = saved(name, tmp_path / "kept")
+    attached, _ = saved(name, tmp_path / "kept")
     other = tiny()
     again: Any = load_adapter(tmp_path / "kept", other.model, home(other))[0]
     assert again.labels == LABELS
@@ -120,7 +120,7 @@ def test_we_give_the_same_logits_with_what_peft_wrote(name: str, folder: Path, t
     theirs = of_peft(name, folder)
     theirs.save_pretrained(str(tmp_path / "peft"))
     base = tiny()
-    with pytest.raises(AdapterError, match="no labels.json"):
+    with pytest.raises(AdapterError, match="no labels"):
         read_adapter(tmp_path / "peft", home(base))
     storage.write_json(tmp_path / "peft" / NAMES, {"id2label": theirs.config.id2label})
     adapter, _ = read_adapter(tmp_path / "peft", home(base))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rung.config import load_settings, make_settings
 from rung.errors import UsageError
-from rung.ladder.options import settings_of
+from rung.ladder.options import attach, settings_of
+from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import asked_for
 
 
@@ -53,3 +55,12 @@ def test_an_unknown_method_and_a_flag_that_no_method_takes_are_refused() -> None
     with pytest.raises(UsageError, match=r"lora has no option 'rnk'"):
         asked_for(make_settings({"options": "lora.rnk=8"}))
     assert asked_for(make_settings({"rank": 8, "rungs": "full,lora"}))
+
+
+def test_a_head_gets_the_labels_of_the_task_and_no_others(prepared: Prepared) -> None:
+    attached = attach(prepared, "head")
+    assert attached.settings.labels == prepared.task.labels
+    attached.detach()
+    other = replace(prepared, settings=make_settings({"base": "tiny", "options": "head.labels=yes,no"}))
+    with pytest.raises(UsageError, match=r"head\.labels are not those of the task"):
+        attach(other, "head")
