@@ -239,8 +239,8 @@ class CurvePoint:
     step: int
     tokens: int
     seconds: float
-    train_loss: float | None = None  # nats per target token since the point before
-    dev_loss: float | None = None  # nats per target token
+    train_loss: float | None = None  # nats per target since the point before
+    dev_loss: float | None = None  # nats per target: a token, or a label
     learning_rate: float | None = None
 
 
