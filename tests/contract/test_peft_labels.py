@@ -161,7 +161,7 @@ def test_loss_and_gradients_are_those_of_transformers(name: str, folder: Path, t
         ({NAMES: {"id2label": {"0": "one", "1": "one"}}}, "one name to each of 0, 1, 2"),
         ({NAMES: {"id2label": {"0": "one", "1": 2}}}, "one name to each of 0, 1, 2"),
         ({NAMES: {"id2label": ["one"]}}, "no labels.json"),
-        ({NAMES: {"id2label": {"0": "one", "1": "two"}}}, "has shape"),
+        ({NAMES: {"id2label": {"0": "one", "1": "two"}}}, "has 3 rows, and labels.json names 2"),
         ({"adapter_config.json": {"modules_to_save": ["score", "embed_tokens"]}}, "modules_to_save is"),
         ({"adapter_config.json": {"modules_to_save": None}}, "modules_to_save is None"),
         ({"adapter_config.json": {"use_dora": True}}, "use_dora is set"),

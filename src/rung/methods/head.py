@@ -143,6 +143,9 @@ class HeadFormat(PlainFormat):
         require(config.get("bias", "none") == "none", "it trains biases, which rung does not read")
         return HeadSettings(labels=labels_in(config))
 
+    def from_file(self, tensors: Mapping[str, Tensor], settings: Any) -> dict[str, Tensor]:
+        return with_labels(super().from_file(tensors, settings), settings)
+
     def files(self, adapter: Adapter) -> Files:
         return label_files(adapter)
 
@@ -173,6 +176,13 @@ def labels_in(config: Mapping[str, Any]) -> tuple[str, ...]:
     fine = all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels)
     require(fine, f"id2label in {LABELS} must give one name to each of 0, 1, 2, ...")
     return tuple(map(str, labels))
+
+
+def with_labels(tensors: dict[str, Tensor], settings: Any) -> dict[str, Tensor]:
+    """`tensors`, in which W has a row for each label. Raises `Unreadable`."""
+    rows, labels = len(tensors.get(SCORE, ())), len(settings.labels)
+    require(rows == labels, f"{SCORE} has {rows} rows, and {LABELS} names {labels} labels")
+    return tensors
 
 
 METHOD = Method(

@@ -23,6 +23,7 @@ from rung.methods.head import (
     label_files,
     labels_in,
     require_labels,
+    with_labels,
 )
 from rung.methods.lora import Lora, LoraFormat, LoraSettings
 from rung.methods.method import Files, Method, Names, Promises
@@ -70,6 +71,9 @@ class HeadLoraFormat(LoraFormat):
     def settings(self, config: Mapping[str, Any]) -> HeadLoraSettings:
         below = super().settings({name: value for name, value in config.items() if name not in OF_A_HEAD})
         return HeadLoraSettings(**below.model_dump(), labels=labels_in(config))
+
+    def from_file(self, tensors: Mapping[str, Tensor], settings: Any) -> dict[str, Tensor]:
+        return with_labels(super().from_file(tensors, settings), settings)
 
     def files(self, adapter: Adapter) -> Files:
         return label_files(adapter)
