@@ -11,8 +11,9 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from attaching import attach
+from attaching import attach, labelled
 from bridged import SMALL
+from rung.methods import METHODS
 from rung.methods.method import Attached
 from rung.records import Rendered
 from rung.train import optim, trainer
@@ -72,6 +73,8 @@ def make(
     settings = replace(SETTINGS, **changes)
     if name == "full" and "learning_rate" not in changes:
         settings = replace(settings, learning_rate=2e-3)
+    if METHODS.classifies(name) and rows[0].label is None:
+        rows, dev = labelled(rows), labelled(dev)
     model = tiny_model(dtype=dtype)
     attached = attach(name, model, **{"rank": 4, "alpha": 8.0, **SMALL.get(name, {}), **(options or {})})
     return Run(model, attached, Trainer(model, attached, rows, dev, settings, folder, listener))

@@ -2,8 +2,7 @@
 
 What a run measured is written to disk in these (rows, answers, results, verdict, run.json): `to_json` turns
 them into JSON and `from_json` checks them when they are read. The plan's record is in `rung.ladder.plan`;
-what is needed to answer rows later (adapters, vocabularies, prompts) has its own formats. A value that was
-not measured is ``None``, never zero.
+what answers rows later has its own formats. A value that was not measured is ``None``, never zero.
 """
 
 from __future__ import annotations
@@ -87,6 +86,7 @@ class Rendered:
     ids: tuple[int, ...]
     mask: tuple[bool, ...]
     rewritten: int = 0  # earlier answers not learned, because the chat template leaves out their thoughts
+    label: int | None = None  # of a prompt alone, for a head that learns labels
 
     @property
     def answer_start(self) -> int:
@@ -239,8 +239,8 @@ class CurvePoint:
     step: int
     tokens: int
     seconds: float
-    train_loss: float | None = None  # nats per target token since the point before
-    dev_loss: float | None = None  # nats per target token
+    train_loss: float | None = None  # nats per target since the point before
+    dev_loss: float | None = None  # nats per target: a token, or a label
     learning_rate: float | None = None
 
 

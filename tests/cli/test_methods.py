@@ -19,6 +19,7 @@ def test_the_list_says_what_each_trains_on_a_base(capsys: pytest.CaptureFixture[
     ia3 = out.split("ia3 ")[1].split("\n")[1]
     assert ia3.strip().startswith("trains 192 numbers, file of ")
     assert "can be merged" in ia3
+    assert "trains 64 numbers for two labels, file of" in out.split("head ")[1]
 
 
 def test_one_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,9 +144,10 @@ def test_the_trunk_and_the_rest_make_the_whole() -> None:
     model = model_of("llama")
     layout, places = Packed(LENGTHS), positions(LENGTHS)
     with torch.no_grad():
-        below = body.trunk(model, Pass(tokens(), places, layout), 2)
-        out = body.hidden_states(model, Pass(tokens(), places, layout, ROWS, below[None], first=2))
-        assert torch.allclose(out, our_states(model, ROWS), atol=1e-6)
+        for first in (2, body.depth(model)):
+            below = body.trunk(model, Pass(tokens(), places, layout), first)
+            out = body.hidden_states(model, Pass(tokens(), places, layout, ROWS, below[None], first=first))
+            assert torch.allclose(out, our_states(model, ROWS), atol=1e-6)
 
 
 def test_a_batch_of_single_tokens_as_in_decoding() -> None:

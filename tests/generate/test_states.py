@@ -68,3 +68,16 @@ def test_some_layers_are_the_same_as_all(base: Base) -> None:
 def test_a_row_without_tokens_is_refused(base: Base) -> None:
     with pytest.raises(DataError, match="the prompt is empty"):
         states.read(base, [[]], [[]], [1])
+
+
+def test_ends_are_the_normed_states_of_last_tokens(base: Base) -> None:
+    seen = []
+    found = states.ends(base, ROWS, lambda done, total: seen.append((done, total)))
+    for place, row in enumerate(ROWS):
+        with torch.no_grad():
+            wanted = base.model.base_model(input_ids=torch.tensor([row]), use_cache=False).last_hidden_state
+        torch.testing.assert_close(found[place], wanted[0, -1].float(), atol=1e-5, rtol=0)
+    assert seen[-1] == (4, 4)
+    assert not found.requires_grad
+    with pytest.raises(DataError):
+        states.ends(base, [[]])

@@ -17,6 +17,7 @@ KINDS: dict[str, RungKind] = {
     "words": "classical",
     "zero-shot": "prompt",
     "few-shot": "prompt",
+    "head": "tune",
     "lora": "tune",
 }
 
@@ -75,6 +76,12 @@ def test_dev_loss_that_still_falls_asks_for_longer_training() -> None:
         ((0.9, 0.9),),
     ):
         assert judged(CLEAR, lora=result("lora", curve=curve(*losses))).helps == ()
+
+
+def test_the_loss_of_a_head_is_of_rows() -> None:
+    falling = result("head", curve=curve((0.9, 0.9), (0.7, 0.8), (0.6, 0.7)))
+    (said,) = judged({"words": CLEAR["words"], "head": CLEAR["lora"]}, head=falling).helps
+    assert "from 0.800 to 0.700 nats/row between" in said
 
 
 def test_a_rung_alone_has_evidence_too() -> None:

@@ -92,3 +92,12 @@ def test_what_does_not_fit_the_base_is_refused_and_taken_off_again(prepared: Pre
     assert attached.settings.targets == ("attention",)
     attached.detach()
     attach(asked(rank=64), "full").detach()
+
+
+def test_a_head_gets_the_labels_of_the_task_and_no_others(prepared: Prepared) -> None:
+    attached = attach(prepared, "head")
+    assert attached.settings.labels == prepared.task.labels
+    attached.detach()
+    other = replace(prepared, settings=make_settings({"base": "tiny", "options": "head.labels=yes,no"}))
+    with pytest.raises(UsageError, match=r"head\.labels are not those of the task"):
+        attach(other, "head")

@@ -49,7 +49,7 @@ def test_ridge_in_rows_and_in_columns_is_the_same(columns: int) -> None:
     rng = np.random.default_rng(1)
     truth, folds = rng.integers(0, 3, 30), np.arange(30) % 3
     matrix = rng.normal(size=(30, columns)).astype(np.float32)
-    z = probing._standardised(matrix)[0].astype(np.float64)
+    z = probing.standardised(matrix)[0].astype(np.float64)
     wanted = np.zeros((30, 3))
     for fold in range(3):
         out = folds == fold

@@ -207,7 +207,7 @@ def test_what_is_expensive_is_guessed_where_nothing_is_left(prepared: Prepared) 
 
 @pytest.mark.parametrize("tokens", [1, 100, 1024])
 def test_the_sample_fills_one_step(prepared: Prepared, tokens: int) -> None:
-    rows = quote._sample(prepared, tokens)
+    rows = quote._sample(prepared, "lora", tokens)
     sizes = [len(row.ids) for row in rows]
     following = prepared.rendered[prepared.split.train[len(rows)].id]
     assert rows

@@ -52,6 +52,12 @@ def test_few_rungs_or_no_limit_are_not_screened(context: Context, monkeypatch: p
     assert screened_out(context, THREE, 60.0) == {}
 
 
+def test_those_that_learn_labels_go_on(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.Trainer, "run", lambda self: 1 / 0)
+    assert screened_out(context, [RUNGS["head"], RUNGS["head-lora"], RUNGS["lora"]], 60.0) == {}
+    assert not context.folder.file("events.jsonl").exists()
+
+
 def test_a_rung_that_fails_is_not_left_out(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     real = options.attach
 

@@ -24,11 +24,12 @@ def test_the_newest_is_on_and_any_other_can_be_asked_for() -> None:
     slots.take(a)
     slots.take(b)
     assert (a.on, b.on, slots.on, slots.names) == (False, True, "b", ["a", "b"])
+    assert slots.held is b
     slots.use("a")
     slots.use("a")
     assert (a.on, b.on) == (True, False)
     slots.use(None)
-    assert (a.on, b.on, slots.on) == (False, False, None)
+    assert (a.on, b.on, slots.on, slots.held) == (False, False, None, None)
 
 
 def test_a_freed_slot_can_be_taken_again() -> None:

@@ -26,6 +26,7 @@ def test_each_method_is_under_its_own_name() -> None:
         assert method.title == METHODS.title(name)
         assert method.when.endswith(".")
         assert 0 < method.learning_rate < 1
+        assert method.classifies is METHODS.classifies(name) is ("labels" in method.Settings.model_fields)
 
 
 def test_the_table_needs_no_torch() -> None:

@@ -68,3 +68,9 @@ def test_fp32_products_do_not_matter_in_bf16() -> None:
     found = shown(tiny_model(dtype=torch.bfloat16), APART)["fp32 products by oneDNN"]
     assert not found.on
     assert "fp32" in found.why
+
+
+def test_labels_need_no_head_of_the_base() -> None:
+    rows = [Rendered(row.example_id, row.ids, (False,) * len(row.ids), label=0) for row in COMMON]
+    found = shown(tiny_model(), rows)["fused head"]
+    assert (found.on, found.why) == (False, "labels are learned: the base's own head is not used")

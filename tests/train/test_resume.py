@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
+from attaching import labelled
 from rung import storage
 from rung.errors import ResourceError, ResumeError
 from tiny_model import random_rows, same_bytes
@@ -195,3 +196,18 @@ def test_time_used_before_a_stop_counts(tmp_path: Path) -> None:
     assert outcome.steps == 8
     assert outcome.seconds == 80
     assert "time limit" in outcome.notes[-1]
+
+
+def test_a_head_continues_with_the_same_bytes_and_not_with_other_labels(tmp_path: Path) -> None:
+    rows, other = labelled(ROWS), labelled([*ROWS[1:], ROWS[0]])
+    other = [*other[-1:], *other[:-1]]  # the same rows in the same order
+    assert [row.ids for row in rows] == [row.ids for row in other]
+    unbroken = make(name="head-lora", rows=rows, dev=rows)
+    unbroken.go()
+    with pytest.raises(Killed):
+        make(tmp_path, "head-lora", rows=rows, dev=rows).go(9)
+    with pytest.raises(ResumeError, match="other data"):
+        make(tmp_path, "head-lora", rows=other, dev=rows).go()
+    resumed = make(tmp_path, "head-lora", rows=rows, dev=rows)
+    resumed.go()
+    assert same_bytes(resumed.attached.state(), unbroken.attached.state())

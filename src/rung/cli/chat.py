@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rung.cli.options import takes_settings
 from rung.cli.output import say
+
+if TYPE_CHECKING:
+    from rung.methods.method import Attached
 
 EPILOG = "Examples:  rung chat   |   echo 'Where is my parcel?' | rung chat --adapter runs/x/adapters/lora"
 Adapter = Annotated[
@@ -61,7 +64,8 @@ def chat(
     base = load(s.base, dtype=device.dtype, device=str(device.device), bits=s.bits)
     speaker = Speaker(base, Renderer(base.tokenizer))
     if adapter is not None:
-        _, origin = attach(adapter, speaker)
+        attached, origin = attach(adapter, speaker)
+        _require_words(attached, adapter)
         for warning in origin.warnings:
             screen.say(f"note: {warning}")
     sampler = Sampler(temperature=temperature, seed=s.seed) if temperature > 0 else None
@@ -77,6 +81,16 @@ def chat(
         text = speaker.renderer.decode(answer.ids)
         say(text)
         turns.append(Message("assistant", text))
+
+
+def _require_words(attached: Attached, adapter: Path) -> None:
+    """Raises `UsageError` for an adapter that answers with labels."""
+    from rung.errors import UsageError
+    from rung.ladder.head_answers import with_head
+
+    if with_head(attached) is not None:
+        what = "the adapter is a classifier head, which answers with labels and writes nothing"
+        raise UsageError(what, where=str(adapter), fix="Use rung predict or rung evaluate")
 
 
 def _read() -> str:

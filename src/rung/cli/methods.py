@@ -37,7 +37,7 @@ def methods(name: Name = None, base: BaseName = None, json: Json = False) -> Non
     for method in found:
         size = sizes.get(method.name)
         say(f"{method.name:<11} {method.title}. {method.when}")
-        say(f"{'':<11} {'; '.join([*([_said(size)] if size else []), *_promises(method)])}")
+        say(f"{'':<11} {'; '.join([*([_said(method, size)] if size else []), *_promises(method)])}")
         if name:
             _say_options(method)
     say(f"\nNumbers are for {where}, with the default options." if where else "")
@@ -60,12 +60,13 @@ def _sizes(found: list[Method], name: str | None) -> tuple[dict[str, Sizes], str
     return {method.name: sizes_of(method, base.model) for method in found}, base.name
 
 
-def _said(size: Sizes) -> str:
+def _said(method: Method, size: Sizes) -> str:
     from rung import numbers
 
     if size.refused:
         return f"this base cannot take it: {size.refused}"
-    return f"trains {size.trained:,} numbers, file of {numbers.size(size.bytes)}"
+    of_labels = " for two labels" if method.classifies else ""
+    return f"trains {size.trained:,} numbers{of_labels}, file of {numbers.size(size.bytes)}"
 
 
 def _promises(method: Method) -> list[str]:

@@ -131,17 +131,15 @@ class Body:
     ) -> Tensor:
         """h (B, T, d), the input of the first of `layers` -> normed last states (N, d); see `hidden_states`.
 
-        Where `layers` stops before the last one, the result is the input of the next layer.
+        Where `layers` has an end, the result is the input of the next layer, without the norm.
         """
-        chosen = self.layers[layers]
-        ends = bool(chosen) and chosen[-1] is self.layers[-1]
         states = self.each(h, positions, layout, layers, rows)
         h = h.flatten(0, 1)  # (B * T, d)
+        if rows is not None and not self.layers[layers]:
+            h = h[rows]
         for h in states:  # noqa: B007  the last one is the result
             pass
-        if not ends:
-            return h
-        return fused.norm(h, self.inner.norm)
+        return h if layers.stop is not None else fused.norm(h, self.inner.norm)
 
     def each(
         self, h: Tensor, positions: Tensor, layout: Layout, layers: slice, rows: Tensor | None = None

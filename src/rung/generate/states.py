@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rung.bases.base import Base
 from rung.compute import body
+from rung.compute.ends import ends as last_states
 from rung.compute.passes import over_tree, tree_of
 from rung.compute.tree import Tree
 from rung.data.pack import group
@@ -63,6 +64,27 @@ def read(
                     check_finite(base, mean)
                     found.mean[place[layer], list(some)] = mean.to("cpu", base.dtype)
                     found.last[place[layer], list(some)] = last.to("cpu", base.dtype)
+            done += len(some)
+            if on_progress:
+                on_progress(done, len(ids))
+    return found
+
+
+def ends(base: Base, rows: Sequence[Ids], on_progress: Progress | None = None) -> Tensor:
+    """The last state of every row of token ids, after the model's last norm: (rows, d) in fp32, on the CPU.
+
+    What a head for labels reads. Raises `DataError` for a row that is empty or too long, `RungError` where a
+    state is not finite.
+    """
+    check_prompts(rows, context_left(base), room=0)
+    ids = [tuple(row) for row in rows]
+    found = torch.empty(len(ids), base.model.config.get_text_config().hidden_size)
+    done = 0
+    with torch.inference_mode(), evaluating(base.model):
+        for some in group([len(row) for row in ids], ids, range(len(ids)), PASS_TOKENS):
+            states = last_states(base.model, [ids[i] for i in some])
+            check_finite(base, states)
+            found[list(some)] = states.float().cpu()
             done += len(some)
             if on_progress:
                 on_progress(done, len(ids))

@@ -22,7 +22,7 @@ from rung.ladder.left_out import LeftOut, counted, lines
 from rung.ladder.plan import MOST_TEST
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent, Watcher
-from rung.records import Answer, Comparison, Example, Measure, Task
+from rung.records import Answer, Comparison, Completion, Example, Measure, Task
 
 if TYPE_CHECKING:
     from rung.evaluation.run import Speaker
@@ -76,14 +76,11 @@ def evaluate(
     limit = s.max_new_tokens or _longest_answer(speaker, examples)
     _require_room(speaker, examples, limit)
 
-    def ask(who: str) -> Evaluation:
-        from rung.evaluation.run import complete
-
+    def ask(who: str, head: Attached | None = None) -> Evaluation:
         watcher.begin(who, "answering")
-        prompts = [example.prompt for example in examples]
-        return judge(task, examples, complete(speaker, examples, prompts, limit, watcher.rows), s.seed)
+        return judge(task, examples, _answers(speaker, head, examples, limit, watcher), s.seed)
 
-    tuned = ask("adapter") if attached is not None else None
+    tuned = ask("adapter", attached) if attached is not None else None
     if attached is not None:
         attached.detach()
     plain = ask("base")
@@ -119,6 +116,18 @@ def _attached(adapter: str | Path | None, speaker: Speaker) -> tuple[Attached | 
     from rung.methods.origin import Origin
 
     return attach(Path(adapter), speaker) if adapter is not None else (None, Origin())
+
+
+def _answers(
+    speaker: Speaker, attached: Attached | None, examples: Sequence[Example], limit: int, watcher: Watcher
+) -> list[Completion]:
+    """What is written after each row, or the label that a head gives it."""
+    from rung.evaluation.run import complete
+    from rung.ladder.head_answers import HeadResponder, with_head
+
+    if (head := with_head(attached)) is not None:
+        return HeadResponder(speaker, head).answer(examples, watcher)
+    return complete(speaker, examples, [example.prompt for example in examples], limit, watcher.rows)
 
 
 def _understood(loaded: Loaded, kept: Task | None, s: Settings) -> tuple[Task, str, Loaded]:

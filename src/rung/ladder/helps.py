@@ -10,6 +10,7 @@ from itertools import chain
 
 from rung import numbers
 from rung.ladder.sentence import Case, title
+from rung.methods.table import METHODS
 from rung.records import Answer, CurvePoint, Example, Result
 
 MOST = 3  # sentences
@@ -63,7 +64,7 @@ def _longer(case: Case, best: Result | None) -> Iterator[str]:
     if _loss(last) <= (1 - FALLING) * min(_loss(point) for point in curve[:-1]):
         yield (
             f"Train {title(best)} longer: its dev loss was still falling at the end, from "
-            f"{_loss(before):.3f} to {_loss(last):.3f} nats/token between steps {before.step:,} and "
+            f"{_loss(before):.3f} to {_loss(last):.3f} {_unit(best)} between steps {before.step:,} and "
             f"{last.step:,}."
         )
 
@@ -126,8 +127,13 @@ def _train_rows(case: Case, best: Result | None) -> Iterator[str]:
     if lowest.train_loss is not None and _loss(lowest) > GAP * lowest.train_loss:
         yield (
             f"More training rows: {title(best)} overfits, its lowest dev loss is {_loss(lowest):.3f} "
-            f"nats/token where its train loss is {lowest.train_loss:.3f}."
+            f"{_unit(best)} where its train loss is {lowest.train_loss:.3f}."
         )
+
+
+def _unit(result: Result) -> str:
+    """Of its loss."""
+    return "nats/row" if METHODS.classifies(result.method) else "nats/token"
 
 
 def _larger_base(case: Case, best: Result | None) -> Iterator[str]:

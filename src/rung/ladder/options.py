@@ -50,14 +50,17 @@ def _short(settings: Settings) -> dict[str, Any]:
 
 
 def attach(prepared: Prepared, method: str) -> Attached:
-    """`method` on the base of a climb, with the user's settings.
+    """`method` on the base of a climb, with the user's settings; a head gets the labels of the task.
 
-    Raises `UsageError` where these do not fit the base, `DataError` where the longest row has no room left.
+    Raises `UsageError` where these do not fit the base or the task, `DataError` where the longest row has no
+    room left.
     """
     from rung.data.tokens import Tokens
 
     base = prepared.base
     asked = settings_of(prepared.settings, method).encoded(lambda text: Tokens(base.tokenizer).encode(text))
+    if METHODS.classifies(method):
+        asked = _with_labels(asked, method, prepared.task.labels)
     attached = METHODS[method].attach(base.model, asked, seed=prepared.settings.seed)
     try:
         attached.check_asked()
@@ -66,6 +69,13 @@ def attach(prepared: Prepared, method: str) -> Attached:
         attached.detach()
         raise
     return attached
+
+
+def _with_labels(asked: Any, method: str, labels: tuple[str, ...]) -> Any:
+    """The settings of a head for the labels of the task. Raises `UsageError` for other labels."""
+    if asked.labels and set(asked.labels) != set(labels):
+        raise UsageError(f"{method}.labels are not those of the task", fix=f"Leave out {method}.labels")
+    return asked.model_copy(update={"labels": labels})
 
 
 def _require_room(prepared: Prepared, method: str) -> None:

@@ -114,7 +114,7 @@ def fit(
     if len(rows) < len(known):
         notes = (*notes, f"layer and C were chosen on {len(rows):,} of {len(known):,} rows")
         watcher.begin(NAME, "reading the other rows")
-    matrix, shift, scale = _standardised(features.of(known, reading, watcher.rows))
+    matrix, shift, scale = standardised(features.of(known, reading, watcher.rows))
     ((weights, bias),) = regression.fit(matrix, truth, len(labels), [c], STEPS)
     weights = weights / scale  # (labels, d), for states that are not standardised
     bias = bias - weights @ shift
@@ -160,7 +160,7 @@ def _choose(
     finalists = sorted(screened, key=lambda reading: screened[reading], reverse=True)[:FINALISTS]
     found: dict[tuple[Reading, float], tuple[float, float]] = {}
     for reading in finalists:
-        matrix = _standardised(features.of(examples, reading))[0]
+        matrix = standardised(features.of(examples, reading))[0]
         logs = regression.left_out(matrix, truth, len(labels), folds, CS, STEPS)
         found |= {(reading, c): score(one) for c, one in zip(CS, logs, strict=True)}
     reading, c = max(found, key=found.__getitem__)
@@ -182,7 +182,7 @@ def _ridge(
 
     Solved in the smaller of the two spaces: W = (Z'Z + a)^-1 Z'Y = Z'(ZZ' + a)^-1 Y.
     """
-    z = _standardised(matrix)[0]  # (n, d)
+    z = standardised(matrix)[0]  # (n, d)
     few = len(z) < z.shape[1]
     square = (z @ z.T if few else z.T @ z).astype(np.float64)  # (n, n) or (d, d)
     y = np.eye(labels)[truth]  # (n, labels)
@@ -200,7 +200,7 @@ def _ridge(
     return found
 
 
-def _standardised(
+def standardised(
     matrix: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Columns of `matrix` (n, d) with mean 0 and deviation 1, and the means and deviations (d,) taken off."""

@@ -22,6 +22,7 @@ from rung.evaluation.forgetting import Text, drift
 from rung.evaluation.prompts import zero_shot
 from rung.generate.choose import best_choices
 from rung.ladder.forecast import Rates, TrainRate, Workload
+from rung.ladder.label_rows import rows_for
 from rung.ladder.options import attach
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent, Watcher
@@ -235,7 +236,7 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
     assert attached is not None
     try:
         forgetting = _forget_seconds(timing, attached)
-        rows = _sample(prepared, int(tokens))
+        rows = _sample(prepared, method, int(tokens))
         trainer = Trainer(prepared.base.model, attached, rows, [], _settings(timing))
         steps = _timed_steps(trainer, allowance)
         return TrainRate(
@@ -313,12 +314,11 @@ def training_memory(prepared: Prepared, parameters: int, pack_tokens: int) -> in
     return int(bytes_of(model) + 16 * parameters + pack_tokens * values * size + 256 * config.vocab_size * 8)
 
 
-def _sample(prepared: Prepared, step_tokens: int) -> list[Rendered]:
+def _sample(prepared: Prepared, method: str, step_tokens: int) -> list[Rendered]:
     """Train rows for one step."""
     rows: list[Rendered] = []
     room = step_tokens
-    for example in prepared.split.train:
-        row = prepared.rendered[example.id]
+    for row in rows_for(prepared, method, prepared.split.train):
         if rows and len(row.ids) > room:
             break
         rows.append(row)

@@ -15,6 +15,7 @@ from rung import numbers
 from rung.data.split import sample
 from rung.ladder.context import Context
 from rung.ladder.rungs.rung import Rung
+from rung.methods.table import METHODS
 
 if TYPE_CHECKING:
     from rung.ladder.forecast import TrainRate
@@ -38,9 +39,9 @@ def screened_out(context: Context, rungs: Sequence[Rung], time: float | None) ->
     """Those of `rungs` that others are better than, and why; nothing where there are few or there is time.
 
     `time` is the number of seconds left for the climb. A rung that fails here is not left out: it fails where
-    it is run.
+    it is run. Those that learn labels go on: they are cheap, and their loss is of labels, not of tokens.
     """
-    tuned = [rung for rung in rungs if rung.kind == "tune"]
+    tuned = [rung for rung in rungs if rung.kind == "tune" and not METHODS.classifies(rung.method)]
     if time is None or len(tuned) <= MOST:
         return {}
     context.watcher.say(f"Screening {len(tuned)} methods: each is trained a little, {MOST} go on")

@@ -16,8 +16,11 @@ from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker, write
 from rung.generate.choose import Scored, log_likelihoods
+from rung.ladder import head_start
 from rung.ladder.adapter import attach as attach_saved
 from rung.ladder.forecast import EVALUATIONS, evaluation_rows
+from rung.ladder.head_answers import HeadResponder, with_head
+from rung.ladder.label_rows import rows_for
 from rung.ladder.options import attach
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
@@ -29,7 +32,7 @@ from rung.methods import METHODS
 from rung.methods.adapter import Adapter
 from rung.methods.method import Attached, Files
 from rung.methods.peft_format import files_of
-from rung.records import Completion, Example, to_json
+from rung.records import Choice, Completion, Example, to_json
 from rung.train.trainer import Outcome, Trainer, TrainSettings
 
 
@@ -41,6 +44,7 @@ class Tuned:
     outcome: Outcome
     applied: dict[str, Any]  # settings as used
     trainable: int
+    choices: tuple[Choice, ...] = ()  # made before training
 
 
 def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: float | None) -> TrainSettings:
@@ -84,11 +88,12 @@ def train(
     dev = sample(prepared.split.dev, evaluated, prepared.settings.seed)
     attached = attach(prepared, method)
     try:
+        choices = head_start.begin(prepared, attached, rows, watcher)
         outcome = Trainer(
             prepared.base.model,
             attached,
-            [prepared.rendered[example.id] for example in rows],
-            [prepared.rendered[example.id] for example in dev],
+            rows_for(prepared, method, rows),
+            rows_for(prepared, method, dev),
             settings,
             folder=checkpoints,
             listener=watcher,
@@ -103,7 +108,8 @@ def train(
         **asdict(settings),
     }
     applied |= attached.applied()
-    return Tuned(attached, outcome, applied, sum(p.numel() for p in attached.parameters()))
+    trainable = sum(p.numel() for p in attached.parameters())
+    return Tuned(attached, outcome, applied, trainable, choices)
 
 
 def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
@@ -172,19 +178,29 @@ class TunedResponder(Responder):
         storage.write_folder(folder, {FILE: storage.as_json(value)})
 
 
-def load(folder: Path) -> TunedResponder:
+def responder(
+    speaker: Speaker, attached: Attached | None, max_new_tokens: int, adapter: Path, about: dict[str, Any]
+) -> Responder:
+    """What answers with a tuned model: by writing, or with the labels of its head. None for a whole model."""
+    writing = TunedResponder(speaker, max_new_tokens, adapter, about)
+    head = with_head(attached)
+    return writing if head is None else HeadResponder(speaker, head, writing)
+
+
+def load(folder: Path) -> Responder:
     """What `TunedResponder.save` wrote. Raises `ResumeError`, `AdapterError` or `BaseModelError`."""
     storage.verify_folder(folder)
     value = storage.read_object(folder / FILE, adapter=str, base=dict, max_new_tokens=int)
     adapter, about = (folder / value["adapter"]).resolve(), value["base"]
+    attached: Attached | None
     if (adapter / "adapter_config.json").is_file():
         speaker = speaker_of(about)
-        attach_saved(adapter, speaker)
+        attached, _ = attach_saved(adapter, speaker)
     else:  # a whole model
         device = device_of(about)
         base = load_base(str(adapter), dtype=device.dtype, device=str(device.device))
-        speaker = Speaker(base, Renderer(base.tokenizer))
-    return TunedResponder(speaker, value["max_new_tokens"], adapter, about)
+        speaker, attached = Speaker(base, Renderer(base.tokenizer)), None
+    return responder(speaker, attached, value["max_new_tokens"], adapter, about)
 
 
 def tokenizer_files(prepared: Prepared) -> Files:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rung.errors import AdapterError, BaseModelError, UsageError
-from rung.methods.method import Attached, Method, MethodSettings
+from rung.methods.method import Attached, Files, Method, MethodSettings
 from rung.methods.slots import ONLY
 
 
@@ -73,6 +73,10 @@ class Format(Protocol):
         """The tensors as the file holds them."""
         ...
 
+    def files(self, adapter: Adapter) -> Files:
+        """Further files; all of them for a whole model."""
+        ...
+
     def from_file(self, tensors: Mapping[str, Tensor], settings: Any) -> dict[str, Tensor]:
         """The opposite. Raises `Unreadable`."""
         ...
@@ -108,6 +112,9 @@ class PlainFormat:
         for name in tensors:
             require(name.startswith(self.prefix), f"tensor {name!r} does not begin with {self.prefix!r}")
         return {name.removeprefix(self.prefix): tensor for name, tensor in tensors.items()}
+
+    def files(self, adapter: Adapter) -> Files:
+        return {}
 
     def check(self, adapter: Adapter, attached: Attached) -> None:
         dtype = next(attached.model.parameters()).dtype

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Protocol, Self
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from rung.compute.ends import Below
 from rung.errors import AdapterError, UsageError, nearest
 from rung.methods.slots import ONLY, slots_of
 from rung.records import Rendered
@@ -39,6 +41,18 @@ class MethodSettings(BaseModel):
     def encoded(self, encode: Callable[[str], Sequence[int]]) -> Self:
         """The same with the token ids of its texts, which `encode` gives: a method has no tokenizer."""
         return self
+
+
+class Objective(Protocol):
+    """A loss: nats, summed over the targets of rows."""
+
+    def loss(self, model: PreTrainedModel, rows: Sequence[Rendered], below: Below | None = None) -> Tensor:
+        """Of one pass, with gradient: a scalar. `below` holds what frozen first layers put out."""
+        ...
+
+    def count(self, rows: Sequence[Rendered]) -> int:
+        """The number of targets."""
+        ...
 
 
 class Attached(ABC):
@@ -103,6 +117,10 @@ class Attached(ABC):
         """Raises `UsageError` for options that make no sense on this base, though an adapter that was read
         may have them."""
 
+    def objective(self) -> Objective | None:
+        """What training makes small; None for the loss of the next token."""
+        return None
+
     def state(self) -> dict[str, Tensor]:
         """A copy of `named`."""
         return {name: tensor.detach().clone() for name, tensor in self.named().items()}
@@ -166,6 +184,7 @@ class Promises:
     whole_model: bool = False  # its files are a complete model, which needs a tokenizer next to it
     few_bits: bool = True  # works on bases held in few bits (`rung.compute.quantized`)
     own_code: bool = True  # works on bases that are computed by their own code alone (`rung.compute.plain`)
+    moves_base: bool = True  # what the base itself writes changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +199,7 @@ class Method:
     attach: Callable[..., Attached]  # (model, settings, seed=0, slot=...) -> Attached
     format: Any  # how its adapter is written and read: see `rung.methods.adapter.Format`
     promises: Promises = Promises()
+    classifies: bool = False  # learns labels, which are among its settings, and not what the base writes
 
     def make(self, given: Mapping[str, Any]) -> Any:
         """Its settings. Raises `UsageError`, with the nearest name, for an option it does not have."""

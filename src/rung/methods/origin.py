@@ -20,6 +20,7 @@ from rung.strict import strict_decoder
 
 CONFIG = "adapter_config.json"
 OURS = "rung.json"
+LABELS = "labels.json"  # names of the labels of a head, as transformers' configurations hold them
 COPY = "Copy the adapter again from where it comes from"
 COPY_OURS = "Copy the adapter again from where it was made"
 _TEXTS = {".md", ".txt", ""}  # documentation, licences

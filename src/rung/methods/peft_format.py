@@ -27,6 +27,7 @@ from rung.methods.method import Attached, Files, Method
 from rung.methods.origin import (
     CONFIG,
     COPY,
+    LABELS,
     OURS,
     Home,
     Origin,
@@ -47,8 +48,8 @@ _AGAIN = "Save it again with PEFT, without what rung does not read, or train one
 def files_of(adapter: Adapter, base_name: str) -> Files:
     """The files of an adapter folder: name -> content. Those of a whole model are transformers' own."""
     form = adapter.method.format
+    files: Files = form.files(adapter)
     if adapter.method.promises.whole_model:
-        files: Files = form.files(adapter)
         return files
     config: dict[str, Any] = {
         "peft_type": form.peft_type,
@@ -59,7 +60,7 @@ def files_of(adapter: Adapter, base_name: str) -> Files:
         **form.config(adapter),
     }
     tensors = {name: tensor.cpu().contiguous() for name, tensor in form.to_file(adapter).items()}
-    return {
+    return files | {
         CONFIG: json.dumps(config, indent=2).encode(),
         WEIGHTS: save(tensors, metadata={"format": "pt"}),
         OURS: json.dumps(dict(adapter.about), indent=2, default=str).encode(),
@@ -75,6 +76,8 @@ def read_adapter(folder: Path, home: Home) -> tuple[Adapter, Origin]:
         _require_folder(folder)
         verify(folder)
         config = read_json(folder, CONFIG)
+        if os.path.lexists(folder / LABELS):
+            config["id2label"] = read_json(folder, LABELS).get("id2label")
         try:
             method = _bridged(folder, config) or _method_of(config)
             settings = method.format.settings(config)

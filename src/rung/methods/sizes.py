@@ -13,7 +13,7 @@ from rung.methods.method import Method
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Of one method with its default options on one base."""
+    """Of one method with its default options on one base; of two labels where it learns labels."""
 
     trained: int  # numbers
     bytes: int  # of the file that it leaves
@@ -25,8 +25,9 @@ def sizes_of(method: Method, model: nn.Module) -> Sizes:
     if method.promises.whole_model:
         weights = list(model.parameters())
         return Sizes(sum(w.numel() for w in weights), sum(w.nbytes for w in weights))
+    given = {"labels": ("one", "other")} if method.classifies else {}
     try:
-        attached = method.attach(model, method.make({}))
+        attached = method.attach(model, method.make(given))
     except BaseModelError as error:
         return Sizes(0, 0, error.what)
     try:

@@ -33,6 +33,11 @@ class Slots:
     def names(self) -> list[str]:
         return list(self._held)
 
+    @property
+    def held(self) -> Held | None:
+        """The adapter that is on."""
+        return None if self.on is None else self._held[self.on]
+
     def require_free(self, slot: str) -> None:
         """Raises `UsageError` where the name is taken."""
         if slot in self._held:

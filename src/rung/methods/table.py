@@ -22,12 +22,15 @@ GROUP = "rung.methods"
 _OURS = {  # name -> title, and where its `Method` is; in the order of the ladder, cheapest first
     "prompt": ("prompt tuning", "rung.methods.prompt:METHOD"),
     "prefix": ("prefix tuning", "rung.methods.prefix:METHOD"),
+    "head": ("a classifier head", "rung.methods.head:METHOD"),
+    "head-lora": ("a classifier head over LoRA", "rung.methods.head_lora:METHOD"),
     "ia3": ("IA3", "rung.methods.ia3:METHOD"),
     "lora": ("LoRA", "rung.methods.lora:LORA"),
     "bottleneck": ("bottleneck adapters", "rung.methods.bottleneck:METHOD"),
     "dora": ("DoRA", "rung.methods.lora:DORA"),
     "full": ("full fine-tuning", "rung.methods.full:FULL"),
 }
+_CLASSIFY = {"head", "head-lora"}  # learn labels
 
 
 class Methods:
@@ -56,6 +59,10 @@ class Methods:
     def title(self, name: str) -> str:
         """For the screen. A method from outside goes by its name."""
         return _OURS[name][0] if name in _OURS else name.replace(peft_names.MARK, "PEFT's ")
+
+    def classifies(self, name: str) -> bool:
+        """`Method.classifies`. One from outside does not."""
+        return name in _CLASSIFY
 
     def items(self) -> Iterator[tuple[str, Method]]:
         """Names and methods, all of them imported."""

@@ -122,7 +122,7 @@ def quality_against_time(
 
 
 def learning_curves(curves: Sequence[Curve], narrow: bool = False) -> str:
-    """SVG of train loss (thin) and dev loss (dots) in nats per target token against tokens seen."""
+    """SVG of train loss (thin) and dev loss (dots) in nats per target against tokens seen."""
     curves = [curve for curve in curves if len(curve.points) > 1]
     if not curves:
         return ""
@@ -143,7 +143,7 @@ def learning_curves(curves: Sequence[Curve], narrow: bool = False) -> str:
         axes.xaxis.set_major_formatter(lambda value, _: numbers.short(value).replace(".0 ", " "))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_xlabel("tokens seen in training")
-        axes.set_title("loss, nats per target token", loc="left", pad=10)
+        axes.set_title("loss, nats per target", loc="left", pad=10)
         return _svg(figure, "Learning curves. " + "; ".join(_ends(curve) for curve in curves))
 
 

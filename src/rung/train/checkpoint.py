@@ -35,7 +35,7 @@ class Progress:
     curve: list[CurvePoint] = field(default_factory=list)
     best_step: int | None = None
     best_loss: float | None = None
-    loss_since: float = 0.0  # summed over the target tokens since dev loss was last measured
+    loss_since: float = 0.0  # summed over the targets since dev loss was last measured
     targets_since: int = 0
 
 

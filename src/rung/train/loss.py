@@ -15,11 +15,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rung.compute import body, head
+from rung.compute.ends import Below
 from rung.compute.passes import over_tree, tree_of
 from rung.compute.tree import Tree
 from rung.data.pack import group
+from rung.methods.method import Objective
 from rung.records import Rendered
-from rung.train.trunk import Trunk
 
 
 def targets(tree: Tree, rows: Sequence[Rendered]) -> Counter[tuple[int, int]]:
@@ -33,7 +34,7 @@ def targets(tree: Tree, rows: Sequence[Rendered]) -> Counter[tuple[int, int]]:
     return found
 
 
-def pack_loss(model: PreTrainedModel, rows: Sequence[Rendered], trunk: Trunk | None = None) -> Tensor:
+def pack_loss(model: PreTrainedModel, rows: Sequence[Rendered], trunk: Below | None = None) -> Tensor:
     """Summed cross-entropy in nats over the target tokens of `rows`, with gradient: a scalar.
 
     `trunk` holds the outputs of the frozen first layers for these rows.
@@ -54,13 +55,30 @@ def count_targets(rows: Sequence[Rendered]) -> int:
     return sum(sum(row.mask[1:]) for row in rows)
 
 
+class NextTokens:
+    """The loss of what is written, where a method has no `rung.methods.method.Objective` of its own."""
+
+    def loss(self, model: PreTrainedModel, rows: Sequence[Rendered], below: Below | None = None) -> Tensor:
+        return pack_loss(model, rows, below)
+
+    def count(self, rows: Sequence[Rendered]) -> int:
+        return count_targets(rows)
+
+
+NEXT_TOKENS = NextTokens()
+
+
 @torch.inference_mode()
 def mean_loss(
-    model: PreTrainedModel, rows: Sequence[Rendered], pack_tokens: int = 2048, trunk: Trunk | None = None
+    model: PreTrainedModel,
+    rows: Sequence[Rendered],
+    pack_tokens: int = 2048,
+    trunk: Below | None = None,
+    objective: Objective = NEXT_TOKENS,
 ) -> float:
-    """Nats per target token over `rows`, each token weighing the same."""
+    """Nats per target over `rows`, each target weighing the same: a token, or what `objective` says."""
     ids = [row.ids for row in rows]
     total = 0.0
     for indices in group([len(one) for one in ids], ids, range(len(rows)), pack_tokens):
-        total += float(pack_loss(model, [rows[index] for index in indices], trunk))
-    return total / count_targets(rows)
+        total += float(objective.loss(model, [rows[index] for index in indices], trunk))
+    return total / objective.count(rows)

@@ -35,6 +35,8 @@ def _layers(model: PreTrainedModel) -> Mechanism:
 
 
 def _head(model: PreTrainedModel, rows: Sequence[Rendered]) -> Mechanism:
+    if any(row.label is not None for row in rows):
+        return Mechanism("fused head", False, "labels are learned: the base's own head is not used")
     targets, tokens = sum(row.learned for row in rows), sum(len(row.ids) for row in rows)
     if not head.is_plain(model):
         return Mechanism("fused head", False, "the model scales or caps its logits; its own head is used")

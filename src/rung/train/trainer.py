@@ -25,7 +25,7 @@ from rung.methods.method import Attached
 from rung.records import CurvePoint, Mechanism, Rendered
 from rung.train import optim, trunk
 from rung.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from rung.train.loss import count_targets, mean_loss, pack_loss
+from rung.train.loss import NEXT_TOKENS, mean_loss
 from rung.train.mechanisms import mechanisms
 from rung.train.trunk import Trunk
 
@@ -54,7 +54,7 @@ class Outcome:
     steps: int
     planned_steps: int
     best_step: int
-    best_loss: float  # dev, nats per target token
+    best_loss: float  # dev, nats per target: a token, or a label
     tokens: int
     targets: int
     seconds: float
@@ -100,6 +100,7 @@ class Trainer:
         """`folder` keeps the checkpoints; none are written without it."""
         self.model = model
         self.attached = attached
+        self.objective = attached.objective() or NEXT_TOKENS
         self.rows = rows
         self.dev = dev
         self.settings = settings
@@ -178,14 +179,14 @@ class Trainer:
         self._update(step, *self._passes(step))
 
     def _passes(self, step: Step) -> tuple[float, int]:
-        """Gradients of `step`; its loss summed over the target tokens, and their number."""
-        targets = count_targets([self.rows[row] for row in step.rows])
+        """Gradients of `step`; its loss summed over the targets, and their number."""
+        targets = self.objective.count([self.rows[row] for row in step.rows])
         total = 0.0
         self.attached.learning(True)
         try:
             for number, indices in enumerate(step.packs):
                 self.attached.before_pass(self.progress.step, number)
-                loss = pack_loss(self.model, [self.rows[index] for index in indices], self.trunk)
+                loss = self.objective.loss(self.model, [self.rows[index] for index in indices], self.trunk)
                 loss.backward()  # type: ignore[no-untyped-call]
                 total += float(loss.detach())
         finally:
@@ -212,7 +213,7 @@ class Trainer:
     def _look(self) -> None:
         """Measure dev loss, keep the state if it is the best so far."""
         progress = self.progress
-        dev_loss = mean_loss(self.model, self.dev, trunk=self.trunk)
+        dev_loss = mean_loss(self.model, self.dev, trunk=self.trunk, objective=self.objective)
         optim.require_finite_dev(dev_loss, progress.step)
         loss, targets = progress.loss_since, progress.targets_since
         progress.loss_since, progress.targets_since = 0.0, 0
@@ -260,10 +261,7 @@ class Trainer:
     def _mark(self) -> str:
         """A hash of everything that decides the weights: rows, order and settings."""
         settings = asdict(self.settings) | {"checkpoint_seconds": None, "limit_seconds": None}
-        rows = [
-            [storage.sha256_bytes(array("q", row.ids).tobytes() + bytes(row.mask)) for row in part]
-            for part in (self.rows, self.dev)
-        ]
+        rows = [[storage.sha256_bytes(_content(row)) for row in part] for part in (self.rows, self.dev)]
         return storage.fingerprint([settings, rows, [tuple(p.shape) for p in self.parameters]])
 
     def _save(self) -> None:
@@ -304,6 +302,12 @@ class Trainer:
             notes=tuple(self.notes),
             mechanisms=self.mechanisms,
         )
+
+
+def _content(row: Rendered) -> bytes:
+    """What a row's part in the weights depends on."""
+    label = b"" if row.label is None else str(row.label).encode()
+    return array("q", row.ids).tobytes() + bytes(row.mask) + label
 
 
 def _spread(steps: int, count: int) -> frozenset[int]:

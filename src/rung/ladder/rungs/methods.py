@@ -1,10 +1,12 @@
 """One rung for each method of `rung.methods`; a climb tries two of them unless it is asked for others.
 
+
 A method of PEFT gets its rung when ``peft:NAME`` is asked for; in the names of files it is ``peft-NAME``.
 """
 
 from functools import cache
 
+from rung.ladder.rungs.head import HeadRung
 from rung.ladder.rungs.rung import RUNGS, Rung, register
 from rung.ladder.rungs.tune import TuneRung
 from rung.methods import peft_names
@@ -29,5 +31,6 @@ def of_peft(name: str) -> Rung | None:
 
 
 for name in METHODS:
-    register(TuneRung(name, METHODS.title(name), method=name, on_request=name not in USUAL))
+    kind = HeadRung if METHODS.classifies(name) else TuneRung
+    register(kind(name, METHODS.title(name), method=name, on_request=name not in USUAL))
 RUNGS.make = of_peft

@@ -7,14 +7,14 @@ from pathlib import Path
 from rung import cost
 from rung.config import Settings
 from rung.ladder.context import Context
-from rung.ladder.forecast import train_seconds, tuned_answer_seconds
+from rung.ladder.forecast import TrainRate, train_seconds, tuned_answer_seconds
 from rung.ladder.options import asked_options, settings_of
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
 from rung.records import Choice, Quote, RungKind
 
 FORGETTING = 0.05  # of the budget is spent by a rung on measuring what it forgot, about
-_FEWEST_TEXTS = 8
+FEWEST_TEXTS = 8
 _CHECKPOINTS = 2  # kept at the same time
 _NUMBERS = 4  # fp32 numbers of a parameter in a checkpoint: itself, two moments, its best value
 
@@ -44,11 +44,10 @@ class TuneRung(Rung):
             return Quote(self.name, fits=False, why=why)
         size, work, settings = context.size, context.work, context.settings
         rate = context.speeds.train[self.method]
-        dev_rows = len(context.prepared.split.dev)
-        training = train_seconds(settings, work, context.speeds, rate, size, dev_rows)
+        training = self.train_seconds(context, rate)
         measured = self._texts(context) / max(1, len(context.texts))
         forgetting = rate.forget_seconds * work.general_tokens * measured
-        seconds = training + forgetting + tuned_answer_seconds(work, context.speeds, size)
+        seconds = self.start_seconds(context) + training + forgetting + self.answer_seconds(context)
         return Quote(
             rung=self.name,
             fits=True,
@@ -63,6 +62,19 @@ class TuneRung(Rung):
             train_seconds=training,
             disk_bytes=4 * rate.parameters * _NUMBERS * _CHECKPOINTS,
         )
+
+    def train_seconds(self, context: Context, rate: TrainRate) -> float:
+        """Of training at `rate`, measuring dev loss included."""
+        dev_rows, speeds = len(context.prepared.split.dev), context.speeds
+        return train_seconds(context.settings, context.work, speeds, rate, context.size, dev_rows)
+
+    def start_seconds(self, context: Context) -> float:
+        """What is done before training."""
+        return 0.0
+
+    def answer_seconds(self, context: Context) -> float:
+        """Of answering the test rows."""
+        return tuned_answer_seconds(context.work, context.speeds, context.size)
 
     def run(self, context: Context, limit: float | None) -> Outcome:
         from rung.evaluation import forgetting
@@ -87,8 +99,10 @@ class TuneRung(Rung):
             raise
         best = Choice("best checkpoint", f"step {trained.best_step} of {trained.planned_steps}")
         return Outcome(
-            tuning.TunedResponder(prepared.speaker, prepared.max_new_tokens, adapter, base_of(prepared)),
-            choices=(best,),
+            tuning.responder(
+                prepared.speaker, tuned.attached, prepared.max_new_tokens, adapter, base_of(prepared)
+            ),
+            choices=(*tuned.choices, best),
             curve=trained.curve,
             forgetting=drift,
             notes=trained.notes,
@@ -109,7 +123,7 @@ class TuneRung(Rung):
         seconds = context.speeds.train[self.method].forget_seconds * context.work.general_tokens
         if budget is None or seconds <= FORGETTING * budget:
             return every
-        return min(every, max(_FEWEST_TEXTS, int(every * FORGETTING * budget / seconds)))
+        return min(every, max(FEWEST_TEXTS, int(every * FORGETTING * budget / seconds)))
 
     def load(self, folder: Path) -> Responder:
         from rung.ladder import tuning
