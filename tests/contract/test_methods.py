@@ -288,7 +288,7 @@ def test_merged_answers_as_unmerged(method: Method, model: PreTrainedModel) -> N
     attached = trained(method, model)
     answers = logits(model)
     if not method.promises.mergeable:
-        with pytest.raises(UsageError, match="cannot be merged"):
+        with pytest.raises(UsageError, match=r"cannot be merged|does not merge"):
             attached.merge()
         assert torch.equal(logits(model), answers)
         return
@@ -357,7 +357,9 @@ def test_what_was_saved_answers_the_same_on_a_fresh_base(
         pytest.skip(f"{method.name} declares that its files are a model")
     attached = trained(method, model)
     answers = logits(model)
-    storage.write_folder(tmp_path / "kept", files_of(Adapter.of(method, attached), "some-base"))
+    storage.write_folder(
+        tmp_path / "kept", files_of(Adapter.of(method, attached, {"method": method.name}), "some-base")
+    )
     adapter, _ = read_adapter(tmp_path / "kept", Home("some-base", "f", "t", "t"))
     assert adapter.method is method
     fresh = tiny_model(dtype=model.dtype)
@@ -369,12 +371,13 @@ def test_what_was_saved_answers_the_same_on_a_fresh_base(
 def test_files_with_a_key_that_rung_does_not_know_are_refused(method: Method, tmp_path: Path) -> None:
     if method.promises.whole_model:
         pytest.skip(f"{method.name} declares that its files are a model")
-    files = files_of(Adapter.of(method, put(method, tiny_model())), "some-base")
+    adapter = Adapter.of(method, put(method, tiny_model()), {"method": method.name})
+    files = files_of(adapter, "some-base")
     config = files["adapter_config.json"]
     assert isinstance(config, bytes)
     files["adapter_config.json"] = json.dumps(json.loads(config) | {"no_such_key": 1}).encode()
     storage.write_folder(tmp_path / "kept", files)
-    with pytest.raises(AdapterError, match="no_such_key is set"):
+    with pytest.raises(AdapterError, match="no_such_key"):
         read_adapter(tmp_path / "kept", Home("some-base", "f", "t", "t"))
 
 
