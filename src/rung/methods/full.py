@@ -34,15 +34,17 @@ class FullSettings(MethodSettings):
 class Full(Attached):
     """Full fine-tuning on a model; see `rung.methods.method.Attached`."""
 
-    def __init__(self, model: nn.Module, settings: FullSettings, seed: int = 0, slot: str = ONLY) -> None:
-        super().__init__(model, settings, slot)
+    def __init__(self, model: nn.Module, settings: Any, seed: int = 0, slot: str = ONLY) -> None:
         if bits := bits_of(model):
             raise UsageError(
-                "full fine-tuning changes every weight of the base",
+                "weights of the base would be changed",
                 why=f"Weights that are held in {bits} bits cannot be changed in small steps",
                 fix="Leave --bits out, or tune with LoRA",
             )
-        self.weights = dict(model.named_parameters())  # tied weights appear once
+        weights = self.chosen(model, settings)
+        super().__init__(model, settings, slot)
+        model.requires_grad_(False)
+        self.weights = weights
         self._originals = {name: weight.data for name, weight in self.weights.items()}
         self._masters: dict[str, nn.Parameter] = {}
         self._hooks: list[Any] = []
@@ -55,6 +57,10 @@ class Full(Attached):
                 self._masters[name] = nn.Parameter(weight.detach().to(wide))
         self._trained: dict[str, Tensor] = {}  # while it is off
         slots_of(model).take(self)
+
+    def chosen(self, model: nn.Module, settings: Any) -> dict[str, nn.Parameter]:
+        """The weights that are trained, by name; tied ones appear once."""
+        return dict(model.named_parameters())
 
     def named(self) -> dict[str, Tensor]:
         return self._trained or {name: weight.data for name, weight in self.weights.items()}

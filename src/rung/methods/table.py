@@ -24,10 +24,12 @@ _OURS = {  # name -> title, and where its `Method` is; in the order of the ladde
     "prefix": ("prefix tuning", "rung.methods.prefix:METHOD"),
     "head": ("a classifier head", "rung.methods.head:METHOD"),
     "head-lora": ("a classifier head over LoRA", "rung.methods.head_lora:METHOD"),
+    "bitfit": ("BitFit", "rung.methods.some_weights:BITFIT"),
     "ia3": ("IA3", "rung.methods.ia3:METHOD"),
     "lora": ("LoRA", "rung.methods.lora:LORA"),
     "bottleneck": ("bottleneck adapters", "rung.methods.bottleneck:METHOD"),
     "dora": ("DoRA", "rung.methods.lora:DORA"),
+    "freeze": ("the top layers", "rung.methods.some_weights:FREEZE"),
     "full": ("full fine-tuning", "rung.methods.full:FULL"),
 }
 _CLASSIFY = {"head", "head-lora"}  # learn labels

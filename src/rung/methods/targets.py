@@ -43,7 +43,7 @@ def linear_layers(
             fix="Take another base, or tune it in full: --rungs full",
         )
     if top_layers is not None:
-        top = _top(list(found), top_layers)
+        top = top_of(list(found), top_layers)
         found = {name: module for name, module in found.items() if layer_of(name) in top}
     if not names:
         return found
@@ -174,7 +174,8 @@ def _within(name: str) -> str:
     return name[number.end() :] if number else name
 
 
-def _top(names: Sequence[str], count: int) -> set[int]:
+def top_of(names: Sequence[str], count: int) -> set[int]:
+    """Numbers of the last `count` decoder layers that `names` are of. Raises `UsageError` for too many."""
     layers = sorted({number for number in map(layer_of, names) if number is not None})
     if not 1 <= count <= len(layers):
         raise UsageError(f"the top {count} layers are asked for, and the base has {len(layers)}")
