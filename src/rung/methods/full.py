@@ -1,24 +1,21 @@
 """Full fine-tuning: every weight is trained.
 
-The optimizer works on fp32 copies; the forward pass reads weights in the base's dtype. The base's own
-tensors are kept, so switching to the plain base is a swap of pointers.
+The optimizer works on fp32 copies; the forward pass reads weights in the base's dtype. The base's own weights
+wait on disk: they are read back where the plain base is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rung import storage
-from rung.border import foreign
-from rung.errors import ResourceError
+from rung.methods import flat, on_disk
 from rung.methods.method import Files, Method, MethodSettings, require_fit
 from rung.methods.origin import OURS
 
@@ -31,20 +28,24 @@ class Full:
     def __init__(self, model: nn.Module, settings: MethodSettings) -> None:
         self.model: Any = model
         self.weights = dict(model.named_parameters())  # tied weights appear once
-        self._originals = {name: weight.data for name, weight in self.weights.items()}
+        self._originals: on_disk.Aside | None = on_disk.Aside(self.weights)
         self._masters: dict[str, nn.Parameter] = {}
         self._hooks = []
-        _copy_into_one_piece(list(self.weights.values()))
+        for names in self._groups():
+            flat.join([self.weights[name] for name in names])
+        narrow = {name: w for name, w in self.weights.items() if w.dtype.itemsize < 4}
+        total = sum(weight.numel() for weight in narrow.values())
+        wide = torch.empty(total, dtype=torch.float32, device=model.device)  # (all numbers of the masters,)
+        masters = dict(zip(narrow, flat.parts(wide, list(narrow.values())), strict=True))
         for name, weight in self.weights.items():
             weight.requires_grad_(True)
-            wide = torch.promote_types(weight.dtype, torch.float32)
-            if weight.dtype == wide:
+            if name not in masters:
                 self._masters[name] = weight
-            else:
-                master = nn.Parameter(weight.detach().to(wide))
-                self._masters[name] = master
-                hook = weight.register_post_accumulate_grad_hook(_hand_over(master))  # type: ignore[no-untyped-call]
-                self._hooks.append(hook)
+                continue
+            master = nn.Parameter(masters[name].copy_(weight.detach()))
+            self._masters[name] = master
+            hook = weight.register_post_accumulate_grad_hook(_hand_over(master))  # type: ignore[no-untyped-call]
+            self._hooks.append(hook)
 
     def parameters(self) -> list[nn.Parameter]:
         return list(self._masters.values())
@@ -61,16 +62,18 @@ class Full:
                 if master is not self.weights[name]:
                     self.weights[name].copy_(master)
 
-    def state(self) -> dict[str, Tensor]:
-        return {name: weight.detach().clone() for name, weight in self.weights.items()}
+    def state(self, copy: bool = True) -> dict[str, Tensor]:
+        now = {name: weight.detach() for name, weight in self.weights.items()}
+        return {name: weight.clone() for name, weight in now.items()} if copy else now
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         require_fit(self.weights, state)
         with torch.no_grad():
             for name, weight in self.weights.items():
-                weight.copy_(state[name])
+                tensor = state[name]
+                weight.copy_(tensor)
                 if self._masters[name] is not weight:
-                    self._masters[name].copy_(state[name])
+                    self._masters[name].copy_(tensor)
 
     def applied(self) -> dict[str, Any]:
         return {}
@@ -80,32 +83,43 @@ class Full:
 
     def files(self, base: str, about: Mapping[str, Any]) -> Files:
         """The model in the format of transformers, without a tokenizer."""
-        state = {name: tensor.cpu().contiguous() for name, tensor in self.state().items()}
         config: dict[str, Any] = self.model.config.to_dict()
         config = {key: value for key, value in config.items() if key not in _NOT_ITS_OWN}
         config["architectures"] = [type(self.model).__name__]
         return {
-            "model.safetensors": partial(_save, state),
+            "model.safetensors": partial(on_disk.write, self.state(copy=False)),
             "config.json": storage.as_json(config),
             OURS: storage.as_json(dict(about)),
         }
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
+        if self._originals is None:  # merged
+            yield
+            return
         trained = {name: weight.data for name, weight in self.weights.items()}
-        self._point_to(self._originals)
         try:
+            for names in self._groups():
+                weights = [self.weights[name] for name in names]
+                whole = weights[0].new_empty(sum(weight.numel() for weight in weights))
+                for name, weight, part in zip(names, weights, flat.parts(whole, weights), strict=True):
+                    self._originals.read(name, part)
+                    weight.data = part
             yield
         finally:
-            self._point_to(trained)
+            for name, weight in self.weights.items():
+                weight.data = trained[name]
 
     def merge(self) -> None:
         """The weights already hold the change; from now on they count as the base's own."""
-        self._originals = {name: weight.data for name, weight in self.weights.items()}
+        self._originals = None
         self.detach()
 
     def detach(self) -> None:
-        self._point_to(self._originals)
+        if self._originals is not None:
+            for name, weight in self.weights.items():
+                self._originals.read(name, weight.detach())
+            self._originals = None
         for hook in self._hooks:
             hook.remove()
         for weight in self.weights.values():
@@ -113,31 +127,10 @@ class Full:
             weight.grad = None
         self._masters = {}
 
-    def _point_to(self, tensors: Mapping[str, Tensor]) -> None:
-        for name, weight in self.weights.items():
-            weight.data = tensors[name]
-
-
-def _save(state: dict[str, Tensor], path: Path) -> None:
-    """Write weights without a copy of them in memory. Raises `ResourceError` where the disk refuses."""
-    with foreign(partial(_unwritten, path)):
-        save_file(state, path, metadata={"format": "pt"})
-
-
-def _unwritten(path: Path, text: str) -> ResourceError:
-    return ResourceError(
-        f"cannot write: {text}",
-        where=str(path),
-        fix="Make room or choose another --output, then run the same command again; finished work stays",
-    )
-
-
-def _copy_into_one_piece(weights: Sequence[nn.Parameter]) -> None:
-    """Each weight points to its part of one new vector; layers that read the same input lie side by side."""
-    whole = torch.cat([weight.detach().flatten() for weight in weights])
-    parts = torch.split(whole, [weight.numel() for weight in weights])
-    for weight, part in zip(weights, parts, strict=True):
-        weight.data = part.view(weight.shape)
+    def _groups(self) -> list[list[str]]:
+        """Names of the weights by their number format: a group lies side by side, for wide products."""
+        formats = dict.fromkeys(weight.dtype for weight in self.weights.values())
+        return [[name for name, one in self.weights.items() if one.dtype == format] for format in formats]
 
 
 def _hand_over(master: nn.Parameter) -> Callable[[Tensor], None]:

@@ -217,8 +217,8 @@ class Lora:
     def updated(self) -> None:
         self._clock.ticks += 1
 
-    def state(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().clone() for name, tensor in self._named()}
+    def state(self, copy: bool = True) -> dict[str, Tensor]:
+        return {name: one.detach().clone() if copy else one.detach() for name, one in self._named()}
 
     def applied(self) -> dict[str, Any]:
         s = self.settings

@@ -48,8 +48,8 @@ class Attached(Protocol):
         """Call after the optimizer's step: brings the new values to where the forward pass reads them."""
         ...
 
-    def state(self) -> dict[str, Tensor]:
-        """A copy of what the forward pass uses: enough to answer as now."""
+    def state(self, copy: bool = True) -> dict[str, Tensor]:
+        """What the forward pass uses, enough to answer as now: a copy, or else the very tensors."""
         ...
 
     def load(self, state: Mapping[str, Tensor]) -> None:
