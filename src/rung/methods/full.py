@@ -21,6 +21,8 @@ from rung.methods.origin import OURS
 
 _NOT_ITS_OWN = ("_name_or_path", "_attn_implementation", "_attn_implementation_internal")  # of a config
 
+_ROWS = 4096  # of a gradient that are added at a time
+
 
 class Full:
     """Full fine-tuning on a model; see `rung.methods.method.Attached`."""
@@ -143,7 +145,8 @@ def _hand_over(master: nn.Parameter) -> Callable[[Tensor], None]:
         if master.grad is None:
             master.grad = gradient.to(master.dtype)
         else:
-            master.grad += gradient
+            for into, rows in zip(*(torch.split(one, _ROWS) for one in (master.grad, gradient)), strict=True):
+                into += rows  # a sum of two formats makes a copy first
         weight.grad = None
 
     return move
