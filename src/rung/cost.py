@@ -42,13 +42,22 @@ class PeakMemory:
 
     @property
     def bytes(self) -> int | None:
-        try:
-            for line in _STATUS.read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        except OSError:
-            pass
-        return _maxrss()
+        return _status("VmHWM:") or _maxrss()
+
+
+def resident() -> int | None:
+    """Bytes of this process that are in memory now; None where the system does not say."""
+    return _status("VmRSS:")
+
+
+def _status(name: str) -> int | None:
+    try:
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
 
 
 def _maxrss() -> int | None:

@@ -14,7 +14,7 @@ from rung.config import make_settings
 from rung.ladder import quote
 from rung.ladder.forecast import Rates
 from rung.ladder.prepare import Prepared
-from rung.ladder.quote import Allowance, Timed, Timing, method_settings, repeated, training_memory
+from rung.ladder.quote import Allowance, Timed, Timing, method_settings, repeated
 from tiny_model import copy_of, same_bytes
 
 
@@ -215,11 +215,3 @@ def test_a_method_reads_the_users_settings(prepared: Prepared) -> None:
     asked = make_settings({"rank": 3, "alpha": 5, "rslora": True, "targets": "q_proj", "seed": 9})
     s = method_settings(replace(prepared, settings=asked))
     assert (s.rank, s.alpha, s.rslora, s.targets, s.seed) == (3, 5.0, True, ("q_proj",), 9)
-
-
-def test_memory_grows_by_sixteen_bytes_a_parameter_and_with_the_pack(prepared: Prepared) -> None:
-    few = training_memory(prepared, parameters=1000, pack_tokens=512)
-    assert training_memory(prepared, parameters=1001, pack_tokens=512) - few == 16
-    assert training_memory(prepared, parameters=1000, pack_tokens=1024) > few
-    weights = 4 * sum(weight.numel() for weight in prepared.base.model.parameters())
-    assert few > weights

@@ -1,4 +1,4 @@
-"""Tensors that lie one after the other in one vector: few long operations, and no copy of them to get there."""
+"""Tensors that lie one after the other in one vector, so that a few long operations change all of them."""
 
 from __future__ import annotations
 

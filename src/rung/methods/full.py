@@ -37,7 +37,8 @@ class Full:
             flat.join([self.weights[name] for name in names])
         narrow = {name: w for name, w in self.weights.items() if w.dtype.itemsize < 4}
         total = sum(weight.numel() for weight in narrow.values())
-        wide = torch.empty(total, dtype=torch.float32, device=model.device)  # (all numbers of the masters,)
+        device = next(iter(self.weights.values())).device
+        wide = torch.empty(total, dtype=torch.float32, device=device)  # (all numbers of the copies,)
         masters = dict(zip(narrow, flat.parts(wide, list(narrow.values())), strict=True))
         for name, weight in self.weights.items():
             weight.requires_grad_(True)

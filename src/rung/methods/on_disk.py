@@ -80,7 +80,7 @@ class Aside:
 
 def _bytes(tensor: Tensor) -> memoryview:
     """The bytes of a dense tensor on the CPU, not copied."""
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _folder() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rung import cost
+from rung.ladder import memory
 from rung.ladder.context import Context
 from rung.ladder.forecast import train_seconds, tuned_answer_seconds
 from rung.ladder.responder import Responder
@@ -28,8 +29,9 @@ class TuneRung(Rung):
         self.method = method  # a name in `rung.methods.METHODS`
 
     def quote(self, context: Context) -> Quote:
-        from rung.ladder.quote import training_memory
-
+        needed = memory.need(context, self.method)
+        if needed.why:
+            return Quote(self.name, fits=False, why=needed.why, memory_bytes=needed.bytes)
         size, work, settings = context.size, context.work, context.settings
         rate = context.speeds.train[self.method]
         dev_rows = len(context.prepared.split.dev)
@@ -46,10 +48,11 @@ class TuneRung(Rung):
             train_tokens=round(size.train * work.row_tokens * size.epochs),
             dev_rows=size.dev,
             test_rows=size.test,
-            memory_bytes=training_memory(context.prepared, rate.parameters, context.pack_tokens),
+            memory_bytes=needed.bytes,
+            pack_tokens=needed.pack_tokens if needed.pack_tokens < context.pack_tokens else 0,
             money=cost.money(seconds, settings.price_per_hour),
             train_seconds=training,
-            disk_bytes=4 * rate.parameters * _NUMBERS * _CHECKPOINTS,
+            disk_bytes=4 * rate.parameters * (_NUMBERS * _CHECKPOINTS + 1),  # 1: the best value, once more
         )
 
     def run(self, context: Context, limit: float | None) -> Outcome:
