@@ -83,8 +83,8 @@ def method_bytes(prepared: Prepared, method: str, parameters: int) -> int:
 def token_bytes(prepared: Prepared) -> int:
     """What is kept for the backward pass for each token.
 
-    With d hidden, kv key and value and f intermediate values, a layer keeps 4 d + 2 kv + 2 f numbers on the fused
-    path, else about 6 d + 2 kv + 4 f.
+    With d hidden, kv key and value and f intermediate values, a layer keeps 4 d + 2 kv + 2 f numbers on the
+    fused path, else about 6 d + 2 kv + 4 f.
     """
     config = prepared.base.model.config.get_text_config()
     d, f = config.hidden_size, getattr(config, "intermediate_size", 4 * config.hidden_size)
