@@ -25,6 +25,12 @@ class Stopwatch:
         return time.monotonic() - self._start
 
 
+def trim() -> None:
+    """Give memory that is only kept for reuse back to the system, where its C library can do that."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 class PeakMemory:
     """The highest resident set of this process since `reset`, in bytes.
 
@@ -33,8 +39,7 @@ class PeakMemory:
 
     def reset(self) -> None:
         """Start again, if the system allows it; memory that is only kept for reuse does not count."""
-        with suppress(OSError, AttributeError, TypeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
+        trim()
         try:
             _REFS.write_text("5")
         except OSError:

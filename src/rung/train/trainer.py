@@ -20,7 +20,7 @@ from typing import Protocol
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rung import storage
+from rung import cost, storage
 from rung.data.pack import Step, plan
 from rung.methods import on_disk
 from rung.methods.method import Attached
@@ -119,6 +119,7 @@ class Trainer:
             pack_tokens=settings.pack_tokens,
         )
         vectors = optim.flatten(attached.parameters(), attached.rates())
+        cost.trim()  # the moments, long vectors too, would not fit into what lies free between others
         self.parameters = list(vectors.values())
         self.optimizer = optim.adamw(vectors, settings.weight_decay)
         self.progress = Progress()
