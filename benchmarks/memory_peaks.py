@@ -47,7 +47,7 @@ def climb(rows: int, folder: Path) -> dict[str, dict[str, Any]]:
     with (DATA / "sentiment-reviews" / "train.csv").open(encoding="utf-8") as file:
         data.write_text("".join(islice(file, rows + 1)), encoding="utf-8")
     asked = ["--rungs", ",".join(RUNGS), "--base", BASE, "--precision", "bf16"]
-    asked += ["--budget", "none", "--epochs", "1", "--output", str(run)]
+    asked += ["--budget", "12m", "--epochs", "1", "--output", str(run)]
     subprocess.run([sys.executable, "-c", CLIMB, "climb", str(data), *asked], check=True)
     (found,) = run.glob("**/results") if not (run / "results").is_dir() else (run / "results",)
     return {name: json.loads((found / f"{name}.json").read_text()) for name in RUNGS}
@@ -55,7 +55,7 @@ def climb(rows: int, folder: Path) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=100)
     rows = parser.parse_args().rows
     empty = libraries()
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ Bytes are those of the resident set of the whole process at its highest, as the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from rung.ladder.context import Context
 from rung.ladder.forecast import TrainRate, step_tokens
 
 if TYPE_CHECKING:
+    from rung.evaluation.forgetting import Text
     from rung.ladder.prepare import Prepared
 
 FEWEST_TOKENS = 128  # of a pass: smaller ones save little
@@ -78,6 +79,15 @@ def method_bytes(prepared: Prepared, method: str, parameters: int) -> int:
     words: int = model.get_input_embeddings().weight.numel()
     parameters = sum(weight.numel() for weight in model.parameters())
     return (16 if size < 4 else 12) * parameters + 2 * size * words
+
+
+def forgetting_bytes(prepared: Prepared, texts: Sequence[Text]) -> int:
+    """What measuring forgetting takes: probabilities of a batch in fp32, and twice as much on the way."""
+    from rung.evaluation.forgetting import BATCH_LOGITS, BATCH_TEXTS
+
+    words = prepared.base.model.config.get_text_config().vocab_size
+    rows = sum(sorted(len(one.written) for one in texts)[-BATCH_TEXTS:])
+    return int(3 * 4 * min(rows * words, BATCH_LOGITS))
 
 
 def token_bytes(prepared: Prepared) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 
 from rung import cost
 from rung.data.pack import computed
-from rung.evaluation.forgetting import Text, drift
+from rung.evaluation.forgetting import BATCH_TEXTS, Text, drift
 from rung.evaluation.prompts import zero_shot
 from rung.generate.choose import best_choices
 from rung.ladder import memory
@@ -34,7 +34,7 @@ _RATES = ("prefill", "decode", "score")
 _REPEATS, _MOST_REPEATS = 2, 5
 _DISTURBED = 0.3  # a spread above which work is timed more often
 _NEW = 12  # tokens written where decoding is timed
-_TEXTS = 4  # on which measuring what was forgotten is timed
+_TEXTS = BATCH_TEXTS  # on which measuring what was forgotten is timed
 _LEAST_TOKENS = 200  # of a step that is timed where the machine is slow
 _GUESSED = 0.5  # spread of what was not timed
 _OF_PREFILL, _OF_CHEAPER = 0.3, 0.6  # guesses: decode of prefill; tokens/s of full of those of another method
@@ -248,6 +248,7 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
     attach_seconds = allowance.timed(attach)
     assert attached is not None
     try:
+        held = (cost.resident() or 0) + memory.forgetting_bytes(prepared, timing.texts)
         forgetting = _forget_seconds(timing, attached)
         rows = _sample(prepared, int(tokens))
         settings = _settings(timing, memory.pack_to_time(prepared, method, timing.pack_tokens))
@@ -262,7 +263,7 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
             parameters=sum(p.numel() for p in trainer.parameters),
             forget_seconds=forgetting,
             spread=Timed.of([step.seconds / step.tokens for step in steps]).spread,
-            memory_bytes=peak.bytes or 0,
+            memory_bytes=max(peak.bytes or 0, held),
             pass_tokens=largest,
             pass_share=largest / memory.largest_pass(sum(len(row.ids) for row in rows), settings.pack_tokens),
         )

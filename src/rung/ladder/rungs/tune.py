@@ -70,6 +70,7 @@ class TuneRung(Rung):
         try:
             adapter = folder.file("adapters", self.name)
             size = tuning.save(prepared, tuned, adapter)
+            cost.trim()  # what training held and is free now lies in pieces
             watcher.begin(self.name, "measuring what it forgot")
             texts = context.texts[: self._texts(context)]
             drift = forgetting.drift(prepared.base, tuned.attached, texts)
