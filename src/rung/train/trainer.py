@@ -216,7 +216,9 @@ class Trainer:
     def _look(self) -> None:
         """Measure dev loss, keep the state if it is the best so far."""
         progress = self.progress
+        cost.trim()  # what steps leave free and what this needs are of other sizes: the sum would be the peak
         dev_loss = mean_loss(self.model, self.dev, trunk=self.trunk)
+        cost.trim()
         optim.require_finite_dev(dev_loss, progress.step)
         loss, targets = progress.loss_since, progress.targets_since
         progress.loss_since, progress.targets_since = 0.0, 0

@@ -74,6 +74,7 @@ class TuneRung(Rung):
             watcher.begin(self.name, "measuring what it forgot")
             texts = context.texts[: self._texts(context)]
             drift = forgetting.drift(prepared.base, tuned.attached, texts)
+            cost.trim()
         except BaseException:
             tuned.attached.detach()
             raise
