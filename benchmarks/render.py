@@ -74,6 +74,15 @@ def busy(record: Record) -> str:
     return "\n".join([*lines, "", *map(_target, record["targets"])])
 
 
+def peaks(record: Record) -> str:
+    """Memory of tuning: what was quoted, what was measured, and the bounds."""
+    lines = ["| | quoted | measured | above the interpreter with its libraries |", "|---|---|---|---|"]
+    for name, sizes in record["bytes"].items():
+        cells = (f"{sizes[key] / 1e9:.2f} GB" for key in ("quote", "peak", "above libraries"))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([f"**{record['title']}.**", "", *lines, "", *map(_target, record["targets"])])
+
+
 def machine(records: dict[str, Record]) -> str:
     """Where and when the tables were measured."""
     lines = []
@@ -149,6 +158,8 @@ def main() -> None:
         page = fill(page, name, table(record))
     if "profiles" in everything:
         page = fill(page, "profiles", shares(everything["profiles"]))
+    if "memory_peaks" in everything:
+        page = fill(page, "memory_peaks", peaks(everything["memory_peaks"]))
     if "busy" in everything:
         page = fill(page, "busy", busy(everything["busy"]))
     page = fill(page, "machine", machine(everything))

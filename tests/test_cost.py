@@ -72,3 +72,13 @@ def test_too_little_disk_says_both_numbers_and_a_way_out() -> None:
     cost.require_disk(10**9, 10**9, "runs/a")
     with pytest.raises(ResourceError, match=r"runs/a: .*2\.5 GB of disk, 1\.0 GB are free.*--output"):
         cost.require_disk(2_500_000_000, 10**9, "runs/a")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say")
+def test_resident_memory_grows_with_what_is_held() -> None:
+    before = cost.resident()
+    held = bytearray(b"x") * (64 << 20)
+    after = cost.resident()
+    assert before is not None
+    assert after is not None
+    assert after - before > len(held) // 2

@@ -136,3 +136,12 @@ def test_freed_memory_is_kept_where_the_c_library_is_glibc(monkeypatch: pytest.M
 
     monkeypatch.setattr(device.ctypes, "CDLL", none)
     assert device.keep_freed_memory() is False
+
+
+def test_few_kernels_are_kept_unless_the_user_says_how_many() -> None:
+    environ: dict[str, str] = {}
+    device.keep_few_kernels(environ)
+    assert environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+    environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "9"
+    device.keep_few_kernels(environ)
+    assert environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "9"}

@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 from rung import machine
 
@@ -32,3 +33,17 @@ def test_torch_is_not_imported_for_it() -> None:
     assert not loaded
     assert "threads" not in facts
     assert facts["cores"] == machine.describe()["cores"]
+
+
+def test_free_memory_is_that_of_the_machine_and_of_the_container(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       2000 kB\nMemAvailable:    1000 kB\nHugePages_Total:   0\n")
+    assert machine.free_memory(meminfo, tmp_path) == 1000 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("300000\n")
+    (tmp_path / "memory.stat").write_text("anon 100\nfile 90000\nshmem 20000\n")
+    assert machine.free_memory(meminfo, tmp_path) == 1000 * 1024
+    (tmp_path / "memory.max").write_text("500000\n")
+    assert machine.free_memory(meminfo, tmp_path) == 500000 - 300000 + 90000 - 20000
+    assert machine._memory(tmp_path) == 500000
+    assert machine.free_memory(tmp_path / "none", tmp_path / "none") is None

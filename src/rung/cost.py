@@ -25,6 +25,12 @@ class Stopwatch:
         return time.monotonic() - self._start
 
 
+def trim() -> None:
+    """Give memory that is only kept for reuse back to the system, where its C library can do that."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 class PeakMemory:
     """The highest resident set of this process since `reset`, in bytes.
 
@@ -33,8 +39,7 @@ class PeakMemory:
 
     def reset(self) -> None:
         """Start again, if the system allows it; memory that is only kept for reuse does not count."""
-        with suppress(OSError, AttributeError, TypeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
+        trim()
         try:
             _REFS.write_text("5")
         except OSError:
@@ -42,13 +47,22 @@ class PeakMemory:
 
     @property
     def bytes(self) -> int | None:
-        try:
-            for line in _STATUS.read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        except OSError:
-            pass
-        return _maxrss()
+        return _status("VmHWM:") or _maxrss()
+
+
+def resident() -> int | None:
+    """Bytes of this process that are in memory now; None where the system does not say."""
+    return _status("VmRSS:")
+
+
+def _status(name: str) -> int | None:
+    try:
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
 
 
 def _maxrss() -> int | None:

@@ -225,6 +225,7 @@ class Quote:
     low: float | None = None  # range of `seconds` in which the rung is expected to end
     high: float | None = None
     answer_seconds: float | None = None  # the part of `seconds` that is answering the test rows
+    pack_tokens: int = 0  # of a pass in training, where fewer than the plan's have to fit into memory
 
     @property
     def settled(self) -> bool:

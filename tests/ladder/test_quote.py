@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from contexts import SLOW, context_of
-from rung.compute.load import load
-from rung.compute.quantized import bytes_of
 from rung.config import make_settings
-from rung.evaluation.run import Speaker
 from rung.ladder import quote
 from rung.ladder.forecast import Rates
 from rung.ladder.options import settings_of
 from rung.ladder.prepare import Prepared
-from rung.ladder.quote import Allowance, Timed, Timing, repeated, training_memory
+from rung.ladder.quote import Allowance, Timed, Timing, repeated
 from tiny_model import copy_of, same_bytes
 
 
@@ -219,17 +215,3 @@ def test_a_method_reads_the_users_settings(prepared: Prepared) -> None:
     asked = make_settings({"rank": 3, "alpha": 5, "rslora": True, "targets": "q_proj", "seed": 9})
     s = settings_of(asked, "lora")
     assert (s.rank, s.alpha, s.rslora, s.targets) == (3, 5.0, True, ("q_proj",))
-
-
-def test_memory_grows_by_sixteen_bytes_a_parameter_and_with_the_pack(prepared: Prepared) -> None:
-    few = training_memory(prepared, parameters=1000, pack_tokens=512)
-    assert training_memory(prepared, parameters=1001, pack_tokens=512) - few == 16
-    assert training_memory(prepared, parameters=1000, pack_tokens=1024) > few
-    weights = 4 * sum(weight.numel() for weight in prepared.base.model.parameters())
-    assert few > weights
-    held = load("tiny", bits=4)
-    spared = bytes_of(prepared.base.model) - bytes_of(held.model)
-    speaker = Speaker(held, prepared.speaker.renderer)
-    rounded = replace(prepared, speaker=speaker)
-    assert spared > 0
-    assert few - training_memory(rounded, parameters=1000, pack_tokens=512) == spared

@@ -93,16 +93,15 @@ def test_a_loaded_state_reaches_the_copies_too() -> None:
     assert same_bytes(other.state(), state)
 
 
-def test_detach_gives_back_the_very_tensors_and_frees_the_gradients() -> None:
+def test_detach_gives_back_the_base_and_frees_the_gradients() -> None:
     model = tiny_model(dtype=BF16)
-    before, places = copy_of(model), [p.data_ptr() for p in model.parameters()]
+    before = copy_of(model)
     full = Full(model, FullSettings())
     pack_loss(model, random_rows(3)).backward()  # type: ignore[no-untyped-call]
     shake(full.parameters())
     full.updated()
     full.detach()
     assert same_bytes(copy_of(model), before)
-    assert [p.data_ptr() for p in model.parameters()] == places
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())
 
 

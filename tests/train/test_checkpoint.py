@@ -13,6 +13,7 @@ from torch import nn
 
 from rung import storage
 from rung.errors import ResourceError, ResumeError
+from rung.methods import on_disk
 from rung.records import CurvePoint
 from rung.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from rung.train.optim import adamw, set_learning_rate
@@ -60,7 +61,9 @@ BEST = {"layer.weight": torch.arange(6.0).view(2, 3).T}  # not dense
 
 def save(folder: Path, step: int, mark: str = "f00d") -> torch.optim.AdamW:
     optimizer = an_optimizer(steps=step)
-    save_checkpoint(folder, mark, a_progress(step), optimizer, BEST)
+    best = folder.parent / f"{folder.name}-best.safetensors"
+    on_disk.write(BEST, best)
+    save_checkpoint(folder, mark, a_progress(step), optimizer, best)
     return optimizer
 
 
@@ -78,7 +81,8 @@ def test_everything_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert found is not None
     progress, best, skipped = found
     assert progress == a_progress(3)
-    assert torch.equal(best["layer.weight"], BEST["layer.weight"])
+    assert best is not None
+    assert torch.equal(on_disk.OnDisk(best)["layer.weight"], BEST["layer.weight"])
     assert skipped == []
     for old, new in zip(parameters_of(was), parameters_of(now), strict=True):
         assert torch.equal(old, new)

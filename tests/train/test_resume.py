@@ -116,8 +116,8 @@ def test_control_without_all_of_the_state_the_end_differs(tmp_path: Path, droppe
     for name in tensors:
         if name.startswith(dropped):
             tensors[name] = torch.zeros_like(tensors[name])
-    progress = (newest / "progress.json").read_bytes()
-    storage.write_folder(newest, {"state.safetensors": save(tensors), "progress.json": progress})
+    others = {name: (newest / name).read_bytes() for name in ("best.safetensors", "progress.json")}
+    storage.write_folder(newest, {"state.safetensors": save(tensors), **others})
     resumed = make(tmp_path)
     resumed.go()
     assert not same_bytes(resumed.attached.state(), unbroken.attached.state())

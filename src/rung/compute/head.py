@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 CHUNK = 256  # rows; a bf16 chunk of logits for 49,152 words is 25 MB
+_ROWS = 4096  # of a weight that are changed to another number format at a time
 _CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
 _EXTRAS = (*_CAPS, "logit_scale", "logits_scaling", "lm_head_multiplier")
 
@@ -78,7 +79,9 @@ class _LinearCrossEntropy(Function):
         wide = torch.promote_types(hidden.dtype, torch.float32)
         total = torch.zeros((), dtype=wide, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        grad_weight = torch.zeros_like(weight, dtype=wide) if ctx.needs_input_grad[1] else None
+        grad_weight: Tensor | None = None
+        if ctx.needs_input_grad[1] and len(hidden) > CHUNK:
+            grad_weight = torch.zeros_like(weight, dtype=wide)
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
             h, y = hidden[rows], targets[rows, None]  # (n, d), (n, 1)
@@ -90,13 +93,14 @@ class _LinearCrossEntropy(Function):
             sums = torch.cat([part.sum(1, keepdim=True, dtype=wide) for part in torch.split(e, 16)])
             count = torch.ones_like(sums) if weights is None else weights[rows, None].to(wide)
             total += ((sums.log() + most - own) * count).sum()
-            if grad_hidden is None and grad_weight is None:
+            if not any(ctx.needs_input_grad[:2]):
                 continue
             e.scatter_(1, y, (e.gather(1, y) - sums).to(e.dtype))
             if grad_hidden is not None:
                 grad_hidden[rows] = (e @ weight) * (count / sums)  # (n, d)
-            if grad_weight is not None:
-                grad_weight += e.T @ (h * (count / sums)).to(h.dtype)  # (vocabulary, d)
+            if ctx.needs_input_grad[1]:
+                part = e.T @ (h * (count / sums)).to(h.dtype)  # (vocabulary, d)
+                grad_weight = part if grad_weight is None else _add(grad_weight, part)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return total
@@ -105,5 +109,20 @@ class _LinearCrossEntropy(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (scale,) = grads
         hidden, weight = ctx.saved_tensors
-        grad_weight = None if weight is None else (weight * scale).to(ctx.weight_dtype)
+        grad_weight = None if weight is None else _scaled(weight, scale, ctx.weight_dtype)
         return None if hidden is None else hidden * scale.to(hidden.dtype), grad_weight, None, None
+
+
+def _add(total: Tensor, part: Tensor) -> Tensor:
+    """total += part, both (vocabulary, d), some rows at a time: the sum makes a copy in fp32 first."""
+    for into, rows in zip(torch.split(total, _ROWS), torch.split(part, _ROWS), strict=True):
+        into += rows
+    return total
+
+
+def _scaled(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """weight * scale (vocabulary, d) in the format `dtype`, in place of `weight` where that has it."""
+    out = weight if weight.dtype == dtype else torch.empty_like(weight, dtype=dtype)
+    for into, rows in zip(torch.split(out, _ROWS), torch.split(weight, _ROWS), strict=True):
+        into.copy_(rows.to(scale.dtype) * scale)
+    return out

@@ -103,11 +103,9 @@ def drift(base: Base, attached: Attached, texts: Sequence[Text], seed: int = 0) 
     with torch.no_grad(), evaluating(base.model):
         for batch in _batches(texts, int(base.model.config.get_text_config().vocab_size)):
             with attached.disabled():
-                plain = torch.cat(list(_log_probabilities(base, batch)))
-            kl, same, at = [], [], 0
-            for tuned in _log_probabilities(base, batch):
-                p = plain[at : at + len(tuned)]
-                at += len(tuned)
+                plain = list(_log_probabilities(base, batch))
+            kl, same = [], []
+            for p, tuned in zip(plain, _log_probabilities(base, batch), strict=True):
                 kl.append((p.exp() * (p - tuned)).sum(-1).clamp_min(0.0))
                 same.append((p.argmax(-1) == tuned.argmax(-1)).float())
             sizes = [len(text.written) for text in batch]

@@ -53,6 +53,9 @@ class TrainRate:
     parameters: int
     forget_seconds: float = 0.0  # a token of the texts on which forgetting is measured
     spread: float = 0.0  # of the timings, as in `Rates`
+    memory_bytes: int = 0  # resident set of the process at the peak of the steps; 0 where it was not measured
+    pass_tokens: int = 0  # that the largest pass of these steps computed
+    pass_share: float = 1.0  # of a row's tokens that a pass computes: beginnings are shared
 
 
 @dataclass(frozen=True, slots=True)

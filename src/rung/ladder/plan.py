@@ -87,7 +87,8 @@ class Plan:
             return self
         rows, epochs = quote.train_rows, quote.epochs
         tokens = step_tokens(context.settings, context.work, rows, epochs)
-        return replace(self, train_rows=rows, epochs=epochs, step_tokens=tokens)
+        pack = quote.pack_tokens or self.pack_tokens
+        return replace(self, train_rows=rows, epochs=epochs, step_tokens=tokens, pack_tokens=pack)
 
     @property
     def size(self) -> Size:
@@ -278,6 +279,8 @@ def _notes(context: Context, quotes: Sequence[Quote], most: Size) -> tuple[str, 
         if quote.train_seconds is not None and quote.train_rows < len(parts.train):
             left = f"{quote.train_rows:,} of {len(parts.train):,}"
             notes.append(f"{quote.rung}: the budget left {left} train rows in use")
+        if quote.pack_tokens:
+            notes.append(f"{quote.rung}: passes of {quote.pack_tokens} tokens, so that it fits into memory")
     return tuple(notes)
 
 

@@ -15,12 +15,13 @@ from itertools import islice
 from statistics import median
 
 import numpy as np
-import torch
 
-from rung.compute.quantized import bytes_of
-from rung.evaluation.forgetting import Text, drift
+from rung import cost
+from rung.data.pack import computed
+from rung.evaluation.forgetting import BATCH_TEXTS, Text, drift
 from rung.evaluation.prompts import zero_shot
 from rung.generate.choose import best_choices
+from rung.ladder import memory
 from rung.ladder.forecast import Rates, TrainRate, Workload
 from rung.ladder.label_rows import rows_for
 from rung.ladder.options import attach
@@ -36,7 +37,7 @@ _RATES = ("prefill", "decode", "score")
 _REPEATS, _MOST_REPEATS = 2, 5
 _DISTURBED = 0.3  # a spread above which work is timed more often
 _NEW = 12  # tokens written where decoding is timed
-_TEXTS = 4  # on which measuring what was forgotten is timed
+_TEXTS = BATCH_TEXTS  # on which measuring what was forgotten is timed
 _LEAST_TOKENS = 200  # of a step that is timed where the machine is slow
 _GUESSED = 0.5  # spread of what was not timed
 _OF_PREFILL, _OF_CHEAPER = 0.3, 0.6  # guesses: decode of prefill; tokens/s of full of those of another method
@@ -225,20 +226,25 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
     """Real optimizer steps of the trainer, thrown away afterwards."""
     prepared, allowance = timing.prepared, timing.allowance
     timing.watcher.begin("", f"timing: training with {METHODS[method].title}")
-    attached = None
+    attached, peak = None, cost.PeakMemory()
 
     def put_on() -> None:
         nonlocal attached
         attached = attach(prepared, method)
 
     tokens = min(timing.step_tokens, max(_LEAST_TOKENS, allowance.left * timing.prefill / 6))
+    peak.reset()
     attach_seconds = allowance.timed(put_on)
     assert attached is not None
     try:
+        held = (cost.resident() or 0) + memory.forgetting_bytes(prepared, timing.texts)
         forgetting = _forget_seconds(timing, attached)
         rows = _sample(prepared, method, int(tokens))
-        trainer = Trainer(prepared.base.model, attached, rows, [], _settings(timing))
+        settings = _settings(timing, memory.pack_to_time(prepared, method, timing.pack_tokens))
+        trainer = Trainer(prepared.base.model, attached, rows, [], settings)
         steps = _timed_steps(trainer, allowance)
+        ids = [row.ids for row in rows]
+        largest = max(computed(ids, pack) for step in trainer.plan[: len(steps)] for pack in step.packs)
         return TrainRate(
             tokens_per_second=1 / median(step.passes / step.tokens for step in steps),
             step_seconds=median(step.update for step in steps),
@@ -246,6 +252,9 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
             parameters=sum(p.numel() for p in trainer.parameters),
             forget_seconds=forgetting,
             spread=Timed.of([step.seconds / step.tokens for step in steps]).spread,
+            memory_bytes=max(peak.bytes or 0, held),
+            pass_tokens=largest,
+            pass_share=largest / memory.largest_pass(sum(len(row.ids) for row in rows), settings.pack_tokens),
         )
     finally:
         attached.detach()
@@ -274,13 +283,13 @@ def _timed_steps(trainer: Trainer, allowance: Allowance) -> list[StepTime]:
     return steps[1:] or steps
 
 
-def _settings(timing: Timing) -> TrainSettings:
+def _settings(timing: Timing, pack_tokens: int) -> TrainSettings:
     """Of real steps that change nothing."""
     return TrainSettings(
         learning_rate=0.0,
         epochs=1.0 + _MOST_REPEATS,
         step_tokens=timing.step_tokens,
-        pack_tokens=timing.pack_tokens,
+        pack_tokens=pack_tokens,
         seed=timing.prepared.settings.seed,
     )
 
@@ -289,29 +298,23 @@ def _guess(timing: Timing, method: str, known: Mapping[str, TrainRate]) -> Train
     """The speed of full fine-tuning, from another method's, where there is no time left to try it."""
     if method != "full" or not known:
         return None
-    other = next(iter(known.values()))
+    name, other = next(iter(known.items()))
     parameters = sum(p.numel() for p in timing.prepared.base.model.parameters())
     rate = _OF_CHEAPER * other.tokens_per_second
     update = _SECONDS_PER_PARAMETER * parameters
     if timing.allowance.left > 2 * (timing.step_tokens / rate + update):
         return None
-    return TrainRate(rate, update, other.attach_seconds, parameters, other.forget_seconds, _GUESSED)
-
-
-def training_memory(prepared: Prepared, parameters: int, pack_tokens: int) -> int:
-    """Bytes at the peak of training: weights, 16 bytes for each trained number, activations of one pack.
-
-    A plain decoder layer keeps about 6d + 2kv + 4f values a token (d hidden, kv key/value width, f
-    intermediate), and the loss one chunk of logits in fp32.
-    """
-    model = prepared.base.model
-    config = model.config.get_text_config()
-    size = torch.finfo(prepared.base.dtype).bits // 8
-    d, f = config.hidden_size, getattr(config, "intermediate_size", 4 * config.hidden_size)
-    heads = config.num_attention_heads
-    kv = d // heads * (getattr(config, "num_key_value_heads", None) or heads)
-    values = config.num_hidden_layers * (6 * d + 2 * kv + 4 * f)
-    return int(bytes_of(model) + 16 * parameters + pack_tokens * values * size + 256 * config.vocab_size * 8)
+    return TrainRate(
+        tokens_per_second=rate,
+        step_seconds=update,
+        attach_seconds=other.attach_seconds,
+        parameters=parameters,
+        forget_seconds=other.forget_seconds,
+        spread=_GUESSED,
+        memory_bytes=memory.guessed(timing.prepared, method, parameters, name, other),
+        pass_tokens=other.pass_tokens,
+        pass_share=other.pass_share,
+    )
 
 
 def _sample(prepared: Prepared, method: str, step_tokens: int) -> list[Rendered]:

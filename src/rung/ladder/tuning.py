@@ -131,7 +131,7 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
     if base.bits is not None:
         about["block_size"] = BLOCK
     method = METHODS[tuned.applied["method"]]
-    files = files_of(Adapter.of(method, tuned.attached, about), base.name)
+    files = files_of(Adapter.of(method, tuned.attached, about, copy=False), base.name)
     if method.promises.whole_model:
         files |= tokenizer_files(prepared)
     storage.write_folder(folder, files)

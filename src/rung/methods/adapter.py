@@ -26,9 +26,11 @@ class Adapter:
     about: Mapping[str, Any] = field(default_factory=dict)  # where it comes from; kept in rung.json
 
     @classmethod
-    def of(cls, method: Method, attached: Attached, about: Mapping[str, Any] | None = None) -> Adapter:
-        """What `attached` has learned so far, copied."""
-        return cls(method, attached.settings, attached.state(), attached.facts(), about or {})
+    def of(
+        cls, method: Method, attached: Attached, about: Mapping[str, Any] | None = None, copy: bool = True
+    ) -> Adapter:
+        """What `attached` has learned so far: a copy, or else the very tensors."""
+        return cls(method, attached.settings, attached.state(copy), attached.facts(), about or {})
 
     def put(self, model: nn.Module, slot: str = ONLY) -> Attached:
         """Attach it to a model. Raises `AdapterError` where it does not fit; the model is then untouched."""

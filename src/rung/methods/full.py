@@ -1,30 +1,30 @@
 """Full fine-tuning: every weight is trained.
 
-The optimizer works on fp32 copies; the forward pass reads weights in the base's dtype. The base's own
-tensors are kept, so switching to the plain base is a swap of pointers.
+The optimizer works on fp32 copies; the forward pass reads weights in the base's dtype. The base's own weights
+wait on disk: they are read back where the plain base is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rung import storage
-from rung.border import foreign
 from rung.compute.quantized import bits_of
-from rung.errors import ResourceError, UsageError
+from rung.errors import UsageError
+from rung.methods import flat, on_disk
 from rung.methods.adapter import Adapter, PlainFormat
 from rung.methods.method import Attached, Files, Method, MethodSettings, Promises, require_fit
 from rung.methods.origin import OURS
 from rung.methods.slots import ONLY, slots_of
 
 _NOT_ITS_OWN = ("_name_or_path", "_attn_implementation", "_attn_implementation_internal")  # of a config
+
+_ROWS = 4096  # of a gradient that are added at a time
 
 
 class FullSettings(MethodSettings):
@@ -45,16 +45,19 @@ class Full(Attached):
         super().__init__(model, settings, slot)
         model.requires_grad_(False)
         self.weights = weights
-        self._originals = {name: weight.data for name, weight in self.weights.items()}
+        self._originals: on_disk.Aside | None = on_disk.Aside(self.weights)
         self._masters: dict[str, nn.Parameter] = {}
         self._hooks: list[Any] = []
-        _copy_into_one_piece(list(self.weights.values()))
+        for names in self._groups():
+            flat.join([self.weights[name] for name in names])
+        narrow = {name: w for name, w in self.weights.items() if w.dtype.itemsize < 4}
+        total = sum(weight.numel() for weight in narrow.values())
+        device = next(iter(self.weights.values())).device
+        wide = torch.empty(total, dtype=torch.float32, device=device)  # (all numbers of the copies,)
+        masters = dict(zip(narrow, flat.parts(wide, list(narrow.values())), strict=True))
         for name, weight in self.weights.items():
-            wide = torch.promote_types(weight.dtype, torch.float32)
-            if weight.dtype == wide:
-                self._masters[name] = weight
-            else:
-                self._masters[name] = nn.Parameter(weight.detach().to(wide))
+            master = masters.get(name)
+            self._masters[name] = weight if master is None else nn.Parameter(master.copy_(weight.detach()))
         self._trained: dict[str, Tensor] = {}  # while it is off
         slots_of(model).take(self)
 
@@ -79,9 +82,10 @@ class Full(Attached):
         require_fit(named, state)
         with torch.no_grad():
             for name, weight in named.items():
-                weight.copy_(state[name])
+                tensor = state[name]
+                weight.copy_(tensor)
                 if self._masters[name] is not self.weights[name]:
-                    self._masters[name].copy_(state[name])
+                    self._masters[name].copy_(tensor)
 
     def facts(self) -> dict[str, Any]:
         config: dict[str, Any] = self.model.config.to_dict()
@@ -94,7 +98,7 @@ class Full(Attached):
             self._trained = {}
         else:
             self._trained = self.named()
-            self._point_to(self._originals)
+            self._point_to_originals()
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -106,7 +110,7 @@ class Full(Attached):
 
     def merge(self) -> None:
         """The weights already hold the change; from now on they count as the base's own."""
-        self._originals = self.named()
+        self._originals = None
         self.detach()
 
     def remove(self) -> None:
@@ -118,39 +122,32 @@ class Full(Attached):
         for name, weight in self.weights.items():
             weight.data = tensors[name]
 
+    def _point_to_originals(self) -> None:
+        """Read the base's own weights back, unless what was trained has become the base's own."""
+        if self._originals is None:
+            return
+        for names in self._groups():
+            weights = [self.weights[name] for name in names]
+            whole = weights[0].new_empty(sum(weight.numel() for weight in weights), requires_grad=False)
+            for name, weight, part in zip(names, weights, flat.parts(whole, weights), strict=True):
+                self._originals.read(name, part)
+                weight.data = part
+
+    def _groups(self) -> list[list[str]]:
+        """Names of the weights by their number format: a group lies side by side, for wide products."""
+        formats = dict.fromkeys(weight.dtype for weight in self.weights.values())
+        return [[name for name, one in self.weights.items() if one.dtype == format] for format in formats]
+
 
 class WholeModel(PlainFormat):
     """The model in the format of transformers, without a tokenizer."""
 
     def files(self, adapter: Adapter) -> Files:
-        state = {name: tensor.cpu().contiguous() for name, tensor in adapter.tensors.items()}
         return {
-            "model.safetensors": partial(_save, state),
+            "model.safetensors": partial(on_disk.write, adapter.tensors),
             "config.json": storage.as_json(adapter.facts["config"]),
             OURS: storage.as_json(dict(adapter.about)),
         }
-
-
-def _save(state: dict[str, Tensor], path: Path) -> None:
-    """Write weights without a copy of them in memory. Raises `ResourceError` where the disk refuses."""
-    with foreign(partial(_unwritten, path)):
-        save_file(state, path, metadata={"format": "pt"})
-
-
-def _unwritten(path: Path, text: str) -> ResourceError:
-    return ResourceError(
-        f"cannot write: {text}",
-        where=str(path),
-        fix="Make room or choose another --output, then run the same command again; finished work stays",
-    )
-
-
-def _copy_into_one_piece(weights: Sequence[nn.Parameter]) -> None:
-    """Each weight points to its part of one new vector; layers that read the same input lie side by side."""
-    whole = torch.cat([weight.detach().flatten() for weight in weights])
-    parts = torch.split(whole, [weight.numel() for weight in weights])
-    for weight, part in zip(weights, parts, strict=True):
-        weight.data = part.view(weight.shape)
 
 
 def _hand_over(master: nn.Parameter) -> Callable[[Tensor], None]:
@@ -163,7 +160,8 @@ def _hand_over(master: nn.Parameter) -> Callable[[Tensor], None]:
         if master.grad is None:
             master.grad = gradient.to(master.dtype)
         else:
-            master.grad += gradient
+            for into, rows in zip(*(torch.split(one, _ROWS) for one in (master.grad, gradient)), strict=True):
+                into += rows  # a sum of two formats makes a copy first
         weight.grad = None
 
     return move

@@ -121,9 +121,10 @@ class Attached(ABC):
         """What training makes small; None for the loss of the next token."""
         return None
 
-    def state(self) -> dict[str, Tensor]:
-        """A copy of `named`."""
-        return {name: tensor.detach().clone() for name, tensor in self.named().items()}
+    def state(self, copy: bool = True) -> dict[str, Tensor]:
+        """What is `named`: a copy, or else the very tensors."""
+        named = {name: tensor.detach() for name, tensor in self.named().items()}
+        return {name: tensor.clone() for name, tensor in named.items()} if copy else named
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take over a `state`. Raises `AdapterError` where names or shapes differ."""

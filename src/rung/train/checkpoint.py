@@ -8,20 +8,23 @@ moments and the best state so far are everything there is.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rung import storage
 from rung.errors import ResumeError
+from rung.methods.on_disk import OnDisk, write
 from rung.records import CurvePoint, from_json, to_json
 
 KEEP = 2  # the newest may turn out to be damaged
+_STATE, _BEST, _PROGRESS = "state.safetensors", "best.safetensors", "progress.json"
 
 
 @dataclass
@@ -44,10 +47,13 @@ def save_checkpoint(
     mark: str,
     progress: Progress,
     optimizer: torch.optim.Optimizer,
-    best: Mapping[str, Tensor],
+    best: Path,
 ) -> None:
-    """Write ``step-000120`` into `folder`; older ones but the last are removed. Raises `ResourceError`."""
-    tensors: dict[str, Tensor] = {f"best/{name}": tensor.contiguous() for name, tensor in best.items()}
+    """Write ``step-000120`` into `folder`; older ones but the last are removed. Raises `ResourceError`.
+
+    `best` is the file with the best state so far.
+    """
+    tensors: dict[str, Tensor] = {}
     parameters = _parameters(optimizer)
     for index, parameter in enumerate(parameters):
         state = optimizer.state[parameter]
@@ -57,7 +63,11 @@ def save_checkpoint(
     about = {"mark": mark, "progress": to_json(progress)}
     storage.write_folder(
         folder / f"step-{progress.step:06d}",
-        {"state.safetensors": save(tensors), "progress.json": json.dumps(about, indent=2).encode()},
+        {
+            _STATE: partial(write, tensors),
+            _BEST: partial(shutil.copyfile, best),
+            _PROGRESS: json.dumps(about, indent=2).encode(),
+        },
     )
     stopped = [*folder.glob(".step-*.tmp"), *folder.glob(".step-*.old")]  # writes that were killed
     for old in [*sorted(folder.glob("step-*"))[:-KEEP], *stopped]:
@@ -66,48 +76,40 @@ def save_checkpoint(
 
 def load_checkpoint(
     folder: Path, mark: str, optimizer: torch.optim.Optimizer
-) -> tuple[Progress, dict[str, Tensor], list[str]] | None:
+) -> tuple[Progress, Path | None, list[str]] | None:
     """Restore parameters and optimizer from the newest checkpoint that is whole; None where there is none.
 
-    Returns progress (at the start where none is whole), the best state and notes on those skipped.
+    Returns progress (at the start where none is whole), its file with the best state and notes on those
+    skipped.
     Raises `ResumeError` where it was made with other data or settings.
     """
     newest, skipped = storage.newest_folder(folder, "step-")
     if newest is None:
-        return (Progress(), {}, skipped) if skipped else None
-    about: dict[str, Any] = storage.read_object(newest / "progress.json", mark=str, progress=dict)
+        return (Progress(), None, skipped) if skipped else None
+    about: dict[str, Any] = storage.read_object(newest / _PROGRESS, mark=str, progress=dict)
     if about["mark"] != mark:
         raise ResumeError(
             "the checkpoint was made with other data or settings",
             where=str(newest.name),
             fix="Give another --output, or delete the checkpoints folder",
         )
-    tensors = load_file(newest / "state.safetensors")
-    parameters = _parameters(optimizer)
-    _restore(optimizer, parameters, tensors)
-    best = {
-        name.removeprefix("best/"): tensor for name, tensor in tensors.items() if name.startswith("best/")
-    }
-    return from_json(Progress, about["progress"], str(newest.name)), best, skipped
+    _restore(optimizer, OnDisk(newest / _STATE))
+    return from_json(Progress, about["progress"], str(newest.name)), newest / _BEST, skipped
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _restore(
-    optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], tensors: Mapping[str, Tensor]
-) -> None:
+def _restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Copies one tensor after the other: the file is as large as all that the optimizer holds."""
+    parameters = _parameters(optimizer)
+    state: dict[int, dict[str, Tensor]] = {}
     with torch.no_grad():
         for index, parameter in enumerate(parameters):
             parameter.copy_(tensors[f"parameter/{index}"])
-    state = {
-        index: {
-            name: tensors[f"{name}/{index}"]
-            for name in ("step", "exp_avg", "exp_avg_sq")
-            if f"{name}/{index}" in tensors
-        }
-        for index in range(len(parameters))
-    }
+            names = [name for name in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{index}" in tensors]
+            if names:
+                state[index] = {name: tensors[f"{name}/{index}"].clone() for name in names}
     groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": {k: v for k, v in state.items() if v}, "param_groups": groups})
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

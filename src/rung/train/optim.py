@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rung.errors import UsageError
+from rung.methods import flat
 
 _FIX = "Lower --learning-rate; if that does not help, try --precision fp32"
 
@@ -22,13 +23,10 @@ def flatten(parameters: Sequence[nn.Parameter], rates: Sequence[float]) -> dict[
     vectors = {}
     for rate in dict.fromkeys(rates):
         group = [p for p, its in zip(parameters, rates, strict=True) if its == rate]
-        vector = nn.Parameter(torch.cat([p.detach().flatten() for p in group]))  # (all numbers of the group,)
+        vector = nn.Parameter(flat.join(group))  # (all numbers of the group,)
         vector.grad = torch.zeros_like(vector)
-        at = 0
-        for p in group:
-            part = slice(at, at + p.numel())
-            p.data, p.grad = vector.detach()[part].view(p.shape), vector.grad[part].view(p.shape)
-            at += p.numel()
+        for p, grad in zip(group, flat.parts(vector.grad, group), strict=True):
+            p.grad = grad
         vectors[rate] = vector
     return vectors
 

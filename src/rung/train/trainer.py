@@ -6,9 +6,10 @@ for step in plan:   loss = sum over packs of cross-entropy / target tokens of th
 
 from __future__ import annotations
 
+import shutil
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,15 +20,19 @@ from typing import Protocol
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rung import storage
+from rung import cost, storage
 from rung.data.pack import Step, plan
+from rung.methods import on_disk
 from rung.methods.method import Attached
+from rung.methods.on_disk import OnDisk
 from rung.records import CurvePoint, Mechanism, Rendered
 from rung.train import optim, trunk
 from rung.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from rung.train.loss import NEXT_TOKENS, mean_loss
 from rung.train.mechanisms import mechanisms
 from rung.train.trunk import Trunk
+
+_BEST = ".best.tmp"  # the best state so far, next to the checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +120,11 @@ class Trainer:
             pack_tokens=settings.pack_tokens,
         )
         vectors = optim.flatten(attached.parameters(), attached.rates())
+        cost.trim()  # the moments, long vectors too, would not fit into what lies free between others
         self.parameters = list(vectors.values())
         self.optimizer = optim.adamw(vectors, settings.weight_decay)
         self.progress = Progress()
-        self.best: dict[str, Tensor] = {}
+        self.best: Mapping[str, Tensor] = {}  # in a file where there is a folder
         self.notes = list(attached.notes())
         self.trunk: Trunk | None = None
         self.mechanisms: tuple[Mechanism, ...] = ()
@@ -127,10 +133,14 @@ class Trainer:
 
     def run(self) -> Outcome:
         """Train to the end of the plan, or to the time limit. Raises `UsageError` on a non-finite step."""
-        self._resume()
-        start, before = time.monotonic(), self.progress.seconds
-        with self._cached_trunk():
-            return self._run(start, before)
+        try:
+            self._resume()
+            start, before = time.monotonic(), self.progress.seconds
+            with self._cached_trunk():
+                return self._run(start, before)
+        finally:
+            if self.folder is not None:
+                storage.remove(self.folder / _BEST)
 
     def steps(self, clock: Callable[[], float] = time.perf_counter) -> Iterator[StepTime]:
         """Take one step after the other and yield how long each took, without dev loss or checkpoints."""
@@ -213,7 +223,9 @@ class Trainer:
     def _look(self) -> None:
         """Measure dev loss, keep the state if it is the best so far."""
         progress = self.progress
+        cost.trim()  # what steps leave free and what this needs are of other sizes: the sum would be the peak
         dev_loss = mean_loss(self.model, self.dev, trunk=self.trunk, objective=self.objective)
+        cost.trim()
         optim.require_finite_dev(dev_loss, progress.step)
         loss, targets = progress.loss_since, progress.targets_since
         progress.loss_since, progress.targets_since = 0.0, 0
@@ -229,7 +241,16 @@ class Trainer:
         )
         if progress.best_loss is None or dev_loss < progress.best_loss:
             progress.best_loss, progress.best_step = dev_loss, progress.step
-            self.best = self.attached.state()
+            self.best = self.attached.state() if self.folder is None else self._kept(self.folder)
+
+    def _kept(self, folder: Path) -> OnDisk:
+        """The state as it is now, in a file. Raises `ResourceError`."""
+        path = folder / _BEST
+        with storage.explained(path):
+            storage.make_folder(folder)
+            with storage.step("write", path):
+                on_disk.write(self.attached.state(copy=False), path)
+        return OnDisk(path)
 
     @contextmanager
     def _cached_trunk(self) -> Iterator[None]:
@@ -266,7 +287,7 @@ class Trainer:
 
     def _save(self) -> None:
         if self.folder is not None:
-            save_checkpoint(self.folder, self._mark, self.progress, self.optimizer, self.best)
+            save_checkpoint(self.folder, self._mark, self.progress, self.optimizer, self.folder / _BEST)
 
     def _resume(self) -> None:
         if self.folder is None or not self.folder.is_dir():
@@ -274,7 +295,12 @@ class Trainer:
         found = load_checkpoint(self.folder, self._mark, self.optimizer)
         if found is None:
             return
-        self.progress, self.best, skipped = found
+        self.progress, best, skipped = found
+        if best is not None:
+            path = self.folder / _BEST
+            with storage.explained(path), storage.step("write", path):
+                shutil.copyfile(best, path)  # the checkpoint may be removed before another state is better
+            self.best = OnDisk(path)
         self.attached.updated()
         self.notes += [f"skipped a damaged checkpoint: {note}" for note in skipped]
         self.notes.append(f"continued from the checkpoint at step {self.progress.step} of {len(self.plan)}")

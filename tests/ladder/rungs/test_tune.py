@@ -33,7 +33,7 @@ def test_a_quote_is_training_and_answering(prepared: Prepared) -> None:
     )
     assert quote.train_seconds == training
     assert quote.seconds == training + tuned_answer_seconds(context.work, SLOW, context.size)
-    assert quote.disk_bytes == 2 * 4 * 4 * rate.parameters
+    assert quote.disk_bytes == (2 * 4 + 1) * 4 * rate.parameters
     assert (quote.rung, quote.train_rows) == ("mine", len(prepared.split.train))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rung import cost
 from rung.config import Settings
+from rung.ladder import memory
 from rung.ladder.context import Context
 from rung.ladder.forecast import TrainRate, train_seconds, tuned_answer_seconds
 from rung.ladder.options import asked_options, settings_of
@@ -35,13 +36,15 @@ class TuneRung(Rung):
             settings_of(settings, self.method)
 
     def quote(self, context: Context) -> Quote:
-        from rung.ladder.quote import training_memory
         from rung.methods import METHODS
 
         bits = context.settings.bits
-        if bits and METHODS[self.method].promises.whole_model:
+        if bits and not METHODS[self.method].promises.few_bits:
             why = f"weights held in {bits} bits cannot be trained; leave --bits out for it"
             return Quote(self.name, fits=False, why=why)
+        needed = memory.need(context, self.method)
+        if needed.why:
+            return Quote(self.name, fits=False, why=needed.why, memory_bytes=needed.bytes)
         size, work, settings = context.size, context.work, context.settings
         rate = context.speeds.train[self.method]
         training = self.train_seconds(context, rate)
@@ -57,10 +60,11 @@ class TuneRung(Rung):
             train_tokens=round(size.train * work.row_tokens * size.epochs),
             dev_rows=size.dev,
             test_rows=size.test,
-            memory_bytes=training_memory(context.prepared, rate.parameters, context.pack_tokens),
+            memory_bytes=needed.bytes,
+            pack_tokens=needed.pack_tokens if needed.pack_tokens < context.pack_tokens else 0,
             money=cost.money(seconds, settings.price_per_hour),
             train_seconds=training,
-            disk_bytes=4 * rate.parameters * _NUMBERS * _CHECKPOINTS,
+            disk_bytes=4 * rate.parameters * (_NUMBERS * _CHECKPOINTS + 1),  # 1: the best value, once more
         )
 
     def train_seconds(self, context: Context, rate: TrainRate) -> float:
@@ -91,9 +95,11 @@ class TuneRung(Rung):
         try:
             adapter = folder.file("adapters", self.name)
             size = tuning.save(prepared, tuned, adapter)
+            cost.trim()  # what training held and is free now lies in pieces
             watcher.begin(self.name, "measuring what it forgot")
             texts = context.texts[: self._texts(context)]
             drift = forgetting.drift(prepared.base, tuned.attached, texts)
+            cost.trim()
         except BaseException:
             tuned.attached.detach()
             raise
