@@ -466,9 +466,9 @@ ADAPTERS: dict[str, tuple[Change, int, tuple[str, ...]]] = {
         ("adapter_model.safetensors is missing or was changed", OURS),
     ),
     "another method": (
-        sealed(edit("adapter_config.json", peft_type="IA3")),
+        sealed(edit("adapter_config.json", peft_type="LOKR")),
         BASE,
-        ("peft_type is 'IA3'", "Save it again with PEFT"),
+        ("peft_type is 'LOKR'", "Save it again with PEFT"),
     ),
     "a pattern that never ends": (
         sealed(edit("adapter_config.json", target_modules="([a-z._0-9]+)+!")),

@@ -20,6 +20,7 @@ NAMES = {
     "torch.ops.aten._scaled_dot_product_flash_attention_for_cpu": "attention and its log-sum-exp",
     "torch.ops.aten.silu_backward.grad_input": "the gradient of silu, written in place",
     "torch.ops.aten.gelu_backward.grad_input": "the gradient of gelu, written in place",
+    "torch.Tensor._version": "counts the writes into a weight",
     "torch._foreach_div_": "scales all gradients at once",
     "torch._foreach_norm": "the norms of all gradients at once",
     "torch.backends.mkldnn.matmul.fp32_precision": "lets oneDNN multiply fp32 matrices",

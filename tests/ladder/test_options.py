@@ -50,8 +50,6 @@ def test_an_unknown_method_and_a_flag_that_no_method_takes_are_refused() -> None
         UsageError, match=r"unknown method or setting 'label_nmes'\. Did you mean 'label_names'"
     ):
         asked_for(make_settings({"label_nmes": {"0": "bad"}}))
-    with pytest.raises(UsageError, match=r"rank is no option of full\. Leave out --rank"):
-        asked_for(make_settings({"rank": 8, "rungs": "full"}))
     with pytest.raises(UsageError, match=r"lora has no option 'rnk'"):
         asked_for(make_settings({"options": "lora.rnk=8"}))
     assert asked_for(make_settings({"rank": 8, "rungs": "full,lora"}))

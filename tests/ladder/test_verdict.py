@@ -411,14 +411,14 @@ def test_rungs_without_rows_in_common() -> None:
 
 def test_k_of_few_shot_and_names_not_on_the_ladder() -> None:
     unnamed = result("few-shot", choices=())
-    other = replace(result("lora"), rung="ia3", method="ia3")
+    other = replace(result("lora"), rung="mine", method="mine")
     rows = examples(["good"] * 50)
     answers = {
         "few-shot": answered(MOOD, rows, ["bad"] * 50),
-        "ia3": answered(MOOD, rows, ["good"] * 50),
+        "mine": answered(MOOD, rows, ["good"] * 50),
     }
     drawn = verdict([unnamed, other], answers, rows, MOOD)
-    assert drawn.sentence.startswith("Ia3 beats few-shot prompting by 100.0 points")
+    assert drawn.sentence.startswith("Mine beats few-shot prompting by 100.0 points")
 
 
 def test_prompt_tuning_is_tuning() -> None:

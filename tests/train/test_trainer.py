@@ -14,7 +14,7 @@ from torch import Tensor
 from attaching import attach
 from rung.errors import UsageError
 from rung.records import Rendered
-from rung.train import optim, trainer
+from rung.train import optim
 from rung.train.loss import count_targets, mean_loss
 from rung.train.trainer import Trainer
 from tiny_model import distance, plain_loss, random_rows, same_bytes, shake, tiny_model
@@ -266,7 +266,10 @@ def test_learning_ends_where_a_pass_fails(monkeypatch: pytest.MonkeyPatch) -> No
     heard: list[bool] = []
     run = make()
     monkeypatch.setattr(run.attached, "learning", heard.append)
-    monkeypatch.setattr(trainer, "pack_loss", lambda *_: 1 / 0)
+    whole = run.trainer.objective.loss
+    monkeypatch.setattr(
+        run.trainer.objective, "loss", lambda *given: 1 / 0 if torch.is_grad_enabled() else whole(*given)
+    )
     with pytest.raises(ZeroDivisionError):
         run.go()
     assert heard == [True, False]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rung.config import Settings
@@ -30,8 +29,8 @@ def asked_options(settings: Settings) -> bool:
     return bool(settings.options or _short(settings))
 
 
-def require_options(settings: Settings, methods: Sequence[str]) -> None:
-    """Raises `UsageError` for options of an unknown method, and for a flag that none of `methods` takes."""
+def require_options(settings: Settings) -> None:
+    """Raises `UsageError` for options of an unknown method. Short flags may be of none that is tried."""
     for name in settings.options:
         if name not in METHODS:
             known = [*METHODS, *Settings.model_fields]
@@ -39,10 +38,6 @@ def require_options(settings: Settings, methods: Sequence[str]) -> None:
                 f"unknown method or setting {name!r}.{nearest(name, known)}",
                 fix=f"The methods are {', '.join(METHODS)}",
             )
-    for option in _short(settings) if methods else ():
-        if not any(METHODS[method].takes({option: None}) for method in methods):
-            flag = option.replace("_", "-")
-            raise UsageError(f"{option} is no option of {' or '.join(methods)}", fix=f"Leave out --{flag}")
 
 
 def _short(settings: Settings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor, nn
 
-from rung.methods.adapter import Adapter
+from rung.methods.adapter import Adapter, require
 from rung.methods.head import (
     OF_A_HEAD,
     SCORE,
@@ -71,6 +71,7 @@ class HeadLoraFormat(LoraFormat):
         return config.get("task_type") == SEQUENCE and not HeadFormat().claims(config)
 
     def settings(self, config: Mapping[str, Any]) -> HeadLoraSettings:
+        require(not config.get("use_dora"), "use_dora is set, which rung does not compute below a head")
         below = super().settings({name: value for name, value in config.items() if name not in OF_A_HEAD})
         return HeadLoraSettings(**below.model_dump(), labels=labels_in(config))
 

@@ -130,8 +130,7 @@ def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
     else:
         named = list(dict.fromkeys(RUNGS[name] for name in settings.rungs))
     rungs = [rung for rung in named if only is None or rung.kind != "tune" or rung is only]
-    methods = [rung.method for rung in rungs if rung.kind == "tune"]
-    require_options(settings, methods)
+    require_options(settings)
     for rung in rungs:
         rung.check(settings)
     if not rungs:
