@@ -70,8 +70,11 @@ def guessed(prepared: Prepared, method: str, parameters: int, other: str, rate: 
 
 
 def method_bytes(prepared: Prepared, method: str, parameters: int) -> int:
-    """What a method holds while it trains so many `parameters`: gradients and two moments in fp32, an fp32
-    copy unless the weights are in fp32 themselves; for a whole model also two gradients of the words."""
+    """What a method holds while it trains so many `parameters`.
+
+    Gradients and two moments in fp32, and an fp32 copy unless the weights are in fp32 themselves; for a whole
+    model also gradients of the words: two, and a sum in fp32.
+    """
     from rung.methods import METHODS
 
     if not METHODS[method].promises.whole_model:
@@ -79,7 +82,7 @@ def method_bytes(prepared: Prepared, method: str, parameters: int) -> int:
     model, size = prepared.base.model, prepared.base.dtype.itemsize
     words: int = model.get_input_embeddings().weight.numel()
     parameters = sum(weight.numel() for weight in model.parameters())
-    return (16 if size < 4 else 12) * parameters + 2 * size * words
+    return (16 if size < 4 else 12) * parameters + (4 + 2 * size) * words
 
 
 def forgetting_bytes(prepared: Prepared, texts: Sequence[Text]) -> int:
