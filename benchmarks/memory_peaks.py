@@ -28,7 +28,7 @@ EMPTY = """
 import sys
 from pathlib import Path
 import rung.api, rung.cli, rung.cli.climb, rung.ladder.climb, rung.ladder.tuning, rung.ladder.quote, rung.cost
-from rung.bases.load import load
+from rung.compute.load import load
 load("tiny")
 print(rung.cost.resident())
 """

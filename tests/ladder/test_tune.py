@@ -33,9 +33,7 @@ def test_the_method_of_a_config_file_is_used_and_a_flag_wins(letters_csv: Path, 
 
 
 def test_an_unknown_method_is_named_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"unknown method 'lorra'\. Did you mean 'lora'.*Known: prompt.*full"
-    ):
+    with pytest.raises(UsageError, match=r"unknown method 'lorra'\. Did you mean 'lora'.*Known: prompt"):
         tune(tmp_path / "x.csv", method="lorra")
 
 
