@@ -1,8 +1,7 @@
 """Frozen records that packages pass to each other. No torch; methods only compute a value from the fields.
 
-What a run measured is written to disk in these (rows, answers, results, verdict, run.json): `to_json` turns
-them into JSON and `from_json` checks them when they are read. The plan's record is in `rung.ladder.plan`; what
-answers rows later (adapters, prompts) has its own formats. What was not measured is ``None``, never zero.
+What a run measured is written to disk in these: `to_json` turns them into JSON, `from_json` checks them when
+they are read. What was not measured is ``None``, never zero.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Full(Attached):
     def remove(self) -> None:
         for weight in self.weights.values():
             weight.grad = None
-        self._masters = {}
+        self._masters, self._trained, self._originals = {}, {}, None
 
     def _point_to(self, tensors: Mapping[str, Tensor]) -> None:
         for name, weight in self.weights.items():
