@@ -14,7 +14,7 @@ from rung.ladder.climb import climb
 from rung.ladder.context import Context
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import RUNGS
-from rung.ladder.screening import screened_out
+from rung.ladder.screening import Screening, screen
 from rung.methods import METHODS
 from rung.train import trainer
 from tiny_model import copy_of, same_bytes
@@ -32,12 +32,14 @@ def context(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_best_on_dev_goes_on_and_the_base_is_as_before(context: Context) -> None:
     before = copy_of(context.prepared.base.model)
-    gone = screened_out(context, [*THREE, RUNGS["zero-shot"]], 60.0)
+    found = screen(context, [*THREE, RUNGS["zero-shot"]], 60.0)
+    gone = found.gone
     (line,) = (json.loads(one) for one in context.folder.file("events.jsonl").read_text().splitlines())
     losses = line["losses"]
     assert set(losses) == {"ia3", "lora", "full"}
     best = min(losses, key=losses.__getitem__)
     assert set(gone) == set(losses) - {best}
+    assert found.worst_first == (best,)
     for name, why in gone.items():
         assert f"loss on dev {losses[name]:.3f} after " in why
         assert f"({best} {losses[best]:.3f})" in why
@@ -46,15 +48,15 @@ def test_the_best_on_dev_goes_on_and_the_base_is_as_before(context: Context) -> 
 
 def test_few_rungs_or_no_limit_are_not_screened(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.Trainer, "run", lambda self: 1 / 0)
-    assert screened_out(context, THREE, None) == {}
-    assert screened_out(context, THREE[:1], 60.0) == {}
+    assert screen(context, THREE, None) == Screening()
+    assert screen(context, THREE[:1], 60.0) == Screening()
     monkeypatch.setattr(screening, "MOST", 3)
-    assert screened_out(context, THREE, 60.0) == {}
+    assert screen(context, THREE, 60.0) == Screening()
 
 
 def test_those_that_learn_labels_go_on(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.Trainer, "run", lambda self: 1 / 0)
-    assert screened_out(context, [RUNGS["head"], RUNGS["head-lora"], RUNGS["lora"]], 60.0) == {}
+    assert screen(context, [RUNGS["head"], RUNGS["head-lora"], RUNGS["lora"]], 60.0) == Screening()
     assert not context.folder.file("events.jsonl").exists()
 
 
@@ -67,7 +69,7 @@ def test_a_rung_that_fails_is_not_left_out(context: Context, monkeypatch: pytest
         return real(prepared, method)
 
     monkeypatch.setattr(options, "attach", attach)
-    gone = screened_out(context, THREE, 60.0)
+    gone = screen(context, THREE, 60.0).gone
     assert "ia3" not in gone
     assert len(gone) == 1
     assert "screening failed" in context.folder.file("events.jsonl").read_text()
@@ -83,8 +85,8 @@ def test_more_time_means_longer_trainings(context: Context, monkeypatch: pytest.
         return outcome
 
     monkeypatch.setattr(trainer.Trainer, "run", run)
-    screened_out(context, THREE, 30.0)
-    screened_out(context, THREE, 120.0)
+    screen(context, THREE, 30.0)
+    screen(context, THREE, 120.0)
     assert min(tokens[3:]) > 2 * max(tokens[:3])
 
 
@@ -98,4 +100,4 @@ def test_a_climb_with_a_budget_says_who_was_screened_out(
     assert sorted(status.values()) == ["ok", "skipped", "skipped"]
     for result in climbed.results:
         if result.status == "skipped":
-            assert "left out after screening" in result.reason
+            assert "screened out: loss on dev" in result.reason

@@ -22,7 +22,7 @@ from rung.ladder.context import Context
 from rung.ladder.fitting import Fitted, Fitting
 from rung.ladder.forecast import Rates, Size, step_tokens
 from rung.ladder.rungs import Rung
-from rung.ladder.screening import screened_out
+from rung.ladder.screening import screen
 from rung.ladder.sized import Refused, quote_at, rounded
 from rung.records import Quote
 
@@ -138,14 +138,15 @@ def make_plan(
     most, budget = context.size, context.settings.budget
     gone, able = _quoted(context, rungs, most)
     left = None if budget is None else max(0.0, budget - clock.seconds)
-    for name, why in screened_out(context, able, left).items():
+    screening = screen(context, able, left)
+    for name, why in screening.gone.items():
         gone[name] = Quote(name, fits=False, why=why, screened=True)
     able = [rung for rung in able if rung.name not in gone]
     context.size = most
     spent = clock.seconds  # timing and screening included
     time = None if budget is None else max(0.0, budget - spent) * SAFETY
     fitting = Fitting(context, most, time)
-    fitted, chosen, refused = _together(fitting, able)
+    fitted, chosen, refused = _together(fitting, able, screening.worst_first)
     gone |= refused
     able = [rung for rung in able if rung.name not in refused]
     if fitted is None and (alone := _alone(fitting, able)):
@@ -162,8 +163,12 @@ def make_plan(
     return _written(context, rungs, fitted, new, most, spent, before)
 
 
-def _together(fitting: Fitting, rungs: Sequence[Rung]) -> tuple[Fitted | None, list[Rung], dict[str, Quote]]:
+def _together(
+    fitting: Fitting, rungs: Sequence[Rung], worst_first: Sequence[str] = ()
+) -> tuple[Fitted | None, list[Rung], dict[str, Quote]]:
     """Sizes for as many of `rungs` as fit together, without the most expensive ones; None where none fits.
+
+    Of those in `worst_first` all but the last go before any other.
 
     Also which these are, and why others could not be quoted.
     """
@@ -173,7 +178,8 @@ def _together(fitting: Fitting, rungs: Sequence[Rung]) -> tuple[Fitted | None, l
             # less training for the tuned rungs before one rung is left out
             fitted = fitting.fit(left) or fitting.fit(left, fair=True)
             if fitted is None:
-                left.remove(max(left, key=partial(fitting.least, fair=True)))
+                worse = [rung for name in worst_first[:-1] for rung in left if rung.name == name]
+                left.remove(worse[0] if worse else max(left, key=partial(fitting.least, fair=True)))
         except Refused as one:
             refused[one.rung.name] = one.quote
             left.remove(one.rung)

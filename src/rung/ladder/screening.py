@@ -7,8 +7,8 @@ start to the end of its learning rate schedule, on the same rows. Those with the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rung import numbers
@@ -35,7 +35,15 @@ class Screened:
     steps: int
 
 
-def screened_out(context: Context, rungs: Sequence[Rung], time: float | None) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What a screening came to."""
+
+    gone: Mapping[str, str] = field(default_factory=dict)  # rung -> why it was left out
+    worst_first: tuple[str, ...] = ()  # those that go on; where time is short they make room in this order
+
+
+def screen(context: Context, rungs: Sequence[Rung], time: float | None) -> Screening:
     """Those of `rungs` that others are better than, and why; nothing where there are few or there is time.
 
     `time` is the number of seconds left for the climb. A rung that fails here is not left out: it fails where
@@ -43,20 +51,21 @@ def screened_out(context: Context, rungs: Sequence[Rung], time: float | None) ->
     """
     tuned = [rung for rung in rungs if rung.kind == "tune" and not METHODS.classifies(rung.method)]
     if time is None or len(tuned) <= MOST:
-        return {}
+        return Screening()
     context.watcher.say(f"Screening {len(tuned)} methods: each is trained a little, {MOST} go on")
     share = SHARE * time / len(tuned)
     found = [one for rung in tuned if (one := _short(context, rung, share)) is not None]
     found.sort(key=lambda one: one.loss)
     ahead = ", ".join(f"{one.rung.name} {one.loss:.3f}" for one in found[:MOST])
     context.folder.event("screened", losses={one.rung.name: one.loss for one in found})
-    return {
+    gone = {
         one.rung.name: (
-            f"left out after screening: loss on dev {one.loss:.3f} after {one.steps} steps, and better ones "
-            f"have the time ({ahead}); without a budget, or alone, it is trained in full"
+            f"screened out: loss on dev {one.loss:.3f} after {one.steps} steps, and better ones "
+            f"have the time ({ahead}); alone or without a budget it is trained in full"
         )
         for one in found[MOST:]
     }
+    return Screening(gone, tuple(one.rung.name for one in reversed(found[:MOST])))
 
 
 def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
