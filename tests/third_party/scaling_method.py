@@ -8,6 +8,7 @@ from rung.compute.sites import Change
 from rung.methods.adapter import PlainFormat, require
 from rung.methods.changes import Changes, wide_of
 from rung.methods.method import Method, MethodSettings, Names
+from rung.methods.peft_keys import refuse_others
 from rung.methods.targets import blocks, linear_layers
 
 
@@ -43,6 +44,7 @@ class ScalingFormat(PlainFormat):
         return {"targets": list(adapter.settings.targets)}
 
     def settings(self, config):
+        refuse_others(config, {"targets"})
         targets = config.get("targets")
         require(isinstance(targets, list) and all(isinstance(one, str) for one in targets), "no targets")
         return ScalingSettings(targets=tuple(targets))

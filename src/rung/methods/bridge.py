@@ -41,7 +41,7 @@ _RATES = {  # of what trains factors and angles; others learn as LoRA does
 _RATE = 1e-3
 _STARTS: dict[str, bool | None] = {  # see `Promises.identity_at_start`
     **dict.fromkeys(("fourierft", "c3a", "vblora", "unilora"), False),
-    **dict.fromkeys(("hra", "osf", "deft", "frod"), None),
+    **dict.fromkeys(("hra", "osf", "deft", "frod", "ln_tuning"), None),
 }
 _NOT_MERGED = {"beft"}  # it needs biases
 
