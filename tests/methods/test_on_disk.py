@@ -65,3 +65,10 @@ def test_a_temporary_folder_without_room_is_named(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ResourceError, match=r"temporary file: No space left.*TMPDIR") as caught:
         on_disk.Aside(TENSORS)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_tensor_under_two_names_is_written_twice(tmp_path: Path) -> None:
+    one = torch.arange(6.0)
+    on_disk.write({"a": one, "b": one}, tmp_path / "t.safetensors")
+    found = on_disk.OnDisk(tmp_path / "t.safetensors")
+    assert torch.equal(found["a"], found["b"])

@@ -46,7 +46,12 @@ class OnDisk(Mapping[str, Tensor]):
 
 def write(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write a safetensors file. Raises `ResourceError` where the disk refuses."""
-    dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    dense: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        bare = tensor.detach().cpu().contiguous()
+        dense[name] = bare.clone() if bare.data_ptr() in seen else bare  # the format knows no shared memory
+        seen.add(bare.data_ptr())
     with foreign(partial(_unwritten, path)):
         save_file(dense, path, metadata={"format": "pt"})
 
