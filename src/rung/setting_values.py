@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -42,11 +42,17 @@ def _pairs(value: Any) -> Any:
     """``"0=negative,1=positive"``, a list of such texts, or a mapping, as a mapping of texts."""
     if isinstance(value, Mapping):
         return {str(key): str(item) for key, item in value.items()}
-    found: dict[str, str] = {}
-    for part in _listed(comma_list(value), "0=negative,1=positive"):
-        key, mark, item = str(part).partition("=")
-        if not mark or not key.strip() or not item.strip():
-            raise ValueError("write pairs such as 0=negative,1=positive")
+    parts = map(str, _listed(comma_list(value), "0=negative,1=positive"))
+    return pairs_in(parts, "write pairs such as 0=negative,1=positive")
+
+
+def pairs_in(parts: Iterable[str], otherwise: str) -> dict[str, str]:
+    """Texts such as ``a=b`` as a mapping. Raises ValueError with the text `otherwise`."""
+    found = {}
+    for part in parts:
+        key, mark, item = part.partition("=")
+        if not (mark and key.strip() and item.strip()):
+            raise ValueError(otherwise)
         found[key.strip()] = item.strip()
     return found
 

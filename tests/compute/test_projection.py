@@ -68,16 +68,10 @@ def by_autograd(modules: list[nn.Module], leaves: tuple[Tensor, ...]) -> tuple[T
     return y.detach(), *torch.autograd.grad((y * dy).sum(), [x, *leaves])
 
 
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("which", [(), (0, 1, 2), (0, 2), (1,)])
-@pytest.mark.parametrize("trained", [False, True])
-def test_equals_one_layer_at_a_time(bias: bool, which: tuple[int, ...], trained: bool) -> None:
-    modules = adapted(layers(bias, trained), which)
-    projection = Projection(modules)
+def require_equal(projection: Projection, modules: list[nn.Module]) -> None:
+    """The output and all gradients are those of autograd, one layer at a time."""
+    wanted_y, wanted_dx, *wanted = by_autograd(modules, projection.leaves)
     x, dy = tensors()
-    leaves = projection.leaves
-    assert len(leaves) == 2 * len(which) + trained * (1 + bias) * 3
-    wanted_y, wanted_dx, *wanted = by_autograd(modules, leaves)
     with torch.no_grad():
         y = projection.forward(x)
         dx, grads = projection.backward(x, dy, True)
@@ -86,6 +80,16 @@ def test_equals_one_layer_at_a_time(bias: bool, which: tuple[int, ...], trained:
     assert torch.allclose(dx, wanted_dx, rtol=1e-12)
     for mine, other in zip(grads, wanted, strict=True):
         assert torch.allclose(mine, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("which", [(), (0, 1, 2), (0, 2), (1,)])
+@pytest.mark.parametrize("trained", [False, True])
+def test_equals_one_layer_at_a_time(bias: bool, which: tuple[int, ...], trained: bool) -> None:
+    modules = adapted(layers(bias, trained), which)
+    projection = Projection(modules)
+    assert len(projection.leaves) == 2 * len(which) + trained * (1 + bias) * 3
+    require_equal(projection, modules)
 
 
 def test_an_input_that_wants_no_gradient_gets_none() -> None:
@@ -202,18 +206,8 @@ def test_layers_held_in_few_bits(bits: Any, which: tuple[int, ...], few: tuple[i
         held[i] = QuantizedLinear(held[i].weight, held[i].bias, bits)
     modules = adapted(held, which)
     projection = Projection(modules)
-    leaves = projection.leaves
-    assert len(leaves) == 2 * len(which)
-    wanted_y, wanted_dx, *wanted = by_autograd(modules, leaves)
-    x, dy = tensors()
-    with torch.no_grad():
-        y = projection.forward(x)
-        dx, grads = projection.backward(x, dy, True)
-    assert torch.allclose(y, wanted_y, rtol=1e-12)
-    assert dx is not None
-    assert torch.allclose(dx, wanted_dx, rtol=1e-12)
-    for mine, other in zip(grads, wanted, strict=True):
-        assert torch.allclose(mine, other, rtol=1e-12)
+    assert len(projection.leaves) == 2 * len(which)
+    require_equal(projection, modules)
 
 
 class Shared(Change):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rung.compute.sites import Change, close, replace, site_of
+from rung.compute.sites import Change, close, site_of
 from rung.errors import UsageError
 
 
@@ -69,11 +69,3 @@ def test_a_base_that_reads_the_weight_itself_gets_one_with_the_change_or_an_erro
 def test_a_change_that_cannot_be_merged_says_so() -> None:
     with pytest.raises(NotImplementedError, match="Plus cannot be merged"):
         Plus().merged(torch.ones(2, 3), None)
-
-
-@pytest.mark.parametrize("name", ["0", "1.0"])
-def test_replace_puts_a_module_in_its_place(name: str) -> None:
-    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2)))
-    fresh = nn.Identity()
-    replace(model, name, fresh)
-    assert model.get_submodule(name) is fresh

@@ -21,8 +21,8 @@ from rung.compute import body
 from rung.compute.body import depth
 from rung.compute.ends import ends
 from rung.compute.linears import writable
+from rung.compute.names import replace
 from rung.compute.quantized import quantize
-from rung.compute.sites import replace
 from rung.errors import AdapterError, BaseModelError, UsageError
 from rung.methods import METHODS
 from rung.methods.adapter import Adapter

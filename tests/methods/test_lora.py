@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from families import model_of
 from rung.compute import paths
 from rung.compute.linears import writable
+from rung.compute.names import replace
 from rung.compute.quantized import QuantizedLinear, quantize
-from rung.compute.sites import Site, replace
+from rung.compute.sites import Site
 from rung.errors import UsageError
 from rung.methods.lora import Lora
 from rung.methods.lora_settings import LoraSettings

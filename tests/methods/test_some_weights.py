@@ -6,8 +6,8 @@ import pytest
 
 from attaching import attach
 from families import model_of
+from rung.compute.names import layer_of
 from rung.errors import UsageError
-from rung.methods.targets import layer_of
 from tiny_model import tiny_model
 
 

@@ -8,9 +8,10 @@ from torch import nn
 
 from families import model_of
 from rung.compute.linears import product, weight_of
+from rung.compute.names import layer_of
 from rung.compute.quantized import QuantizedLinear, quantize
 from rung.errors import BaseModelError, UsageError
-from rung.methods.targets import blocks, layer_of, linear_layers, reach
+from rung.methods.targets import blocks, linear_layers, reach
 from tiny_model import tiny_model
 
 NAMES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -38,12 +39,6 @@ def test_only_those_of_the_top_layers() -> None:
 def test_more_layers_than_there_are_or_none_are_refused(count: int) -> None:
     with pytest.raises(UsageError, match=f"the top {count} layers are asked for, and the base has 2"):
         linear_layers(tiny_model(), top_layers=count)
-
-
-def test_the_layer_a_name_belongs_to() -> None:
-    assert layer_of("model.layers.11.mlp.up_proj") == 11
-    assert layer_of("transformer.h.3.attn.c_attn") == 3
-    assert layer_of("lm_head") is None
 
 
 def test_names_are_whole_parts() -> None:

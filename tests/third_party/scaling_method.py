@@ -7,9 +7,10 @@ from torch import nn
 from rung.compute.sites import Change
 from rung.methods.adapter import PlainFormat, require
 from rung.methods.changes import Changes, wide_of
-from rung.methods.method import Method, MethodSettings, Names
+from rung.methods.method import Method, MethodSettings
 from rung.methods.peft_keys import refuse_others
 from rung.methods.targets import blocks, linear_layers
+from rung.setting_values import Names
 
 
 class ScalingSettings(MethodSettings):

@@ -1,4 +1,4 @@
-"""The last hidden state of each row, after the model's last norm: what a head for labels reads."""
+"""Last hidden states of a pass over rows, after the model's last norm: what losses read."""
 
 from __future__ import annotations
 
@@ -31,5 +31,12 @@ def ends(model: PreTrainedModel, rows: Sequence[Ids], below: Below | None = None
     """States (rows, d) of the last token of each row, with gradient; what rows share is computed once."""
     tree = tree_of(model, rows)
     last = torch.tensor([tree.places(row)[-1] for row in range(len(rows))], device=model.device)
-    known = below.states(tree, rows) if below else None
-    return body.hidden_states(model, over_tree(model, tree, last, known, below.layers if below else 0))
+    return states_at(model, tree, rows, last, below)
+
+
+def states_at(
+    model: PreTrainedModel, tree: Tree, rows: Sequence[Ids], wanted: Tensor, below: Below | None
+) -> Tensor:
+    """States (N, d) at the places `wanted` (N,) of a pass over the `tree` of `rows`, with gradient."""
+    known = below.states(tree, rows) if below else None  # (1, T, d)
+    return body.hidden_states(model, over_tree(model, tree, wanted, known, below.layers if below else 0))

@@ -28,8 +28,8 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Mod
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer, Qwen3Model
 
 from rung.compute.attention import Layout
-from rung.compute.beside import beside_of
 from rung.compute.functions import ACTIVATIONS, Heads, Linear, Mlp, Norm, NormedHeads, Output, Shape
+from rung.compute.parallel import parallel_of
 from rung.compute.projection import Projection
 from rung.compute.quantized import QuantizedLinear
 from rung.compute.sites import Site
@@ -127,15 +127,15 @@ class Layer:
             h = h + norm(out, self.module.post_attention_layernorm)
             before = self.module.pre_feedforward_layernorm
             out = Mlp.apply(h, *_scale(before), self.gate_up, self.down, self.act, False, *leaves)  # type: ignore[no-untyped-call]
-            return h + norm(self._beside(out, h, before), self.module.post_feedforward_layernorm)
+            return h + norm(self._with_parallel(out, h, before), self.module.post_feedforward_layernorm)
         h = Output.apply(h, out, self.o, *self.o.leaves)  # type: ignore[no-untyped-call]
         before = self.module.post_attention_layernorm
         out = Mlp.apply(h, *_scale(before), self.gate_up, self.down, self.act, True, *leaves)  # type: ignore[no-untyped-call]
-        return self._beside(out, h, before)
+        return self._with_parallel(out, h, before)
 
-    def _beside(self, out: Tensor, h: Tensor, before: Any) -> Tensor:
+    def _with_parallel(self, out: Tensor, h: Tensor, before: Any) -> Tensor:
         """`out` (N, d) and what is next to the MLP, which reads h (N, d) after the norm `before`."""
-        other = beside_of(self.module.mlp)
+        other = parallel_of(self.module.mlp)
         return out if other is None else out + other(norm(h, before))
 
     def _heads(self, h: Tensor, angles: Angles) -> tuple[Tensor, ...]:

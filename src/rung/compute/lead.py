@@ -51,9 +51,8 @@ class Extended(nn.Module):
     def __init__(self, base: nn.Module, rows: nn.Parameter) -> None:
         super().__init__()
         self.base = base
-        self.__dict__["rows"] = (
-            rows  # outside of the module tree: the model's parameters are those of the base
-        )
+        # Outside of the module tree: the model's parameters are those of the base.
+        self.__dict__["rows"] = rows
         self.first = len(self.weight)  # the vocabulary
 
     @property

@@ -8,7 +8,6 @@ is rounded to: `rung.compute.blockwise`.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 import torch
@@ -19,9 +18,9 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from rung.compute.blockwise import FORMATS
+from rung.compute.names import layer_of, replace
 
 Bits = Literal[4, 8]
-_DECODER_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.\d+\.")
 
 
 class QuantizedLinear(nn.Module):
@@ -103,11 +102,10 @@ def quantize(
     names = [
         name
         for name, module in model.named_modules()
-        if _DECODER_LAYER.search(name) and (type(module) is nn.Linear or isinstance(module, Conv1D))
+        if layer_of(name) is not None and (type(module) is nn.Linear or isinstance(module, Conv1D))
     ]
     for name in names:  # one at a time: each weight is freed before the next is read
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, _held(model.get_submodule(name), bits, device, dtype))
+        replace(model, name, _held(model.get_submodule(name), bits, device, dtype))
     return len(names)
 
 

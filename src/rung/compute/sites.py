@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from rung.compute.linears import Linear, product, shape_of, weight_of
+from rung.compute.names import replace
 from rung.errors import UsageError
 
 
@@ -121,9 +122,3 @@ def close(model: nn.Module, name: str, slot: str) -> None:
         site.switch(None)
     if not site.changes:
         replace(model, name, site.base)
-
-
-def replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Put `module` in the place called `name`."""
-    parent, _, last = name.rpartition(".")
-    setattr(model.get_submodule(parent), last, module)

@@ -70,6 +70,7 @@ def screen(context: Context, rungs: Sequence[Rung], time: float | None) -> Scree
 
 def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
     """A training of `rung` that takes about `seconds`; None where it fails."""
+    from rung.ladder.label_rows import rows_for
     from rung.ladder.options import attach
     from rung.ladder.tuning import train_settings_of
     from rung.train.trainer import Trainer
@@ -96,8 +97,8 @@ def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
         outcome = Trainer(
             prepared.base.model,
             attached,
-            [prepared.rendered[example.id] for example in sample(prepared.split.train, rows, seed)],
-            [prepared.rendered[example.id] for example in sample(prepared.split.dev, DEV_ROWS, seed)],
+            rows_for(prepared, method, sample(prepared.split.train, rows, seed)),
+            rows_for(prepared, method, sample(prepared.split.dev, DEV_ROWS, seed)),
             settings,
         ).run()
     except Exception as error:  # noqa: BLE001  it fails again, and is said, where it is run

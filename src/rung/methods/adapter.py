@@ -51,7 +51,7 @@ class Format(Protocol):
     """How the adapters of a method are written in PEFT's format; `rung.methods.peft_format` does the rest.
 
     The files hold ``adapter_config.json``, of which `config` gives what is not the same for all methods, and
-    the tensors, by the names that `names` gives.
+    the tensors, as `to_file` gives them.
     """
 
     @property
@@ -75,12 +75,12 @@ class Format(Protocol):
         """The tensors as the file holds them."""
         ...
 
-    def files(self, adapter: Adapter) -> Files:
-        """Further files; all of them for a whole model."""
-        ...
-
     def from_file(self, tensors: Mapping[str, Tensor], settings: Any) -> dict[str, Tensor]:
         """The opposite. Raises `Unreadable`."""
+        ...
+
+    def files(self, adapter: Adapter) -> Files:
+        """Further files; all of them for a whole model."""
         ...
 
     def check(self, adapter: Adapter, attached: Attached) -> None:

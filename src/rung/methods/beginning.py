@@ -10,9 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from rung.compute.lead import NONE, Lead, set_lead
 from rung.errors import UsageError
 from rung.methods.adapter import Adapter, PlainFormat, require
-from rung.methods.method import MethodSettings
+from rung.methods.method import Attached, MethodSettings
 from rung.methods.peft_keys import refuse_others
 
 MOST_TOKENS = 4096
@@ -66,6 +67,25 @@ def trained(numbers: Tensor) -> nn.Parameter:
     """A parameter that begins as `numbers`, in fp32 or wider."""
     wide = torch.promote_types(numbers.dtype, torch.float32)
     return nn.Parameter(numbers.detach().to(wide, copy=True))
+
+
+class Beginning(Attached):
+    """Trained tokens before every row of a model; see `rung.methods.method.Attached`."""
+
+    rows: nn.Parameter  # (n, numbers of a token)
+    lead: Lead
+
+    def named(self) -> dict[str, Tensor]:
+        return {NAME: self.rows}
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [self.rows]
+
+    def switch(self, on: bool) -> None:
+        set_lead(self.model, self.lead if on else NONE)
+
+    def remove(self) -> None:
+        """Nothing is left of it once it is off."""
 
 
 class BeginningFormat(PlainFormat):

@@ -20,16 +20,17 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, relu, silu
 
-from rung.compute.beside import put_beside
 from rung.compute.linears import Linear, shape_of
+from rung.compute.names import layer_of
+from rung.compute.parallel import put_parallel
 from rung.compute.sites import Change
 from rung.errors import UsageError
 from rung.methods.adapter import Adapter, PlainFormat, Unreadable, require
-from rung.methods.changes import Changes, wide_of
+from rung.methods.changes import Changes, named_in, wide_of
 from rung.methods.method import Attached, Method, MethodSettings, Promises
 from rung.methods.peft_keys import refuse_others
 from rung.methods.slots import ONLY, slots_of
-from rung.methods.targets import blocks, layer_of, linear_layers
+from rung.methods.targets import blocks, linear_layers
 
 _USUAL = 64  # size
 _ACTS: dict[str, Callable[[Tensor], Tensor]] = {"relu": relu, "gelu": gelu, "silu": silu}
@@ -121,18 +122,14 @@ class Parallel(Attached):
         slots_of(model).take(self)
 
     def named(self) -> dict[str, Tensor]:
-        return {
-            f"{name}.{own}": tensor
-            for name, part in self._parts.items()
-            for own, tensor in part.named_parameters()
-        }
+        return named_in(self._parts)
 
     def parameters(self) -> list[nn.Parameter]:
         return [parameter for part in self._parts.values() for parameter in part.parameters()]
 
     def switch(self, on: bool) -> None:
         for name, part in self._parts.items():
-            put_beside(self.model.get_submodule(name), part if on else None)
+            put_parallel(self.model.get_submodule(name), part if on else None)
 
     def remove(self) -> None:
         """Nothing is left of it once it is off."""

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from rung.border import foreign
 from rung.compute import body, paths
 from rung.compute.linears import Linear, is_linear, weight_of
+from rung.compute.names import layer_of, replace
 from rung.compute.quantized import bits_of
-from rung.compute.sites import Change, replace
+from rung.compute.sites import Change
 from rung.errors import BaseModelError, UsageError
 from rung.methods.adapter import Adapter, PlainFormat, require
 from rung.methods.changes import Changes
@@ -32,7 +33,6 @@ from rung.methods.peft_modules import PREFIX, config_class, make, silent
 from rung.methods.peft_names import MARK
 from rung.methods.peft_options import PeftSettings, left_over, of_config, settings_class
 from rung.methods.slots import ONLY, slots_of
-from rung.methods.targets import layer_of
 
 _RATES = {  # of what trains factors and angles; others learn as LoRA does
     **dict.fromkeys(("vera", "ia3", "fourierft", "waveft", "vblora", "unilora", "tinylora"), 1e-2),

@@ -6,20 +6,20 @@ A method of this kind says which layers it takes and what it does at one (`rung.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from rung.compute.linears import Linear, weight_of, writable
+from rung.compute.names import layer_of
 from rung.compute.quantized import QuantizedLinear
 from rung.compute.sites import Change, close, site_of
 from rung.methods.method import Attached
 from rung.methods.slots import ONLY, slots_of
-from rung.methods.targets import layer_of, linear_layers, reach
+from rung.methods.targets import linear_layers, reach
 
-C = TypeVar("C", bound=Change)
 _NEARLY_ALL = 0.9  # of the weights; a lower reach is said
 
 
@@ -51,11 +51,7 @@ class Changes(Attached):
         slots_of(model).take(self)
 
     def named(self) -> dict[str, Tensor]:
-        return {
-            f"{name}.{own}": tensor
-            for name, change in self.changes.items()
-            for own, tensor in change.named_parameters()
-        }
+        return named_in(self.changes)
 
     def parameters(self) -> list[nn.Parameter]:
         return [parameter for change in self.changes.values() for parameter in change.parameters()]
@@ -98,11 +94,15 @@ class Changes(Attached):
             close(self.model, name, self.slot)
 
 
+def named_in(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """The parameters of parts of an adapter, by the name of the part and their own."""
+    return {
+        f"{name}.{own}": tensor for name, part in parts.items() for own, tensor in part.named_parameters()
+    }
+
+
 def wide_of(layer: Linear) -> dict[str, Any]:
     """Number format and device of what is trained at a layer."""
     own = layer.codes if isinstance(layer, QuantizedLinear) else layer.weight
     held = layer.dtype if isinstance(layer, QuantizedLinear) else own.dtype
     return {"dtype": torch.promote_types(held, torch.float32), "device": own.device}
-
-
-__all__ = ["Changes", "layer_of", "linear_layers", "wide_of"]

@@ -24,11 +24,12 @@ from rung.compute import body
 from rung.compute.ends import Below, ends
 from rung.errors import UsageError
 from rung.methods.adapter import Adapter, PlainFormat, Unreadable, require
-from rung.methods.method import Attached, Files, Method, MethodSettings, Names, Objective, Promises
+from rung.methods.method import Attached, Files, Method, MethodSettings, Objective, Promises
 from rung.methods.origin import LABELS
 from rung.methods.peft_keys import refuse_others
 from rung.methods.slots import ONLY, slots_of
 from rung.records import Rendered
+from rung.setting_values import Names
 
 SCORE = "score.weight"  # its name in transformers' models
 SEQUENCE = "SEQ_CLS"  # PEFT's name for the kind of task
@@ -124,8 +125,25 @@ class Head(Classifies, Attached):
         """Nothing was put into the model."""
 
 
-class HeadFormat(PlainFormat):
-    """PEFT's LoRA of no layer, with the head as a module that is saved whole; names of labels beside it."""
+class LabelFormat(PlainFormat):
+    """What the formats of heads share: a row of W for each label, and a file of its own with their names."""
+
+    def from_file(self, tensors: Mapping[str, Tensor], settings: Any) -> dict[str, Tensor]:
+        found = super().from_file(tensors, settings)
+        rows, labels = len(found.get(SCORE, ())), len(settings.labels)
+        require(rows == labels, f"{SCORE} has {rows} rows, and {LABELS} names {labels} labels")
+        return found
+
+    def files(self, adapter: Adapter) -> Files:
+        """The names of the labels, which PEFT keeps in no file of its own."""
+        labels: Sequence[str] = adapter.settings.labels  # type: ignore[attr-defined]
+        by_name = {label: place for place, label in enumerate(labels)}
+        by_place = {str(place): label for place, label in enumerate(labels)}
+        return {LABELS: storage.as_json({"id2label": by_place, "label2id": by_name})}
+
+
+class HeadFormat(LabelFormat):
+    """PEFT's LoRA of no layer, with the head as a module that is saved whole."""
 
     peft_type = "LORA"
 
@@ -146,26 +164,12 @@ class HeadFormat(PlainFormat):
         require(config.get("bias", "none") == "none", "it trains biases, which rung does not read")
         return HeadSettings(labels=labels_in(config))
 
-    def from_file(self, tensors: Mapping[str, Tensor], settings: Any) -> dict[str, Tensor]:
-        return with_labels(super().from_file(tensors, settings), settings)
-
-    def files(self, adapter: Adapter) -> Files:
-        return label_files(adapter)
-
 
 def require_labels(labels: Sequence[str]) -> None:
     """Raises `UsageError` unless there are labels, each once."""
     if not labels or len(set(labels)) < len(labels):
         what = "no labels" if not labels else "a label twice"
         raise UsageError(f"a classifier head was given {what}", fix="It is for a task with a list of labels")
-
-
-def label_files(adapter: Adapter) -> Files:
-    """The names of the labels, which PEFT keeps in no file of its own."""
-    labels: Sequence[str] = adapter.settings.labels  # type: ignore[attr-defined]
-    by_name = {label: place for place, label in enumerate(labels)}
-    by_place = {str(place): label for place, label in enumerate(labels)}
-    return {LABELS: storage.as_json({"id2label": by_place, "label2id": by_name})}
 
 
 def labels_in(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -179,13 +183,6 @@ def labels_in(config: Mapping[str, Any]) -> tuple[str, ...]:
     fine = all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels)
     require(fine, f"id2label in {LABELS} must give one name to each of 0, 1, 2, ...")
     return tuple(map(str, labels))
-
-
-def with_labels(tensors: dict[str, Tensor], settings: Any) -> dict[str, Tensor]:
-    """`tensors`, in which W has a row for each label. Raises `Unreadable`."""
-    rows, labels = len(tensors.get(SCORE, ())), len(settings.labels)
-    require(rows == labels, f"{SCORE} has {rows} rows, and {LABELS} names {labels} labels")
-    return tensors
 
 
 METHOD = Method(

@@ -19,17 +19,17 @@ from rung.methods.head import (
     SEQUENCE,
     Classifies,
     HeadFormat,
+    LabelFormat,
     LabelHead,
-    label_files,
     labels_in,
     require_labels,
-    with_labels,
 )
 from rung.methods.lora import Lora
 from rung.methods.lora_format import LoraFormat
 from rung.methods.lora_settings import LoraSettings
-from rung.methods.method import Files, Method, Names, Promises
+from rung.methods.method import Method, Promises
 from rung.methods.slots import ONLY
+from rung.setting_values import Names
 
 
 class HeadLoraSettings(LoraSettings):
@@ -61,7 +61,7 @@ class HeadLora(Classifies, Lora):
         return [*super().rates(), self.settings.head_rate]
 
 
-class HeadLoraFormat(LoraFormat):
+class HeadLoraFormat(LabelFormat, LoraFormat):
     """PEFT's LoRA of a sequence classification."""
 
     def config(self, adapter: Adapter) -> dict[str, Any]:
@@ -74,12 +74,6 @@ class HeadLoraFormat(LoraFormat):
         require(not config.get("use_dora"), "use_dora is set, which rung does not compute below a head")
         below = super().settings({name: value for name, value in config.items() if name not in OF_A_HEAD})
         return HeadLoraSettings(**below.model_dump(), labels=labels_in(config))
-
-    def from_file(self, tensors: Mapping[str, Tensor], settings: Any) -> dict[str, Tensor]:
-        return with_labels(super().from_file(tensors, settings), settings)
-
-    def files(self, adapter: Adapter) -> Files:
-        return label_files(adapter)
 
 
 METHOD = Method(

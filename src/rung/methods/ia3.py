@@ -19,10 +19,11 @@ from rung.compute.linears import Linear, shape_of
 from rung.compute.sites import Change
 from rung.methods.adapter import Adapter, PlainFormat, require
 from rung.methods.changes import Changes, wide_of
-from rung.methods.method import Method, MethodSettings, Names
+from rung.methods.method import Method, MethodSettings
 from rung.methods.peft_keys import layer_names, refuse_others, require_same_layers
 from rung.methods.slots import ONLY
 from rung.methods.targets import blocks, linear_layers
+from rung.setting_values import Names
 
 
 class IA3Settings(MethodSettings):

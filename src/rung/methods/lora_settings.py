@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from rung.methods.method import MethodSettings, Names
+from rung.methods.method import MethodSettings
 from rung.methods.targets import ends_with
+from rung.setting_values import Names, pairs_in
 
 MOST_ALPHA = 1e6  # so that alpha / r times a weight stays a number in fp32
 LEAST_ALPHA = 1e-6  # less would not be felt
@@ -21,13 +22,8 @@ def _pairs(value: Any) -> Any:
     """``"q_proj=4,down_proj=32"`` as a mapping."""
     if not isinstance(value, str):
         return value
-    found = {}
-    for part in value.split(","):
-        name, mark, item = part.partition("=")
-        if not (mark and name.strip() and item.strip()):
-            raise ValueError("write names of layers and numbers, such as q_proj=4,down_proj=32")
-        found[name.strip()] = item.strip()
-    return found
+    otherwise = "write names of layers and numbers, such as q_proj=4,down_proj=32"
+    return pairs_in(value.split(","), otherwise)
 
 
 Rank = Annotated[int, Field(ge=1, le=MOST_RANK)]

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -24,13 +24,6 @@ from rung.methods.slots import ONLY, slots_of
 from rung.records import Rendered
 
 Files = dict[str, bytes | Callable[[Path], None]]  # name -> content, or what writes it
-
-
-def _names(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]  # or a text with commas
 
 
 class MethodSettings(BaseModel):
@@ -178,9 +171,7 @@ class Attached(ABC):
 class Promises:
     """What the contract suite holds a method to."""
 
-    identity_at_start: bool | None = (
-        True  # the model answers as the base until the first step; None: but for rounding
-    )
+    identity_at_start: bool | None = True  # answers as the base until the first step; None: but for rounding
     mergeable: bool = True
     whole_model: bool = False  # its files are a complete model, which needs a tokenizer next to it
     few_bits: bool = True  # works on bases held in few bits (`rung.compute.quantized`)

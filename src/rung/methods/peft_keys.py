@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
+from rung.compute.names import layer_of
 from rung.errors import AdapterError
 from rung.methods.adapter import Adapter, require
 from rung.methods.changes import Changes
-from rung.methods.targets import layer_of, linear_layers
+from rung.methods.targets import linear_layers
 
 T = TypeVar("T")
 _NAME = re.compile(r"\w{1,64}(?:\.\w{1,64}){0,15}")  # PEFT names layers of small models in full

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from rung.bases.base import quiet
 from rung.border import foreign
-from rung.compute.sites import Site, replace
+from rung.compute.names import layer_of, replace
+from rung.compute.sites import Site
 from rung.errors import BaseModelError, RungError, UsageError
 from rung.methods.peft_options import KEPT_BY_PEFT, PeftSettings
-from rung.methods.targets import ends, layer_of, linear_layers
+from rung.methods.targets import ends, linear_layers
 
 SLOT = "default"  # PEFT's name of the one adapter that its modules hold
 PREFIX = "base_model."  # before all names in PEFT's files

@@ -13,6 +13,7 @@ from pydantic import Field as Option
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from rung.methods.method import MethodSettings
+from rung.setting_values import comma_list
 
 KEPT_BY_PEFT = {  # what a configuration says about itself
     *("peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
@@ -50,7 +51,7 @@ class PeftSettings(MethodSettings):
 def _names(value: Any) -> Any:
     """``"q_proj,v_proj"`` as a list; PEFT reads a text as a regular expression."""
     if isinstance(value, str) and value != "all-linear" and _LIST.fullmatch(value.strip()):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return comma_list(value)
     return value
 
 

@@ -17,12 +17,12 @@ from transformers import PreTrainedModel
 
 from rung.compute import body, plain
 from rung.compute.attention import Prefix
-from rung.compute.lead import NONE, Lead, set_lead
+from rung.compute.lead import Lead
 from rung.compute.passes import over_segments
 from rung.errors import AdapterError, BaseModelError
 from rung.methods.adapter import Adapter
-from rung.methods.beginning import NAME, BeginningFormat, BeginningSettings, start_ids, trained
-from rung.methods.method import Attached, Method, Promises
+from rung.methods.beginning import Beginning, BeginningFormat, BeginningSettings, start_ids, trained
+from rung.methods.method import Method, Promises
 from rung.methods.slots import ONLY, slots_of
 
 
@@ -30,7 +30,7 @@ class PrefixSettings(BeginningSettings):
     """What can be asked of prefix tuning."""
 
 
-class KeysAndValues(Attached):
+class KeysAndValues(Beginning):
     """Keys and values before every row of a model; see `rung.methods.method.Attached`."""
 
     settings: PrefixSettings
@@ -49,7 +49,7 @@ class KeysAndValues(Attached):
         model.requires_grad_(False)
         self._shape = numbers.shape
         self.rows = trained(numbers.flatten(1))  # (n, 2 layers * kv_heads * D), as PEFT has them
-        self._lead = Lead(prefix=self._prefix, length=len(ids))
+        self.lead = Lead(prefix=self._prefix, length=len(ids))
         slots_of(model).take(self)
 
     def _prefix(self) -> Prefix:
@@ -58,21 +58,9 @@ class KeysAndValues(Attached):
         layers = rows.permute(1, 2, 0, 3)[:, None].contiguous().unbind()  # each (1, kv_heads, n, D)
         return Prefix(list(layers[::2]), list(layers[1::2]))
 
-    def named(self) -> dict[str, Tensor]:
-        return {NAME: self.rows}
-
-    def parameters(self) -> list[nn.Parameter]:
-        return [self.rows]
-
     def facts(self) -> dict[str, Any]:
         _, both, heads, size = self._shape
         return {"token_dim": heads * size, "num_attention_heads": heads, "num_layers": both // 2}
-
-    def switch(self, on: bool) -> None:
-        set_lead(self.model, self._lead if on else NONE)
-
-    def remove(self) -> None:
-        """Nothing is left of it once it is off."""
 
 
 def _require_attention(model: Any) -> None:

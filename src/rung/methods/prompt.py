@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from rung.compute.lead import NONE, Extended, Lead, set_lead
-from rung.methods.beginning import NAME, BeginningFormat, BeginningSettings, start_ids, trained
-from rung.methods.method import Attached, Method, Promises
+from rung.compute.lead import Extended, Lead
+from rung.methods.beginning import Beginning, BeginningFormat, BeginningSettings, start_ids, trained
+from rung.methods.method import Method, Promises
 from rung.methods.slots import ONLY, slots_of
 
 
@@ -23,7 +23,7 @@ class PromptSettings(BeginningSettings):
     """What can be asked of prompt tuning."""
 
 
-class Prompt(Attached):
+class Prompt(Beginning):
     """A prompt on a model; see `rung.methods.method.Attached`."""
 
     settings: PromptSettings
@@ -38,14 +38,8 @@ class Prompt(Attached):
         self.rows = trained(rows)
         self._extended = Extended(words, self.rows)
         first = self._extended.first
-        self._lead = Lead(tuple(range(first, first + len(ids))), length=len(ids))
+        self.lead = Lead(tuple(range(first, first + len(ids))), length=len(ids))
         slots_of(model).take(self)
-
-    def named(self) -> dict[str, Tensor]:
-        return {NAME: self.rows}
-
-    def parameters(self) -> list[nn.Parameter]:
-        return [self.rows]
 
     def facts(self) -> dict[str, Any]:
         config = self.model.config.get_text_config()
@@ -57,10 +51,7 @@ class Prompt(Attached):
 
     def switch(self, on: bool) -> None:
         self.model.set_input_embeddings(self._extended if on else self._extended.base)
-        set_lead(self.model, self._lead if on else NONE)
-
-    def remove(self) -> None:
-        """Nothing is left of it once it is off."""
+        super().switch(on)
 
 
 class PromptFormat(BeginningFormat):

@@ -13,13 +13,14 @@ from pydantic import Field
 from torch import nn
 
 from rung.compute import body
+from rung.compute.names import layer_of
 from rung.errors import BaseModelError
 from rung.methods.adapter import Adapter, PlainFormat, require
 from rung.methods.full import Full
 from rung.methods.method import Method, MethodSettings, Promises
 from rung.methods.peft_keys import refuse_others
 from rung.methods.slots import ONLY
-from rung.methods.targets import layer_of, top_of
+from rung.methods.targets import top_of
 
 
 class FreezeSettings(MethodSettings):

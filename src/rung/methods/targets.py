@@ -14,6 +14,7 @@ from typing import NamedTuple
 from torch import nn
 
 from rung.compute.linears import Linear, is_linear, shape_of
+from rung.compute.names import layer_of, within
 from rung.compute.quantized import QuantizedLinear
 from rung.compute.sites import Site
 from rung.errors import BaseModelError, UsageError, nearest
@@ -63,7 +64,6 @@ def linear_layers(
     return {name: module for name, module in found.items() if name in chosen}
 
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _ATTENTION = re.compile(r"attn|attention|mixer|mamba|conv|temporal_block")  # or what mixes tokens instead
 _QUERY = re.compile(r"w?q|q_proj|query|q_[ab]_proj|to_q")
 
@@ -96,7 +96,7 @@ def blocks(model: nn.Module) -> Blocks:
     """The linear layers of the decoder layers by what they are for: where they are, what they put out."""
     width = int(model.config.get_text_config().hidden_size)  # type: ignore[operator,union-attr]
     inside = {name: layer for name, layer in linear_layers(model).items() if layer_of(name) is not None}
-    attention = {name for name in inside if _ATTENTION.search(_within(name))}
+    attention = {name for name in inside if _ATTENTION.search(within(name))}
     last: dict[str, str] = {}  # of each module that holds linear layers, the one whose output joins the rest
     for name, layer in inside.items():
         if shape_of(layer)[0] == width:
@@ -160,18 +160,6 @@ def ends(model: nn.Module) -> list[nn.Module]:
 def ends_with(full: str, name: str) -> bool:
     """Whether the parts of `name` are the last ones of the full name of a layer."""
     return f".{full}".endswith(f".{name}")
-
-
-def layer_of(name: str) -> int | None:
-    """The number of the decoder layer that a module's full name belongs to; None for one outside of them."""
-    number = _LAYER.search(name)
-    return int(number[1]) if number else None
-
-
-def _within(name: str) -> str:
-    """What comes after the number of the decoder layer."""
-    number = _LAYER.search(name)
-    return name[number.end() :] if number else name
 
 
 def top_of(names: Sequence[str], count: int) -> set[int]:

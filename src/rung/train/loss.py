@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rung.compute import body, head
-from rung.compute.ends import Below
-from rung.compute.passes import over_tree, tree_of
+from rung.compute import head
+from rung.compute.ends import Below, states_at
+from rung.compute.passes import tree_of
 from rung.compute.tree import Tree
 from rung.data.pack import group
 from rung.methods.method import Objective
@@ -44,9 +44,7 @@ def pack_loss(model: PreTrainedModel, rows: Sequence[Rendered], trunk: Below | N
     found = targets(tree, rows)  # N different targets
     pairs = torch.tensor(list(found), dtype=torch.long, device=model.device).view(-1, 2)  # (N, 2)
     weights = torch.tensor(list(found.values()), dtype=torch.float32, device=model.device)  # (N,)
-    below = trunk.states(tree, ids) if trunk else None  # (1, T, d)
-    one = over_tree(model, tree, pairs[:, 0], below, trunk.layers if trunk else 0)
-    hidden = body.hidden_states(model, one)  # (N, d)
+    hidden = states_at(model, tree, ids, pairs[:, 0], trunk)  # (N, d)
     return head.loss_sum(model, hidden, pairs[:, 1], weights)
 
 

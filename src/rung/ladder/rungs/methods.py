@@ -1,6 +1,5 @@
 """One rung for each method of `rung.methods`; a climb tries two of them unless it is asked for others.
 
-
 A method of PEFT gets its rung when ``peft:NAME`` is asked for; in the names of files it is ``peft-NAME``.
 """
 
