@@ -3,7 +3,8 @@
 Settings: kind (train | score | generate), base, data, rows, warmup_rows, dtype (bf16 | fp32) and
   train: method (lora | full), rank, alpha, learning_rate, steps, epochs, top_layers, and train, other values
          for TrainSettings;
-  score: outputs;  generate: new_tokens, stop_ids, outputs;
+  score: outputs;  generate: new_tokens, stop_ids, outputs, and adapters (folders; row i is written by adapter
+         i modulo their number) with how (together | in turn | first: all rows by the first one);
   without: names of mechanisms to switch off (`MECHANISMS`), for the ablation and for "no sharing".
 """
 
@@ -29,6 +30,9 @@ from rung.data import prefix
 from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
 from rung.methods import METHODS
+from rung.methods.adapter import put_in
+from rung.methods.peft_format import read_adapter
+from rung.methods.slots import slots_of
 from rung.records import Rendered
 from rung.train import loss
 from rung.train import trainer as training
@@ -184,10 +188,13 @@ def generate(base: Base, s: dict[str, Any]) -> dict[str, Any]:
     """Greedy generation of `new_tokens` tokens, or until one of `stop_ids`."""
     prompts = [row["ids"] for row in measure.read_rows(s["data"], 0, s["rows"])]
     warm = [row["ids"] for row in measure.read_rows(s["data"], s["rows"], s["warmup_rows"])]
-    memory, engine = measure.Memory(base.model.parameters()), Engine(base)
-    engine.generate(warm, max_new_tokens=4, stop_ids=s["stop_ids"])
+    for place, folder in enumerate(s.get("adapters", ())):
+        put_in(Path(folder), read_adapter(Path(folder)), base.model, str(place))
+    memory = measure.Memory(base.model.parameters())
+    write = partial(_write, Engine(base), s, stop_ids=s["stop_ids"])
+    write(warm, max_new_tokens=4)
     first, start = measure.age(), time.perf_counter()
-    written = engine.generate(prompts, max_new_tokens=s["new_tokens"], stop_ids=s["stop_ids"])
+    written = write(prompts, max_new_tokens=s["new_tokens"])
     seconds = time.perf_counter() - start
     keep(s, [list(one.ids) for one in written])
     return {
@@ -197,6 +204,22 @@ def generate(base: Base, s: dict[str, Any]) -> dict[str, Any]:
         "memory": memory,
         "time_to_first_step": first,
     }
+
+
+def _write(engine: Engine, s: dict[str, Any], prompts: list[Any], **how: Any) -> list[Any]:
+    """What follows each prompt, by its own adapter where there are some."""
+    adapters = len(s.get("adapters", ()))
+    if not adapters or s["how"] == "first":
+        slots_of(engine.base.model).use("0" if adapters else None)
+        return engine.generate(prompts, **how)
+    slots = [str(i % adapters) for i in range(len(prompts))]
+    if s["how"] == "together":
+        return engine.generate(prompts, slots=slots, **how)
+    found: list[Any] = [None] * len(prompts)
+    for place in range(adapters):
+        slots_of(engine.base.model).use(str(place))
+        found[place::adapters] = engine.generate(prompts[place::adapters], **how)
+    return found
 
 
 def keep(s: dict[str, Any], outputs: Any) -> None:

@@ -24,8 +24,8 @@ from peers import measure
 
 from rung import device
 from rung.compute.load import load
+from rung.compute.names import replace
 from rung.compute.quantized import QuantizedLinear
-from rung.compute.sites import replace
 from rung.train.loss import pack_loss
 from rung.train.trainer import Trainer, TrainSettings
 

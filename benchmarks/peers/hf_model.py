@@ -1,6 +1,7 @@
 """What the peers that only read and write have in common: the model, one warm-up, one timed run, the report.
 
-Settings: model, data, rows, warmup_rows, dtype, outputs (a file for what came out, or absent).
+Settings: model, data, rows, warmup_rows, dtype, outputs (a file for what came out, or absent), adapters
+(folders in PEFT's format, or absent: they are named by their place).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import measure
 import torch
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -31,6 +33,11 @@ def run(
         s["model"], dtype=DTYPES[s["dtype"]], attn_implementation="sdpa", local_files_only=True
     ).eval()
     model.generation_config = GenerationConfig()  # what the checkpoint says of sampling does not count
+    for place, folder in enumerate(s.get("adapters", ())):
+        if place == 0:
+            model = PeftModel.from_pretrained(model, folder, adapter_name="0").to(DTYPES[s["dtype"]]).eval()
+        else:
+            model.load_adapter(folder, adapter_name=str(place))
     rows = measure.read_rows(s["data"], 0, s["rows"])
     memory = measure.Memory(model.parameters())
     warm(model, s)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from rung.compute.changes import Change
 from rung.compute.projection import Projection
 from rung.compute.quantized import QuantizedLinear
-from rung.compute.sites import Change, Site
+from rung.compute.sites import Site
 from rung.methods.low_rank import LowRankChange
 from tiny_model import shake
 

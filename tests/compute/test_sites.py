@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rung.compute.sites import Change, close, site_of
+from rung.compute.changes import Change
+from rung.compute.sites import close, site_of
 from rung.errors import UsageError
 
 
@@ -64,8 +65,3 @@ def test_a_base_that_reads_the_weight_itself_gets_one_with_the_change_or_an_erro
     site.switch(Plus())
     with pytest.raises(UsageError, match="reads the weight of a linear layer itself, and Plus cannot be"):
         _ = site.weight
-
-
-def test_a_change_that_cannot_be_merged_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="Plus cannot be merged"):
-        Plus().merged(torch.ones(2, 3), None)

@@ -27,10 +27,11 @@ from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
 from rung.methods.lora import Lora
 from rung.methods.lora_settings import LoraSettings
+from rung.methods.slots import slots_of
 from rung.records import Rendered
 from rung.train.loss import pack_loss
 from rung.train.trainer import Trainer, TrainSettings
-from tiny_model import distance, plain_loss
+from tiny_model import distance, plain_loss, shake
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 SHARED = 9  # tokens; long enough to be computed once
@@ -147,6 +148,23 @@ def test_it_writes_and_scores_what_its_own_code_does(base: Base, own: PreTrained
                 table = own(torch.tensor([[*prompt, *choice]]), use_cache=False).logits[0].log_softmax(-1)
                 right = sum(float(table[len(prompt) - 1 + i, token]) for i, token in enumerate(choice))
                 assert score == pytest.approx(right, abs=1e-3)
+
+
+def test_rows_with_different_adapters_are_written_together_or_one_after_the_other(base: Base) -> None:
+    """The same either way: what each is with its own adapter alone."""
+    held = [Lora(base.model, LoraSettings(rank=2), seed, slot) for seed, slot in enumerate(("a", "b"))]
+    for seed, lora in enumerate(held):
+        shake(lora.parameters(), seed)
+        lora.updated()
+    prompts = [row.ids for row in rows()][:3]
+    slots = ["b", None, "a"]
+    alone = []
+    for prompt, slot in zip(prompts, slots, strict=True):
+        with slots_of(base.model).using(slot):
+            alone += Engine(base).generate([prompt], max_new_tokens=NEW, stop_ids=(2,))
+    assert Engine(base).generate(prompts, max_new_tokens=NEW, stop_ids=(2,), slots=slots) == alone
+    for lora in held:
+        lora.detach()
 
 
 @pytest.mark.parametrize("some", ["gpt2", "mamba", "gemma2"])

@@ -11,7 +11,7 @@ from rung.bases.base import Base
 from rung.compute.attention import NAME
 from rung.compute.load import tiny
 from rung.errors import BaseModelError, DataError, UsageError
-from rung.generate import cache, engine
+from rung.generate import batch, cache, checks
 from rung.generate.engine import Engine, Generated
 from rung.generate.sample import Sampler
 
@@ -83,7 +83,7 @@ def test_says_what_the_plain_model_says(shared: int, rows: int) -> None:
 def test_respects_sliding_windows(
     kind: str, shared: int, window: int, copied: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "COPIED", copied)
+    monkeypatch.setattr(batch, "COPIED", copied)
     base, prompts = windowed(kind, window), ragged(1, shared, n=7)
     got = Engine(base, 4).generate(prompts, max_new_tokens=10, stop_ids=STOPS)
     assert got == plain(base, prompts, 10)
@@ -100,10 +100,10 @@ def test_windows_matter_to_that_model() -> None:
 def test_the_shared_prefix_changes_nothing_but_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     base, prompts = tiny(), ragged(2, 40)
     read: list[int] = []
-    original = engine.read_prefix
-    monkeypatch.setattr(engine, "read_prefix", lambda base, ids: read.append(len(ids)) or original(base, ids))
+    original = batch.read_prefix
+    monkeypatch.setattr(batch, "read_prefix", lambda base, ids: read.append(len(ids)) or original(base, ids))
     on = Engine(base).generate(prompts, max_new_tokens=8, stop_ids=STOPS)
-    monkeypatch.setattr(engine, "common_prefix", lambda prompts: 0)
+    monkeypatch.setattr(batch, "common_prefix", lambda prompts: 0)
     off = Engine(base).generate(prompts, max_new_tokens=8, stop_ids=STOPS)
     assert on == off
     assert read[0] >= 40
@@ -113,8 +113,8 @@ def test_the_shared_prefix_changes_nothing_but_is_used(monkeypatch: pytest.Monke
 def test_a_wrong_prefix_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
     base, prompts = tiny(), ragged(2, 40)
     right = Engine(base).generate(prompts, max_new_tokens=8, stop_ids=STOPS)
-    original = engine.read_prefix
-    monkeypatch.setattr(engine, "read_prefix", lambda base, ids: original(base, ids[::-1]))
+    original = batch.read_prefix
+    monkeypatch.setattr(batch, "read_prefix", lambda base, ids: original(base, ids[::-1]))
     assert Engine(base).generate(prompts, max_new_tokens=8, stop_ids=STOPS) != right
 
 
@@ -224,8 +224,8 @@ def test_dropout_is_off_and_the_mode_comes_back() -> None:
 def test_few_rows_share_the_memory_of_a_long_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     base = tiny()
     per_token = 2 * 2 * 2 * 8 * 4
-    monkeypatch.setattr(engine, "CACHE_BYTES", 3 * 100 * per_token)
-    assert engine.places_for(base, 100) == 3
-    assert engine.places_for(base, 10**9) == 1
+    monkeypatch.setattr(checks, "CACHE_BYTES", 3 * 100 * per_token)
+    assert checks.places_for(base, 100) == 3
+    assert checks.places_for(base, 10**9) == 1
     prompts = ragged(8, 0)
     assert Engine(base).generate(prompts, max_new_tokens=90, stop_ids=STOPS) == plain(base, prompts, 90)

@@ -7,8 +7,9 @@ from torch import nn
 
 from attaching import attach
 from families import model_of
+from rung.compute.changes import Change
 from rung.compute.linears import Linear
-from rung.compute.sites import Change, Site
+from rung.compute.sites import Site
 from rung.methods.changes import Changes, wide_of
 from rung.methods.method import MethodSettings
 from rung.methods.targets import linear_layers

@@ -4,7 +4,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from rung.compute.sites import Change
+from rung.compute.changes import Change
 from rung.methods.adapter import PlainFormat, require
 from rung.methods.changes import Changes, wide_of
 from rung.methods.method import Method, MethodSettings

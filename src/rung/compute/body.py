@@ -18,8 +18,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rung import threads
+from rung.compute import by_row, plain
 from rung.compute import layers as fused
-from rung.compute import plain
 from rung.compute.attention import Layout, attending
 from rung.compute.layers import Angles, Layer
 from rung.compute.passes import Pass
@@ -30,8 +30,14 @@ _WHOLE = "this model runs as a whole or not at all"
 def hidden_states(model: PreTrainedModel, one: Pass) -> Tensor:
     """Last hidden states of a pass: those that are wanted (N, d), or of all tokens (B * T, d).
 
-    The plain path counts positions by itself.
+    The plain path counts positions by itself. Raises `NotByRow` where the rows use different slots and the
+    model's layers do not tell them apart.
     """
+    with by_row.using(one.rows):
+        return _hidden_states(model, one)
+
+
+def _hidden_states(model: PreTrainedModel, one: Pass) -> Tensor:
     body = _body_of(model)
     if body is not None:
         h = embed(model, one.ids) if one.below is None else one.below
@@ -39,6 +45,8 @@ def hidden_states(model: PreTrainedModel, one: Pass) -> Tensor:
     if one.first:
         raise ValueError(_WHOLE)
     if plain.is_used(model):
+        if one.rows is not None:
+            raise by_row.NotByRow("the model's own code reads whole rows")
         return plain.hidden_states(model, one.ids, one.layout, one.wanted)
     threads.pace()
     with attending(one.layout):

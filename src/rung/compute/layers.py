@@ -27,6 +27,7 @@ from transformers.models.phi3.modeling_phi3 import Phi3DecoderLayer, Phi3Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Model
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer, Qwen3Model
 
+from rung.compute import by_row
 from rung.compute.attention import Layout
 from rung.compute.functions import ACTIVATIONS, Heads, Linear, Mlp, Norm, NormedHeads, Output, Shape
 from rung.compute.parallel import parallel_of
@@ -121,6 +122,7 @@ class Layer:
         out = out.transpose(1, 2).reshape(len(h), -1)  # (B, heads, T, D) -> (B * T, heads * D)
         if rows is not None:
             h, out = h[rows], out[rows]  # (N, d), (N, heads * D)
+            by_row.narrow(rows)
         leaves = (*self.gate_up.leaves, *self.down.leaves)
         if isinstance(self.module, Gemma3DecoderLayer):
             out = Linear.apply(out, self.o, *self.o.leaves)  # type: ignore[no-untyped-call]

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rung.compute.attention import Layout, Packed, Prefix, positions
+from rung.compute.by_row import ByRow
 from rung.compute.lead import lead_of
 from rung.compute.tree import Tree, build
 
@@ -30,6 +31,7 @@ class Pass:
     wanted: Tensor | None = None  # (N,) places in B * T whose states are asked for; None: all
     below: Tensor | None = None  # (B, T, d): what decoder layer `first` reads, where that is known
     first: int = 0
+    rows: ByRow | None = None  # the slot of each token's row; None: all use the slot that is on
 
 
 def tree_of(model: PreTrainedModel, rows: Sequence[Ids]) -> Tree:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from rung.compute.changes import Change, Update
 from rung.compute.quantized import QuantizedLinear
-from rung.compute.sites import Change, Site, Update
+from rung.compute.sites import Site
 
 Frozen = nn.Linear | QuantizedLinear
 
@@ -95,8 +96,8 @@ class Projection:
         return (dx, grads) if wants_input else (None, [dx, *grads])  # type: ignore[list-item]
 
     def _changes(self) -> tuple[list[Change | None], Update | None]:
-        """The change that is on at each layer, and all of them as one update where they can be."""
-        now = [module.on if isinstance(module, Site) else None for module in self.modules]
+        """The change that each layer computes now, and all of them as one update where they can be."""
+        now = [module.now if isinstance(module, Site) else None for module in self.modules]
         if any(one is not other for one, other in zip(now, self._seen, strict=True)):
             self._seen = now
             kinds = {type(change) for change in now if change is not None}

@@ -1,63 +1,22 @@
 """The place of a linear layer that methods change: the layer itself, and what each adapter does there.
 
-A `Site` is put in once, whatever the number of adapters, and only the adapter that is on is computed: nothing
-nests. What an adapter does at a site is a `Change`: something before the layer, something after it, or both.
+A `Site` is put in once, whatever the number of adapters. It computes the change of the slot that is on, or of
+each row's own slot where a pass says which (`rung.compute.by_row`): nothing nests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from rung.compute import by_row
+from rung.compute.changes import Change
 from rung.compute.linears import Linear, product, shape_of, weight_of
+from rung.compute.mixed import Mixed
 from rung.compute.names import replace
 from rung.errors import UsageError
-
-
-class Update(Protocol):
-    """What changes of one kind add to a joint product; it works on plain tensors, outside of autograd."""
-
-    @property
-    def leaves(self) -> tuple[nn.Parameter, ...]:
-        """What is trained, in a fixed order."""
-        ...
-
-    def forward(self, x: Tensor, y: Tensor) -> None:
-        """Add to y (T, out), in place, what belongs to x (T, in)."""
-        ...
-
-    def backward(self, x: Tensor, dy: Tensor, dx: Tensor | None) -> tuple[Tensor, ...]:
-        """Gradients of the leaves; adds to dx (T, in), in place, where it is given."""
-        ...
-
-
-class Change(nn.Module):
-    """What an adapter does at one linear layer. Its gradients come from autograd unless it has its own."""
-
-    def before(self, x: Tensor) -> Tensor:
-        """What the layer reads in place of x (..., in)."""
-        return x
-
-    def after(self, x: Tensor, y: Tensor) -> Tensor:
-        """What leaves the layer in place of its output y (..., out); x (..., in) came into `before`."""
-        return y
-
-    def run(self, base: Linear, x: Tensor) -> Tensor:
-        """x (..., in) -> (..., out) through the frozen layer `base`."""
-        return self.after(x, product(base, self.before(x)))
-
-    @staticmethod
-    def joint(changes: Sequence[Change | None], sizes: Sequence[int]) -> Update | None:
-        """The changes of layers that read the same input, with so many outputs, as one; None if they are not
-        sums that can be formed together."""
-        return None
-
-    def merged(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Weight (out, in) and bias (out,) of a plain layer that computes the same, in fp32 or wider."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be merged")
 
 
 class Site(nn.Module):
@@ -69,14 +28,30 @@ class Site(nn.Module):
         # Outside of the module tree: the model's parameters are those of the base.
         self.__dict__["changes"] = {}
         self.__dict__["on"] = None
+        self.__dict__["_mixed"] = None
         self.out_features, self.in_features = shape_of(base)
 
     changes: dict[str, Change]  # by the name of the adapter's slot
     on: Change | None
+    _mixed: Mixed | None
+
+    @property
+    def now(self) -> Change | None:
+        """The change that is computed in the pass that runs now."""
+        rows = by_row.now()
+        if rows is None:
+            return self.on
+        own = [self.changes.get(slot) for slot in rows.slots]
+        if not any(own):
+            return None
+        if self._mixed is None or self._mixed.of != own:
+            self.__dict__["_mixed"] = Mixed(own, self.out_features)
+        return self._mixed
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in) -> (..., out)."""
-        return product(self.base, x) if self.on is None else self.on.run(self.base, x)
+        change = self.now
+        return product(self.base, x) if change is None else change.run(self.base, x)
 
     def switch(self, change: Change | None) -> None:
         """Compute `change` from now on."""
@@ -86,10 +61,13 @@ class Site(nn.Module):
     def weight(self) -> Tensor:
         """The weight with its change, as the base keeps it: some models multiply by it themselves."""
         weight: Tensor = self.base.weight
-        if self.on is None:
+        change = self.now
+        if change is None:
             return weight
+        if isinstance(change, Mixed):
+            raise by_row.NotByRow("the base reads the weight of a linear layer itself")
         try:
-            changed = self.on.merged(weight_of(self.base).float(), None)[0].to(weight.dtype)
+            changed = change.merged(weight_of(self.base).float(), None)[0].to(weight.dtype)
         except NotImplementedError as error:
             raise UsageError(
                 f"the base reads the weight of a linear layer itself, and {error}",
@@ -120,5 +98,6 @@ def close(model: nn.Module, name: str, slot: str) -> None:
     change = site.changes.pop(slot)
     if site.on is change:
         site.switch(None)
+    site.__dict__["_mixed"] = None
     if not site.changes:
         replace(model, name, site.base)

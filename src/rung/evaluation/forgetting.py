@@ -30,7 +30,8 @@ from rung.data.templates import Renderer
 from rung.errors import DataError, ResourceError, ResumeError, RungError
 from rung.evaluation.stats import interval, mean_of, mean_rows
 from rung.generate.cache import read_prefix
-from rung.generate.engine import Engine, evaluating
+from rung.generate.checks import evaluating
+from rung.generate.engine import Engine
 from rung.methods.method import Attached
 from rung.records import Measure, Message
 

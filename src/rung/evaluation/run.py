@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from rung.bases.base import Base
 from rung.data.templates import Renderer
+from rung.generate.batch import Read
 from rung.generate.cache import Ids
-from rung.generate.engine import Engine, Generated, Read
+from rung.generate.engine import Engine, Generated
 from rung.records import Completion, Example, Message
 
 Watch = Callable[[int, int], None]  # rows done, rows in all

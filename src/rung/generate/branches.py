@@ -24,7 +24,7 @@ from rung.compute.head import target_logits
 from rung.compute.passes import Pass
 from rung.errors import UsageError
 from rung.generate.cache import PASS_TOKENS, Ids, Rows, group, prefill
-from rung.generate.engine import check_finite
+from rung.generate.checks import check_finite
 
 HEAD_ROWS = 256  # rows of logits at a time
 Pack = tuple[Packed, Sequence[int]]  # prompts that were read together, and which of them are meant

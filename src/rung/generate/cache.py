@@ -14,7 +14,8 @@ out every row again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from torch import Tensor
 from rung.bases.base import Base
 from rung.compute.attention import Packed, Part, Prefix, Whole, flash, merge
 from rung.compute.body import hidden_states
+from rung.compute.by_row import ByRow
 from rung.compute.lead import lead_of
 from rung.compute.passes import over_segments
 from rung.data.prefix import common_length
@@ -53,14 +55,25 @@ def read_prefix(base: Base, ids: Ids) -> Prefix | None:
     return Prefix(kept.keys, kept.values).after(before)
 
 
-def prefill(base: Base, tails: Sequence[Ids], prefix: Prefix | None) -> Iterator[tuple[Packed, Tensor]]:
+def prefill(
+    base: Base,
+    tails: Sequence[Ids],
+    prefix: Prefix | None,
+    spread: Callable[[Sequence[int], Sequence[int]], ByRow] | None = None,
+) -> Iterator[tuple[Packed, Tensor]]:
     """Read `tails` after the prefix, in passes of about `PASS_TOKENS` tokens, in order.
+
+    Where the tails use different slots, `spread` gives those of some of them, by number, of so many tokens.
 
     Yields for each pass its layout, which keeps keys and values, and the hidden states (segments, d) at the
     last token of each segment.
     """
+    at = 0
     for group in _passes(tails):
         one, layout = over_segments(base.model, group, prefix, keep=True, ends=True)
+        if spread is not None:
+            one = replace(one, rows=spread(range(at, at + len(group)), layout.lengths))
+        at += len(group)
         yield layout, hidden_states(base.model, one)
 
 

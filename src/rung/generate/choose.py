@@ -21,7 +21,8 @@ from rung.bases.base import Base
 from rung.compute.attention import Packed, Prefix
 from rung.generate.branches import Branches, Numbers, Tree, edge_logs, path_sums, read_prompts
 from rung.generate.cache import BLOCK, PASS_TOKENS, Ids, common_prefix, read_prefix
-from rung.generate.engine import Engine, check_prompts, context_left, evaluating, places_for
+from rung.generate.checks import check_prompts, context_left, evaluating, places_for
+from rung.generate.engine import Engine
 from rung.generate.search import ROOM, search
 
 MOST_ROWS = 256  # prompts whose choices are read in one pass
@@ -139,7 +140,7 @@ class Scored:
         self.scores = np.zeros((len(prompts), len(choices)))
 
     def __call__(self, rows: Sequence[int], packed: Packed, states: Tensor, prefix: Prefix | None) -> None:
-        """See `rung.generate.engine.Read`."""
+        """See `rung.generate.batch.Read`."""
         pack = (packed, range(len(packed.lengths)))
         self.scores[list(rows)] = path_sums(
             self.tree, edge_logs(self.base, self.tree, prefix, [pack], states)

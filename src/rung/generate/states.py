@@ -21,7 +21,7 @@ from rung.compute.passes import over_tree, tree_of
 from rung.compute.tree import Tree
 from rung.data.pack import group
 from rung.generate.cache import PASS_TOKENS, Ids
-from rung.generate.engine import check_finite, check_prompts, context_left, evaluating
+from rung.generate.checks import check_finite, check_prompts, context_left, evaluating
 
 Progress = Callable[[int, int], None]
 

@@ -20,10 +20,10 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, relu, silu
 
+from rung.compute.changes import Change
 from rung.compute.linears import Linear, shape_of
 from rung.compute.names import layer_of
 from rung.compute.parallel import put_parallel
-from rung.compute.sites import Change
 from rung.errors import UsageError
 from rung.methods.adapter import Adapter, PlainFormat, Unreadable, require
 from rung.methods.changes import Changes, named_in, wide_of

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from rung.border import foreign
 from rung.compute import body, paths
+from rung.compute.changes import Change
 from rung.compute.linears import Linear, is_linear, weight_of
 from rung.compute.names import layer_of, replace
 from rung.compute.quantized import bits_of
-from rung.compute.sites import Change
 from rung.errors import BaseModelError, UsageError
 from rung.methods.adapter import Adapter, PlainFormat, require
 from rung.methods.changes import Changes
@@ -114,6 +114,7 @@ class Bridged(Changes):
         for layer in self.others.values():
             layer.register_forward_hook(_in_the_format_of_its_input)
         linears = {n: layer.get_base_layer() for n, layer in found.layers.items() if n not in self.others}
+        self.by_row = not (found.loose or self.others)  # nothing but linear layers changes
         self.slower = ""  # why the model is not on its fastest path
         super().__init__(
             model, settings, linears, lambda name, _: Wrapped(found.layers[name], found.trained), slot

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from rung.compute.changes import Change
 from rung.compute.linears import Linear, weight_of, writable
 from rung.compute.names import layer_of
 from rung.compute.quantized import QuantizedLinear
-from rung.compute.sites import Change, close, site_of
+from rung.compute.sites import close, site_of
 from rung.methods.method import Attached
 from rung.methods.slots import ONLY, slots_of
 from rung.methods.targets import linear_layers, reach
@@ -26,6 +27,7 @@ _NEARLY_ALL = 0.9  # of the weights; a lower reach is said
 class Changes(Attached):
     """Changes at the linear layers `found` of a model; see `Attached`."""
 
+    by_row = True
     asked = False  # whether the user chose the layers
 
     def __init__(

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from rung.compute.changes import Change
 from rung.compute.linears import Linear, weight_of
 from rung.compute.quantized import QuantizedLinear
-from rung.compute.sites import Change
 from rung.methods.low_rank import LowRankChange
 
 

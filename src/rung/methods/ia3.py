@@ -15,8 +15,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from rung.compute.changes import Change
 from rung.compute.linears import Linear, shape_of
-from rung.compute.sites import Change
 from rung.methods.adapter import Adapter, PlainFormat, require
 from rung.methods.changes import Changes, wide_of
 from rung.methods.method import Method, MethodSettings

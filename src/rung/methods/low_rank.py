@@ -16,14 +16,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from rung.compute.by_row import ByRow
+from rung.compute.changes import Change
 from rung.compute.linears import Linear, product, shape_of, weight_of
-from rung.compute.sites import Change
 from rung.methods.changes import wide_of
 from rung.methods.dropout import Dropout
 
@@ -64,6 +66,12 @@ class LowRankChange(Change):
     def joint(changes: Sequence[Change | None], sizes: Sequence[int]) -> LowRank:
         return LowRank(changes, sizes)
 
+    @staticmethod
+    def of_rows(updates: Sequence[Any]) -> LowRankOfRows | None:
+        """None for those that have a start: it is not in the one product."""
+        present = [update for update in updates if update is not None]
+        return None if any(update.has_start for update in present) else LowRankOfRows(updates)
+
     def delta(self) -> Tensor:
         """The update (out, in) that merging adds to the weight."""
         delta = (self.b @ self.a) * self.scale
@@ -86,7 +94,11 @@ class LowRank:
             if isinstance(change, LowRankChange):
                 self._layers.append((change, slice(at, at + size)))
             at += size
-        self._cast: _Cast | None = None
+        self._cast: Cast | None = None
+
+    @property
+    def has_start(self) -> bool:
+        return any(layer.start is not None for layer, _ in self._layers)
 
     @property
     def leaves(self) -> tuple[nn.Parameter, ...]:
@@ -95,7 +107,7 @@ class LowRank:
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """y += (x A^T) B^T."""
-        cast, factors = self._now(x.dtype), self._factors(x)
+        cast, factors = self.now(x.dtype), self._factors(x)
         kept = x if factors is None else x * factors
         if cast.start is None:
             cast.add(kept, y)
@@ -107,7 +119,7 @@ class LowRank:
 
     def backward(self, x: Tensor, dy: Tensor, dx: Tensor | None) -> tuple[Tensor, ...]:
         """Gradients of the leaves; dx += (dy B) A where it is given."""
-        cast, factors = self._now(x.dtype), self._factors(x)
+        cast, factors = self.now(x.dtype), self._factors(x)
         kept = x if factors is None else x * factors
         dyb = cast.times_b(dy)
         da, xa = dyb.T @ kept, kept @ cast.a.T
@@ -125,7 +137,7 @@ class LowRank:
             grads.append(db.T.to(layer.b.dtype) * layer.scale)
         return tuple(grads)
 
-    def _now(self, dtype: torch.dtype) -> _Cast:
+    def now(self, dtype: torch.dtype) -> Cast:
         """A and B as they are now."""
         state = (dtype, [layer.clock.ticks for layer, _ in self._layers])
         if self._cast is None or self._cast.state != state:
@@ -139,14 +151,14 @@ class LowRank:
 
     def _stacked(
         self, state: tuple[object, ...], pairs: Sequence[tuple[Tensor, Tensor]], dtype: torch.dtype
-    ) -> _Cast:
+    ) -> Cast:
         """One pair (r, in), (out, r) for each layer."""
         parts = []
         row = 0
         for (layer, columns), (a, b) in zip(self._layers, pairs, strict=True):
             rows = slice(row, row := row + len(a))
             parts.append((layer, (b * layer.scale).to(dtype), rows, columns))
-        return _Cast(state, torch.cat([a for a, _ in pairs]).to(dtype), parts)
+        return Cast(state, torch.cat([a for a, _ in pairs]).to(dtype), parts)
 
     def _factors(self, x: Tensor) -> Tensor | None:
         """What x (T, in) of the update is multiplied by; the layers share it."""
@@ -154,14 +166,14 @@ class LowRank:
         return None if first.dropout is None else first.dropout.factors(x, first.place)
 
 
-@dataclass
-class _Cast:
+@dataclass(eq=False)
+class Cast:
     """A (sum of r, in), and each layer with s B (out, r), its rows of A and its columns of y."""
 
     state: tuple[object, ...]
     a: Tensor
     parts: list[tuple[LowRankChange, Tensor, slice, slice]]
-    start: _Cast | None = None
+    start: Cast | None = None
 
     def add(self, x: Tensor, y: Tensor) -> None:
         """y (T, sum of out) += (x A^T) B^T, in place."""
@@ -172,6 +184,47 @@ class _Cast:
     def times_b(self, dy: Tensor) -> Tensor:
         """dy (T, sum of out) -> dy B (T, sum of r)."""
         return torch.cat([dy[:, columns] @ b for _, b, _, columns in self.parts], 1)
+
+
+class LowRankOfRows:
+    """The updates of several slots: their A are one product too, of which a row keeps its own slot's columns.
+
+    The wider product costs less than one for each slot, with few rows most of all.
+    """
+
+    def __init__(self, updates: Sequence[LowRank | None]) -> None:
+        self._updates = updates
+        self._casts: list[Cast | None] = []
+        self._a = torch.empty(0)  # (sum of r of all layers and slots, in)
+        self._owners: tuple[int, ...] = ()  # of the rows of A: the place of their slot
+        self._parts: list[tuple[Tensor, slice, slice]] = []  # s B^T (r, out), rows of A, columns of y
+
+    def forward(self, x: Tensor, y: Tensor, rows: ByRow) -> None:
+        """y += (x A^T) B^T, with A and B of each row's slot."""
+        self._stack(x.dtype)
+        xa = (x @ self._a.T).masked_fill_(rows.others(self._owners), 0)
+        for b, of_a, columns in self._parts:
+            y[:, columns].addmm_(xa[:, of_a], b)
+
+    def _stack(self, dtype: torch.dtype) -> None:
+        """Bring A and B up to date."""
+        casts = [None if update is None else update.now(dtype) for update in self._updates]
+        if casts == self._casts:
+            return
+        self._casts = casts
+        parts = [(place, cast, part) for place, cast in enumerate(casts) if cast for part in cast.parts]
+        parts.sort(key=lambda one: one[2][3].start)  # the slots of a layer next to each other
+        a: list[Tensor] = []
+        owners: list[int] = []
+        self._parts = []
+        for columns, some in groupby(parts, key=lambda one: one[2][3]):
+            first, bs = len(owners), []
+            for place, cast, (_, b, of_a, _) in some:
+                a.append(cast.a[of_a])
+                bs.append(b.T)
+                owners += [place] * b.shape[1]
+            self._parts.append((torch.cat(bs), slice(first, len(owners)), columns))
+        self._a, self._owners = torch.cat(a), tuple(owners)
 
 
 class _LoraFunction(Function):

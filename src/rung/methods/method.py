@@ -55,6 +55,7 @@ class Attached(ABC):
     """
 
     settings: Any
+    by_row = False  # whether a pass can have rows of other adapters besides its own
 
     def __init__(self, model: nn.Module, settings: Any, slot: str = ONLY) -> None:
         """Raises `UsageError` where the name of the slot is taken; the model is then untouched.
@@ -143,13 +144,8 @@ class Attached(ABC):
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """The plain base, for as long as the context lasts."""
-        slots = slots_of(self.model)
-        before = slots.on
-        slots.use(None)
-        try:
+        with slots_of(self.model).using(None):
             yield
-        finally:
-            slots.use(before)
 
     def merge(self) -> None:
         """Write the change into the base's weights; afterwards the model answers without the method.

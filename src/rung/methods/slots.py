@@ -1,7 +1,12 @@
-"""The adapters on a model, each in a slot with a name. One is on at a time, or none: nothing nests."""
+"""The adapters on a model, each in a slot with a name. One is on at a time, or none: nothing nests.
+
+A pass can say for each of its rows which slot it uses (`rung.compute.by_row`), where the adapters allow it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -16,6 +21,7 @@ class Held(Protocol):
     """What sits in a slot."""
 
     slot: str
+    by_row: bool  # a pass can have rows of other slots besides its own
 
     def switch(self, on: bool) -> None:
         """Put it into the forward pass, or leave it out."""
@@ -56,10 +62,8 @@ class Slots:
 
     def use(self, slot: str | None) -> None:
         """Let `slot` answer from now on; None for the plain base. Raises `UsageError` for an unknown one."""
-        if slot is not None and slot not in self._held:
-            raise UsageError(
-                f"no slot is called {slot!r}", fix=f"There are: {', '.join(self._held) or 'none'}"
-            )
+        if slot is not None:
+            self.require(slot)
         if slot == self.on:
             return
         if self.on is not None:
@@ -67,6 +71,36 @@ class Slots:
         self.on = slot
         if slot is not None:
             self._held[slot].switch(True)
+
+    @contextmanager
+    def using(self, slot: str | None) -> Iterator[None]:
+        """`slot` answers for as long as the context lasts."""
+        before = self.on
+        self.use(slot)
+        try:
+            yield
+        finally:
+            self.use(before)
+
+    def require(self, slot: str) -> None:
+        """Raises `UsageError` for an unknown slot."""
+        if slot not in self._held:
+            raise UsageError(
+                f"no slot is called {slot!r}", fix=f"There are: {', '.join(self._held) or 'none'}"
+            )
+
+    def together(self, rows: Sequence[str | None]) -> list[list[int]]:
+        """Rows, each with its slot, in groups that one pass can read.
+
+        Raises `UsageError` for an unknown slot.
+        """
+        groups: dict[str | None, list[int]] = {}
+        for i, slot in enumerate(rows):
+            if slot is not None:
+                self.require(slot)
+            alone = slot is not None and not self._held[slot].by_row
+            groups.setdefault(slot if alone else None, []).append(i)
+        return list(groups.values())
 
     def release(self, held: Held) -> bool:
         """Turn an adapter off and free its slot; False where it has none (any more)."""

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from rung.compute import body, plain
+from rung.compute.changes import Change
 from rung.compute.linears import Linear, shape_of, weight_of
 from rung.compute.passes import over_tree, tree_of
-from rung.compute.sites import Change, site_of
+from rung.compute.sites import site_of
 from rung.data.pack import group
 from rung.errors import UsageError
 from rung.methods.low_rank import LowRankChange
