@@ -30,8 +30,8 @@ from rung.data import prefix
 from rung.generate.choose import log_likelihoods
 from rung.generate.engine import Engine
 from rung.methods import METHODS
-from rung.methods.adapter import put_in
-from rung.methods.peft_format import read_adapter
+from rung.methods.origin import Home
+from rung.methods.peft_format import load_adapter
 from rung.methods.slots import slots_of
 from rung.records import Rendered
 from rung.train import loss
@@ -189,7 +189,7 @@ def generate(base: Base, s: dict[str, Any]) -> dict[str, Any]:
     prompts = [row["ids"] for row in measure.read_rows(s["data"], 0, s["rows"])]
     warm = [row["ids"] for row in measure.read_rows(s["data"], s["rows"], s["warmup_rows"])]
     for place, folder in enumerate(s.get("adapters", ())):
-        put_in(Path(folder), read_adapter(Path(folder)), base.model, str(place))
+        load_adapter(Path(folder), base.model, Home(base.name, base.fingerprint, "", ""), str(place))
     memory = measure.Memory(base.model.parameters())
     write = partial(_write, Engine(base), s, stop_ids=s["stop_ids"])
     write(warm, max_new_tokens=4)

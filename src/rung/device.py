@@ -96,14 +96,16 @@ def use_exact_fp32() -> bool:
     return False
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory(largest: int = 1 << 30) -> bool:
     """Tell glibc to keep freed memory for the next tensor; returns whether it could be told.
 
-    Otherwise each large tensor is fresh memory, and the first touch of each of its pages costs a fault.
+    Otherwise each large tensor is fresh memory, and the first touch of each of its pages costs a fault. From
+    `largest` bytes on tensors are fresh memory all the same: they leave no holes that are too small for
+    others.
     """
     try:
         libc = ctypes.CDLL(None)
-        return bool(libc.mallopt(_MMAP_THRESHOLD, 1 << 30) and libc.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1))
+        return bool(libc.mallopt(_MMAP_THRESHOLD, largest) and libc.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1))
     except (OSError, AttributeError, TypeError):  # another C library
         return False
 

@@ -14,12 +14,14 @@ from rung.ladder.climb import climb
 from rung.ladder.context import Context
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import RUNGS
-from rung.ladder.screening import Screening, screen
+from rung.ladder.rungs.rung import Rung
+from rung.ladder.screening import Screened, Screening, screen
 from rung.methods import METHODS
 from rung.train import trainer
 from tiny_model import copy_of, same_bytes
 
-THREE = [RUNGS[name] for name in ("ia3", "lora", "full")]
+THREE = [RUNGS[name] for name in ("ia3", "bitfit", "full")]
+SIX = [RUNGS[name] for name in ("ia3", "lora", "bitfit", "full", "dora", "prompt")]
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_the_best_on_dev_goes_on_and_the_base_is_as_before(context: Context) -> 
     gone = found.gone
     (line,) = (json.loads(one) for one in context.folder.file("events.jsonl").read_text().splitlines())
     losses = line["losses"]
-    assert set(losses) == {"ia3", "lora", "full"}
+    assert set(losses) == {"ia3", "bitfit", "full"}
     best = min(losses, key=losses.__getitem__)
     assert set(gone) == set(losses) - {best}
     assert found.worst_first == (best,)
@@ -44,6 +46,34 @@ def test_the_best_on_dev_goes_on_and_the_base_is_as_before(context: Context) -> 
         assert f"loss on dev {losses[name]:.3f} after " in why
         assert f"({best} {losses[best]:.3f})" in why
     assert same_bytes(copy_of(context.prepared.base.model), before)
+
+
+def test_lora_goes_on_and_of_many_others_some_are_trained_twice(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screening, "MOST", 2)
+    tried: list[str] = []
+    real = screening._short
+
+    def short(context: Context, rung: Rung, seconds: float) -> Screened | None:
+        tried.append(rung.name)
+        return real(context, rung, seconds)
+
+    monkeypatch.setattr(screening, "_short", short)
+    found = screen(context, SIX, 60.0)
+    first, second = (
+        json.loads(one)["losses"] for one in context.folder.file("events.jsonl").read_text().splitlines()
+    )
+    assert set(first) == {"ia3", "bitfit", "full", "dora", "prompt"}
+    assert set(second) == set(sorted(first, key=first.__getitem__)[:2])
+    assert tried == [*(rung.name for rung in SIX if rung.name != "lora"), *tried[5:]]
+    assert set(tried[5:]) == set(second)
+    best = min(second, key=second.__getitem__)
+    assert found.worst_first == (best, "lora")
+    assert set(found.gone) == set(first) - {best}
+    assert (
+        f"others have the time (lora, {best} {second[best]:.3f})" in found.gone[(set(second) - {best}).pop()]
+    )
 
 
 def test_few_rungs_or_no_limit_are_not_screened(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +86,7 @@ def test_few_rungs_or_no_limit_are_not_screened(context: Context, monkeypatch: p
 
 def test_those_that_learn_labels_go_on(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.Trainer, "run", lambda self: 1 / 0)
-    assert screen(context, [RUNGS["head"], RUNGS["head-lora"], RUNGS["lora"]], 60.0) == Screening()
+    assert screen(context, [RUNGS["head"], RUNGS["head-lora"], RUNGS["ia3"]], 60.0) == Screening()
     assert not context.folder.file("events.jsonl").exists()
 
 
@@ -94,7 +124,7 @@ def test_a_climb_with_a_budget_says_who_was_screened_out(
     letters_csv: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(screening, "MOST", 1)
-    asked = {"base": "tiny", "threads": 1, "precision": "fp32", "rungs": "ia3,lora,full"}
+    asked = {"base": "tiny", "threads": 1, "precision": "fp32", "rungs": "ia3,bitfit,full"}
     climbed = climb(letters_csv, output=tmp_path / "run", budget="40s", **asked)
     status = {result.rung: result.status for result in climbed.results}
     assert sorted(status.values()) == ["ok", "skipped", "skipped"]

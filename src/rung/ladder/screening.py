@@ -1,8 +1,10 @@
 """Many tuned rungs and one budget: each is trained a little, and the best on dev get the time.
 
 A budget cut into equal slices trains none of them well. So where a climb with a budget has more than `MOST`
-tuned rungs, each first gets an equal share of a part of the time for a short training of its own, from its
-start to the end of its learning rate schedule, on the same rows. Those with the lowest loss on dev go on.
+tuned rungs, LoRA, the default, goes on, and the others get a part of the time for short trainings, each from
+its start to the end of its learning rate schedule, on the same rows. Those with the lowest loss on dev go on.
+Short trainings rank by chance too: where there are many, twice as many as there are places are trained once
+more, for longer.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from rung.ladder.forecast import TrainRate
 
 MOST = 3  # tuned rungs that a budget is shared by
+ALWAYS = "lora"  # one of them: what it can do is known better than a short training says
 SHARE = 0.25  # of the time that is left is spent on screening
 STEPS = 12  # of each training, where its time allows so many
 DEV_ROWS = 48
@@ -52,20 +55,29 @@ def screen(context: Context, rungs: Sequence[Rung], time: float | None) -> Scree
     tuned = [rung for rung in rungs if rung.kind == "tune" and not METHODS.classifies(rung.method)]
     if time is None or len(tuned) <= MOST:
         return Screening()
-    context.watcher.say(f"Screening {len(tuned)} methods: each is trained a little, {MOST} go on")
-    share = SHARE * time / len(tuned)
-    found = [one for rung in tuned if (one := _short(context, rung, share)) is not None]
-    found.sort(key=lambda one: one.loss)
-    ahead = ", ".join(f"{one.rung.name} {one.loss:.3f}" for one in found[:MOST])
-    context.folder.event("screened", losses={one.rung.name: one.loss for one in found})
-    gone = {
-        one.rung.name: (
-            f"screened out: loss on dev {one.loss:.3f} after {one.steps} steps, and better ones "
-            f"have the time ({ahead}); alone or without a budget it is trained in full"
-        )
-        for one in found[MOST:]
-    }
-    return Screening(gone, tuple(one.rung.name for one in reversed(found[:MOST])))
+    kept = [rung.name for rung in tuned if rung.method == ALWAYS]
+    left = [rung for rung in tuned if rung.method != ALWAYS]
+    places = MOST - len(kept)
+    rounds = [places] if len(left) <= 2 * places else [2 * places, places]
+    beside = f", with {' and '.join(kept)}" if kept else ""
+    context.watcher.say(f"Screening {len(left)} methods: each is trained a little, {places} go on{beside}")
+    gone: dict[str, str] = {}
+    found: list[Screened] = []
+    for most in rounds:
+        share = SHARE * time / len(rounds) / len(left)
+        found = [one for rung in left if (one := _short(context, rung, share)) is not None]
+        found.sort(key=lambda one: one.loss)
+        ahead = ", ".join([*kept, *(f"{one.rung.name} {one.loss:.3f}" for one in found[:most])])
+        context.folder.event("screened", losses={one.rung.name: one.loss for one in found})
+        gone |= {
+            one.rung.name: (
+                f"screened out: loss on dev {one.loss:.3f} after {one.steps} steps, and others have the time "
+                f"({ahead}); alone or without a budget it is trained in full"
+            )
+            for one in found[most:]
+        }
+        left = [one.rung for one in found[:most]]
+    return Screening(gone, (*(rung.name for rung in reversed(left)), *kept))
 
 
 def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from rung import storage
 from rung.compute.quantized import bits_of
+from rung.device import keep_freed_memory
 from rung.errors import UsageError
 from rung.methods import flat, on_disk
 from rung.methods.adapter import Adapter, PlainFormat
@@ -24,6 +25,7 @@ from rung.methods.slots import ONLY, slots_of
 
 _NOT_ITS_OWN = ("_name_or_path", "_attn_implementation", "_attn_implementation_internal")  # of a config
 
+_FRESH = 4 << 20  # bytes; with kept memory alone the peak was 5 % higher, at the same speed
 _ROWS = 4096  # of a gradient that are added at a time
 
 
@@ -42,6 +44,7 @@ class Full(Attached):
                 fix="Leave --bits out, or tune with LoRA",
             )
         weights = self.chosen(model, settings)
+        keep_freed_memory(_FRESH)
         super().__init__(model, settings, slot)
         model.requires_grad_(False)
         self.weights = weights
@@ -117,6 +120,7 @@ class Full(Attached):
         for weight in self.weights.values():
             weight.grad = None
         self._masters, self._trained, self._originals = {}, {}, None
+        keep_freed_memory()
 
     def _point_to(self, tensors: Mapping[str, Tensor]) -> None:
         for name, weight in self.weights.items():

@@ -115,7 +115,7 @@ METHOD = Method(
     title="prefix tuning",
     when="As prompt tuning, with more numbers: trained keys and values in every attention layer.",
     Settings=PrefixSettings,
-    learning_rate=3e-2,
+    learning_rate=1e-2,
     attach=KeysAndValues,
     format=PrefixFormat(),
     promises=Promises(identity_at_start=False, mergeable=False, own_code=False),
