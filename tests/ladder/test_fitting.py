@@ -8,12 +8,15 @@ import pytest
 
 from contexts import SLOW, context_of
 from rung.config import make_settings
+from rung.ladder import fitting
 from rung.ladder.context import Context
 from rung.ladder.fitting import FEWEST_DEV, FEWEST_ROWS, FEWEST_TEST, Fitting
+from rung.ladder.forecast import Size
 from rung.ladder.pace import FAIR
 from rung.ladder.plan import most_of
 from rung.ladder.prepare import Prepared
-from rung.ladder.rungs import RUNGS
+from rung.ladder.rungs import RUNGS, Rung
+from rung.records import Quote
 
 
 @pytest.fixture
@@ -78,3 +81,16 @@ def test_a_tuned_rung_without_time_for_a_fair_try_takes_none_from_others(context
     little = Fitting(context, most, None).least(lora) + 1.0
     assert Fitting(context, most, little).fit([lora]) is not None
     assert Fitting(context, most, zero + little).fit([RUNGS["zero-shot"], lora]) is None
+
+
+def test_a_size_is_quoted_once(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Size]] = []
+    real = fitting.quote_at
+
+    def quote_at(context: Context, rung: Rung, size: Size) -> Quote:
+        asked.append((rung.name, size))
+        return real(context, rung, size)
+
+    monkeypatch.setattr(fitting, "quote_at", quote_at)
+    Fitting(context, context.size, 100.0).fit([RUNGS["zero-shot"], RUNGS["lora"], RUNGS["full"]])
+    assert len(asked) == len(set(asked)) > 10

@@ -101,12 +101,21 @@ def drift(base: Base, attached: Attached, texts: Sequence[Text], seed: int = 0) 
     """
     kls: list[float] = []
     agreements: list[float] = []
+    batches = list(_batches(texts, int(base.model.config.get_text_config().vocab_size)))
+    # One room for the base's logits of every batch: made anew for each, they would leave holes in memory.
+    most = max((_rows(batch) for batch in batches), default=0)
+    plain: Tensor | None = None  # (most, vocabulary), in fp32
     with torch.no_grad(), evaluating(base.model):
-        for batch in _batches(texts, int(base.model.config.get_text_config().vocab_size)):
+        for batch in batches:
             with attached.disabled():
-                plain = list(_log_probabilities(base, batch))
+                for first, logs in _log_probabilities(base, batch):
+                    if plain is None:
+                        plain = logs.new_empty(most, logs.shape[1])
+                    plain[first : first + len(logs)] = logs
+            assert plain is not None
             kl, same = [], []
-            for p, tuned in zip(plain, _log_probabilities(base, batch), strict=True):
+            for first, tuned in _log_probabilities(base, batch):
+                p = plain[first : first + len(tuned)]
                 kl.append((p.exp() * (p - tuned)).sum(-1).clamp_min(0.0))
                 same.append((p.argmax(-1) == tuned.argmax(-1)).float())
             sizes = [len(text.written) for text in batch]
@@ -124,7 +133,7 @@ def _batches(texts: Sequence[Text], vocabulary: int) -> Iterator[list[Text]]:
     for text in texts:
         if not text.written:
             continue
-        size = sum(len(other.written) for other in batch) + len(text.written)
+        size = _rows(batch) + len(text.written)
         if batch and (len(batch) == BATCH_TEXTS or size > rows):
             yield batch
             batch = []
@@ -133,8 +142,13 @@ def _batches(texts: Sequence[Text], vocabulary: int) -> Iterator[list[Text]]:
         yield batch
 
 
-def _log_probabilities(base: Base, batch: Sequence[Text]) -> Iterator[Tensor]:
-    """Log-probabilities (rows, vocabulary) in fp32 at every written token, some rows at a time."""
+def _rows(batch: Sequence[Text]) -> int:
+    return sum(len(text.written) for text in batch)
+
+
+def _log_probabilities(base: Base, batch: Sequence[Text]) -> Iterator[tuple[int, Tensor]]:
+    """Log-probabilities (rows, vocabulary) in fp32 at every written token, some rows at a time, and which
+    row is the first of them."""
     ids = [text.prompt + text.written[:-1] for text in batch]
     one, layout = over_segments(base.model, ids, read_prefix(base, ()))
     states = hidden_states(base.model, one)
@@ -142,8 +156,10 @@ def _log_probabilities(base: Base, batch: Sequence[Text]) -> Iterator[Tensor]:
         part[-len(text.written) :]
         for part, text in zip(torch.split(states, layout.lengths), batch, strict=True)
     ]
+    first = 0
     for rows in torch.split(torch.cat(tails), HEAD_ROWS):
-        yield target_logits(base.model, rows).float().log_softmax(-1)
+        yield first, target_logits(base.model, rows).float().log_softmax(-1)
+        first += len(rows)
 
 
 def _measure(name: str, values: Sequence[float], seed: int, *, higher_is_better: bool, unit: str) -> Measure:

@@ -50,15 +50,18 @@ def check_prompts(prompts: Sequence[Ids], context: int | Sequence[int], room: in
             )
 
 
-def places_for(base: Base, tokens: int) -> int:
-    """How many rows of `tokens` tokens fit in `CACHE_BYTES`; at least one."""
+def cache_bytes(base: Base) -> int:
+    """Keys and values of one token in all layers."""
     config = base.model.config.get_text_config()
     all_heads = getattr(config, "num_attention_heads", None) or 1  # a model may have none
     heads = getattr(config, "num_key_value_heads", None) or all_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // all_heads
-    # keys and values of all layers, in bytes
-    per_token = 2 * config.num_hidden_layers * heads * size * base.dtype.itemsize
-    return max(1, CACHE_BYTES // int(per_token * max(1, tokens)))
+    return int(2 * config.num_hidden_layers * heads * size * base.dtype.itemsize)
+
+
+def places_for(base: Base, tokens: int) -> int:
+    """How many rows of `tokens` tokens fit in `CACHE_BYTES`; at least one."""
+    return max(1, CACHE_BYTES // (cache_bytes(base) * max(1, tokens)))
 
 
 @contextmanager

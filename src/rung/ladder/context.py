@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from rung import cost, machine
 from rung.config import Settings
 from rung.data.split import Split, sample
 from rung.ladder.forecast import Size, Speeds, Workload, step_tokens
@@ -25,6 +26,20 @@ if TYPE_CHECKING:
 
 PACK_TOKENS = 1024
 TIMING = 0.1  # of the budget is spent on timing at most
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes of memory: what this process holds, and what it may still take (None: not known)."""
+
+    held: int
+    free: int | None
+
+    @classmethod
+    def now(cls) -> Room:
+        """What is only kept for reuse counts as free."""
+        cost.trim()
+        return cls(cost.resident() or 0, machine.free_memory())
 
 
 @dataclass
@@ -49,6 +64,7 @@ class Context:
     fingerprint: str = ""  # of everything that decides the results
     asked: Mapping[str, Any] = field(default_factory=dict)  # settings as the user gave them
     planned: Plan | None = None
+    room: Room | None = None  # when the plan began to be made; None before
     whole: Split = field(init=False)
 
     def __post_init__(self) -> None:

@@ -42,6 +42,7 @@ class Fitting:
 
     def __init__(self, context: Context, most: Size, time: float | None) -> None:
         self.context, self.most, self.time = context, most, time
+        self._quotes: dict[tuple[str, Size], Quote] = {}  # each is asked for many times
 
     def fit(self, rungs: Sequence[Rung], fair: bool = False) -> Fitted | None:
         """With `fair`, several tuned rungs may get as few train rows as a fair try needs.
@@ -87,10 +88,16 @@ class Fitting:
             train=min(most.train, rows),
             epochs=self.context.settings.epochs or 1.0,
         )
-        return quote_at(self.context, rung, size).seconds or 0.0
+        return self._at(rung, size).seconds or 0.0
 
     def _quote(self, rung: Rung, found: Fitted) -> Quote:
-        return quote_at(self.context, rung, found.at(rung.name))
+        return self._at(rung, found.at(rung.name))
+
+    def _at(self, rung: Rung, size: Size) -> Quote:
+        key = rung.name, size
+        if key not in self._quotes:
+            self._quotes[key] = quote_at(self.context, rung, size)
+        return self._quotes[key]
 
     def _answering(self, rungs: Sequence[Rung], found: Fitted) -> float:
         """Seconds of all `rungs` without their training."""

@@ -41,6 +41,7 @@ class Workload:
     label_tokens: int  # read to find the best label of a row; 0 if the task has none
     shots: dict[int, int]  # k -> tokens that all k-shot prompts share; only those that fit the context
     general_tokens: int  # in all texts on which forgetting is measured
+    longest_prompt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class TrainRate:
     parameters: int
     forget_seconds: float = 0.0  # a token of the texts on which forgetting is measured
     spread: float = 0.0  # of the timings, as in `Rates`
-    memory_bytes: int = 0  # resident set of the process at the peak of the steps; 0 where it was not measured
+    peak_bytes: int = 0  # that the steps took above what the process held before; 0: not measured
+    held_bytes: int = 0  # of them, what is held before the first step and while answers are written
     pass_tokens: int = 0  # that the largest pass of these steps computed
     pass_share: float = 1.0  # of a row's tokens that a pass computes: beginnings are shared
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rung import cost, machine, numbers
-from rung.ladder.context import Context
+from rung import numbers
+from rung.ladder.context import Context, Room
 from rung.ladder.forecast import TrainRate, step_tokens
 
 if TYPE_CHECKING:
@@ -34,39 +34,44 @@ class Need:
 def need(context: Context, method: str) -> Need:
     """With the largest passes that fit into the memory that is free; timed if they fit as far as is known."""
     prepared, size = context.prepared, context.size
-    before = _fitting(context.pack_tokens, lambda pack: expected(prepared, method, pack))
-    if before.why:
-        return before
+    context.room = room = context.room or Room.now()
+    each = token_bytes(prepared)
+    if method not in context.speeds.train:
+        least = expected(prepared, method, 0)
+        before = _fitting(room, context.pack_tokens, lambda pack: least + pack * each)
+        if before.why:
+            return before
     rate = context.speeds.train[method]
-    if not rate.memory_bytes:  # the system does not say
-        return _fitting(context.pack_tokens, lambda pack: expected(prepared, method, pack, rate.parameters))
+    if not rate.peak_bytes:  # the system does not say
+        least = expected(prepared, method, 0, rate.parameters)
+        return _fitting(room, context.pack_tokens, lambda pack: least + pack * each)
     step = step_tokens(context.settings, context.work, size.train, size.epochs)
+    afterwards = rate.held_bytes + _after_training(context, method)
 
     def bytes_of(pack: int) -> int:
         more = rate.pass_share * largest_pass(step, pack) - rate.pass_tokens
-        return rate.memory_bytes + LATER + round(more * token_bytes(prepared))
+        return max(rate.peak_bytes + LATER + round(more * each), afterwards)
 
-    return _fitting(context.pack_tokens, bytes_of)
+    return _fitting(room, context.pack_tokens, bytes_of)
 
 
 def expected(prepared: Prepared, method: str, pack_tokens: int, parameters: int = 0) -> int:
-    """The peak by arithmetic alone, on top of what the process holds now."""
+    """The peak above what the process holds, by arithmetic alone."""
     words: int = _OF_LOGITS * prepared.base.model.config.get_text_config().vocab_size
-    own = method_bytes(prepared, method, parameters)
-    return (cost.resident() or 0) + own + words + pack_tokens * token_bytes(prepared)
+    return method_bytes(prepared, method, parameters) + words + pack_tokens * token_bytes(prepared)
 
 
 def pack_to_time(prepared: Prepared, method: str, most: int) -> int:
     """Tokens of the passes that are timed: `most`, or fewer where these would not fit into memory."""
-    return _fitting(most, lambda pack: expected(prepared, method, pack)).pack_tokens
+    return _fitting(Room.now(), most, lambda pack: expected(prepared, method, pack)).pack_tokens
 
 
 def guessed(prepared: Prepared, method: str, parameters: int, other: str, rate: TrainRate) -> int:
     """The peak of `method`, which was not timed, from that of another one."""
-    if not rate.memory_bytes:
+    if not rate.peak_bytes:
         return 0
     own = method_bytes(prepared, method, parameters)
-    return rate.memory_bytes + own - method_bytes(prepared, other, rate.parameters)
+    return rate.peak_bytes + own - method_bytes(prepared, other, rate.parameters)
 
 
 def method_bytes(prepared: Prepared, method: str, parameters: int) -> int:
@@ -85,13 +90,42 @@ def method_bytes(prepared: Prepared, method: str, parameters: int) -> int:
     return (16 if size < 4 else 12) * parameters + (4 + 2 * size) * words
 
 
-def forgetting_bytes(prepared: Prepared, texts: Sequence[Text]) -> int:
-    """What measuring forgetting takes: probabilities of a batch in fp32, and twice as much on the way."""
-    from rung.evaluation.forgetting import BATCH_LOGITS, BATCH_TEXTS
+def _after_training(context: Context, method: str) -> int:
+    """What measuring forgetting or writing answers takes, the larger."""
+    from rung.methods import METHODS
 
-    words = prepared.base.model.config.get_text_config().vocab_size
+    forgetting = forgetting_bytes(context.prepared, context.texts)
+    return forgetting if METHODS[method].classifies else max(forgetting, answering_bytes(context))
+
+
+def forgetting_bytes(prepared: Prepared, texts: Sequence[Text]) -> int:
+    """What measuring forgetting takes: probabilities of a batch in fp32, and of some rows six times over."""
+    from rung.evaluation.forgetting import BATCH_LOGITS, BATCH_TEXTS, HEAD_ROWS
+
+    words: int = prepared.base.model.config.get_text_config().vocab_size
     rows = sum(sorted(len(one.written) for one in texts)[-BATCH_TEXTS:])
-    return int(3 * 4 * min(rows * words, BATCH_LOGITS))
+    return 4 * (min(rows * words, BATCH_LOGITS) + 6 * min(rows, HEAD_ROWS) * words)
+
+
+def answering_bytes(context: Context) -> int:
+    """What writing the first batch of answers takes, that of the longest prompts.
+
+    Keys and values are held twice while the rows come together; a pass over prompts holds the insides of an
+    MLP and what comes into and out of it; and each row has its logits, twice in fp32.
+    """
+    from rung.generate.cache import PASS_TOKENS
+    from rung.generate.checks import cache_bytes, places_for
+
+    prepared = context.prepared
+    base, config = prepared.base, prepared.base.model.config.get_text_config()
+    prompt = context.work.longest_prompt
+    columns = prompt + context.work.longest_answer
+    rows = min(prepared.speaker.engine.rows, max(1, context.size.test), places_for(base, columns))
+    d: int = config.hidden_size
+    f: int = getattr(config, "intermediate_size", None) or 4 * d
+    reading = PASS_TOKENS * (3 * f + 4 * d) * base.dtype.itemsize
+    logits: int = 8 * config.vocab_size
+    return rows * ((columns + prompt) * cache_bytes(base) + logits) + reading
 
 
 def token_bytes(prepared: Prepared) -> int:
@@ -114,15 +148,18 @@ def largest_pass(step: float, pack_tokens: int) -> float:
     return step / max(1, round(step / pack_tokens))
 
 
-def _fitting(most: int, bytes_of: Callable[[int], int]) -> Need:
-    """What is needed with the largest passes that fit, or why not even the smallest do."""
-    free, held = machine.free_memory(), cost.resident() or 0
+def _fitting(room: Room, most: int, bytes_of: Callable[[int], int]) -> Need:
+    """What is needed with the largest passes that fit, or why not even the smallest do.
+
+    `bytes_of` says what passes of so many tokens take above what the process holds.
+    """
     pack = most
     while True:
-        needed = bytes_of(pack)
-        if free is None or needed - held <= free:
-            return Need(needed, pack)
+        more = bytes_of(pack)
+        if room.free is None or more <= room.free:
+            return Need(room.held + more, pack)
         if pack // 2 < FEWEST_TOKENS:
-            have = f"{numbers.size(held + free)} are there"
-            return Need(needed, pack, f"it needs about {numbers.size(needed)} of memory, {have}")
+            have = f"{numbers.size(room.held + room.free)} are there"
+            needed = f"it needs about {numbers.size(room.held + more)} of memory"
+            return Need(room.held + more, pack, f"{needed}, {have}")
         pack //= 2

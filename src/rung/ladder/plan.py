@@ -18,7 +18,7 @@ from rung.config import Settings
 from rung.data.split import Split
 from rung.errors import ResourceError
 from rung.evaluation.stats import rows_needed
-from rung.ladder.context import Context
+from rung.ladder.context import Context, Room
 from rung.ladder.fitting import Fitted, Fitting
 from rung.ladder.forecast import Rates, Size, step_tokens
 from rung.ladder.rungs import Rung
@@ -136,6 +136,7 @@ def make_plan(
     not even the cheapest of the rungs fits into the budget and `before` has no other.
     """
     most, budget = context.size, context.settings.budget
+    context.room = Room.now()
     gone, able = _quoted(context, rungs, most)
     left = None if budget is None else max(0.0, budget - clock.seconds)
     screening = screen(context, able, left)
@@ -143,6 +144,7 @@ def make_plan(
         gone[name] = Quote(name, fits=False, why=why, screened=True)
     able = [rung for rung in able if rung.name not in gone]
     context.size = most
+    context.room = Room.now()  # what was timed may have left something
     spent = clock.seconds  # timing and screening included
     time = None if budget is None else max(0.0, budget - spent) * SAFETY
     fitting = Fitting(context, most, time)

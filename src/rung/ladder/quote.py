@@ -22,6 +22,7 @@ from rung.evaluation.forgetting import BATCH_TEXTS, Text, drift
 from rung.evaluation.prompts import zero_shot
 from rung.generate.choose import best_choices
 from rung.ladder import memory
+from rung.ladder.context import Room
 from rung.ladder.forecast import Rates, TrainRate, Workload
 from rung.ladder.label_rows import rows_for
 from rung.ladder.options import attach
@@ -227,6 +228,7 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
     prepared, allowance = timing.prepared, timing.allowance
     timing.watcher.begin("", f"timing: training with {METHODS[method].title}")
     attached, peak = None, cost.PeakMemory()
+    before = Room.now().held
 
     def put_on() -> None:
         nonlocal attached
@@ -237,7 +239,7 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
     attach_seconds = allowance.timed(put_on)
     assert attached is not None
     try:
-        held = (cost.resident() or 0) + memory.forgetting_bytes(prepared, timing.texts)
+        held = Room.now().held - before
         forgetting = _forget_seconds(timing, attached)
         rows = _sample(prepared, method, int(tokens))
         settings = _settings(timing, memory.pack_to_time(prepared, method, timing.pack_tokens))
@@ -252,7 +254,8 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
             parameters=sum(p.numel() for p in trainer.parameters),
             forget_seconds=forgetting,
             spread=Timed.of([step.seconds / step.tokens for step in steps]).spread,
-            memory_bytes=max(peak.bytes or 0, held),
+            peak_bytes=max(0, (peak.bytes or 0) - before),
+            held_bytes=max(0, held),
             pass_tokens=largest,
             pass_share=largest / memory.largest_pass(sum(len(row.ids) for row in rows), settings.pack_tokens),
         )
@@ -311,7 +314,8 @@ def _guess(timing: Timing, method: str, known: Mapping[str, TrainRate]) -> Train
         parameters=parameters,
         forget_seconds=other.forget_seconds,
         spread=_GUESSED,
-        memory_bytes=memory.guessed(timing.prepared, method, parameters, name, other),
+        peak_bytes=memory.guessed(timing.prepared, method, parameters, name, other),
+        held_bytes=other.held_bytes,
         pass_tokens=other.pass_tokens,
         pass_share=other.pass_share,
     )

@@ -32,11 +32,9 @@ class HeadRung(TuneRung):
 
     def _reads_once(self, context: Context) -> bool:
         """Whether what the base puts out is computed once for all epochs (`rung.train.trunk`)."""
-        from rung.compute import body
-
-        model = context.prepared.base.model
+        base = context.prepared.base
         still = not METHODS[self.method].promises.moves_base
-        return still and body.why_not(model) is None and model.device.type == "cpu"
+        return still and base.route.path == "fused" and base.device.type == "cpu"
 
     def _texts(self, context: Context) -> int:
         """A few where the base is left as it is: they show that nothing was forgotten."""
