@@ -41,7 +41,7 @@ class Workload:
     label_tokens: int  # read to find the best label of a row; 0 if the task has none
     shots: dict[int, int]  # k -> tokens that all k-shot prompts share; only those that fit the context
     general_tokens: int  # in all texts on which forgetting is measured
-    longest_prompt: int = 0
+    longest_prompt: int = 0  # of the test rows
 
 
 @dataclass(frozen=True, slots=True)

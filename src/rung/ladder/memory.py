@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from rung import numbers
 from rung.ladder.context import Context, Room
-from rung.ladder.forecast import TrainRate, step_tokens
+from rung.ladder.forecast import TrainRate, evaluation_rows, step_tokens
+from rung.methods.table import METHODS
 
 if TYPE_CHECKING:
     from rung.evaluation.forgetting import Text
@@ -46,11 +47,12 @@ def need(context: Context, method: str) -> Need:
         least = expected(prepared, method, 0, rate.parameters)
         return _fitting(room, context.pack_tokens, lambda pack: least + pack * each)
     step = step_tokens(context.settings, context.work, size.train, size.epochs)
+    cached = 0 if METHODS[method].promises.moves_base else _trunk_bytes(context)
     afterwards = rate.held_bytes + _after_training(context, method)
 
     def bytes_of(pack: int) -> int:
         more = rate.pass_share * largest_pass(step, pack) - rate.pass_tokens
-        return max(rate.peak_bytes + LATER + round(more * each), afterwards)
+        return max(rate.peak_bytes + LATER + cached + round(more * each), afterwards)
 
     return _fitting(room, context.pack_tokens, bytes_of)
 
@@ -80,8 +82,6 @@ def method_bytes(prepared: Prepared, method: str, parameters: int) -> int:
     Gradients and two moments in fp32, and an fp32 copy unless the weights are in fp32 themselves; for a whole
     model also gradients of the words: two, and a sum in fp32.
     """
-    from rung.methods import METHODS
-
     if not METHODS[method].promises.whole_model:
         return 16 * parameters
     model, size = prepared.base.model, prepared.base.dtype.itemsize
@@ -90,10 +90,27 @@ def method_bytes(prepared: Prepared, method: str, parameters: int) -> int:
     return (16 if size < 4 else 12) * parameters + (4 + 2 * size) * words
 
 
+def _trunk_bytes(context: Context) -> int:
+    """What the base puts out for all rows (`rung.train.trunk`), and a pass that makes it."""
+    prepared, size = context.prepared, context.size
+    rows = size.train + min(evaluation_rows(size.train, size.epochs), size.dev)
+    width: int = prepared.base.model.config.get_text_config().hidden_size
+    tokens = round(rows * context.work.row_tokens)
+    return tokens * width * prepared.base.dtype.itemsize + _reading_bytes(prepared)
+
+
+def _reading_bytes(prepared: Prepared) -> int:
+    """What a pass over prompts holds: the insides of an MLP, and what comes into and out of it."""
+    from rung.generate.cache import PASS_TOKENS
+
+    config = prepared.base.model.config.get_text_config()
+    d: int = config.hidden_size
+    f: int = getattr(config, "intermediate_size", None) or 4 * d
+    return PASS_TOKENS * (3 * f + 4 * d) * prepared.base.dtype.itemsize
+
+
 def _after_training(context: Context, method: str) -> int:
     """What measuring forgetting or writing answers takes, the larger."""
-    from rung.methods import METHODS
-
     forgetting = forgetting_bytes(context.prepared, context.texts)
     return forgetting if METHODS[method].classifies else max(forgetting, answering_bytes(context))
 
@@ -110,22 +127,17 @@ def forgetting_bytes(prepared: Prepared, texts: Sequence[Text]) -> int:
 def answering_bytes(context: Context) -> int:
     """What writing the first batch of answers takes, that of the longest prompts.
 
-    Keys and values are held twice while the rows come together; a pass over prompts holds the insides of an
-    MLP and what comes into and out of it; and each row has its logits, twice in fp32.
+    Keys and values are held twice while the rows come together, and each row has its logits, twice in fp32.
     """
-    from rung.generate.cache import PASS_TOKENS
     from rung.generate.checks import cache_bytes, places_for
 
     prepared = context.prepared
-    base, config = prepared.base, prepared.base.model.config.get_text_config()
+    base = prepared.base
     prompt = context.work.longest_prompt
     columns = prompt + context.work.longest_answer
     rows = min(prepared.speaker.engine.rows, max(1, context.size.test), places_for(base, columns))
-    d: int = config.hidden_size
-    f: int = getattr(config, "intermediate_size", None) or 4 * d
-    reading = PASS_TOKENS * (3 * f + 4 * d) * base.dtype.itemsize
-    logits: int = 8 * config.vocab_size
-    return rows * ((columns + prompt) * cache_bytes(base) + logits) + reading
+    logits: int = 8 * base.model.config.get_text_config().vocab_size
+    return rows * ((columns + prompt) * cache_bytes(base) + logits) + _reading_bytes(prepared)
 
 
 def token_bytes(prepared: Prepared) -> int:

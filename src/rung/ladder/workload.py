@@ -54,7 +54,7 @@ def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
         label_tokens=_label_tokens([renderer.completion_ids(label) for label in task.labels]),
         shots=shots,
         general_tokens=general_tokens,
-        longest_prompt=max(row.answer_start for row in prepared.rendered.values()),
+        longest_prompt=max(prepared.rendered[example.id].answer_start for example in prepared.split.test),
     )
 
 
