@@ -18,6 +18,7 @@ from rung.errors import DataError, UsageError
 from rung.generate import batch
 from rung.generate.batch import Row
 from rung.generate.engine import Engine, Generated
+from rung.methods import METHODS
 from rung.methods.slots import slots_of
 from tiny_model import shake
 
@@ -74,6 +75,16 @@ def test_every_row_says_what_it_says_alone(methods: dict[str, str], shared: int,
     assert held.on == "two"
     assert told == sorted(told)
     assert told[-1] == (len(slots), len(slots))
+
+
+@pytest.mark.parametrize("name", [*METHODS, "peft:oft", "peft:ln_tuning", "peft:lokr"])
+def test_two_adapters_of_any_method_answer_their_own_rows(name: str) -> None:
+    base = tiny()
+    put(base, {"one": name, "two": name})
+    slots: Slots = ["two", None, "one", "two"]
+    prompts = prompts_of(20, slots)
+    found = Engine(base).generate(prompts, max_new_tokens=12, stop_ids=STOPS, slots=slots)
+    assert found == alone(base, prompts, slots)
 
 
 def test_rows_of_linear_changes_are_decoded_in_common_steps(monkeypatch: pytest.MonkeyPatch) -> None:
