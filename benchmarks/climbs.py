@@ -56,14 +56,16 @@ def _climb(data: Path, name: str) -> None:
 
 
 def keep(name: str, folder: Path) -> None:
-    """Copy a run's records to where they are committed."""
+    """Copy a run's records to where they are committed, without the paths of this machine."""
     target = KEPT / name
     shutil.rmtree(target, ignore_errors=True)
     (target / "results").mkdir(parents=True)
-    for file in ("run.json", "verdict.json", "plan.json"):
-        shutil.copy(folder / file, target / file)
-    for file in (folder / "results").glob("*.json"):
-        shutil.copy(file, target / "results" / file.name)
+    results = (folder / "results").glob("*.json")
+    kept = ["run.json", "verdict.json", "plan.json", *(f"results/{one.name}" for one in results)]
+    for file in kept:
+        text = (folder / file).read_text(encoding="utf-8")
+        text = text.replace(f"{folder.resolve().parent}/", "runs/").replace(f"{ROOT.parent}/", "../")
+        (target / file).write_text(text, encoding="utf-8")
 
 
 def render() -> None:

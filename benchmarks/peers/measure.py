@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+PLACES = ("model", "data", "adapters")  # settings that are paths of this machine
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -79,7 +80,7 @@ def report(
         "seconds": seconds,
         "peak_rss_above_weights": memory.above(),
         "versions": {name: version(name) for name in packages},
-        "settings": {key: value for key, value in s.items() if key not in ("model", "data")},
+        "settings": {key: value for key, value in s.items() if key not in PLACES},
         **more,
     }
     sys.stdout.flush()
