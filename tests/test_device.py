@@ -141,7 +141,7 @@ def test_freed_memory_is_kept_where_the_c_library_is_glibc(monkeypatch: pytest.M
 def test_few_kernels_are_kept_unless_the_user_says_how_many() -> None:
     environ: dict[str, str] = {}
     device.keep_few_kernels(environ)
-    assert environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+    assert environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "LRU_CACHE_CAPACITY": "48"}
     environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "9"
     device.keep_few_kernels(environ)
-    assert environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "9"}
+    assert environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "9", "LRU_CACHE_CAPACITY": "48"}
