@@ -120,6 +120,11 @@ class _Table(nn.Module):
         return self.weight[ids]
 
 
+def _logs(base: Base, texts: list[Text]) -> Tensor:
+    """Log-probabilities (all rows, vocabulary) of the texts."""
+    return torch.cat([logs for _, logs in _log_probabilities(base, texts)])
+
+
 @LEADS
 @pytest.mark.parametrize("length", [3, 10, 70])
 def test_answers_scores_and_logits_are_those_after_longer_prompts(put: Put, length: int) -> None:
@@ -132,14 +137,12 @@ def test_answers_scores_and_logits_are_those_after_longer_prompts(put: Put, leng
     answers = _written(base, longer)
     scores = log_likelihoods(base, longer, choices)
     with torch.no_grad():
-        logits = torch.cat(
-            list(_log_probabilities(base, [Text((*front, *t.prompt), t.written) for t in texts]))
-        )
+        logits = _logs(base, [Text((*front, *t.prompt), t.written) for t in texts])
     put(base.model, front)
     assert _written(base, prompts) == answers
     assert log_likelihoods(base, prompts, choices) == pytest.approx(scores, abs=1e-3)
     with torch.no_grad():
-        assert distance(torch.cat(list(_log_probabilities(base, texts))), logits) < 1e-5
+        assert distance(_logs(base, texts), logits) < 1e-5
 
 
 def _written(base: Base, prompts: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
