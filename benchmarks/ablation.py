@@ -32,7 +32,6 @@ def main() -> None:
         o.repeats,
         gate=gate,
         work=work.about(data, o.rows),
-        targets=lambda found, facts: [],
     )
 
 

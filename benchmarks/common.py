@@ -220,13 +220,14 @@ def measure(
     *,
     gate: dict[str, Any],
     work: dict[str, Any],
-    targets: Callable[[Found, Facts], Sequence[Target]],
+    targets: Callable[[Found, Facts], Sequence[Target]] = lambda found, facts: (),
     value: Callable[[Run], float] | None = None,
 ) -> None:
     """Take the runners in turn and write results/<table>.json: every raw run with its versions and settings.
 
-    `targets` makes the bounds of medians and facts about the machine; `value` is what of a run is compared
-    (default: items per second). The file is written after every turn, so a run cut short leaves what it has.
+    `targets` makes the bounds of medians and facts about the machine, none unless given; `value` is what of a
+    run is compared (default: items per second). The file is written after every turn, so a run cut short
+    leaves what it has.
     """
     RESULTS.mkdir(exist_ok=True)
     facts = machine()

@@ -45,10 +45,6 @@ def adapters() -> list[str]:
     return folders
 
 
-def ours(name: str, s: dict[str, Any], how: str) -> Runner:
-    return rung(name, {**s, "how": how})
-
-
 def peer(s: dict[str, Any]) -> Runner:
     return Runner(PEER, "peers/hf_generate.py", {**s, "batch": 64})
 
@@ -59,22 +55,21 @@ def main() -> None:
     s = {"kind": "generate", "model": work.model_folder(), "base": BASE, "data": data, "rows": o.rows}
     s |= {"dtype": "bf16", "new_tokens": NEW_TOKENS, "stop_ids": [], "warmup_rows": 8, "adapters": adapters()}
     exact = {**s, "dtype": "fp32", "rows": 16}
-    gate = gates.passed(gates.tokens(ours(TOGETHER, exact, "together"), peer(exact)))
+    gate = gates.passed(gates.tokens(rung(TOGETHER, exact, how="together"), peer(exact)))
 
     measure(
         "table_11",
         f"Greedy generation by {ADAPTERS} LoRAs, {o.rows} prompts, {NEW_TOKENS} new tokens, bf16",
         "new tokens/s",
         [
-            ours(TOGETHER, s, "together"),
-            ours(IN_TURN, s, "in turn"),
-            ours(FIRST, s, "first"),
+            rung(TOGETHER, s, how="together"),
+            rung(IN_TURN, s, how="in turn"),
+            rung(FIRST, s, how="first"),
             peer(s),
         ],
         o.repeats,
         gate=gate,
         work=work.about(data, o.rows),
-        targets=lambda found, facts: [],
     )
 
 

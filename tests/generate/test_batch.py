@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -92,17 +92,14 @@ def test_rows_of_linear_changes_are_decoded_in_common_steps(monkeypatch: pytest.
     put(base, SUMS)
     slots = [*SUMS, None]
     prompts = prompts_of(20, slots)
-    sizes: list[torch.Size] = []
+    original, sizes = body.hidden_states, []
 
-    def counting(original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        def states(model: object, one: Pass) -> torch.Tensor:
-            sizes.append(one.ids.shape)
-            assert one.rows is not None
-            return original(model, one)
+    def states(model: object, one: Pass) -> torch.Tensor:
+        sizes.append(one.ids.shape)
+        assert one.rows is not None
+        return original(model, one)  # type: ignore[arg-type]
 
-        return states
-
-    monkeypatch.setattr(batch, "hidden_states", counting(batch.hidden_states))
+    monkeypatch.setattr(batch, "hidden_states", states)
     Engine(base).generate(prompts, max_new_tokens=5, stop_ids=(), slots=slots)
     assert sizes == [torch.Size([4, 1])] * 4
 

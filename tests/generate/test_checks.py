@@ -10,12 +10,8 @@ from rung.errors import BaseModelError, DataError
 from rung.generate import checks
 
 
-def test_memory_divided_by_the_bytes_of_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = tiny()
-    per_token = 2 * 2 * 2 * 8 * 4
-    monkeypatch.setattr(checks, "CACHE_BYTES", 3 * 100 * per_token)
-    assert checks.places_for(base, 100) == 3
-    assert checks.places_for(base, 10**9) == 1
+def test_a_token_has_keys_and_values_in_all_layers() -> None:
+    assert checks.cache_bytes(tiny()) == 2 * 2 * 2 * 8 * 4
 
 
 def test_the_prompt_that_does_not_fit_is_named() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -66,3 +66,9 @@ class Change(nn.Module):
     def merged(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Weight (out, in) and bias (out,) of a plain layer that computes the same, in fp32 or wider."""
         raise NotImplementedError(f"{type(self).__name__} cannot be merged")
+
+
+def kind_of(changes: Iterable[Change | None]) -> type[Change]:
+    """The class whose `joint` and `of_rows` take these changes: their own if it is one, else `Change`."""
+    kinds = {type(change) for change in changes if change is not None}
+    return kinds.pop() if len(kinds) == 1 else Change

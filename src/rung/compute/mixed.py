@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rung.compute import by_row
 from rung.compute.by_row import ByRow, NotByRow
-from rung.compute.changes import Change, OfRows, Update
+from rung.compute.changes import Change, OfRows, Update, kind_of
 from rung.compute.linears import Linear, product
 
 
@@ -33,7 +33,6 @@ class Mixed(Change):
             y = product(base, x)
             self._alone.forward(flat, y.view(-1, y.shape[-1]))
             return y
-
         y = flat.new_empty(len(flat), self._outputs)
         for place, change in zip((*range(len(self.of)), -1), (*self.of, None), strict=True):
             if len(some := rows.of_slot(place)):
@@ -47,9 +46,7 @@ class Mixed(Change):
         updates: list[Update | None] = []
         for place in range(len(present[0].of)):
             own = [None if change is None else change.of[place] for change in changes]
-            kinds = {type(change) for change in own if change is not None}
-            kind: Any = kinds.pop() if len(kinds) == 1 else Change
-            updates.append(kind.joint(own, sizes) if any(own) else None)
+            updates.append(kind_of(own).joint(own, sizes) if any(own) else None)
             if any(own) and updates[-1] is None:
                 return None
         return _Joint(updates, present)
@@ -62,8 +59,7 @@ class _Joint:
 
     def __init__(self, updates: Sequence[Update | None], changes: Sequence[Mixed]) -> None:
         self._updates = updates
-        kinds = {type(change) for mixed in changes for change in mixed.of if change is not None}
-        kind: Any = kinds.pop() if len(kinds) == 1 else Change
+        kind = kind_of(change for mixed in changes for change in mixed.of)
         self._together: OfRows | None = kind.of_rows(updates)
 
     def forward(self, x: Tensor, y: Tensor) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from rung.compute.changes import Change, Update
+from rung.compute.changes import Change, Update, kind_of
 from rung.compute.quantized import QuantizedLinear
 from rung.compute.sites import Site
 
@@ -100,9 +100,7 @@ class Projection:
         now = [module.now if isinstance(module, Site) else None for module in self.modules]
         if any(one is not other for one, other in zip(now, self._seen, strict=True)):
             self._seen = now
-            kinds = {type(change) for change in now if change is not None}
-            kind: Any = kinds.pop() if len(kinds) == 1 else Change
-            self._update = kind.joint(now, self.sizes)
+            self._update = kind_of(now).joint(now, self.sizes)
         return now, self._update
 
     def _weight(self) -> Tensor:

@@ -102,7 +102,7 @@ def drift(base: Base, attached: Attached, texts: Sequence[Text], seed: int = 0) 
     kls: list[float] = []
     agreements: list[float] = []
     batches = list(_batches(texts, int(base.model.config.get_text_config().vocab_size)))
-    # One room for the base's logits of every batch: made anew for each, they would leave holes in memory.
+    # One buffer for the base's log-probabilities, reused by every batch: new ones would fragment the heap.
     most = max((_rows(batch) for batch in batches), default=0)
     plain: Tensor | None = None  # (most, vocabulary), in fp32
     with torch.no_grad(), evaluating(base.model):

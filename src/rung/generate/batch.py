@@ -80,11 +80,11 @@ class Batch:
         self._last = torch.zeros(0, dtype=torch.long, device=base.device)  # (B,) not yet read by the model
         found = {row.slot for row in rows}
         self._slots = sorted(slot for slot in found if slot is not None)
-        self.mixed = len(found) > 1  # whether the rows have different slots
+        self._own = [*self._slots, *({None} & found)]  # all of them, the plain base's last
+        self.mixed = len(self._own) > 1  # whether the rows have different slots
         self._by_row: ByRow | None = None  # of one token of each row
-        for slot in (None, *self._slots):
-            if slot in found:
-                self._share([row for row in rows if row.slot == slot])
+        for slot in self._own:
+            self._share([row for row in rows if row.slot == slot])
         prefix = rows[0].prefix if rows and not self.mixed else None
         self.layout = Decode(prefix if prefix and prefix.length > COPIED else None)
 
@@ -148,9 +148,7 @@ class Batch:
 
     def _apart(self, row: Row) -> int:
         """The same number for rows whose prompts can be read in one pass."""
-        if row.prefix is None or row.slot is None:
-            return -1 if row.prefix is None else len(self._slots)
-        return self._slots.index(row.slot)
+        return -1 if row.prefix is None else self._own.index(row.slot)
 
     def _on(self, row: Row) -> AbstractContextManager[None]:
         """The adapter of `row` answers, where rows have different ones."""

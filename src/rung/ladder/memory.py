@@ -36,19 +36,17 @@ def need(context: Context, method: str) -> Need:
     """With the largest passes that fit into the memory that is free; timed if they fit as far as is known."""
     prepared, size = context.prepared, context.size
     context.room = room = context.room or Room.now()
-    each = token_bytes(prepared)
     if method not in context.speeds.train:
-        least = expected(prepared, method, 0)
-        before = _fitting(room, context.pack_tokens, lambda pack: least + pack * each)
+        before = _by_arithmetic(room, prepared, method, context.pack_tokens)
         if before.why:
             return before
     rate = context.speeds.train[method]
     if not rate.peak_bytes:  # the system does not say
-        least = expected(prepared, method, 0, rate.parameters)
-        return _fitting(room, context.pack_tokens, lambda pack: least + pack * each)
+        return _by_arithmetic(room, prepared, method, context.pack_tokens, rate.parameters)
     step = step_tokens(context.settings, context.work, size.train, size.epochs)
     cached = 0 if METHODS[method].promises.moves_base else _trunk_bytes(context)
     afterwards = rate.held_bytes + _after_training(context, method)
+    each = token_bytes(prepared)
 
     def bytes_of(pack: int) -> int:
         more = rate.pass_share * largest_pass(step, pack) - rate.pass_tokens
@@ -65,7 +63,7 @@ def expected(prepared: Prepared, method: str, pack_tokens: int, parameters: int 
 
 def pack_to_time(prepared: Prepared, method: str, most: int) -> int:
     """Tokens of the passes that are timed: `most`, or fewer where these would not fit into memory."""
-    return _fitting(Room.now(), most, lambda pack: expected(prepared, method, pack)).pack_tokens
+    return _by_arithmetic(Room.now(), prepared, method, most).pack_tokens
 
 
 def guessed(prepared: Prepared, method: str, parameters: int, other: str, rate: TrainRate) -> int:
@@ -158,6 +156,11 @@ def token_bytes(prepared: Prepared) -> int:
 def largest_pass(step: float, pack_tokens: int) -> float:
     """Tokens of each pass of a step: they are of nearly the same size (`rung.data.pack`)."""
     return step / max(1, round(step / pack_tokens))
+
+
+def _by_arithmetic(room: Room, prepared: Prepared, method: str, most: int, parameters: int = 0) -> Need:
+    """What is needed where nothing was measured."""
+    return _fitting(room, most, lambda pack: expected(prepared, method, pack, parameters))
 
 
 def _fitting(room: Room, most: int, bytes_of: Callable[[int], int]) -> Need:

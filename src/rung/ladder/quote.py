@@ -22,7 +22,6 @@ from rung.evaluation.forgetting import BATCH_TEXTS, Text, drift
 from rung.evaluation.prompts import zero_shot
 from rung.generate.choose import best_choices
 from rung.ladder import memory
-from rung.ladder.context import Room
 from rung.ladder.forecast import Rates, TrainRate, Workload
 from rung.ladder.label_rows import rows_for
 from rung.ladder.options import attach
@@ -228,7 +227,6 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
     prepared, allowance = timing.prepared, timing.allowance
     timing.watcher.begin("", f"timing: training with {METHODS[method].title}")
     attached, peak = None, cost.PeakMemory()
-    before = Room.now().held
 
     def put_on() -> None:
         nonlocal attached
@@ -236,10 +234,12 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
 
     tokens = min(timing.step_tokens, max(_LEAST_TOKENS, allowance.left * timing.prefill / 6))
     peak.reset()
+    before = cost.resident() or 0
     attach_seconds = allowance.timed(put_on)
     assert attached is not None
     try:
-        held = Room.now().held - before
+        cost.trim()
+        held = (cost.resident() or 0) - before
         forgetting = _forget_seconds(timing, attached)
         rows = _sample(prepared, method, int(tokens))
         settings = _settings(timing, memory.pack_to_time(prepared, method, timing.pack_tokens))

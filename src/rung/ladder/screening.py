@@ -59,10 +59,11 @@ def screen(context: Context, rungs: Sequence[Rung], time: float | None) -> Scree
     left = [rung for rung in tuned if rung.method != ALWAYS]
     places = MOST - len(kept)
     rounds = [places] if len(left) <= 2 * places else [2 * places, places]
-    beside = f", with {' and '.join(kept)}" if kept else ""
-    context.watcher.say(f"Screening {len(left)} methods: each is trained a little, {places} go on{beside}")
+    also = f", alongside {' and '.join(kept)}" if kept else ""
+    context.watcher.say(
+        f"Screening {len(left)} methods with short trainings: the best {places} get the remaining time{also}"
+    )
     gone: dict[str, str] = {}
-    found: list[Screened] = []
     for most in rounds:
         share = SHARE * time / len(rounds) / len(left)
         found = [one for rung in left if (one := _short(context, rung, share)) is not None]
