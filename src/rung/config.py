@@ -169,6 +169,26 @@ class Settings(BaseModel):
     max_grad_norm: Annotated[Finite, TRAINING] = Field(
         1.0, gt=0, description="Gradient norm is clipped to this."
     )
+    kl_penalty: Annotated[Finite | None, TRAINING] = Field(
+        None,
+        ge=0,
+        description="Weight of a penalty on moving away from the base on general texts; 1 if not given, "
+        "0 for none.",
+    )
+    replay: Annotated[Finite, TRAINING] = Field(
+        0.0, ge=0, description="Weight of the loss of general texts in every step; 0 for none."
+    )
+    general_texts: Annotated[Path | None, TRAINING] = Field(
+        None, description="File of general rows for both; what the base itself writes if not given."
+    )
+    general_share: Annotated[Finite, TRAINING] = Field(
+        0.05, gt=0, le=1, description="Tokens of general texts in training, over those of the rows."
+    )
+    max_forgetting: Annotated[Finite | None, MAIN] = Field(
+        None,
+        gt=0,
+        description="Most that a tuned rung may forget, in nats a token; its change is weakened to keep it.",
+    )
     max_length: Annotated[int | None, DATA] = Field(
         None, ge=8, description="Longest row in tokens; the base's context if not given."
     )

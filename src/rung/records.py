@@ -263,6 +263,16 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Tradeoff:
+    """A tuned rung with its change at one strength."""
+
+    strength: float  # 1: as trained
+    loss: float  # on dev, nats a row
+    kl: float  # forgotten, nats a token
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One test row as one rung answered it: a line of predictions/<rung>.jsonl."""
 
@@ -304,6 +314,7 @@ class Result:
     kind: RungKind | Literal[""] = ""  # empty in runs from before it was kept
     done: float | None = None  # unfinished: the share of the planned steps or rows that was done
     needs_seconds: float | None = None  # unfinished: the budget of a climb that would finish it
+    tradeoffs: tuple[Tradeoff, ...] = ()  # strengths of the change that were tried, the weakest first
 
     @property
     def prompts(self) -> bool:

@@ -202,6 +202,28 @@ def test_a_state_of_another_shape_is_refused_untouched(method: Method, model: Pr
     assert same_bytes(attached.state(), state)
 
 
+def test_its_change_can_be_scaled_as_declared(method: Method, model: PreTrainedModel) -> None:
+    """At 0 it is the base, at 1 itself, and half of it lies in between; the state stays as it is."""
+    before = logits(model)
+    attached = trained(method, model)
+    state, whole = attached.state(), logits(model)
+    kept = {name: value.clone() for name, value in state.items()}
+    if not method.promises.scalable:
+        with pytest.raises(UsageError, match="cannot be scaled"):
+            attached.load_scaled(state, 0.5)
+        assert torch.equal(logits(model), whole)
+        return
+    attached.load_scaled(state, 0.0)
+    assert distance(logits(model), before) < (1e-5 if model.dtype == torch.float32 else 0.05)
+    attached.load_scaled(state, 0.5)
+    half = logits(model)
+    assert 0 < distance(half, before) < distance(whole, before)
+    assert not torch.equal(half, whole)
+    attached.load_scaled(state, 1.0)
+    assert torch.equal(logits(model), whole)
+    assert same_bytes(state, kept)
+
+
 def test_disabled_is_the_plain_base_and_ends(method: Method, model: PreTrainedModel) -> None:
     before = logits(model)
     attached = trained(method, model)

@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 CHUNK = 256  # rows; a bf16 chunk of logits for 49,152 words is 25 MB
+_LEAST = 1e-12  # probability that a logarithm is taken of
 _ROWS = 4096  # of a weight that are changed to another number format at a time
 _CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
 _EXTRAS = (*_CAPS, "logit_scale", "logits_scaling", "lm_head_multiplier")
@@ -69,6 +70,49 @@ def loss_sum(
     logits = target_logits(model, hidden).float()
     losses = cross_entropy(logits, targets, reduction="none")
     return losses.sum() if weights is None else (losses * weights).sum()
+
+
+def divergence_sum(model: PreTrainedModel, hidden: Tensor, words: Tensor, logs: Tensor) -> Tensor:
+    """KL(p || q) in nats, summed over rows, with gradient: an fp32 scalar.
+
+    q is what the model says for hidden (N, d). p is known by the log-probabilities logs (N, k) of k words
+    (N, k) each; all other words count as one. With r for these others, z the logits and q = softmax(z):
+
+        KL = sum over the k words of p log(p / q)  +  p_r log(p_r / q_r)
+        dKL/dz = q - p for the k words,  q (1 - p_r / q_r) for each other word
+    """
+    total = hidden.new_zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32))
+    for start in range(0, len(hidden), CHUNK):
+        rows = slice(start, start + CHUNK)
+        total = total + _Divergence.apply(target_logits(model, hidden[rows]), words[rows], logs[rows])  # type: ignore[no-untyped-call]
+    return total
+
+
+class _Divergence(Function):
+    """From logits to the divergence; the formulas are in `divergence_sum`."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, words: Tensor, logs: Tensor) -> Tensor:
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        q_logs = logits.to(wide).log_softmax(-1)  # (n, vocabulary)
+        own = q_logs.gather(1, words)  # (n, k)
+        p = logs.exp()
+        p_rest = (1 - p.sum(1, keepdim=True)).clamp_min(0.0)  # (n, 1)
+        q = q_logs.exp_()
+        # The sum of the others, not 1 - the sum of the k: that would be rounded to 0 where they are few.
+        q_rest = q.scatter(1, words, 0.0).sum(1, keepdim=True).clamp_min(_LEAST)
+        rest = torch.where(p_rest > 0, p_rest * (p_rest.clamp_min(_LEAST) / q_rest).log(), 0.0)
+        total = (p * (logs - own)).sum() + rest.sum()
+        if ctx.needs_input_grad[0]:
+            top = q.gather(1, words) - p
+            q.mul_(1 - p_rest / q_rest).scatter_(1, words, top)
+            ctx.save_for_backward(q.to(logits.dtype))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (dz,) = ctx.saved_tensors
+        return dz * grads[0].to(dz.dtype), None, None
 
 
 class _LinearCrossEntropy(Function):

@@ -50,19 +50,30 @@ class Text:
 
 
 def general_prompts() -> tuple[str, ...]:
-    """The fixed general prompts, in order."""
-    lines = (files("rung.evaluation") / "general_prompts.txt").read_text(encoding="utf-8").splitlines()
+    """The fixed general prompts that drift is measured on, in order."""
+    return _lines("general_prompts.txt")
+
+
+def replay_prompts() -> tuple[str, ...]:
+    """Other general prompts: what the base writes after them may be trained on."""
+    return _lines("replay_prompts.txt")
+
+
+def _lines(name: str) -> tuple[str, ...]:
+    lines = (files("rung.evaluation") / name).read_text(encoding="utf-8").splitlines()
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def reference(engine: Engine, renderer: Renderer, folder: Path) -> tuple[Text, ...]:
-    """What the plain base writes after the general prompts, at most 64 new tokens each.
+def reference(
+    engine: Engine, renderer: Renderer, folder: Path, prompts: Sequence[str] | None = None
+) -> tuple[Text, ...]:
+    """What the plain base writes after `prompts`, the general ones if not given, at most 64 new tokens each.
 
     Kept in `folder`, one JSON file for each base, chat template and set of prompts, and read back from there.
     Call it before anything is attached to the base. Prompts that leave no room in the base's context, or
     after which it writes nothing, are left out. Raises `DataError` where nothing is left.
     """
-    prompts = general_prompts()
+    prompts = general_prompts() if prompts is None else prompts
     base = engine.base
     held = [base.fingerprint, *([base.bits] if base.bits else [])]
     key = storage.fingerprint([*held, renderer.fingerprint, NEW_TOKENS, *prompts])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rung.ladder.features import Features
     from rung.ladder.plan import Plan
     from rung.ladder.prepare import Prepared
+    from rung.train.keep import General
 
 PACK_TOKENS = 1024
 TIMING = 0.1  # of the budget is spent on timing at most
@@ -65,6 +66,7 @@ class Context:
     asked: Mapping[str, Any] = field(default_factory=dict)  # settings as the user gave them
     planned: Plan | None = None
     room: Room | None = None  # when the plan began to be made; None before
+    general: dict[int, General] = field(default_factory=dict)  # by the number of texts, once they are read
     whole: Split = field(init=False)
 
     def __post_init__(self) -> None:

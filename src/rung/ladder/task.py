@@ -167,6 +167,7 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
         cost=_cost(context, outcome, spent, answering, memory),
         choices=outcome.choices,
         forgetting=outcome.forgetting,
+        tradeoffs=outcome.tradeoffs,
         curve=outcome.curve,
         applied=outcome.applied,
         notes=(*outcome.notes, *_notes(context, quote, len(test))),

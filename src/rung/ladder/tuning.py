@@ -33,6 +33,7 @@ from rung.methods.adapter import Adapter
 from rung.methods.method import Attached, Files
 from rung.methods.peft_format import files_of
 from rung.records import Choice, Completion, Example, to_json
+from rung.train.keep import Keep
 from rung.train.trainer import Outcome, Trainer, TrainSettings
 
 
@@ -80,8 +81,12 @@ def train(
     checkpoints: Path,
     watcher: Watcher,
     limit_seconds: float | None = None,
+    keep: Keep | None = None,
 ) -> Tuned:
-    """Attach `method`, train it, leave it in its best state on dev. On any error it is detached again."""
+    """Attach `method`, train it, leave it in its best state on dev. On any error it is detached again.
+
+    `keep` are general texts on which the base is kept.
+    """
     settings = train_settings(prepared, plan, method, limit_seconds)
     rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
     evaluated = evaluation_rows(plan.train_rows, plan.epochs)
@@ -97,6 +102,7 @@ def train(
             settings,
             folder=checkpoints,
             listener=watcher,
+            keep=keep,
         ).run()
     except BaseException:
         attached.detach()
@@ -108,6 +114,8 @@ def train(
         **asdict(settings),
     }
     applied |= attached.applied()
+    if keep is not None:
+        applied |= keep.applied()
     trainable = sum(p.numel() for p in attached.parameters())
     return Tuned(attached, outcome, applied, trainable, choices)
 

@@ -96,6 +96,9 @@ class Houlsby(Changes):
         self._without = "" if outputs.mlp_outputs else "MLPs whose output is no linear layer have no adapter"
         super().__init__(model, settings, linear_layers(model, names), make, slot)
 
+    def scaled(self, name: str, tensor: Tensor, strength: float) -> Tensor:
+        return _scaled(name, tensor, strength)
+
     def notes(self) -> tuple[str, ...]:
         return (self._without,) if self._without else ()
 
@@ -127,12 +130,20 @@ class Parallel(Attached):
     def parameters(self) -> list[nn.Parameter]:
         return [parameter for part in self._parts.values() for parameter in part.parameters()]
 
+    def scaled(self, name: str, tensor: Tensor, strength: float) -> Tensor:
+        return _scaled(name, tensor, strength)
+
     def switch(self, on: bool) -> None:
         for name, part in self._parts.items():
             put_parallel(self.model.get_submodule(name), part if on else None)
 
     def remove(self) -> None:
         """Nothing is left of it once it is off."""
+
+
+def _scaled(name: str, tensor: Tensor, strength: float) -> Tensor:
+    """What b ends with is linear, so that alone is scaled."""
+    return tensor * strength if name.endswith((".up.weight", ".up.bias")) else tensor
 
 
 def _nowhere(model: nn.Module) -> tuple[str, ...]:

@@ -251,6 +251,9 @@ def method_of(kind: str) -> Method:
         attach=partial(Bridged, kind),
         format=BridgeFormat(kind, options),
         promises=Promises(
-            identity_at_start=_STARTS.get(kind, True), mergeable=kind not in _NOT_MERGED, few_bits=False
+            identity_at_start=_STARTS.get(kind, True),
+            mergeable=kind not in _NOT_MERGED,
+            few_bits=False,
+            scalable=False,
         ),
     )

@@ -67,6 +67,12 @@ class DoraChange(LowRankChange):
                 self._lengths = now, torch.linalg.vector_norm(wide, dim=1)
         return self._lengths[1]
 
+    def begun(self) -> Tensor:
+        """What m begins as: |W| (out,)."""
+        with torch.no_grad():
+            found: Tensor = torch.linalg.vector_norm(weight_of(self.base).to(self.a.dtype), dim=1)
+            return found
+
     def merged(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         changed = weight + self.delta()
         factor = self.m / torch.linalg.vector_norm(changed.detach(), dim=1)

@@ -90,6 +90,15 @@ class Full(Attached):
                 if self._masters[name] is not self.weights[name]:
                     self._masters[name].copy_(tensor)
 
+    def scaled(self, name: str, tensor: Tensor, strength: float) -> Tensor:
+        """Between the base's own weights and these (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903)."""
+        if self._originals is None:
+            raise UsageError("the change has been merged into the base, so it cannot be scaled any more")
+        own = torch.empty_like(self.weights[name], requires_grad=False)
+        self._originals.read(name, own)
+        wide = torch.promote_types(own.dtype, torch.float32)
+        return torch.lerp(own.to(wide), tensor.to(own.device, wide), strength)
+
     def facts(self) -> dict[str, Any]:
         config: dict[str, Any] = self.model.config.to_dict()
         config = {key: value for key, value in config.items() if key not in _NOT_ITS_OWN}

@@ -27,7 +27,7 @@ from rung.methods.head import (
 from rung.methods.lora import Lora
 from rung.methods.lora_format import LoraFormat
 from rung.methods.lora_settings import LoraSettings
-from rung.methods.method import Method, Promises
+from rung.methods.method import Attached, Method, Promises
 from rung.methods.slots import ONLY
 from rung.setting_values import Names
 
@@ -57,6 +57,10 @@ class HeadLora(Classifies, Lora):
     def parameters(self) -> list[nn.Parameter]:
         return [*super().parameters(), self.head.weight]
 
+    def scaled(self, name: str, tensor: Tensor, strength: float) -> Tensor:
+        """Refused: the head has learned from the states as they are."""
+        return Attached.scaled(self, name, tensor, strength)
+
     def rates(self) -> list[float]:
         return [*super().rates(), self.settings.head_rate]
 
@@ -84,6 +88,6 @@ METHOD = Method(
     learning_rate=1e-3,
     attach=HeadLora,
     format=HeadLoraFormat(),
-    promises=Promises(identity_at_start=False, mergeable=False),
+    promises=Promises(identity_at_start=False, mergeable=False, scalable=False),
     classifies=True,
 )

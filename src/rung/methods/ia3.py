@@ -69,6 +69,9 @@ class IA3(Changes):
         self.inputs = [name for name in found if name in inputs]
         super().__init__(model, settings, found, lambda name, base: Factors(base, name in inputs), slot)
 
+    def scaled(self, name: str, tensor: Tensor, strength: float) -> Tensor:
+        return 1 + (tensor - 1) * strength
+
     def facts(self) -> dict[str, Any]:
         return super().facts() | {"inputs": self.inputs}
 

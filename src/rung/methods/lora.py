@@ -26,6 +26,8 @@ from rung.methods.starts import eva, pissa, require_room
 from rung.methods.targets import ends_with, linear_layers
 from rung.records import Rendered
 
+_LENGTHS = ".lora_magnitude_vector"
+
 
 class Lora(Changes):
     """LoRA on a model; see `rung.methods.method.Attached`."""
@@ -60,10 +62,20 @@ class Lora(Changes):
         for name, change in self.changes.items():
             found |= {f"{name}.lora_A.weight": change.a, f"{name}.lora_B.weight": change.b}
             if isinstance(change, DoraChange):
-                found[f"{name}.lora_magnitude_vector"] = change.m
+                found[f"{name}{_LENGTHS}"] = change.m
             if change.start is not None:
                 found |= {f"{name}.lora_A.start": change.start[0], f"{name}.lora_B.start": change.start[1]}
         return found
+
+    def scaled(self, name: str, tensor: Tensor, strength: float) -> Tensor:
+        """B alone is multiplied, so the update is; of DoRA, m moves from |W| too."""
+        if name.endswith((".lora_B.weight", ".lora_B.start")):
+            return tensor * strength
+        if not name.endswith(_LENGTHS):
+            return tensor
+        change = self.changes[name.removesuffix(_LENGTHS)]
+        assert isinstance(change, DoraChange)
+        return torch.lerp(change.begun(), tensor.to(change.m.device), strength)
 
     def rates(self) -> list[float]:
         """LoRA+ (Hayou et al. 2024, arXiv 2402.12354): B may learn faster than A."""

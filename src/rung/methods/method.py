@@ -129,6 +129,22 @@ class Attached(ABC):
                 tensor.copy_(state[name])
         self.updated()
 
+    def scaled(self, name: str, tensor: Tensor, strength: float) -> Tensor:
+        """`tensor`, called `name` in a state, of the same change times `strength`: 0 is the base.
+
+        Raises `UsageError` for a method whose change cannot be scaled.
+        """
+        raise UsageError(
+            f"what {type(self).__name__} changes cannot be scaled", fix="Train again at a lower learning rate"
+        )
+
+    def load_scaled(self, state: Mapping[str, Tensor], strength: float) -> None:
+        """As `load`, with the whole change times `strength`: 0 is the base, 1 is `state` itself.
+
+        Raises `UsageError` for a method whose change cannot be scaled.
+        """
+        self.load(state if strength == 1 else _Scaled(self, state, strength))
+
     def applied(self) -> dict[str, Any]:
         """The settings as used, for the record of the run."""
         return dict(self.settings.model_dump(mode="json"))
@@ -163,6 +179,22 @@ class Attached(ABC):
             self.remove()
 
 
+class _Scaled(Mapping[str, Tensor]):
+    """A state with its change scaled; each tensor is made when it is asked for."""
+
+    def __init__(self, attached: Attached, state: Mapping[str, Tensor], strength: float) -> None:
+        self._attached, self._state, self._strength = attached, state, strength
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._attached.scaled(name, self._state[name], self._strength)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._state)
+
+    def __len__(self) -> int:
+        return len(self._state)
+
+
 @dataclass(frozen=True, slots=True)
 class Promises:
     """What the contract suite holds a method to."""
@@ -173,6 +205,7 @@ class Promises:
     few_bits: bool = True  # works on bases held in few bits (`rung.compute.quantized`)
     own_code: bool = True  # works on bases that are computed by their own code alone (`rung.compute.plain`)
     moves_base: bool = True  # what the base itself writes changes
+    scalable: bool = True  # its change can be multiplied by a number after training
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,19 @@ def pack_loss(model: PreTrainedModel, rows: Sequence[Rendered], trunk: Below | N
     return head.loss_sum(model, hidden, pairs[:, 1], weights)
 
 
+def learned(tree: Tree, rows: Sequence[Rendered], first: int = 0) -> tuple[list[int], list[int]]:
+    """The places that predict the learned tokens of `rows`, which are row `first` of the tree and those after
+    it, and these tokens, row after row."""
+    places: list[int] = []
+    tokens: list[int] = []
+    for number, row in enumerate(rows, first):
+        at = tree.places(number)
+        own = [i for i, mask in enumerate(row.mask) if mask and i > 0]
+        places += [at[i - 1] for i in own]
+        tokens += [row.ids[i] for i in own]
+    return places, tokens
+
+
 def count_targets(rows: Sequence[Rendered]) -> int:
     """Number of target tokens of `rows`; a first token cannot be predicted, so it is none."""
     return sum(sum(row.mask[1:]) for row in rows)
@@ -80,3 +93,23 @@ def mean_loss(
     for indices in group([len(one) for one in ids], ids, range(len(rows)), pack_tokens):
         total += float(objective.loss(model, [rows[index] for index in indices], trunk))
     return total / objective.count(rows)
+
+
+@torch.inference_mode()
+def row_losses(model: PreTrainedModel, rows: Sequence[Rendered], pack_tokens: int = 2048) -> list[float]:
+    """Nats of each row: its target tokens together."""
+    found = [0.0] * len(rows)
+    ids = [row.ids for row in rows]
+    for some in group([len(one) for one in ids], ids, range(len(rows)), pack_tokens):
+        part = [rows[i] for i in some]
+        tree = tree_of(model, [row.ids for row in part])
+        places, tokens = (torch.tensor(one, device=model.device) for one in learned(tree, part))
+        states = states_at(model, tree, [row.ids for row in part], places, None)
+        nats = [
+            -head.target_logits(model, h).float().log_softmax(-1).gather(1, y[:, None])[:, 0]
+            for h, y in zip(torch.split(states, head.CHUNK), torch.split(tokens, head.CHUNK), strict=True)
+        ]
+        each = torch.split(torch.cat(nats), [count_targets([row]) for row in part])
+        for i, own in zip(some, each, strict=True):
+            found[i] = float(own.sum())
+    return found

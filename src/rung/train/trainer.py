@@ -28,6 +28,7 @@ from rung.methods.on_disk import OnDisk
 from rung.records import CurvePoint, Mechanism, Rendered
 from rung.train import optim, trunk
 from rung.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from rung.train.keep import Keep
 from rung.train.loss import NEXT_TOKENS, mean_loss
 from rung.train.mechanisms import mechanisms
 from rung.train.trunk import Trunk
@@ -101,8 +102,9 @@ class Trainer:
         settings: TrainSettings,
         folder: Path | None = None,
         listener: Listener | None = None,
+        keep: Keep | None = None,
     ) -> None:
-        """`folder` keeps the checkpoints; none are written without it."""
+        """`folder` keeps the checkpoints; none are written without it. `keep` holds general texts."""
         self.model = model
         self.attached = attached
         self.objective = attached.objective() or NEXT_TOKENS
@@ -111,6 +113,7 @@ class Trainer:
         self.settings = settings
         self.folder = folder
         self.listener = listener
+        self.keep = keep if keep is not None and keep.on() else None
         self.plan = plan(
             [len(row.ids) for row in rows],
             [row.ids for row in rows],
@@ -194,14 +197,30 @@ class Trainer:
         total = 0.0
         self.attached.learning(True)
         try:
+            texts, weight = self._texts(step)
             for number, indices in enumerate(step.packs):
                 self.attached.before_pass(self.progress.step, number)
-                loss = self.objective.loss(self.model, [self.rows[index] for index in indices], self.trunk)
-                loss.backward()  # type: ignore[no-untyped-call]
+                rows = [self.rows[index] for index in indices]
+                if texts and self.keep is not None and number == 0 and self.objective is NEXT_TOKENS:
+                    loss, kept = self.keep.with_rows(self.model, rows, texts, self.trunk)
+                    (loss + kept * (weight * targets)).backward()  # type: ignore[no-untyped-call]
+                else:
+                    loss = self.objective.loss(self.model, rows, self.trunk)
+                    loss.backward()  # type: ignore[no-untyped-call]
                 total += float(loss.detach())
+            if texts and self.keep is not None and self.objective is not NEXT_TOKENS:
+                self.attached.before_pass(self.progress.step, len(step.packs))
+                kept = self.keep.loss(self.model, texts, self.trunk)
+                (kept * (weight * targets)).backward()  # type: ignore[no-untyped-call]
         finally:
             self.attached.learning(False)
         return total, targets
+
+    def _texts(self, step: Step) -> tuple[list[int], float]:
+        """The general texts that the step reads, and the weight of their loss."""
+        if self.keep is None:
+            return [], 0.0
+        return self.keep.texts_of(self.progress.step, sum(len(self.rows[row].ids) for row in step.rows))
 
     def _update(self, step: Step, total: float, targets: int) -> None:
         """Change the parameters, unless something is not finite."""
@@ -258,6 +277,7 @@ class Trainer:
         layers = self.attached.frozen_layers()
         used = {row for step in self.plan for row in step.rows}
         rows = [self.rows[row].ids for row in sorted(used)] + [row.ids for row in self.dev]
+        rows += [row.ids for row in self.keep.general.rows] if self.keep else []
         with ExitStack() as stack:
             folder = self.folder
             if folder is None:
@@ -282,6 +302,8 @@ class Trainer:
     def _mark(self) -> str:
         """A hash of everything that decides the weights: rows, order and settings."""
         settings = asdict(self.settings) | {"checkpoint_seconds": None, "limit_seconds": None}
+        if self.keep is not None:
+            settings |= self.keep.facts()
         rows = [[storage.sha256_bytes(_content(row)) for row in part] for part in (self.rows, self.dev)]
         return storage.fingerprint([settings, rows, [tuple(p.shape) for p in self.parameters]])
 

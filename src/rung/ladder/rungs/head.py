@@ -47,4 +47,4 @@ class HeadRung(TuneRung):
     def start_seconds(self, context: Context) -> float:
         """Of the probe that the head begins as: every train row is read once."""
         row = context.work.tail_tokens / context.speeds.prefill + _ROW_SECONDS
-        return _FIT_SECONDS + context.size.train * row
+        return super().start_seconds(context) + _FIT_SECONDS + context.size.train * row

@@ -13,7 +13,7 @@ from rung.errors import UsageError, nearest
 from rung.ladder.context import Context
 from rung.ladder.options import require_options
 from rung.ladder.responder import Responder
-from rung.records import Choice, CurvePoint, Measure, Mechanism, Quote, RungKind, Task
+from rung.records import Choice, CurvePoint, Measure, Mechanism, Quote, RungKind, Task, Tradeoff
 from rung.registry import Registry
 
 
@@ -25,6 +25,7 @@ class Outcome:
     choices: tuple[Choice, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     forgetting: tuple[Measure, ...] = ()
+    tradeoffs: tuple[Tradeoff, ...] = ()
     notes: tuple[str, ...] = ()
     mechanisms: tuple[Mechanism, ...] = ()
     applied: dict[str, Any] = field(default_factory=dict)  # settings as used

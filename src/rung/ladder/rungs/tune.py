@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rung import cost
 from rung.config import Settings
 from rung.ladder import memory
 from rung.ladder.context import Context
-from rung.ladder.forecast import TrainRate, train_seconds, tuned_answer_seconds
+from rung.ladder.forecast import Size, TrainRate, train_seconds, tuned_answer_seconds
+from rung.ladder.general import keep_of, more_tokens, reading_seconds
 from rung.ladder.options import asked_options, settings_of
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
@@ -57,7 +59,7 @@ class TuneRung(Rung):
             seconds=seconds,
             train_rows=size.train,
             epochs=size.epochs,
-            train_tokens=round(size.train * work.row_tokens * size.epochs),
+            train_tokens=round(_tokens(context, size)),
             dev_rows=size.dev,
             test_rows=size.test,
             memory_bytes=needed.bytes,
@@ -70,36 +72,38 @@ class TuneRung(Rung):
     def train_seconds(self, context: Context, rate: TrainRate) -> float:
         """Of training at `rate`, measuring dev loss included."""
         dev_rows, speeds = len(context.prepared.split.dev), context.speeds
-        return train_seconds(context.settings, context.work, speeds, rate, context.size, dev_rows)
+        slower = replace(
+            rate, tokens_per_second=rate.tokens_per_second / more_tokens(context.settings, self.method)
+        )
+        return train_seconds(context.settings, context.work, speeds, slower, context.size, dev_rows)
 
     def start_seconds(self, context: Context) -> float:
         """What is done before training."""
-        return 0.0
+        return reading_seconds(context, self.method, _tokens(context, context.size))
 
     def answer_seconds(self, context: Context) -> float:
         """Of answering the test rows."""
         return tuned_answer_seconds(context.work, context.speeds, context.size)
 
     def run(self, context: Context, limit: float | None) -> Outcome:
-        from rung.evaluation import forgetting
-        from rung.ladder import tuning
+        from rung.ladder import tuning, weaken
         from rung.ladder.speaking import base_of
 
         prepared, folder, watcher = context.prepared, context.folder, context.watcher
         watch = cost.Stopwatch()
-        watcher.begin(self.name, "training")
         checkpoints, plan = folder.file("checkpoints", self.name), context.plan.of(self.name, context)
-        tuned = tuning.train(prepared, plan, self.method, checkpoints, watcher, limit)
+        keep = keep_of(context, self.method, _tokens(context, plan.size))
+        watcher.begin(self.name, "training")
+        tuned = tuning.train(prepared, plan, self.method, checkpoints, watcher, limit, keep)
         trained = tuned.outcome
         earlier = max(0.0, trained.seconds - watch.seconds)
         try:
-            adapter = folder.file("adapters", self.name)
-            size = tuning.save(prepared, tuned, adapter)
             cost.trim()  # what training held and is free now lies in pieces
             watcher.begin(self.name, "measuring what it forgot")
-            texts = context.texts[: self._texts(context)]
-            drift = forgetting.drift(prepared.base, tuned.attached, texts)
+            held = weaken.hold(prepared, tuned, context.texts[: self._texts(context)], checkpoints)
             cost.trim()
+            adapter = folder.file("adapters", self.name)
+            size = tuning.save(prepared, tuned, adapter)
         except BaseException:
             tuned.attached.detach()
             raise
@@ -108,10 +112,11 @@ class TuneRung(Rung):
             tuning.responder(
                 prepared.speaker, tuned.attached, prepared.max_new_tokens, adapter, base_of(prepared)
             ),
-            choices=(*tuned.choices, best),
+            choices=(*tuned.choices, best, *held.choices),
             curve=trained.curve,
-            forgetting=drift,
-            notes=trained.notes,
+            forgetting=held.drift,
+            tradeoffs=held.tradeoffs,
+            notes=(*trained.notes, *held.notes),
             mechanisms=trained.mechanisms,
             applied=tuned.applied | {"max_new_tokens": prepared.max_new_tokens},
             train_seconds=trained.seconds,
@@ -135,3 +140,8 @@ class TuneRung(Rung):
         from rung.ladder import tuning
 
         return tuning.load(folder)
+
+
+def _tokens(context: Context, size: Size) -> float:
+    """Of the train rows, in all epochs."""
+    return size.train * size.epochs * context.work.row_tokens

@@ -1,0 +1,328 @@
+"""Which settings tune best: many short trainings on several data sets, the better half of them longer.
+
+    python benchmarks/defaults.py run [--worker 0 --of 2]     run what is missing; can be stopped
+    python benchmarks/defaults.py collect                     writes results/defaults.json from what has run
+
+Every run of a round gets the same work: what a LoRA at all layers computes for so many tokens. A setting that
+computes less for a token sees more tokens. Settings are compared on dev rows, data set by data set: lower
+loss wins where the difference is more than its standard error, else less forgetting wins. The settings that
+win most often go to the next round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from common import HERE, RESULTS
+
+DATA = Path(os.environ.get("RUNG_DATA", HERE.parents[1] / "shared" / "data"))
+FOLDER = HERE / ".work" / "defaults"
+BASE = "smollm2-135m-instruct"
+SETS = {
+    "helpdesk": (str(HERE.parent / "examples" / "helpdesk" / "messages.csv"), None),
+    "sentiment-reviews": ("sentiment-reviews/train.csv", "sentiment-reviews/test.csv"),
+    "extraction-snips": ("extraction-snips/train.jsonl", "extraction-snips/test.jsonl"),
+    "translation-en-fr": ("translation-en-fr/train.jsonl", "translation-en-fr/test.jsonl"),
+    "api-torchhub": ("api-torchhub/train.json", "api-torchhub/test.json"),
+}
+DEV_ROWS, TEXTS = 96, 32
+ROUNDS = (10_000, 25_000, 60_000)  # tokens of a LoRA at all layers
+PLACES = (0, 9, 4)  # settings in a round; 0: all
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is varied."""
+
+    name: str
+    learning_rate: float = 2e-3
+    steps: int = 64  # optimizer steps, where a step then has 1 to 64 rows
+    layers: float = 1.0  # share of the layers that are tuned, from the top
+    rank: int = 16
+    dropout: float = 0.0
+    weight_decay: float = 0.0
+    lora_plus: float = 1.0
+    epochs: float = 1.0  # at least
+    weight: float = 1.0  # of the divergence from the base on general texts
+    share: float = 0.05  # of general texts among the tokens
+
+
+SETTINGS = (
+    Setting("centre"),
+    Setting("plain", weight=0),
+    Setting("plain, 1e-3", 1e-3, weight=0),
+    Setting("plain, 5e-4", 5e-4, weight=0),
+    Setting("5e-4", 5e-4),
+    Setting("1e-3", 1e-3),
+    Setting("4e-3", 4e-3),
+    Setting("8e-3", 8e-3),
+    Setting("weight 0.3", weight=0.3),
+    Setting("weight 3", weight=3),
+    Setting("32 steps", steps=32),
+    Setting("128 steps", steps=128),
+    Setting("128 steps, 1e-3", 1e-3, steps=128),
+    Setting("top half", layers=0.5),
+    Setting("top half, 4e-3", 4e-3, layers=0.5),
+    Setting("top quarter", layers=0.25),
+    Setting("top quarter, 4e-3", 4e-3, layers=0.25),
+    Setting("rank 4", rank=4),
+    Setting("rank 64", rank=64),
+    Setting("dropout", dropout=0.05),
+    Setting("weight decay", weight_decay=0.1),
+    Setting("LoRA+ 4", lora_plus=4),
+    Setting("3 epochs", epochs=3),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run."""
+
+    round: int
+    data: str
+    setting: Setting
+    seed: int = 0
+
+    @property
+    def file(self) -> Path:
+        name = f"{self.round}-{self.data}-{self.setting.name}-{self.seed}".replace(" ", "_").replace(",", "")
+        return FOLDER / f"{name}.json"
+
+
+class Set:
+    """A data set, ready for training."""
+
+    def __init__(self, name: str) -> None:
+        from rung.bases.catalog import cache_dir
+        from rung.config import load_settings
+        from rung.data.split import sample
+        from rung.evaluation import forgetting
+        from rung.ladder.prepare import prepare
+        from rung.ladder.understood import understand_data
+        from rung.records import Rendered
+        from rung.train.keep import General
+
+        train, test = SETS[name]
+        asked: Record = {"threads": 1, "precision": "fp32", "base": BASE}
+        asked |= {"test": DATA / test} if test else {}
+        settings, _ = load_settings(None, asked)
+        self.prepared = prepare(understand_data((DATA / train).resolve(), settings, None), settings)
+        speaker, folder = self.prepared.speaker, cache_dir() / "general"
+        self.texts = forgetting.reference(speaker.engine, speaker.renderer, folder)[:TEXTS]
+        kept = forgetting.reference(speaker.engine, speaker.renderer, folder, forgetting.replay_prompts())
+        rows = [
+            Rendered("", one.prompt + one.written, (False,) * len(one.prompt) + (True,) * len(one.written))
+            for one in kept
+        ]
+        self.general = General.of(self.prepared.base.model, rows)
+        self.dev = sample(self.prepared.split.dev, DEV_ROWS, 0)
+
+
+@cache
+def of_name(name: str) -> Set:
+    return Set(name)
+
+
+def run(job: Job) -> Record:
+    """Train, and measure on dev and on general texts."""
+    from rung.data.split import sample
+    from rung.evaluation import forgetting
+    from rung.methods import METHODS
+    from rung.methods.adapter import Adapter
+    from rung.methods.peft_format import files_of
+    from rung.storage import write_folder
+    from rung.train.keep import Keep
+    from rung.train.loss import row_losses
+    from rung.train.trainer import Trainer, TrainSettings
+
+    data, s = of_name(job.data), job.setting
+    prepared, method = data.prepared, METHODS["lora"]
+    train, rendered = prepared.split.train, prepared.rendered
+    length = fmean(len(rendered[one.id].ids) for one in train)
+    depth = prepared.base.model.config.get_text_config().num_hidden_layers
+    layers = round(s.layers * depth)
+    rows, epochs = sized(ROUNDS[job.round] / length, len(train), s)
+    options: Record = {"rank": s.rank, "alpha": 2.0 * s.rank, "dropout": s.dropout, "lora_plus": s.lora_plus}
+    if layers < depth:
+        options["top_layers"] = layers
+    attached = method.attach(prepared.base.model, method.make(options), seed=job.seed)
+    settings = TrainSettings(
+        learning_rate=s.learning_rate,
+        epochs=epochs,
+        step_tokens=round(length * min(64.0, max(1.0, rows * epochs / s.steps))),
+        weight_decay=s.weight_decay,
+        seed=job.seed,
+        evaluations=2,
+    )
+    try:
+        some = [rendered[one.id] for one in sample(train, rows, job.seed)]
+        looked = [rendered[one.id] for one in data.dev[: DEV_ROWS // 2]]
+        keep = Keep(data.general, s.weight, share=s.share, seed=job.seed)
+        begun = time.process_time()
+        outcome = Trainer(prepared.base.model, attached, some, looked, settings, keep=keep).run()
+        seconds = time.process_time() - begun
+        kl, same = forgetting.drift(prepared.base, attached, data.texts)
+        losses = row_losses(prepared.base.model, [rendered[one.id] for one in data.dev])
+        scores = label_scores(data)
+        write_folder(
+            FOLDER / "adapters" / job.file.stem,
+            files_of(Adapter.of(method, attached, {"base": BASE}, copy=False), BASE),
+        )
+    finally:
+        attached.detach()
+    return {
+        "round": job.round,
+        "data": job.data,
+        "setting": s.name,
+        "seed": job.seed,
+        "rows": rows,
+        "epochs": round(epochs, 2),
+        "steps": outcome.steps,
+        "best_step": outcome.best_step,
+        "tokens": outcome.tokens,
+        "cpu_seconds": round(seconds, 1),
+        "loss": round(fmean(losses), 4),
+        "losses": [round(one, 3) for one in losses],
+        "kl": round(kl.value or 0.0, 4),
+        "agreement": round(same.value or 0.0, 4),
+        **scores,
+    }
+
+
+def sized(rows: float, most: int, s: Setting) -> tuple[int, float]:
+    """Rows and epochs for the work of `rows` rows, one epoch of a LoRA at all layers.
+
+    A row costs two forward passes of the body for each epoch with all layers; with the top share k of them it
+    costs (1 - k) once, and 2 k for each epoch (`rung.train.trunk`).
+    """
+    k = s.layers
+    once, each = ((1 - k) / 2, k) if k < 1 else (0.0, 1.0)
+    wanted = rows / (once + each * s.epochs)
+    if wanted <= most:
+        return max(1, round(wanted)), s.epochs
+    return most, (rows / most - once) / each
+
+
+def label_scores(data: Set) -> Record:
+    """Where the task has labels: the share of dev rows whose label is the most likely one."""
+    from rung.generate.choose import log_likelihoods
+
+    prepared = data.prepared
+    labels = prepared.task.labels
+    if not labels:
+        return {}
+    renderer = prepared.speaker.renderer
+    ids = renderer.prompts(data.dev, [one.prompt for one in data.dev])
+    scores = log_likelihoods(prepared.base, ids, [renderer.completion_ids(label) for label in labels])
+    right = [labels[at] == one.target for at, one in zip(scores.argmax(1), data.dev, strict=True)]
+    return {"accuracy": round(fmean(map(float, right)), 4)}
+
+
+def jobs(records: Sequence[Record]) -> Iterator[Job]:
+    """What is to be run, round by round; ends where a round has runs missing."""
+    names = [setting.name for setting in SETTINGS]
+    for number, places in enumerate(PLACES):
+        if places:
+            names = ranking(records, number - 1)[:places]
+        wanted = [
+            Job(number, data, setting) for data in SETS for setting in SETTINGS if setting.name in names
+        ]
+        yield from wanted
+        if any(not job.file.exists() for job in wanted):
+            return
+
+
+def ranking(records: Sequence[Record], number: int) -> list[str]:
+    """Settings of a round, best first, by the mean share of the others that they beat on a data set."""
+    shares: dict[str, list[float]] = {}
+    for data in SETS:
+        own = {one["setting"]: one for one in records if (one["round"], one["data"]) == (number, data)}
+        for name, one in own.items():
+            others = [wins(one, other) for key, other in own.items() if key != name]
+            if others:
+                shares.setdefault(name, []).append(fmean(others))
+    return sorted(shares, key=lambda name: -fmean(shares[name]))
+
+
+def wins(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    """1 where `one` is better, 0 where `other` is; by dev loss where that differs clearly, else by drift."""
+    differences = [a - b for a, b in zip(one["losses"], other["losses"], strict=True)]
+    error = stdev(differences) / len(differences) ** 0.5
+    middle = fmean(differences)
+    if abs(middle) > error:
+        return float(middle < 0)
+    return float(one["kl"] < other["kl"]) if one["kl"] != other["kl"] else 0.5
+
+
+def read() -> list[Record]:
+    return [json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))]
+
+
+def work(worker: int, of: int) -> None:
+    """Run the part of the jobs that is this worker's, and wait for the others' between rounds."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    while True:
+        every = list(jobs(read()))
+        missing = [job for job in every if not job.file.exists()]
+        if not missing:
+            return
+        sets = list(SETS)
+        own = [job for job in missing if sets.index(job.data) % of == worker] or missing[::-1]
+        job = own[0]
+        claim = job.file.with_suffix(".running")
+        if claim.exists() and time.time() - claim.stat().st_mtime < 1800:
+            own = [one for one in missing if not one.file.with_suffix(".running").exists()]
+            if not own:
+                time.sleep(5)
+                continue
+            job = own[-1]
+            claim = job.file.with_suffix(".running")
+        claim.touch()
+        begun = time.monotonic()
+        record = run(job)
+        half = job.file.with_suffix(".half")
+        half.write_text(json.dumps(record))
+        half.rename(job.file)
+        claim.unlink()
+        about = {key: record[key] for key in ("steps", "cpu_seconds", "loss", "kl", "agreement")}
+        print(job.file.stem, about, record.get("accuracy"), f"{time.monotonic() - begun:.0f} s", flush=True)
+
+
+def collect() -> None:
+    """Write results/defaults.json."""
+    from common import machine
+
+    records = read()
+    result = {
+        "title": "Settings of LoRA at equal work",
+        "machine": machine(),
+        "base": BASE,
+        "rounds": ROUNDS,
+        "settings": [asdict(setting) for setting in SETTINGS],
+        "runs": records,
+    }
+    (RESULTS / "defaults.json").write_text(json.dumps(result, indent=None) + "\n")
+    for number in range(len(ROUNDS)):
+        print(number, ranking(records, number))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["run", "collect"])
+    parser.add_argument("--worker", type=int, default=0)
+    parser.add_argument("--of", type=int, default=1)
+    given = parser.parse_args()
+    if given.what == "run":
+        work(given.worker, given.of)
+    else:
+        collect()

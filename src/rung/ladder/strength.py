@@ -1,0 +1,100 @@
+"""How strongly an adapter's change is put on: less of it forgets less, and often answers as well.
+
+After training the whole change can be multiplied by a number (`Attached.load_scaled`): for LoRA its B, for
+full fine-tuning the difference to the base's weights (WiSE-FT, arXiv 2109.01903). What is forgotten falls
+faster than the strength, about as its square while it is small, and the loss on dev rises late. So a weaker
+change is tried where too much was forgotten:
+
+- under a bound (`--max-forgetting`), the strongest change that keeps it;
+- without one, where more than `NEGLIGIBLE` was forgotten: the weakest whose loss on dev is within one
+  standard error of the best (the rule of Breiman et al. 1984).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from rung.records import Tradeoff
+
+NEGLIGIBLE = 0.1  # nats a token
+POWER = 1.7  # forgetting as a power of the strength, before there are two points; measured 1.5 to 1.9
+MOST_TRIES = 4
+_WITHIN = 0.9  # of a bound is aimed at
+_ENOUGH = 0.5  # of a bound: what forgets more than this is close enough to it
+_WEAKEST = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a strength came to."""
+
+    strength: float
+    losses: tuple[float, ...]  # nats of each dev row
+    kl: float  # nats a token
+
+    @property
+    def loss(self) -> float:
+        return fmean(self.losses)
+
+
+Measure = Callable[[float], Tried]
+
+
+def search(first: Tried, measure: Measure, bound: float | None) -> list[Tried]:
+    """Strengths worth trying, measured: `first` is the whole change."""
+    tried = [first]
+    aim = NEGLIGIBLE if bound is None else bound
+    while len(tried) <= MOST_TRIES and not any(_ENOUGH * aim <= one.kl <= aim for one in tried):
+        last = tried[-1]
+        if max(one.kl for one in tried) <= aim:
+            break
+        if bound is None and (last.kl <= aim or not _free(last, min(tried, key=lambda one: one.loss))):
+            break  # it is found, or weaker ones cost even more
+        strength = _next(tried, aim)
+        if bound is None:
+            strength = max(strength, last.strength / 2)  # what lies between is worth a look too
+        if strength < _WEAKEST:
+            break
+        tried.append(measure(strength))
+    return tried
+
+
+def choose(tried: Sequence[Tried], bound: float | None) -> Tried | None:
+    """The one to take; None where none keeps the bound.
+
+    Under a bound the least loss on dev among those that keep it, else the weakest that costs no more than
+    one standard error of dev loss.
+    """
+    if bound is not None:
+        return min((one for one in tried if one.kl <= bound), key=lambda one: one.loss, default=None)
+    best = min(tried, key=lambda one: one.loss)
+    return min((one for one in tried if _free(one, best)), key=lambda one: one.kl)
+
+
+def _free(one: Tried, best: Tried) -> bool:
+    """Whether its loss is within one standard error of the best one's, row by row."""
+    differences = [a - b for a, b in zip(one.losses, best.losses, strict=True)]
+    if len(differences) < 2:
+        return one is best
+    return fmean(differences) <= stdev(differences) / math.sqrt(len(differences))
+
+
+def _next(tried: Sequence[Tried], aim: float) -> float:
+    """The strength at which `aim` should be met: forgetting is a power of the strength between two points."""
+    above = min((one for one in tried if one.kl > aim), key=lambda one: one.strength)
+    others = [one for one in tried if one is not above and one.kl > 0]
+    power = POWER
+    if others:
+        other = min(others, key=lambda one: abs(math.log(one.kl / aim)))
+        power = math.log(other.kl / above.kl) / math.log(other.strength / above.strength)
+    found: float = above.strength * (_WITHIN * aim / above.kl) ** (1 / min(5.0, max(0.4, power)))
+    return found
+
+
+def record(tried: Sequence[Tried], taken: Tried | None) -> tuple[Tradeoff, ...]:
+    """For the result, the weakest first."""
+    ordered = sorted(tried, key=lambda one: one.strength)
+    return tuple(Tradeoff(one.strength, one.loss, one.kl, one is taken) for one in ordered)

@@ -1,0 +1,120 @@
+"""Weaken the change of a tuned rung where dev or the bound on forgetting ask for it; `strength` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from rung import cost, storage
+from rung.data.split import sample
+from rung.evaluation import forgetting
+from rung.evaluation.forgetting import Text
+from rung.ladder import strength
+from rung.ladder.prepare import Prepared
+from rung.ladder.strength import Tried
+from rung.methods import METHODS, on_disk
+from rung.methods.on_disk import OnDisk
+from rung.records import Choice, Measure, Tradeoff
+from rung.train.loss import row_losses
+
+if TYPE_CHECKING:
+    from rung.ladder.tuning import Tuned
+
+DEV_ROWS, TEXTS = 96, 32  # on which strengths are compared
+_STATE = ".trained.tmp"
+_CHECKS = 3  # of a bound, on all texts
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the rung forgot with its change as it is now, and how that was chosen."""
+
+    drift: tuple[Measure, Measure]
+    tradeoffs: tuple[Tradeoff, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def hold(prepared: Prepared, tuned: Tuned, texts: Sequence[Text], folder: Path) -> Held:
+    """Measure what was forgotten on `texts`, and weaken the change where that helps or a bound asks for it.
+
+    `folder` is for a temporary file.
+    """
+    bound = prepared.settings.max_forgetting
+    first = forgetting.drift(prepared.base, tuned.attached, texts)
+    aim = strength.NEGLIGIBLE if bound is None else bound
+    if first[0].value is None or first[0].value <= aim:
+        return Held(first)
+    if not METHODS[tuned.applied["method"]].promises.scalable:
+        return Held(first, notes=(_too_much(first[0].value, bound),) if bound else ())
+    path = folder / _STATE
+    with storage.explained(path), storage.step("write", path):
+        storage.make_folder(folder)
+        on_disk.write(tuned.attached.state(copy=False), path)
+    try:
+        return _weakened(prepared, tuned, texts, OnDisk(path), first, bound)
+    finally:
+        storage.remove(path)
+
+
+def _weakened(
+    prepared: Prepared,
+    tuned: Tuned,
+    texts: Sequence[Text],
+    state: Mapping[str, Tensor],
+    first: tuple[Measure, Measure],
+    bound: float | None,
+) -> Held:
+    base, attached = prepared.base, tuned.attached
+    dev = sample(prepared.split.dev, DEV_ROWS, prepared.settings.seed)
+    rows = [prepared.rendered[example.id] for example in dev]
+
+    def measure(at: float) -> Tried:
+        attached.load_scaled(state, at)
+        kl, _ = forgetting.drift(base, attached, texts[:TEXTS])
+        cost.trim()
+        return Tried(at, tuple(row_losses(base.model, rows)), kl.value or 0.0)
+
+    tried = strength.search(measure(1.0), measure, bound)
+    taken = strength.choose(tried, bound) or tried[-1]
+    for check in range(_CHECKS + 1):
+        attached.load_scaled(state, taken.strength)
+        drift = first if taken.strength == 1 else forgetting.drift(base, attached, texts)
+        kl = drift[0].value or 0.0
+        if bound is None or kl <= bound or check == _CHECKS:
+            break
+        # all texts say more than the first ones: as much weaker as the bound asks for
+        taken = measure(taken.strength * (0.9 * bound / kl) ** (1 / strength.POWER))
+        tried.append(taken)
+    kept = bound is None or kl <= bound
+    note = _what_it_saved(first[0], drift[0], tried[0], taken)
+    return Held(
+        drift,
+        strength.record(tried, taken),
+        (
+            Choice(
+                "strength of the change",
+                f"{taken.strength:.2f}",
+                {f"{one.strength:.2f}": one.loss for one in tried},
+            ),
+        ),
+        tuple(filter(None, [note if kept else _too_much(kl, bound or 0.0)])),
+    )
+
+
+def _too_much(kl: float, bound: float) -> str:
+    return f"it forgot {kl:.2f} nats a token, and at most {bound:g} were allowed: it cannot be recommended"
+
+
+def _what_it_saved(before: Measure, now: Measure, whole: Tried, taken: Tried) -> str:
+    if taken.strength == 1 or before.value is None or now.value is None:
+        return ""
+    return (
+        f"its change is put on with a strength of {taken.strength:.2f}: it forgot {now.value:.2f} nats a "
+        f"token instead of {before.value:.2f}, and its loss on dev is {taken.loss:.3f} instead of "
+        f"{whole.loss:.3f} nats a row"
+    )
