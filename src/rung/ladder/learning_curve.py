@@ -10,9 +10,9 @@ With s the score as a share of its bound, e = 1 - s the error and D the amount o
     flat       s = s0                                   training changes nothing
 
 Three to five points do not decide between them, nor fix their four parameters. So many curves of each kind
-are drawn from a prior, and each counts by how likely it makes the points. What is read off is a mixture of all
-of them: the uncertainty of kind and parameters is in it. `MISFIT` is how far a training may be from its curve,
-which also covers that another seed gives another score; it grows with the distance to the points.
+are drawn from a prior, and each counts by how likely it makes the points. What is read off is a mixture of
+all of them: the uncertainty of kind and parameters is in it. `MISFIT` is how far a training may be from its
+curve, which also covers that another seed gives another score; it grows with the distance to the points.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How far a rung may be from its quote: ranges of seconds and of bytes, as pure functions.
 
-The widths are what committed climbs support (`benchmarks/quotes.py`): 17 of 19 rungs that train or fit on a base
-ended within 25% of their quote, 5 of 5 peaks of memory between 10% below it and 30% above.
+The widths are what committed climbs support (`benchmarks/quotes.py`): 17 of 19 rungs that train, or fit a
+probe, ended within 25% of their quote; 5 of 5 peaks of memory were between 10% below it and 30% above.
 """
 
 from __future__ import annotations
