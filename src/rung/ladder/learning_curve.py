@@ -136,7 +136,7 @@ def _likelihood(scores: Floats, points: Sequence[Point], bound: float) -> Floats
 def _weights(likely: Floats) -> Floats:
     """Weights (curves,) that add up to 1. Where too few curves would count, all likelihoods are flattened."""
     while True:
-        weights = np.exp(likely - likely.max())
+        weights: Floats = np.exp(likely - likely.max())
         weights /= weights.sum()
         if 1 / np.square(weights).sum() >= _FEWEST:
             return weights
