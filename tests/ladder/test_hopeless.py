@@ -17,9 +17,10 @@ from rung.ladder.context import Context
 from rung.ladder.hopeless import affordable, look
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
-from rung.ladder.rungs import RUNGS
+from rung.ladder.responder import Responder
+from rung.ladder.rungs import RUNGS, Outcome
 from rung.ladder.watch import Silent
-from rung.records import Choice, Forecast, Point, Quote, Result, from_json, to_json
+from rung.records import Choice, Completion, Forecast, Point, Quote, Result, from_json, to_json
 from rung.train import trainer
 from tiny_model import copy_of, same_bytes
 
@@ -188,9 +189,33 @@ def test_a_stop_leaves_the_base_as_it_was(context: Context, monkeypatch: pytest.
 
 def test_the_nearest_row_is_scored_without_the_dev_rows(context: Context) -> None:
     keep(context, "nearest", "classical")
-    nearest = next(bar for bar in hopeless._bars(context, 1.0) if bar.rung == "nearest")
+    nearest = next(bar for bar in hopeless._bars(context, 1.0, 9.0) if bar.rung == "nearest")
     assert 0 < nearest.score < 1  # it would find each dev row itself
     assert nearest.error > 0
+    assert [bar.rung for bar in hopeless._bars(context, 1.0, -1.0)] == ["words"]  # no time to fit it again
+
+
+def test_an_error_on_dev_rows_closes_what_answers(context: Context) -> None:
+    class Broken(Responder):
+        def answer(self, examples: object, watcher: object = None) -> list[Completion]:
+            raise ZeroDivisionError
+
+        def save(self, folder: Path) -> None: ...
+
+    closed: list[bool] = []
+    outcome = Outcome(Broken(), close=lambda: closed.append(True))
+    lora = replace(context.plan.quotes[0], answer_seconds=1.0)
+    later = replace(lora, rung="full")
+    context.planned = replace(context.plan, quotes=(lora, later), begun=("lora",))
+    with pytest.raises(ZeroDivisionError):
+        hopeless.on_dev(context, LORA, outcome)
+    assert closed == [True]
+    context.planned = replace(context.plan, begun=("lora", "full"))
+    assert hopeless.on_dev(context, LORA, outcome) is None
+    context.planned = replace(
+        context.plan, begun=("lora",), quotes=(replace(lora, answer_seconds=40.0), later)
+    )
+    assert hopeless.on_dev(context, LORA, outcome) is None  # 15 s are for 7 rows
 
 
 def climbed(letters_csv: Path, folder: Path, **asked: Any) -> Climbed:

@@ -22,7 +22,7 @@ from rung.evaluation.metrics import METRICS
 from rung.ladder.bar import Bar, bound_of, highest, of_measure, of_result
 from rung.ladder.context import Context
 from rung.ladder.forecast import Size, evaluation_rows, step_tokens
-from rung.ladder.learning_curve import forecast, with_chance
+from rung.ladder.learning_curve import chance_above, forecast, with_chance
 from rung.ladder.rungs import RUNGS, Outcome, Rung
 from rung.ladder.sized import Refused, quote_at
 from rung.records import Example, Forecast, Measure, Point, Quote, Result, Task, from_json, to_json
@@ -61,22 +61,23 @@ def look(context: Context, rung: Rung) -> bool:
     quote, bound = context.plan.quote(rung.name), bound_of(context.task)
     if bound is None or not _is_worth_it(context, rung, quote):
         return False
-    bars = _bars(context, bound)
-    best = highest(bars)
     try:
         looks = affordable(context, rung, quote)
     except Refused:  # which is said where it is planned again
         return False
-    if best is None or looks is None or not _may_be_hopeless(context, best, bars, looks, quote, bound):
+    if looks is None:
         return False
-    probe = next((bar.score for bar in bars if bar.kind == "probe"), None)
+    bars = _bars(context, bound, OWN_DEV * (quote.seconds or 0.0))
+    best = highest(bars)
+    if best is None or not _may_be_hopeless(best, bars, looks, quote, bound):
+        return False
     names = ", ".join(map(str, looks.rows))
     context.watcher.say(
         f"{rung.name}: short trainings on {names} rows, to see whether it can beat {best.rung}"
     )
-    found = _forecast(context, rung, quote, looks, best, bound, probe)
+    found = _forecast(context, rung, quote, looks, bars, bound)
     if found is not None:
-        _decide(context, rung, quote, found, hopeless(found, _floor(context, bars)))
+        _decide(context, rung, quote, found, hopeless(found, _floor(bars)))
     return True
 
 
@@ -143,36 +144,41 @@ def _is_worth_it(context: Context, rung: Rung, quote: Quote) -> bool:
     return _is_on(context) and rung.kind == "tune" and _is_long(quote) and not known
 
 
-def _may_be_hopeless(
-    context: Context, best: Bar, bars: Sequence[Bar], looks: Looks, quote: Quote, bound: float
-) -> bool:
+def _may_be_hopeless(best: Bar, bars: Sequence[Bar], looks: Looks, quote: Quote, bound: float) -> bool:
     """Whether the rung would be left out if it hardly learned anything: else the time can be saved."""
     error = 0.5 * bound / looks.dev**0.5
-    score = min(bound, _floor(context, bars) + _ABOVE * error)
-    flat = forecast([Point(rows, score, error) for rows in looks.rows], quote.train_rows, bound=bound)
-    chance = with_chance(flat, best.rung, best.score, error=best.error, bound=bound).chance
-    return chance is not None and chance < CHANCE
+    score = min(bound, _floor(bars) + _ABOVE * error)
+    flat = [Point(rows, score, error) for rows in looks.rows]
+    found = forecast(flat, quote.train_rows, bound=bound, probe=_probe(bars))
+    return chance_above(found, best.score, error=best.error, bound=bound) < CHANCE
 
 
-def _floor(context: Context, bars: Sequence[Bar]) -> float:
+def _probe(bars: Sequence[Bar]) -> float | None:
+    """What a probe scores, if there is one."""
+    return next((bar.score for bar in bars if bar.kind == "probe"), None)
+
+
+def _floor(bars: Sequence[Bar]) -> float:
     """What one answer for every row scores; 0 where that was not tried."""
     return max((bar.score for bar in bars if bar.kind == "floor"), default=0.0)
 
 
-def _bars(context: Context, bound: float) -> list[Bar]:
-    """What the rungs that have ended score on dev."""
+def _bars(context: Context, bound: float, seconds: float) -> list[Bar]:
+    """What the rungs that have ended score on dev; one that took over `seconds` is not fitted again."""
     found = []
     for path in sorted(context.folder.file("results").glob("*.json")):
         result = from_json(Result, storage.read_json(path), path.name)
-        bar = of_result(result, bound) or _left_out(context, result)
+        bar = of_result(result, bound) or _left_out(context, result, seconds)
         if bar is not None:
             found.append(bar)
     return found
 
 
-def _left_out(context: Context, result: Result) -> Bar | None:
+def _left_out(context: Context, result: Result, seconds: float) -> Bar | None:
     """A cheap rung that chose nothing has no score on dev: it is fitted once more, without the dev rows."""
     if result.kind != "classical" or result.status != "ok" or result.rung not in RUNGS:
+        return None
+    if (result.cost.seconds or 0.0) > seconds:
         return None
     rung, split = RUNGS[result.rung], context.split
     try:
@@ -213,17 +219,18 @@ def _most_rows(context: Context, rung: Rung, quote: Quote, parts: Sequence[int],
 
 
 def _forecast(
-    context: Context, rung: Rung, quote: Quote, looks: Looks, best: Bar, bound: float, probe: float | None
+    context: Context, rung: Rung, quote: Quote, looks: Looks, bars: Sequence[Bar], bound: float
 ) -> Forecast | None:
     """Train shortly, the shortest first, as long as it may be hopeless; None where a training fails."""
     found: Forecast | None = None
     points: list[Point] = []
+    best, probe, seed = max(bars, key=lambda bar: bar.score), _probe(bars), context.settings.seed
     for rows, seconds in zip(looks.rows, looks.seconds, strict=True):
         point = _short(context, rung, quote, rows, seconds, looks.dev)
         if point is None:
             return None
         points.append(point)
-        found = forecast(points, quote.train_rows, bound=bound, seed=context.settings.seed, probe=probe)
+        found = forecast(points, quote.train_rows, bound=bound, seed=seed, probe=probe)
         found = with_chance(found, best.rung, best.score, error=best.error, bound=bound)
         if point.score > best.score:
             break
