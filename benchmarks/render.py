@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import matplotlib
+import quotes
 from common import HERE, RESULTS
 
 matplotlib.use("Agg")
@@ -162,6 +163,8 @@ def main() -> None:
         page = fill(page, "memory_peaks", peaks(everything["memory_peaks"]))
     if "busy" in everything:
         page = fill(page, "busy", busy(everything["busy"]))
+    if quotes.FILE.exists():
+        page = fill(page, "quotes", quotes.table(json.loads(quotes.FILE.read_text(encoding="utf-8"))))
     page = fill(page, "machine", machine(everything))
     PAGE.write_text(page, encoding="utf-8")
     picture(records)

@@ -28,7 +28,8 @@ _EVALUATE = _GENERATE | {"train", "generate"}
 _SERVE = _GENERATE | {"generate"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "records": {"errors"},
+    "expected": set(),
+    "records": {"errors", "expected"},
     "threads": set(),
     "plain": {"errors", "strict"},
     **{tool: {"errors", "records", "plain"} for tool in _TOOLS},

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rung import records
+from rung import expected, records
 from rung.errors import ResumeError
 from rung.records import (
     Answer,
@@ -18,9 +18,11 @@ from rung.records import (
     Cost,
     CurvePoint,
     Example,
+    Forecast,
     Measure,
     Mechanism,
     Message,
+    Point,
     Quote,
     Regret,
     Rendered,
@@ -73,6 +75,8 @@ FULL = [
     RunInfo("run", TASK, "tiny", data={"rows": 10}, versions={"torch": "2"}, seconds=3.0),
     Mechanism("cached trunk", on=False, why="the first layer is trained too"),
     Regret("lora", expected=0.4, chance=0.93),
+    Point(100, 0.5, 0.05),
+    Forecast(0.6, 0.5, 0.7, 0.2, points=(Point(100, 0.5, 0.05),), best="probe", bar=0.65),
 ]
 
 
@@ -86,7 +90,9 @@ def test_every_record_is_covered_and_frozen() -> None:
     classes = {
         item
         for item in vars(records).values()
-        if isinstance(item, type) and dataclasses.is_dataclass(item) and item.__module__ == records.__name__
+        if isinstance(item, type)
+        and dataclasses.is_dataclass(item)
+        and item.__module__ in (records.__name__, expected.__name__)
     }
     assert classes == {type(record) for record in FULL} | {Message, Comparison}
     assert all(vars(item)["__dataclass_params__"].frozen for item in classes)

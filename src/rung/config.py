@@ -135,6 +135,11 @@ class Settings(BaseModel):
     epochs: Annotated[Finite | None, MAIN] = Field(
         None, gt=0, le=1000, description="Passes over the train rows; fitted into the budget if not given."
     )
+    stop_when_hopeless: Annotated[bool, TRAINING] = Field(
+        True,
+        description="With a budget, try a tuned rung on few rows first, and leave it out if its chance to "
+        "beat the best rung before it is below 5%; on if not given.",
+    )
     learning_rate: Annotated[Finite | None, TRAINING] = Field(
         None, gt=0, le=1, description="Peak learning rate; the method's own if not given."
     )

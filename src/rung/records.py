@@ -14,6 +14,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from rung.errors import ResumeError
+from rung.expected import Forecast as Forecast
+from rung.expected import Point as Point
+from rung.expected import Quote as Quote
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
@@ -203,36 +206,6 @@ def _total(making: float | None, each: float | None, volume: float) -> float | N
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
-    """The forecast of a rung, made before it runs."""
-
-    rung: str
-    fits: bool
-    seconds: float | None = None
-    train_rows: int = 0
-    epochs: float = 0.0
-    train_tokens: int = 0
-    dev_rows: int = 0
-    test_rows: int = 0
-    memory_bytes: int | None = None
-    money: float | None = None
-    why: str = ""  # why it does not fit, or what was reduced
-    train_seconds: float | None = None  # the part of `seconds` that is training
-    disk_bytes: int = 0  # needed at most while it runs
-    failed: bool = False  # it could not be timed; `why` says what happened
-    screened: bool = False  # it was left out after a short training; `why` says what that came to
-    low: float | None = None  # range of `seconds` in which the rung is expected to end
-    high: float | None = None
-    answer_seconds: float | None = None  # the part of `seconds` that is answering the test rows
-    pack_tokens: int = 0  # of a pass in training, where fewer than the plan's have to fit into memory
-
-    @property
-    def settled(self) -> bool:
-        """Whether a later plan of the same climb cannot change it."""
-        return self.failed or self.screened
-
-
-@dataclass(frozen=True, slots=True)
 class CurvePoint:
     """One point of a learning curve."""
 
@@ -315,6 +288,8 @@ class Result:
     done: float | None = None  # unfinished: the share of the planned steps or rows that was done
     needs_seconds: float | None = None  # unfinished: the budget of a climb that would finish it
     tradeoffs: tuple[Tradeoff, ...] = ()  # strengths of the change that were tried, the weakest first
+    forecast: Forecast | None = None  # of a tuned rung, from short trainings before it
+    dev: Measure | None = None  # the primary metric on dev rows, where a later rung is compared with it
 
     @property
     def prompts(self) -> bool:

@@ -68,9 +68,18 @@ def test_the_spread_of_training_counts_by_its_share(prepared: Prepared) -> None:
     quote = Quote("lora", True, seconds=100.0, train_seconds=80.0)
     rate = replace(SLOW.train["lora"], spread=0.5)
     context.speeds = replace(SLOW, train={"lora": rate}, spread=0.0)
-    assert rounded(context, lora, quote).high == pytest.approx(100 * (1 + 0.35 + 0.4))
-    assert rounded(context, lora, replace(quote, train_seconds=None)).high == pytest.approx(135.0)
-    assert rounded(context, lora, replace(quote, low=1.0, high=2.04)).high == 2.0
+    assert rounded(context, lora, quote).high == pytest.approx(100 * (1 + 0.25 + 0.4))
+    assert rounded(context, lora, replace(quote, train_seconds=None)).high == pytest.approx(125.0)
+
+
+def test_a_quote_is_kept_with_its_ranges(prepared: Prepared) -> None:
+    context = context_of(prepared)
+    quote = Quote("lora", True, seconds=100.0, memory_bytes=1000)
+    kept = rounded(context, RUNGS["lora"], quote)
+    assert (kept.low, kept.high, kept.memory_low, kept.memory_high) == (75.0, 125.0, 900, 1300)
+    own = rounded(context, RUNGS["zero-shot"], Quote("zero-shot", True, seconds=100.0, low=40.0, high=100.02))
+    assert (own.low, own.high, own.memory_low, own.memory_high) == (30.0, 125.0, None, None)
+    assert rounded(context, RUNGS["words"], replace(quote, low=None)).high == 300.0
 
 
 def test_a_change_of_the_plan_is_a_line() -> None:

@@ -23,7 +23,7 @@ from rung.config import Settings, load_settings, require_one_split
 from rung.data.formats import Loaded
 from rung.data.memory import rows_of
 from rung.errors import DataError, ResourceError
-from rung.ladder import repeat
+from rung.ladder import hopeless, repeat
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
 from rung.ladder.earlier import finished_rungs, open_again, same_rows
@@ -44,9 +44,8 @@ if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
 # Settings that decide no result: the same run folder serves, and what is done there is kept.
-_FREE = frozenset(
-    {"output", "threads", "checkpoint_seconds", "rungs", "budget", "tolerance", "goal", "volume"}
-)
+_FREE = frozenset({"output", "threads", "checkpoint_seconds", "rungs", "budget", "stop_when_hopeless"})
+_FREE |= {"tolerance", "goal", "volume"}  # of the verdict
 _OF_THE_BASE = ("precision", "precision_why", "bits", "path", "path_why", "max_new_tokens")  # kept too
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
@@ -325,6 +324,8 @@ class _Climb:
     def _begin(self, rung: Rung, left: Sequence[Rung]) -> None:
         """Plan the rungs that are left again, and settle what this one gets: it stays, also after a stop."""
         plan, fresh, self.fresh = self.context.plan, self.fresh, False
+        if self._waits(rung) and hopeless.look(self.context, rung):
+            plan, fresh = self.context.plan, False
         settled = plan.quote(rung.name).settled
         revises = self.settings.budget is not None and left and not fresh and not settled
         if revises and self._waits(rung):

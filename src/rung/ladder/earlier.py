@@ -8,6 +8,7 @@ from dataclasses import replace
 from rung import storage
 from rung.cost import Stopwatch
 from rung.errors import ResumeError
+from rung.ladder import hopeless
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided
 from rung.ladder.plan import Plan, make_plan, most_of
@@ -55,23 +56,36 @@ def open_again(context: Context, asked: Sequence[Rung], clock: Stopwatch) -> Non
 
     That is every rung of `asked` that was cut short, left out or has not begun, and a finished one to which a
     longer budget gives at least `MORE` times its rows; but none takes the time of one that has not finished.
-    A rung that was stopped while it ran continues as it was planned.
+    A rung that was stopped while it ran continues as it was planned. With the same budget these are the rungs
+    that were left out as hopeless, if that is not wanted any more.
     """
     old = context.plan
-    if old.budget == context.settings.budget:
-        return
     results = _results(context.folder, asked)
-    ended = {name: result for name, result in results.items() if result.status == "ok"}
-    more = _given_more(context, asked, ended, [name for name in old.begun if name not in results], clock)
-    again = [name for name in results if name in more or name not in ended]
-    if again:
-        context.watcher.say(f"With the new budget these rungs are planned again: {', '.join(again)}")
+    if old.budget == context.settings.budget:
+        again = [name for name in hopeless.given_a_chance(context) if name in results]
+        if not again:
+            return
+        context.watcher.say(f"Not left out as hopeless any more: {', '.join(again)}")
+    else:
+        again = _with_new_budget(context, asked, results, clock)
+        if again:
+            context.watcher.say(f"With the new budget these rungs are planned again: {', '.join(again)}")
     run = {rung.name for rung in finished_rungs(context.folder)}
     waiting = [quote.rung for quote in old.quotes if quote.rung not in run.union(old.begun)]
     context.settle(_without(old, [*again, *waiting]))
     storage.write_json(context.folder.file("plan.json"), to_json(context.plan))
     for name in again:
         storage.delete(context.folder.file("results", f"{name}.json"))
+
+
+def _with_new_budget(
+    context: Context, asked: Sequence[Rung], results: Mapping[str, Result], clock: Stopwatch
+) -> list[str]:
+    """The rungs with `results` that run again."""
+    ended = {name: result for name, result in results.items() if result.status == "ok"}
+    stopped = [name for name in context.plan.begun if name not in results]
+    more = _given_more(context, asked, ended, stopped, clock)
+    return [name for name in results if name in more or name not in ended]
 
 
 def _results(folder: RunFolder, rungs: Sequence[Rung]) -> dict[str, Result]:
@@ -132,4 +146,5 @@ def _without(plan: Plan, names: Sequence[str]) -> Plan:
         quotes=tuple(quote for quote in plan.quotes if quote.rung not in names),
         begun=tuple(name for name in plan.begun if name not in names),
         limits={name: limit for name, limit in plan.limits.items() if name not in names},
+        forecasts={name: found for name, found in plan.forecasts.items() if name not in names},
     )

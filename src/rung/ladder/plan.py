@@ -24,7 +24,7 @@ from rung.ladder.forecast import Rates, Size, step_tokens
 from rung.ladder.rungs import Rung
 from rung.ladder.screening import screen
 from rung.ladder.sized import Refused, quote_at, rounded
-from rung.records import Quote
+from rung.records import Forecast, Quote
 
 EPOCHS = 3.0  # unless another number is set, and where the budget allows it
 MOST_EPOCHS = 5.0  # for a rung that begins after one that was still improving at the end of its training
@@ -54,6 +54,7 @@ class Plan:
     limits: Mapping[str, float] = field(default_factory=dict)  # rung -> seconds it may take at most
     begun: tuple[str, ...] = ()  # rungs that have begun: their quotes stay as they are
     threads: int = 0  # that computed when it was made; 0 where no rung needs a base
+    forecasts: Mapping[str, Forecast] = field(default_factory=dict)  # rung -> its score, from short trainings
 
     def kept(self, threads: int | None) -> dict[str, Any]:
         """Settings that a run keeps when it continues: the number format; in fp32 the threads, unless given.
@@ -248,6 +249,7 @@ def _written(
         limits=(dict(before.limits) if before else {}) | _limits(context, new, spent),
         begun=before.begun if before else (),
         threads=threads,
+        forecasts=before.forecasts if before else {},
     )
 
 

@@ -78,6 +78,7 @@ def settings_of(
         "output": folder.file(FOLDER, str(number)),
         "rungs": tuple(rungs),
         "splits": 1,
+        "stop_when_hopeless": False,  # every split has the same rungs
     }
     return settings.model_copy(update=changed | dict(kept))
 

@@ -7,17 +7,16 @@ from dataclasses import replace
 
 from rung.border import is_memory
 from rung.errors import ResourceError, RungError, UsageError
+from rung.ladder import ranges
 from rung.ladder.context import Context
 from rung.ladder.forecast import Size
 from rung.ladder.rungs import Rung
 from rung.records import Quote
 
-EARLY, LATE = 0.25, 0.35  # of a quote: what cannot be foreseen, in each direction
 _NO_MEMORY = (
     "memory ran out. Close other programs and run the same command again, which tries this rung once more; "
     "shorter rows (--max-length, --long-rows drop) or a smaller --base need less."
 )
-_FIXED = 3.0  # times: how far a rung without a base may be from its quote, which nothing was timed for
 
 
 class Refused(Exception):
@@ -58,20 +57,22 @@ def quote_at(context: Context, rung: Rung, size: Size) -> Quote:
 
 
 def rounded(context: Context, rung: Rung, quote: Quote) -> Quote:
-    """The quote as it is kept: with its range, and in tenths of a second."""
+    """The quote as it is kept: with its ranges, and in tenths of a second."""
     seconds = quote.seconds or 0.0
     if rung.needs_base:
-        spread = _spread(context, rung, quote)
-        low, high = seconds * (1 - min(0.75, EARLY + spread)), seconds * (1 + LATE + spread)
+        low, high = ranges.of_seconds(seconds, _spread(context, rung, quote), quote.low, quote.high)
     else:
-        low, high = seconds / _FIXED, seconds * _FIXED
+        low, high = ranges.of_untimed(seconds)
+    least, most = ranges.of_bytes(quote.memory_bytes)
     return replace(
         quote,
         seconds=_tenths(quote.seconds),
         train_seconds=_tenths(quote.train_seconds),
         answer_seconds=_tenths(quote.answer_seconds),
-        low=_tenths(low if quote.low is None else quote.low),
-        high=_tenths(high if quote.high is None else quote.high),
+        low=_tenths(low),
+        high=_tenths(high),
+        memory_low=least,
+        memory_high=most,
         epochs=round(quote.epochs, 3),
     )
 
@@ -82,7 +83,7 @@ def _spread(context: Context, rung: Rung, quote: Quote) -> float:
     if not quote.seconds or not quote.train_seconds or rung.method not in context.speeds.train:
         return answering
     share = quote.train_seconds / quote.seconds
-    return share * context.speeds.train[rung.method].spread + (1 - share) * answering
+    return ranges.spread_of(context.speeds.train[rung.method].spread, answering, share)
 
 
 def what_changed(before: Quote, after: Quote) -> str:

@@ -21,6 +21,7 @@ from rung.data.formats import Loaded
 from rung.data.split import Split
 from rung.errors import ResourceError, ResumeError, UsageError
 from rung.evaluation.judging import Evaluation, judge
+from rung.ladder import hopeless
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, parts_of
 from rung.ladder.fitting import FEWEST_TEST
@@ -147,7 +148,9 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
     try:
         outcome = _run(context, rung, watch)
         spent = watch.seconds + outcome.earlier_seconds
-        test = _affordable(context, quote, spent, outcome)
+        dev = hopeless.on_dev(context, rung, outcome)
+        late = watch.seconds + outcome.earlier_seconds
+        test = _affordable(context, quote, late, outcome)
         evaluation, answering = _answered(context, rung, outcome, test)
     except ResourceError:
         raise
@@ -172,6 +175,7 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
         applied=outcome.applied,
         notes=(*outcome.notes, *_notes(context, quote, len(test))),
         mechanisms=outcome.mechanisms,
+        dev=dev,
     )
     return result, evaluation.answers
 
@@ -316,5 +320,6 @@ def _result(context: Context, rung: Rung, status: RungStatus, started: str, **pa
         started=started,
         finished=storage.now(),
         kind=rung.kind,
+        forecast=context.plan.forecasts.get(rung.name),
         **parts,
     )
