@@ -21,8 +21,8 @@ answer in a chat; siqa 0.57 by the mean, 0.54 by the sum, 0.49 by letters; piqa 
 sum, 0.63 by the mean. `<set>_margin` is the mean margin of the right choice over the best wrong one, in nats
 by that rule; it moves before choices do.
 
-Which items are used: the first so many (`ITEMS`) after a shuffle with seed 0; of minimal_pairs the same number
-of each paradigm.
+Which items are used: the first so many (`ITEMS`) after a shuffle with seed 0; of minimal_pairs the same
+number of each paradigm.
 """
 
 from __future__ import annotations
