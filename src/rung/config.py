@@ -187,7 +187,7 @@ class Settings(BaseModel):
         None, description="File of general rows for both; what the base itself writes if not given."
     )
     general_share: Annotated[Finite, TRAINING] = Field(
-        0.05, gt=0, le=1, description="Tokens of general texts in training, over those of the rows."
+        0.1, gt=0, le=1, description="Tokens of general texts in training, over those of the rows."
     )
     max_forgetting: Annotated[Finite | None, MAIN] = Field(
         None,

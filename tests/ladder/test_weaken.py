@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from rung.config import make_settings
 from rung.evaluation import forgetting
@@ -16,6 +16,7 @@ from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.tuning import Tuned
 from rung.ladder.watch import Silent
+from rung.records import Rendered
 from tiny_model import copy_of, same_bytes
 
 LONG = Plan(
@@ -78,23 +79,30 @@ def test_a_change_that_cannot_be_scaled_is_said(prepared: Prepared, tmp_path: Pa
     tuned.attached.detach()
 
 
+@pytest.mark.parametrize("free", [True, False])
 def test_without_a_bound_the_loss_on_dev_decides(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: bool
 ) -> None:
-    """A change that brings nothing on dev is weakened until what is forgotten is negligible."""
+    """Where a weaker change costs nothing on dev it is taken, until what is forgotten is negligible."""
     own, tuned = trained(prepared, "lora", tmp_path)
-    with torch.no_grad():
-        for parameter in tuned.attached.parameters():
-            parameter.mul_(2.0)  # far too strong
-    tuned.attached.updated()
     whole = forgetting.drift(own.base, tuned.attached, TEXTS)[0].value
     assert whole is not None
-    monkeypatch.setattr(weaken.strength, "NEGLIGIBLE", whole / 50)
+    state, asked = tuned.attached.state(), []
+
+    def losses(_model: object, rows: Sequence[Rendered]) -> list[float]:
+        asked.append(1)
+        return [1.0 if free else float(len(asked))] * len(rows)
+
+    monkeypatch.setattr(weaken, "row_losses", losses)
+    monkeypatch.setattr(weaken.strength, "NEGLIGIBLE", whole / 10)
     held = weaken.hold(own, tuned, TEXTS, tmp_path)
-    losses = {one.strength: one.loss for one in held.tradeoffs}
     (taken,) = (one for one in held.tradeoffs if one.taken)
-    assert len(losses) > 1
-    assert taken.loss <= losses[1.0]
+    assert len(held.tradeoffs) == len(asked) > 1
     assert held.drift[0].value is not None
-    assert held.drift[0].value < whole
+    if free:
+        assert held.drift[0].value == pytest.approx(taken.kl)
+        assert held.drift[0].value <= whole / 10
+    else:
+        assert taken.strength == 1
+        assert same_bytes(tuned.attached.state(), state)
     tuned.attached.detach()

@@ -65,9 +65,13 @@ def _lines(name: str) -> tuple[str, ...]:
 
 
 def reference(
-    engine: Engine, renderer: Renderer, folder: Path, prompts: Sequence[str] | None = None
+    engine: Engine,
+    renderer: Renderer,
+    folder: Path,
+    prompts: Sequence[str] | None = None,
+    new_tokens: int = NEW_TOKENS,
 ) -> tuple[Text, ...]:
-    """What the plain base writes after `prompts`, the general ones if not given, at most 64 new tokens each.
+    """What the plain base writes after `prompts`, the general ones if not given, at most `new_tokens` each.
 
     Kept in `folder`, one JSON file for each base, chat template and set of prompts, and read back from there.
     Call it before anything is attached to the base. Prompts that leave no room in the base's context, or
@@ -76,13 +80,13 @@ def reference(
     prompts = general_prompts() if prompts is None else prompts
     base = engine.base
     held = [base.fingerprint, *([base.bits] if base.bits else [])]
-    key = storage.fingerprint([*held, renderer.fingerprint, NEW_TOKENS, *prompts])
+    key = storage.fingerprint([*held, renderer.fingerprint, new_tokens, *prompts])
     path = folder / f"reference-{key}.json"
     if path.exists() and (kept := _parse(path)):
         return kept
     ids = [renderer.prompt_ids([Message("user", prompt)]) for prompt in prompts]
-    ids = [one for one in ids if len(one) + NEW_TOKENS <= engine.base.context]
-    answers = engine.generate(ids, max_new_tokens=NEW_TOKENS, stop_ids=renderer.stop_ids)
+    ids = [one for one in ids if len(one) + new_tokens <= engine.base.context]
+    answers = engine.generate(ids, max_new_tokens=new_tokens, stop_ids=renderer.stop_ids)
     texts = tuple(Text(tuple(p), a.ids) for p, a in zip(ids, answers, strict=True) if a.ids)
     if not texts:
         raise DataError(

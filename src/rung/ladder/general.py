@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KL_PENALTY = 1.0  # unless another weight is set; docs/forgetting.md
 FEWEST, MOST = 32, 192  # texts; the base writes as many as a training reads, about
-_PROMPT, _WRITTEN = 45, 55  # tokens of a text: means of smollm2-135m-instruct
+_PROMPT, _WRITTEN = 45, 16  # tokens of a text; short ones, so that a step reads many
 _OF_READING = 2.0  # keeping the most likely words takes as long as reading, about
 
 
@@ -102,7 +102,7 @@ def written_rows(prepared: Prepared, count: int) -> tuple[Rendered, ...]:
 
     speaker = prepared.speaker
     prompts = forgetting.replay_prompts()[:count]
-    texts = forgetting.reference(speaker.engine, speaker.renderer, cache_dir() / "general", prompts)
+    texts = forgetting.reference(speaker.engine, speaker.renderer, cache_dir() / "general", prompts, _WRITTEN)
     return tuple(
         Rendered(
             f"general {number}",

@@ -34,6 +34,7 @@ class Held:
     """What the rung forgot with its change as it is now, and how that was chosen."""
 
     drift: tuple[Measure, Measure]
+    strength: float = 1.0  # 1: as trained
     tradeoffs: tuple[Tradeoff, ...] = ()
     choices: tuple[Choice, ...] = ()
     notes: tuple[str, ...] = ()
@@ -94,6 +95,7 @@ def _weakened(
     note = _what_it_saved(first[0], drift[0], tried[0], taken)
     return Held(
         drift,
+        taken.strength,
         strength.record(tried, taken),
         (
             Choice(

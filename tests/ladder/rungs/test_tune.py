@@ -16,6 +16,7 @@ from rung.evaluation import forgetting
 from rung.ladder.climb import Climbed, climb
 from rung.ladder.compare import evaluate
 from rung.ladder.forecast import train_seconds, tuned_answer_seconds
+from rung.ladder.general import reading_seconds
 from rung.ladder.plan import Plan
 from rung.ladder.predictor import load
 from rung.ladder.prepare import Prepared
@@ -28,11 +29,14 @@ RUNG = TuneRung("mine", "my LoRA", method="lora")
 def test_a_quote_is_training_and_answering(prepared: Prepared) -> None:
     context = context_of(prepared)
     quote, rate = RUNG.quote(context), SLOW.train["lora"]
+    slower = replace(rate, tokens_per_second=rate.tokens_per_second / 1.05)  # general texts
     training = train_seconds(
-        context.settings, context.work, SLOW, rate, context.size, len(prepared.split.dev)
+        context.settings, context.work, SLOW, slower, context.size, len(prepared.split.dev)
     )
     assert quote.train_seconds == training
-    assert quote.seconds == training + tuned_answer_seconds(context.work, SLOW, context.size)
+    texts = reading_seconds(context, "lora", quote.train_tokens)
+    answering = tuned_answer_seconds(context.work, SLOW, context.size)
+    assert quote.seconds == pytest.approx(training + texts + answering)
     assert quote.disk_bytes == (2 * 4 + 1) * 4 * rate.parameters
     assert (quote.rung, quote.train_rows) == ("mine", len(prepared.split.train))
 

@@ -98,12 +98,15 @@ class TuneRung(Rung):
         trained = tuned.outcome
         earlier = max(0.0, trained.seconds - watch.seconds)
         try:
+            adapter = folder.file("adapters", self.name)
+            size = tuning.save(prepared, tuned, adapter)
             cost.trim()  # what training held and is free now lies in pieces
             watcher.begin(self.name, "measuring what it forgot")
             held = weaken.hold(prepared, tuned, context.texts[: self._texts(context)], checkpoints)
             cost.trim()
-            adapter = folder.file("adapters", self.name)
-            size = tuning.save(prepared, tuned, adapter)
+            if held.strength != 1:
+                tuned.applied["strength"] = held.strength
+                tuning.save(prepared, tuned, adapter)
         except BaseException:
             tuned.attached.detach()
             raise
