@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rung import cost
 from rung.config import Settings
-from rung.ladder import memory
+from rung.ladder import forecast, memory
 from rung.ladder.context import Context
-from rung.ladder.forecast import TrainRate, train_seconds, tuned_answer_seconds
+from rung.ladder.forecast import Size, TrainRate
 from rung.ladder.options import asked_options, settings_of
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
 from rung.records import Choice, Quote, RungKind
+
+if TYPE_CHECKING:
+    from rung.ladder.answer_by import AnswerBy
 
 FORGETTING = 0.05  # of the budget is spent by a rung on measuring what it forgot, about
 FEWEST_TEXTS = 8
@@ -47,10 +51,14 @@ class TuneRung(Rung):
             return Quote(self.name, fits=False, why=needed.why, memory_bytes=needed.bytes)
         size, work, settings = context.size, context.work, context.settings
         rate = context.speeds.train[self.method]
-        training = self.train_seconds(context, rate)
+        judging = forecast.judging_seconds(work, context.speeds, self.judged_rows(context, size))
+        training = self.train_seconds(context, rate) + judging
         measured = self._texts(context) / max(1, len(context.texts))
         forgetting = rate.forget_seconds * work.general_tokens * measured
-        seconds = self.start_seconds(context) + training + forgetting + self.answer_seconds(context)
+        choosing = self.choosing_seconds(context)
+        seconds = (
+            self.start_seconds(context) + training + forgetting + choosing + self.answer_seconds(context)
+        )
         return Quote(
             rung=self.name,
             fits=True,
@@ -68,17 +76,34 @@ class TuneRung(Rung):
         )
 
     def train_seconds(self, context: Context, rate: TrainRate) -> float:
-        """Of training at `rate`, measuring dev loss included."""
+        """Of training at `rate`, measuring dev loss included, but not the answers to dev rows."""
         dev_rows, speeds = len(context.prepared.split.dev), context.speeds
-        return train_seconds(context.settings, context.work, speeds, rate, context.size, dev_rows)
+        return forecast.train_seconds(context.settings, context.work, speeds, rate, context.size, dev_rows)
 
     def start_seconds(self, context: Context) -> float:
         """What is done before training."""
         return 0.0
 
+    def judged_rows(self, context: Context, size: Size) -> int:
+        """Dev rows that are answered at each look at dev in training; 0 where the loss alone is looked at.
+
+        Without a budget they depend on no clock, so that the same command trains the same weights.
+        """
+        settings, work, speeds = context.settings, context.work, context.speeds
+        most = dev = len(context.prepared.split.dev)
+        if settings.budget is not None:
+            rate = speeds.train[self.method]
+            training = forecast.train_seconds(settings, work, speeds, rate, size, dev)
+            most = min(dev, forecast.judged_in_time(work, speeds, training))
+        return forecast.judged_rows(work, size.train, size.epochs, most)
+
+    def choosing_seconds(self, context: Context) -> float:
+        """Of choosing on dev how to answer."""
+        return forecast.choosing_seconds(context.work, context.speeds, context.size)
+
     def answer_seconds(self, context: Context) -> float:
         """Of answering the test rows."""
-        return tuned_answer_seconds(context.work, context.speeds, context.size)
+        return forecast.tuned_answer_seconds(context.work, context.speeds, context.size)
 
     def run(self, context: Context, limit: float | None) -> Outcome:
         from rung.evaluation import forgetting
@@ -89,12 +114,14 @@ class TuneRung(Rung):
         watch = cost.Stopwatch()
         watcher.begin(self.name, "training")
         checkpoints, plan = folder.file("checkpoints", self.name), context.plan.of(self.name, context)
-        tuned = tuning.train(prepared, plan, self.method, checkpoints, watcher, limit)
+        judged = self.judged_rows(context, plan.size)
+        tuned = tuning.train(prepared, plan, self.method, checkpoints, watcher, limit, judged)
         trained = tuned.outcome
         earlier = max(0.0, trained.seconds - watch.seconds)
         try:
+            by, chosen, said = self._answer_by(context)
             adapter = folder.file("adapters", self.name)
-            size = tuning.save(prepared, tuned, adapter)
+            size = tuning.save(prepared, tuned, adapter, by)
             cost.trim()  # what training held and is free now lies in pieces
             watcher.begin(self.name, "measuring what it forgot")
             texts = context.texts[: self._texts(context)]
@@ -103,15 +130,14 @@ class TuneRung(Rung):
         except BaseException:
             tuned.attached.detach()
             raise
-        best = Choice("best checkpoint", f"step {trained.best_step} of {trained.planned_steps}")
         return Outcome(
             tuning.responder(
-                prepared.speaker, tuned.attached, prepared.max_new_tokens, adapter, base_of(prepared)
+                prepared.speaker, tuned.attached, prepared.max_new_tokens, adapter, base_of(prepared), by
             ),
-            choices=(*tuned.choices, best),
+            choices=(*tuned.choices, *chosen),
             curve=trained.curve,
             forgetting=drift,
-            notes=trained.notes,
+            notes=(*trained.notes, *said),
             mechanisms=trained.mechanisms,
             applied=tuned.applied | {"max_new_tokens": prepared.max_new_tokens},
             train_seconds=trained.seconds,
@@ -119,9 +145,24 @@ class TuneRung(Rung):
             train_tokens=trained.tokens,
             trainable_parameters=tuned.trainable,
             adapter_bytes=size,
-            done=trained.steps / max(1, trained.planned_steps),
+            done=1.0 if trained.early else trained.steps / max(1, trained.planned_steps),
             close=tuned.attached.detach,
         )
+
+    def _answer_by(self, context: Context) -> tuple[AnswerBy, tuple[Choice, ...], tuple[str, ...]]:
+        """How the trained model, which is attached, answers: what is best on dev, and a note about it."""
+        from rung.ladder.answer_by import WRITING
+        from rung.ladder.tuned_dev import DevScores, choose_answer
+        from rung.methods import METHODS
+
+        if not context.task.labels or METHODS.classifies(self.method):
+            return WRITING, (), ()
+        context.watcher.begin(self.name, "choosing on dev")
+        prepared = context.prepared
+        scores = DevScores(prepared, context.split.dev, forecast.MOST_CHOOSING_ROWS)
+        cheaper = forecast.labels_cheaper(context.work)
+        by, choice, said = choose_answer(scores, prepared.speaker, cheaper, context.watcher)
+        return by, (choice,), (said,)
 
     def _texts(self, context: Context) -> int:
         """The number of texts on which forgetting is measured: as many as there is time for."""
