@@ -149,6 +149,18 @@ def test_writing_answers_can_take_more_than_training(
     assert memory.need(context, "full").bytes == HELD + PEAK + wanted
 
 
+def test_dev_rows_that_are_answered_while_training_count(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, None)
+    context = context_with_steps(prepared, 800)
+    context.work = replace(context.work, longest_prompt=400_000)
+    answering, held = memory.answering_bytes(context), memory.method_bytes(prepared, "full", 0)
+    assert memory.need(context, "full").bytes == HELD + held + answering
+    monkeypatch.setattr(memory, "judged_rows", lambda *_: 0)
+    assert memory.need(context, "full").bytes == HELD + RATE.held_bytes + answering
+
+
 def test_the_memory_of_the_machine_is_read_once_for_a_plan(
     prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:

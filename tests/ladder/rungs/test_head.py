@@ -158,3 +158,12 @@ def test_it_is_skipped_where_there_are_no_labels(tmp_path: Path, own_cache: Path
     found = climb(file, output=tmp_path / "run", **given)
     head = next(result for result in found.results if result.rung == "head-lora")
     assert (head.status, head.reason) == ("skipped", f"it is not for {found.info.task.kind}")
+
+
+def test_a_head_answers_in_one_way_and_its_loss_chooses_the_checkpoint(prepared: Prepared) -> None:
+    context = context_of(prepared)
+    for name in ("head", "head-lora"):
+        rung = RUNGS[name]
+        assert isinstance(rung, HeadRung)
+        assert rung.judged_rows(context, context.size) == 0
+        assert rung.choosing_seconds(context) == 0.0
