@@ -18,6 +18,7 @@ from rung.ladder.forecast import (
     judged_rows,
     judging_seconds,
     labels_cheaper,
+    picks_in_time,
     step_tokens,
     train_seconds,
     tuned_answer_seconds,
@@ -52,11 +53,13 @@ def test_a_tuned_model_reads_the_tail_and_writes_the_target() -> None:
 
 def test_a_tuned_model_with_labels_is_quoted_in_the_slower_way() -> None:
     labels, quick = replace(WORK, label_tokens=3), replace(SPEEDS, score=0.1)
-    assert tuned_answer_seconds(labels, quick, SIZE) == pytest.approx(100 * (20 / 1000 + 4 / 10))
-    assert tuned_answer_seconds(labels, replace(SPEEDS, score=2.0), SIZE) == pytest.approx(200)
+    assert tuned_answer_seconds(labels, quick, SIZE, picks=True) == pytest.approx(100 * 0.42)
+    slow = replace(SPEEDS, score=2.0)
+    assert tuned_answer_seconds(labels, slow, SIZE, picks=True) == pytest.approx(200)
+    assert tuned_answer_seconds(labels, slow, SIZE) == pytest.approx(100 * 0.42)
+    assert (picks_in_time(labels, replace(SPEEDS, score=1.25)), picks_in_time(labels, slow)) == (True, False)
     assert choosing_seconds(labels, quick, SIZE) == pytest.approx(20 * (0.42 + 0.1))
     assert choosing_seconds(labels, quick, replace(SIZE, dev=500)) == pytest.approx(96 * (0.42 + 0.1))
-    assert choosing_seconds(WORK, quick, SIZE) == 0.0
 
 
 def test_dev_rows_are_judged_where_that_is_a_tenth_of_the_training() -> None:

@@ -20,6 +20,7 @@ FEWEST_EVALUATION_ROWS, MOST_EVALUATION_ROWS = 16, 64  # dev rows
 JUDGED_SHARE = 0.1  # of the training time that answering dev rows at all these times may take
 FEWEST_JUDGED_ROWS, MOST_JUDGED_ROWS = 24, 64  # dev rows; on fewer a metric says little
 MOST_CHOOSING_ROWS = 96  # dev rows on which a tuned model's way of answering is chosen
+_MOST_PICKING = 3.0  # times as long as writing: where there is a budget, dearer ways are not tried
 _WRITTEN = 3.0  # tokens that are read in the time in which one is written
 _LABELS = 2.5  # times `Workload.label_tokens`, which is what a search reads: the whole tree of labels
 
@@ -176,15 +177,18 @@ def train_seconds(
     return rate.attach_seconds + tokens / rate.tokens_per_second + steps * rate.step_seconds + measuring
 
 
-def tuned_answer_seconds(work: Workload, speeds: Speeds, size: Size) -> float:
-    """Seconds that a tuned model takes to answer the test rows: in the slower way, where it has labels."""
-    return size.test * max(_writing(work, speeds), speeds.score if work.label_tokens else 0.0)
+def picks_in_time(work: Workload, speeds: Speeds) -> bool:
+    """Whether to pick a label by likelihood takes at most `_MOST_PICKING` times as long as to write it."""
+    return speeds.score <= _MOST_PICKING * _writing(work, speeds)
+
+
+def tuned_answer_seconds(work: Workload, speeds: Speeds, size: Size, picks: bool = False) -> float:
+    """Seconds that a tuned model takes to answer the test rows; if it `picks` labels, in the slower way."""
+    return size.test * max(_writing(work, speeds), speeds.score if picks else 0.0)
 
 
 def choosing_seconds(work: Workload, speeds: Speeds, size: Size) -> float:
-    """Seconds of answering dev rows in both ways, where a tuned model has labels."""
-    if not work.label_tokens:
-        return 0.0
+    """Seconds of answering dev rows in both ways."""
     return min(size.dev, MOST_CHOOSING_ROWS) * (_writing(work, speeds) + speeds.score)
 
 

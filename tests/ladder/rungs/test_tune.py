@@ -39,10 +39,25 @@ def test_a_quote_is_training_and_answering(prepared: Prepared) -> None:
     judging = judging_seconds(context.work, context.speeds, judged)
     assert quote.train_seconds == training + judging
     choosing = choosing_seconds(context.work, context.speeds, context.size)
-    answering = tuned_answer_seconds(context.work, context.speeds, context.size)
+    answering = tuned_answer_seconds(context.work, context.speeds, context.size, picks=True)
     assert quote.seconds == pytest.approx(training + judging + choosing + answering)
     assert quote.disk_bytes == (2 * 4 + 1) * 4 * rate.parameters
     assert (quote.rung, quote.train_rows) == ("mine", len(prepared.split.train))
+
+
+def test_with_a_budget_labels_are_not_picked_where_that_is_dear(prepared: Prepared) -> None:
+    context = context_of(prepared)
+    writing = tuned_answer_seconds(context.work, SLOW, context.size)
+    context.speeds = replace(SLOW, score=0.5)
+    assert RUNG.picks(context)
+    assert RUNG.answer_seconds(context) == context.size.test * 0.5
+    context.settings = context.settings.model_copy(update={"budget": 500.0})
+    assert not RUNG.picks(context)
+    assert RUNG.answer_seconds(context) == writing
+    context.speeds = replace(SLOW, score=0.08)
+    assert RUNG.picks(context)
+    context.task = replace(context.task, labels=())
+    assert not RUNG.picks(context)
 
 
 def test_with_a_budget_answers_to_dev_rows_take_a_tenth_of_the_training(prepared: Prepared) -> None:

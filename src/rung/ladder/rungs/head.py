@@ -45,9 +45,9 @@ class HeadRung(TuneRung):
         """None: its loss is of labels already, and costs one pass."""
         return 0
 
-    def choosing_seconds(self, context: Context) -> float:
-        """None: it answers in one way."""
-        return 0.0
+    def picks(self, context: Context) -> bool:
+        """No: it answers in one way."""
+        return False
 
     def answer_seconds(self, context: Context) -> float:
         return context.size.test * context.work.tail_tokens / context.speeds.prefill

@@ -55,7 +55,7 @@ class TuneRung(Rung):
         training = self.train_seconds(context, rate) + judging
         measured = self._texts(context) / max(1, len(context.texts))
         forgetting = rate.forget_seconds * work.general_tokens * measured
-        choosing = self.choosing_seconds(context)
+        choosing = forecast.choosing_seconds(work, context.speeds, size) if self.picks(context) else 0.0
         seconds = (
             self.start_seconds(context) + training + forgetting + choosing + self.answer_seconds(context)
         )
@@ -97,13 +97,15 @@ class TuneRung(Rung):
             most = min(dev, forecast.judged_in_time(work, speeds, training))
         return forecast.judged_rows(work, size.train, size.epochs, most)
 
-    def choosing_seconds(self, context: Context) -> float:
-        """Of choosing on dev how to answer."""
-        return forecast.choosing_seconds(context.work, context.speeds, context.size)
+    def picks(self, context: Context) -> bool:
+        """Whether it is tried on dev if labels are better picked by likelihood than written."""
+        if not context.task.labels:
+            return False
+        return context.settings.budget is None or forecast.picks_in_time(context.work, context.speeds)
 
     def answer_seconds(self, context: Context) -> float:
         """Of answering the test rows."""
-        return forecast.tuned_answer_seconds(context.work, context.speeds, context.size)
+        return forecast.tuned_answer_seconds(context.work, context.speeds, context.size, self.picks(context))
 
     def run(self, context: Context, limit: float | None) -> Outcome:
         from rung.evaluation import forgetting
@@ -153,9 +155,8 @@ class TuneRung(Rung):
         """How the trained model, which is attached, answers: what is best on dev, and a note about it."""
         from rung.ladder.answer_by import WRITING
         from rung.ladder.tuned_dev import DevScores, choose_answer
-        from rung.methods import METHODS
 
-        if not context.task.labels or METHODS.classifies(self.method):
+        if not self.picks(context):
             return WRITING, (), ()
         context.watcher.begin(self.name, "choosing on dev")
         prepared = context.prepared
