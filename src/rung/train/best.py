@@ -1,11 +1,11 @@
 """Which state of a training is the best one, and when to stop early. Both follow from the looks at dev alone.
 
-A judge, where there is one, is the task's own metric on a few dev rows. On so few rows it ties a lot, and the
-best of several looks is partly luck. So it decides only where two looks are apart by more than one row; else
-the loss on dev does, which is fine-grained but does not know what is asked for. In simulated trainings with 64
-dev rows at each look (benchmarks/checkpoint_rule.py), the state kept so was 0.36 points of accuracy behind the
-best one; by the loss alone it was 0.47, by the metric alone 0.62, and 0.39 with its ties broken by the loss.
-With 24 rows these are 0.53, 0.65, 1.43 and 0.58.
+A judge, where there is one, is the task's own metric on a few dev rows. On so few rows it ties a lot, and
+the best of several looks is partly luck. So it decides only where two looks are apart by more than one row;
+else the loss on dev does, which is fine-grained but does not know what is asked for. In simulated trainings
+with 64 dev rows at each look (benchmarks/checkpoint_rule.py), the state kept so was 0.36 points of accuracy
+behind the best one; by the loss alone it was 0.47, by the metric alone 0.62, and 0.39 with its ties broken by
+the loss. With 24 rows these are 0.53, 0.65, 1.43 and 0.58.
 """
 
 from __future__ import annotations
