@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ def make(
     dev: list[Rendered] = ROWS[:6],
     listener: trainer.Listener | None = None,
     options: Mapping[str, Any] | None = None,
+    judge: Callable[[], float] | None = None,
+    slack: float = 0.0,
     **changes: Any,
 ) -> Run:
     """Full fine-tuning gets the lower rate it needs."""
@@ -77,7 +79,8 @@ def make(
         rows, dev = labelled(rows), labelled(dev)
     model = tiny_model(dtype=dtype)
     attached = attach(name, model, **{"rank": 4, "alpha": 8.0, **SMALL.get(name, {}), **(options or {})})
-    return Run(model, attached, Trainer(model, attached, rows, dev, settings, folder, listener))
+    made = Trainer(model, attached, rows, dev, settings, folder, listener, judge=judge, slack=slack)
+    return Run(model, attached, made)
 
 
 def without_time(outcome: Outcome) -> dict[str, Any]:

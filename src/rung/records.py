@@ -215,6 +215,7 @@ class CurvePoint:
     train_loss: float | None = None  # nats per target since the point before
     dev_loss: float | None = None  # nats per target: a token, or a label
     learning_rate: float | None = None
+    dev_score: float | None = None  # the task's metric on dev rows, its sign turned where lower is better
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,9 +379,8 @@ def from_json(kind: type[T], value: Any, where: str = "") -> T:
         return _adapter(kind).validate_python(value)  # type: ignore[no-any-return, arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        field_name = ".".join(str(part) for part in first["loc"])
         raise ResumeError(
-            f"{kind.__name__} field {field_name!r}: {first['msg']}",
+            f"{kind.__name__} field {'.'.join(map(str, first['loc']))!r}: {first['msg']}",
             where=where,
             fix="The file was written by another version of rung or changed by hand; delete it and run again",
         ) from error

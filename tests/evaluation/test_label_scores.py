@@ -12,7 +12,16 @@ from rung.compute.load import tiny
 from rung.data.templates import Renderer
 from rung.evaluation import label_scores
 from rung.evaluation.label_rules import LabelRule, calibrated, matched
-from rung.evaluation.label_scores import CALIBRATED, MATCHED, PER_TOKEN, RAW, LabelScores, pick_labels
+from rung.evaluation.label_scores import (
+    CALIBRATED,
+    MATCHED,
+    PER_TOKEN,
+    RAW,
+    LabelScores,
+    pick_labels,
+    picks_after,
+    picks_of,
+)
 from rung.evaluation.prompts import content_free
 from rung.evaluation.run import Speaker
 
@@ -98,3 +107,22 @@ def test_one_rule_picks_the_same_again(speaker: Speaker, ids: list[list[int]]) -
         assert all(one.tokens == 0 and not one.truncated for one in found)
         assert [one.read for one in found] == [len(prompt) for prompt in ids]
     assert seen[-1] == (24, 24)
+
+
+def test_all_rules_of_one_reading_pick_what_each_picks_alone(
+    speaker: Speaker, ids: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = {
+        RAW: LabelRule(),
+        PER_TOKEN: LabelRule(per_token=True),
+        "own": LabelRule(offsets=(0.0, 9.0, 3.0)),
+    }
+    wanted = {
+        name: [one.text for one in pick_labels(speaker, LABELS, rule, ROWS, ids)]
+        for name, rule in rules.items()
+    }
+    assert picks_after(speaker, LABELS, rules, ids) == wanted
+    monkeypatch.setattr(label_scores, "FEW_NODES", 0)
+    assert picks_after(speaker, LABELS, rules, ids) == wanted
+    lengths = [len(speaker.renderer.completion_ids(label)) for label in LABELS]
+    assert picks_of(LABELS, rules, textbook(speaker, ids), lengths) == wanted

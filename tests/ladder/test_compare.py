@@ -11,6 +11,7 @@ import pytest
 import letters
 from rung import storage
 from rung.errors import AdapterError, DataError
+from rung.ladder.answer_by import WRITING
 from rung.ladder.climb import Climbed
 from rung.ladder.compare import evaluate
 from rung.ladder.tune import tune
@@ -31,8 +32,44 @@ def adapter(climbed: Climbed) -> Path:
     return climbed.folder / "adapters" / "lora"
 
 
-def test_an_adapter_that_learned_is_told_from_the_base(fresh: Path, adapter: Path) -> None:
-    found = evaluate(fresh, adapter, **ASKED)
+def writing(adapter: Path, folder: Path) -> Path:
+    """The same adapter as an earlier version wrote it: nothing says how it answers."""
+    files = {path.name: path.read_bytes() for path in adapter.iterdir() if path.name != storage.MANIFEST}
+    about = json.loads(files["rung.json"])
+    del about["answer_by"]
+    storage.write_folder(folder, files | {"rung.json": storage.as_json(about)})
+    return folder
+
+
+def test_base_and_adapter_answer_as_was_chosen_for_the_adapter(fresh: Path, adapter: Path) -> None:
+    said: list[str] = []
+
+    class Ear(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    found = evaluate(fresh, adapter, watcher=Ear(), **ASKED)
+    assert "Base and adapter answer by likelihood, as was chosen for the adapter" in said
+    assert found.adapter is not None
+    assert found.adapter[0].value == 1.0
+    assert found.base[0].value is not None
+    assert 0.3 < found.base[0].value < 0.7  # it guesses a label, and misses no format
+    both = [(before.tokens, after.tokens) for _, before, after in found.answers if after is not None]
+    assert set(both) == {(0, 0)}
+    other = evaluate(fresh, adapter, watcher=Ear(), task="generation", max_test=10, **ASKED)
+    assert all(before.tokens > 0 for _, before, _ in other.answers)
+
+
+def test_a_way_to_answer_that_cannot_be_read_is_said(fresh: Path, adapter: Path, tmp_path: Path) -> None:
+    files = {path.name: path.read_bytes() for path in adapter.iterdir() if path.name != storage.MANIFEST}
+    about = json.loads(files["rung.json"]) | {"answer_by": {"rule": 7}}
+    storage.write_folder(tmp_path / "bad", files | {"rung.json": storage.as_json(about)})
+    with pytest.raises(AdapterError, match=r"AnswerBy field 'rule'"):
+        evaluate(fresh, tmp_path / "bad", **ASKED)
+
+
+def test_an_adapter_that_learned_is_told_from_the_base(fresh: Path, adapter: Path, tmp_path: Path) -> None:
+    found = evaluate(fresh, writing(adapter, tmp_path / "writing"), **ASKED)
     assert found.adapter is not None
     assert (found.base[0].name, found.base[0].value) == ("accuracy", 0.0)
     assert (found.adapter[0].name, found.adapter[0].value) == ("accuracy", 1.0)
@@ -123,7 +160,8 @@ def test_the_task_is_the_one_the_adapter_was_trained_for(
     found = evaluate(some(tmp_path / "x.jsonl", *labels), four, watcher=Ear(), **ASKED)
     assert (found.task.kind, found.task.primary, found.task_from) == ("classification", "accuracy", "adapter")
     assert set(found.task.labels) == set(ROOMS)
-    assert said == ["Task: classification, kept with the adapter"]
+    assert said[0] == "Task: classification, kept with the adapter"
+    assert all(line.startswith("Base and adapter answer by likelihood") for line in said[1:])
     assert found.rows == len(labels)
 
 
@@ -133,7 +171,8 @@ def test_a_wrong_label_of_the_adapters_is_wrong_and_not_unread(
     def kitchen(speaker: object, examples: list[Example], *_: object) -> list[Completion]:
         return [Completion(one.id, "kitchen", 2) for one in examples]
 
-    monkeypatch.setattr("rung.evaluation.run.complete", kitchen)
+    monkeypatch.setattr("rung.ladder.answer_by.write", kitchen)
+    monkeypatch.setattr("rung.ladder.compare._answer_by", lambda *_: WRITING)
     found = evaluate(some(tmp_path / "x.jsonl", *("attic", "cellar") * 4), four, **ASKED)
     assert {(after.status, after.answer) for _, _, after in found.answers if after} == {("ok", "kitchen")}
 

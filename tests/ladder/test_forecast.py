@@ -12,7 +12,13 @@ from rung.ladder.forecast import (
     Rates,
     TrainRate,
     allowance,
+    choosing_seconds,
     evaluation_rows,
+    judged_in_time,
+    judged_rows,
+    judging_seconds,
+    labels_cheaper,
+    picks_in_time,
     step_tokens,
     train_seconds,
     tuned_answer_seconds,
@@ -43,6 +49,42 @@ def test_a_step_has_as_many_tokens_as_asked_or_a_few_rows() -> None:
 
 def test_a_tuned_model_reads_the_tail_and_writes_the_target() -> None:
     assert tuned_answer_seconds(WORK, SPEEDS, SIZE) == pytest.approx(100 * (20 / 1000 + 4 / 10))
+
+
+def test_a_tuned_model_with_labels_is_quoted_in_the_slower_way() -> None:
+    labels, quick = replace(WORK, label_tokens=3), replace(SPEEDS, score=0.1)
+    assert tuned_answer_seconds(labels, quick, SIZE, picks=True) == pytest.approx(100 * 0.42)
+    slow = replace(SPEEDS, score=2.0)
+    assert tuned_answer_seconds(labels, slow, SIZE, picks=True) == pytest.approx(200)
+    assert tuned_answer_seconds(labels, slow, SIZE) == pytest.approx(100 * 0.42)
+    assert (picks_in_time(labels, replace(SPEEDS, score=1.25)), picks_in_time(labels, slow)) == (True, False)
+    assert choosing_seconds(labels, quick, SIZE) == pytest.approx(20 * (0.42 + 0.1))
+    assert choosing_seconds(labels, quick, replace(SIZE, dev=500)) == pytest.approx(96 * (0.42 + 0.1))
+
+
+def test_dev_rows_are_judged_where_that_is_a_tenth_of_the_training() -> None:
+    """A written answer costs 20 + 3 * 4 tokens, a picked one 20 + 2.5 * 3; training 3 * 50 a row."""
+    labels = replace(WORK, label_tokens=3)
+    assert judged_rows(WORK, 100, 2.0, 100) == 0  # 15 rows say too little
+    assert judged_rows(WORK, 200, 2.0, 100) == 31
+    assert judged_rows(labels, 200, 2.0, 100) == 36
+    assert judged_rows(labels, 10_000, 2.0, 100) == 64
+    assert judged_rows(labels, 10_000, 2.0, 30) == 30
+    assert judged_rows(labels, 10_000, 2.0, 23) == 0
+
+
+def test_judged_rows_in_seconds() -> None:
+    labels, speeds = replace(WORK, label_tokens=3), replace(SPEEDS, score=0.1)
+    assert judging_seconds(labels, speeds, 30) == pytest.approx(6 * 30 * 0.1)
+    assert judging_seconds(WORK, speeds, 30) == pytest.approx(6 * 30 * 0.42)
+    assert judged_in_time(labels, speeds, 180.1) == 30
+    assert judged_in_time(labels, SPEEDS, 180.1) == 64  # not timed
+
+
+def test_to_pick_a_label_is_cheaper_where_few_tokens_are_read() -> None:
+    assert not labels_cheaper(WORK)
+    assert labels_cheaper(replace(WORK, label_tokens=4))
+    assert not labels_cheaper(replace(WORK, label_tokens=5))
 
 
 def test_a_slower_machine_takes_longer_for_everything() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from contexts import SLOW, context_of
 from rung import cost, machine
+from rung.generate import checks
 from rung.ladder import memory
 from rung.ladder.forecast import step_tokens
 from rung.ladder.plan import Plan, _notes
@@ -147,6 +148,19 @@ def test_writing_answers_can_take_more_than_training(
         assert memory.answering_bytes(context) == wanted
     context.speeds = replace(SLOW, train={"full": replace(RATE, held_bytes=PEAK)})
     assert memory.need(context, "full").bytes == HELD + PEAK + wanted
+
+
+def test_dev_rows_that_are_answered_while_training_count(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, None)
+    context = context_with_steps(prepared, 800)
+    context.work = replace(context.work, longest_prompt=400_000)
+    monkeypatch.setattr(checks, "places_for", lambda *_: 64)
+    answering, held = memory.answering_bytes(context), memory.method_bytes(prepared, "full", RATE.parameters)
+    assert memory.need(context, "full").bytes == HELD + held + answering
+    monkeypatch.setattr(memory, "judged_rows", lambda *_: 0)
+    assert memory.need(context, "full").bytes == HELD + RATE.held_bytes + answering
 
 
 def test_the_memory_of_the_machine_is_read_once_for_a_plan(

@@ -187,7 +187,7 @@ def test_where_no_budget_would_do_none_is_named(
         ("full", "full fine-tuning", 100.0),
         ("zero-shot,lora", "LoRA", 100.0),
         ("zero-shot,few-shot", "zero-shot prompting", 100.0),
-        ("few-shot,full", "full fine-tuning", 100.0),
+        ("few-shot,full", "few-shot prompting", 100.0),
         ("lora,full", "LoRA", 100.0),
         (FOUR, "LoRA", 100.0),
         (FOUR, "LoRA", 1.0),

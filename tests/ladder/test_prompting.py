@@ -16,7 +16,7 @@ from rung.config import make_settings
 from rung.errors import UsageError
 from rung.evaluation.judging import Evaluation, judge
 from rung.evaluation.label_rules import LabelRule
-from rung.ladder import prompting, trials
+from rung.ladder import answer_by, prompting, trials
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import Prompted
 from rung.ladder.rungs import RUNGS, Rung
@@ -52,9 +52,9 @@ class Model:
             return real(asker, examples)
 
         monkeypatch.setattr(Asker, "ids", ids)
-        for module in (trials, prompting):
+        for module in (trials, answer_by):
             monkeypatch.setattr(module, "write", self.write)
-        monkeypatch.setattr(prompting, "pick_labels", self.pick)
+        monkeypatch.setattr(answer_by, "pick_labels", self.pick)
         monkeypatch.setattr(trials, "Picked", lambda *given: FakePicked(self, *given))
 
     def write(self, _: Any, examples: Sequence[Example], *__: Any) -> list[Completion]:

@@ -109,7 +109,7 @@ def test_training_that_was_cut_short_is_not_finished(copied: Path) -> None:
     storage.write_json(copied / "plan.json", to_json(soon))
     result = run_task(copied, "lora")
     assert result.status == "unfinished"
-    steps = int(result.choices[0].chosen.rsplit(" ", 1)[1])
+    steps = int(result.choices[0].chosen.split(",")[0].rsplit(" ", 1)[1])
     assert result.done == pytest.approx(1 / steps)
     assert result.reason == f"{1 / steps:.0%} of a fair training was done"
     assert result.primary is not None
@@ -176,7 +176,7 @@ def test_both_costs_of_a_rung_are_measured(climbed: Climbed) -> None:
     read = {rung: (cost.answer_tokens or 0) - (cost.answer_written or 0) for rung, cost in costs.items()}
     assert read["few-shot"] > read["zero-shot"] > 0  # the examples are read for every answer
     assert read["lora"] > 0
-    assert (costs["lora"].answer_written or 0) > 0
+    assert costs["lora"].answer_written == 0  # labels are picked
 
 
 class _Slow(Responder):

@@ -6,20 +6,26 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from rung import storage
 from rung.compute.load import load
 from rung.config import make_settings
 from rung.data.templates import Renderer
+from rung.evaluation.label_rules import LabelRule
 from rung.evaluation.run import Speaker
 from rung.ladder import tuning
 from rung.ladder.adapter import attach
+from rung.ladder.answer_by import AnswerBy
 from rung.ladder.forecast import evaluation_rows
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
+from rung.ladder.speaking import base_of
 from rung.ladder.watch import Silent
 from rung.methods import METHODS
+from rung.records import from_json
 from rung.storage import verify_folder
 from tiny_model import copy_of, same_bytes
 
@@ -132,3 +138,61 @@ def test_the_users_values_win_over_the_methods_own(prepared: Prepared) -> None:
     settings = tuning.train_settings(replace(prepared, settings=asked), PLAN, "full", None)
     assert (settings.learning_rate, settings.weight_decay) == (0.5, 0.1)
     assert (settings.max_grad_norm, settings.seed, settings.step_tokens) == (2.0, 4, 200)
+
+
+PICKS = AnswerBy("likelihood per token", ("a", "b"), LabelRule(per_token=True))
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_how_it_answers_is_kept_with_the_adapter_and_with_the_answer(
+    prepared: Prepared, method: str, tmp_path: Path
+) -> None:
+    by = replace(PICKS, labels=prepared.task.labels)
+    tuned = tuning.train(prepared, PLAN, method, tmp_path / "checkpoints", Silent())
+    tuning.save(prepared, tuned, tmp_path / method, by)
+    made = tuning.responder(prepared.speaker, tuned.attached, 9, tmp_path / method, base_of(prepared), by)
+    some, labels = prepared.split.test[:9], prepared.task.labels
+    answers, scores = made.answer_and_score(some, labels)
+    made.save(tmp_path / "answer")
+    tuned.attached.detach()
+    assert {one.text for one in answers} <= set(labels)
+    about = json.loads((tmp_path / method / "rung.json").read_text())
+    assert from_json(AnswerBy, about["answer_by"]) == by
+    again = tuning.load(tmp_path / "answer")
+    assert again.answer(some) == answers
+    assert scores is not None
+    found = again.score(some, labels)
+    assert found is not None
+    np.testing.assert_allclose(found, scores, atol=1e-5)
+
+
+def test_answers_saved_before_that_was_kept_are_written(prepared: Prepared, tmp_path: Path) -> None:
+    tuned = tuning.train(prepared, PLAN, "lora", tmp_path / "checkpoints", Silent())
+    tuning.save(prepared, tuned, tmp_path / "lora")
+    made = tuning.responder(prepared.speaker, tuned.attached, 9, tmp_path / "lora", base_of(prepared))
+    some = prepared.split.test[:9]
+    answers = made.answer(some)
+    made.save(tmp_path / "new")
+    tuned.attached.detach()
+    assert "answer_by" not in json.loads((tmp_path / "lora" / "rung.json").read_text())
+    value = json.loads((tmp_path / "new" / "answer.json").read_text())
+    del value["answer_by"]
+    storage.write_folder(tmp_path / "old", {"answer.json": storage.as_json(value)})
+    again = tuning.load(tmp_path / "old")
+    assert again.answer(some) == answers
+    assert all(one.tokens > 0 for one in answers)
+
+
+def test_training_may_stop_early_where_rows_are_seen_more_than_once(prepared: Prepared) -> None:
+    assert tuning.train_settings(prepared, PLAN, "lora", None).patience is None
+    assert tuning.train_settings(prepared, replace(PLAN, epochs=2.0), "lora", None).patience == 2
+
+
+def test_what_the_best_checkpoint_was_chosen_by_is_said(prepared: Prepared, tmp_path: Path) -> None:
+    for judged, by in ((0, "loss on 16 dev rows"), (25, "accuracy on 25 dev rows")):
+        tuned = tuning.train(prepared, PLAN, "lora", tmp_path / str(judged), Silent(), None, judged)
+        tuned.attached.detach()
+        (choice,) = tuned.choices
+        at = f"step {tuned.outcome.best_step} of {tuned.outcome.planned_steps}"
+        assert choice.chosen == f"{at}, by {by}"
+        assert len(choice.tried) == (len(tuned.outcome.curve) if judged else 0)

@@ -16,7 +16,7 @@ from attaching import labelled
 from rung import storage
 from rung.errors import ResourceError, ResumeError
 from tiny_model import random_rows, same_bytes
-from training import KINDS, ROWS, Killed, make, without_time
+from training import KINDS, ROWS, Killed, Run, make, without_time
 
 pytestmark = pytest.mark.usefixtures("clock")
 each_kind = pytest.mark.parametrize(("name", "dtype"), KINDS, ids=["lora", "full", "lora-bf16", "full-bf16"])
@@ -211,3 +211,36 @@ def test_a_head_continues_with_the_same_bytes_and_not_with_other_labels(tmp_path
     resumed = make(tmp_path, "head-lora", rows=rows, dev=rows)
     resumed.go()
     assert same_bytes(resumed.attached.state(), unbroken.attached.state())
+
+
+@pytest.mark.parametrize("kill_at", [7, 35])
+def test_with_a_judge_and_an_early_stop_it_continues_to_the_same_bytes(tmp_path: Path, kill_at: int) -> None:
+    """The judge sees the weights alone, as the task's metric does."""
+    given: dict[str, Any] = {"dev": random_rows(6, seed=77), "epochs": 20, "learning_rate": 1e-2}
+    given |= {"evaluations": 8, "patience": 2, "slack": 0.01}
+
+    def run(folder: Path | None) -> Run:
+        made = make(folder, **given)
+        weights = made.trainer.parameters[0]
+        made.trainer.judge = lambda: round(1000 * float(weights.detach().abs().mean())) % 7 / 100
+        return made
+
+    unbroken = run(None)
+    wanted = unbroken.go()
+    with pytest.raises(Killed):
+        run(tmp_path).go(kill_at)
+    resumed = run(tmp_path)
+    outcome = resumed.go()
+    assert without_time(outcome) == without_time(wanted)
+    assert same_bytes(resumed.attached.state(), unbroken.attached.state())
+
+
+def test_a_run_that_had_stopped_early_stays_stopped(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"dev": random_rows(6, seed=77), "epochs": 20, "learning_rate": 1e-2}
+    given |= {"evaluations": 8, "patience": 2, "checkpoint_seconds": 1e-9}
+    first = make(tmp_path, **given)
+    outcome = first.go()
+    again = make(tmp_path, **given)
+    assert outcome.early
+    assert without_time(again.go()) == without_time(outcome)
+    assert same_bytes(first.attached.state(), again.attached.state())

@@ -273,3 +273,63 @@ def test_learning_ends_where_a_pass_fails(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ZeroDivisionError):
         run.go()
     assert heard == [True, False]
+
+
+def test_a_judge_that_sees_no_difference_changes_no_byte() -> None:
+    plain, judged = make(), make(judge=lambda: 0.5)
+    wanted, outcome = plain.go(), judged.go()
+    assert same_bytes(plain.attached.state(), judged.attached.state())
+    assert (outcome.best_step, outcome.best_loss) == (wanted.best_step, wanted.best_loss)
+    assert [point.dev_loss for point in outcome.curve] == [point.dev_loss for point in wanted.curve]
+    assert {point.dev_score for point in wanted.curve} == {None}
+    assert {point.dev_score for point in outcome.curve} == {0.5}
+
+
+def test_the_state_that_the_judge_finds_best_is_what_is_left() -> None:
+    scores = iter([0.1, 0.9, 0.88, 0.5, 0.5])
+    seen: dict[int, dict[str, Tensor]] = {}
+
+    def judge() -> float:
+        seen[run.trainer.progress.step] = run.attached.state()
+        return next(scores)
+
+    run = make(judge=judge)
+    outcome = run.go()
+    losses = [point.dev_loss for point in outcome.curve]
+    assert losses == sorted(losses, reverse=True)  # the loss alone would have taken the last one
+    assert outcome.best_step == outcome.curve[1].step
+    assert outcome.best_loss == losses[1]
+    assert same_bytes(run.attached.state(), seen[outcome.best_step])
+    scores = iter([0.1, 0.9, 0.88, 0.5, 0.5])
+    run = make(judge=judge, slack=0.05)
+    assert run.go().best_step == outcome.curve[2].step
+
+
+def test_a_score_that_is_not_finite_counts_as_none() -> None:
+    outcome = make(judge=lambda: -math.inf).go()
+    assert {point.dev_score for point in outcome.curve} == {None}
+    assert outcome.best_step == make().go().best_step
+
+
+STRANGE = random_rows(6, seed=77)
+OVERFITS: dict[str, Any] = {
+    "dev": STRANGE,
+    "epochs": 20,
+    "learning_rate": 1e-2,
+    "evaluations": 8,
+}
+
+
+def test_training_stops_early_where_it_only_fits_the_train_rows_closer() -> None:
+    whole, early = make(**OVERFITS).go(), make(**OVERFITS, patience=2)
+    outcome = early.go()
+    assert (whole.early, outcome.early) == (False, True)
+    assert outcome.best_step == whole.best_step < outcome.steps < whole.steps == outcome.planned_steps
+    assert mean_loss(early.model, STRANGE) == outcome.best_loss == whole.best_loss
+    said = f"training stopped at step {outcome.steps} of {outcome.planned_steps}: the loss on dev was rising"
+    assert outcome.notes == (said,)
+
+
+def test_training_that_improves_does_not_stop_early() -> None:
+    outcome = make(patience=1).go()
+    assert (outcome.early, outcome.steps, outcome.notes) == (False, outcome.planned_steps, ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from rung.records import Completion, Example
 
 RAW, PER_TOKEN = "likelihood", "likelihood per token"
 CALIBRATED, MATCHED = "calibrated likelihood", "likelihood matched to label shares"
+Rules = Mapping[str, LabelRule]
 FEW_NODES = 64  # of the tree of labels, up to which all labels are scored
 _SCORED = 16  # rows from which the shares are matched where all scores of a row are too many to compute
 
@@ -34,7 +35,7 @@ class LabelScores:
         self.labels = tuple(labels)
         self.choices = [speaker.renderer.completion_ids(label) for label in labels]
         self._lengths = [len(choice) for choice in self.choices]
-        self._few = len(Tree.of(self.choices).tokens) <= FEW_NODES
+        self._few = few_nodes(self.choices)
         self._shares = tuple(shares)
         self._scores: Scores = np.zeros((0, len(labels)))
         self._picked: dict[str, list[int]] = {}  # on the rows that were searched
@@ -58,11 +59,36 @@ class LabelScores:
 
     def picks(self) -> dict[str, list[str]]:
         """By rule, the label of every row read so far."""
-        found = {}
-        for name, rule in self.rules.items():
-            best = rule.applied(self._scores, self._lengths).argmax(1).tolist()
-            found[name] = [self.labels[at] for at in (*best, *self._picked.get(name, ()))]
+        found = picks_of(self.labels, self.rules, self._scores, self._lengths)
+        for name, later in self._picked.items():
+            found[name] += [self.labels[at] for at in later]
         return found
+
+
+def few_nodes(choices: Sequence[Ids]) -> bool:
+    """Whether so few labels, given as tokens, are all scored; else the best one is searched for."""
+    return len(Tree.of(choices).tokens) <= FEW_NODES
+
+
+def picks_of(
+    labels: Sequence[str], rules: Rules, scores: Scores, lengths: Sequence[int]
+) -> dict[str, list[str]]:
+    """By rule, the label it picks in each row of `scores` (rows, labels), for labels of so many tokens."""
+    best = {name: rule.applied(scores, lengths).argmax(1).tolist() for name, rule in rules.items()}
+    return {name: [labels[at] for at in some] for name, some in best.items()}
+
+
+def picks_after(
+    speaker: Speaker, labels: Sequence[str], rules: Rules, ids: Sequence[Ids], watch: Watch | None = None
+) -> dict[str, list[str]]:
+    """By rule, the label it picks after each prompt; all rules of one reading."""
+    choices = [speaker.renderer.completion_ids(label) for label in labels]
+    lengths = [len(choice) for choice in choices]
+    if few_nodes(choices):
+        scores = log_likelihoods(speaker.base, ids, choices, on_progress=watch)
+        return picks_of(labels, rules, scores, lengths)
+    best = best_choices(speaker.base, ids, choices, *_arrays(list(rules.values()), lengths), watch)
+    return {name: [labels[at] for at in some] for name, some in zip(rules, best.tolist(), strict=True)}
 
 
 def pick_labels(

@@ -12,7 +12,7 @@ from rung.config import Settings, load_settings
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import source_of
 from rung.data.split import sample
-from rung.errors import DataError
+from rung.errors import AdapterError, DataError, ResumeError
 from rung.evaluation.judging import Evaluation, judge
 from rung.evaluation.tasks import tidy, understand, with_primary
 from rung.ladder.divide import faults
@@ -22,10 +22,12 @@ from rung.ladder.left_out import LeftOut, counted, lines
 from rung.ladder.plan import MOST_TEST
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent, Watcher
-from rung.records import Answer, Comparison, Completion, Example, Measure, Task
+from rung.methods.origin import COPY_OURS, OURS
+from rung.records import Answer, Comparison, Completion, Example, Measure, Task, from_json
 
 if TYPE_CHECKING:
     from rung.evaluation.run import Speaker
+    from rung.ladder.answer_by import AnswerBy, Answering
     from rung.methods.method import Attached
     from rung.methods.origin import Origin
 
@@ -59,6 +61,8 @@ def evaluate(
     says, else the one that the adapter was trained for, else what the rows look like. Raises the errors of
     `rung.errors`.
     """
+    from rung.ladder.answer_by import WRITING, Answering
+
     watcher = watcher or Silent()
     s, _ = load_settings(Path(config) if config else None, settings)
     loaded = read_examples(source_of(data), s.columns)
@@ -76,9 +80,13 @@ def evaluate(
     limit = s.max_new_tokens or _longest_answer(speaker, examples)
     _require_room(speaker, examples, limit)
 
+    answering = Answering(speaker, _answer_by(origin, task, adapter), limit)
+    if answering.by != WRITING:
+        watcher.say(f"Base and adapter answer by {answering.by.name}, as was chosen for the adapter")
+
     def ask(who: str, head: Attached | None = None) -> Evaluation:
         watcher.begin(who, "answering")
-        return judge(task, examples, _answers(speaker, head, examples, limit, watcher), s.seed)
+        return judge(task, examples, _answers(answering, head, examples, watcher), s.seed)
 
     tuned = ask("adapter", attached) if attached is not None else None
     if attached is not None:
@@ -118,16 +126,32 @@ def _attached(adapter: str | Path | None, speaker: Speaker) -> tuple[Attached | 
     return attach(Path(adapter), speaker) if adapter is not None else (None, Origin())
 
 
+def _answer_by(origin: Origin, task: Task, adapter: str | Path | None) -> AnswerBy:
+    """How the adapter was found to answer best, where its labels are those of the task; else writing.
+
+    The base is asked in the same way, so that the difference is what the adapter has learned. Raises
+    `AdapterError`.
+    """
+    from rung.ladder.answer_by import WRITING, AnswerBy
+
+    try:
+        by = from_json(AnswerBy, origin.answer_by or {}, OURS)
+    except ResumeError as error:
+        raise AdapterError(error.what, where=f"{adapter}/{OURS}", fix=COPY_OURS) from error
+    return by if by.labels == task.labels else WRITING
+
+
 def _answers(
-    speaker: Speaker, attached: Attached | None, examples: Sequence[Example], limit: int, watcher: Watcher
+    answering: Answering, attached: Attached | None, examples: Sequence[Example], watcher: Watcher
 ) -> list[Completion]:
-    """What is written after each row, or the label that a head gives it."""
-    from rung.evaluation.run import complete
+    """The answer to each row, or the label that a head gives it."""
     from rung.ladder.head_answers import HeadResponder, with_head
 
+    speaker = answering.speaker
     if (head := with_head(attached)) is not None:
         return HeadResponder(speaker, head).answer(examples, watcher)
-    return complete(speaker, examples, [example.prompt for example in examples], limit, watcher.rows)
+    ids = speaker.renderer.prompts(examples, [example.prompt for example in examples])
+    return answering.answer(examples, ids, watcher.rows)
 
 
 def _understood(loaded: Loaded, kept: Task | None, s: Settings) -> tuple[Task, str, Loaded]:

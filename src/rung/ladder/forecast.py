@@ -17,6 +17,12 @@ FEWEST_STEP_ROWS, MOST_STEP_ROWS = 4, 16
 EVALUATIONS = 5  # times that dev loss is measured while training, after the first time before it
 EVALUATION_SHARE = 0.15  # of the training time that these may take
 FEWEST_EVALUATION_ROWS, MOST_EVALUATION_ROWS = 16, 64  # dev rows
+JUDGED_SHARE = 0.1  # of the training time that answering dev rows at all these times may take
+FEWEST_JUDGED_ROWS, MOST_JUDGED_ROWS = 24, 64  # dev rows; on fewer a metric says little
+MOST_CHOOSING_ROWS = 96  # dev rows on which a tuned model's way of answering is chosen
+_MOST_PICKING = 3.0  # times as long as writing: where there is a budget, dearer ways are not tried
+_WRITTEN = 3.0  # tokens that are read in the time in which one is written
+_LABELS = 2.5  # times `Workload.label_tokens`, which is what a search reads: the whole tree of labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,27 @@ def evaluation_rows(rows: int, epochs: float) -> int:
     return min(MOST_EVALUATION_ROWS, max(FEWEST_EVALUATION_ROWS, wanted))
 
 
+def judged_rows(work: Workload, rows: int, epochs: float, dev_rows: int) -> int:
+    """Dev rows that are answered at each look at dev, in a training on `rows` for `epochs`; 0: too few.
+
+    As many as keep all looks within `JUDGED_SHARE` of the training. Tokens alone decide, so the same rows
+    give the same number on every machine. A token costs three times as much in training as where it is read.
+    """
+    answer = _label_cost(work) if work.label_tokens else _WRITTEN * work.target_tokens
+    affordable = JUDGED_SHARE * 3 * rows * epochs * work.row_tokens / (work.tail_tokens + answer)
+    found = min(int(affordable / (EVALUATIONS + 1)), MOST_JUDGED_ROWS, dev_rows)
+    return found if found >= FEWEST_JUDGED_ROWS else 0
+
+
+def labels_cheaper(work: Workload) -> bool:
+    """Whether to pick a label by likelihood is cheaper than to write the answer, by their tokens."""
+    return 0 < _label_cost(work) <= _WRITTEN * work.target_tokens
+
+
+def _label_cost(work: Workload) -> float:
+    return _LABELS * work.label_tokens
+
+
 def train_seconds(
     settings: Settings, work: Workload, speeds: Speeds, rate: TrainRate, size: Size, dev_rows: int
 ) -> float:
@@ -150,9 +177,35 @@ def train_seconds(
     return rate.attach_seconds + tokens / rate.tokens_per_second + steps * rate.step_seconds + measuring
 
 
-def tuned_answer_seconds(work: Workload, speeds: Speeds, size: Size) -> float:
-    """Seconds that a tuned model takes to answer the test rows."""
-    return size.test * (work.tail_tokens / speeds.prefill + work.target_tokens / speeds.decode)
+def picks_in_time(work: Workload, speeds: Speeds) -> bool:
+    """Whether to pick a label by likelihood takes at most `_MOST_PICKING` times as long as to write it."""
+    return speeds.score <= _MOST_PICKING * _writing(work, speeds)
+
+
+def tuned_answer_seconds(work: Workload, speeds: Speeds, size: Size, picks: bool = False) -> float:
+    """Seconds that a tuned model takes to answer the test rows; if it `picks` labels, in the slower way."""
+    return size.test * max(_writing(work, speeds), speeds.score if picks else 0.0)
+
+
+def choosing_seconds(work: Workload, speeds: Speeds, size: Size) -> float:
+    """Seconds of answering dev rows in both ways."""
+    return min(size.dev, MOST_CHOOSING_ROWS) * (_writing(work, speeds) + speeds.score)
+
+
+def judging_seconds(work: Workload, speeds: Speeds, rows: int) -> float:
+    """Seconds of answering `rows` dev rows at every look at dev while training."""
+    return (EVALUATIONS + 1) * rows * (speeds.score if work.label_tokens else _writing(work, speeds))
+
+
+def judged_in_time(work: Workload, speeds: Speeds, training: float) -> int:
+    """Dev rows whose answers at all looks take `JUDGED_SHARE` of `training` seconds on this machine."""
+    row = judging_seconds(work, speeds, 1)
+    return int(JUDGED_SHARE * training / row) if row > 0 else MOST_JUDGED_ROWS
+
+
+def _writing(work: Workload, speeds: Speeds) -> float:
+    """Seconds of reading a row and writing its answer."""
+    return work.tail_tokens / speeds.prefill + work.target_tokens / speeds.decode
 
 
 def allowance(longest: int) -> int:

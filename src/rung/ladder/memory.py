@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rung import numbers
 from rung.ladder.context import Context, Room
-from rung.ladder.forecast import TrainRate, evaluation_rows, step_tokens
+from rung.ladder.forecast import TrainRate, evaluation_rows, judged_rows, step_tokens
 from rung.methods.table import METHODS
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def need(context: Context, method: str) -> Need:
         return _by_arithmetic(room, prepared, method, context.pack_tokens, rate.parameters)
     step = step_tokens(context.settings, context.work, size.train, size.epochs)
     cached = 0 if METHODS[method].promises.moves_base else _trunk_bytes(context)
-    afterwards = rate.held_bytes + _after_training(context, method)
+    later = max(rate.held_bytes + _after_training(context, method), _judging(context, method, rate))
     each = token_bytes(prepared)
 
     def bytes_of(pack: int) -> int:
         more = rate.pass_share * largest_pass(step, pack) - rate.pass_tokens
-        return max(rate.peak_bytes + LATER + cached + round(more * each), afterwards)
+        return max(rate.peak_bytes + LATER + cached + round(more * each), later)
 
     return _fitting(room, context.pack_tokens, bytes_of)
 
@@ -111,6 +111,14 @@ def _after_training(context: Context, method: str) -> int:
     """What measuring forgetting or writing answers takes, the larger."""
     forgetting = forgetting_bytes(context.prepared, context.texts)
     return forgetting if METHODS[method].classifies else max(forgetting, answering_bytes(context))
+
+
+def _judging(context: Context, method: str, rate: TrainRate) -> int:
+    """What answering dev rows while training takes, next to what the method holds; 0 where none are."""
+    size, dev = context.size, len(context.prepared.split.dev)
+    if METHODS[method].classifies or not judged_rows(context.work, size.train, size.epochs, dev):
+        return 0
+    return method_bytes(context.prepared, method, rate.parameters) + answering_bytes(context)
 
 
 def forgetting_bytes(prepared: Prepared, texts: Sequence[Text]) -> int:

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rung import storage
 from rung.errors import BaseModelError
 from rung.evaluation.label_rules import LabelRule, shares_of
-from rung.evaluation.label_scores import pick_and_score, pick_labels
-from rung.evaluation.run import Speaker, write
-from rung.generate.choose import Scored, log_likelihoods
+from rung.evaluation.run import Speaker
 from rung.ladder import retrieval
+from rung.ladder.answer_by import AnswerBy, Answering
 from rung.ladder.halving import FURTHER_ROWS, best_of
 from rung.ladder.prepare import Prepared
 from rung.ladder.responder import Responder, Scores
@@ -43,43 +40,24 @@ class Prompted(Responder):
     max_new_tokens: int
     about: dict[str, Any]  # the base, as `base_of` writes it down
 
+    @property
+    def _answering(self) -> Answering:
+        by = AnswerBy(self.how, self.asker.task.labels, self.rule)
+        return Answering(self.asker.speaker, by, self.max_new_tokens)
+
     def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
         rows = watcher.rows if watcher else None
-        ids, speaker = self.asker.ids(examples), self.asker.speaker
-        if self.rule is None:
-            return write(speaker, examples, ids, self.max_new_tokens, rows)
-        return pick_labels(speaker, self.asker.task.labels, self.rule, examples, ids, rows)
+        return self._answering.answer(examples, self.asker.ids(examples), rows)
 
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
         """As in `Responder`. Those of the task's labels add up to 1, and the best one is the answer."""
-        tokens = self._tokens(choices)
-        scores = log_likelihoods(self.asker.speaker.base, self.asker.ids(examples), tokens)
-        return self._under_rule(scores, choices, tokens)
+        return self._answering.score(self.asker.ids(examples), choices)
 
     def answer_and_score(
         self, examples: Sequence[Example], choices: Sequence[str]
     ) -> tuple[list[Completion], Scores | None]:
         """Both, of one reading of the prompts. An answer that is written need not be the best choice."""
-        speaker, tokens = self.asker.speaker, self._tokens(choices)
-        if self.rule is None:
-            ids = self.asker.ids(examples)
-            scored = Scored(speaker.base, ids, tokens)
-            return write(speaker, examples, ids, self.max_new_tokens, on_read=scored), scored.scores
-        if tuple(choices) != self.asker.task.labels:
-            return super().answer_and_score(examples, choices)
-        answers, scores = pick_and_score(speaker, choices, self.rule, examples, self.asker.ids(examples))
-        return answers, self._under_rule(scores, choices, tokens)
-
-    def _tokens(self, choices: Sequence[str]) -> list[list[int]]:
-        return [self.asker.speaker.renderer.completion_ids(choice) for choice in choices]
-
-    def _under_rule(self, scores: Scores, choices: Sequence[str], tokens: Sequence[Sequence[int]]) -> Scores:
-        """Scores (examples, choices), corrected by the rule where the choices are the task's labels."""
-        if self.rule is None or tuple(choices) != self.asker.task.labels:
-            return scores
-        scores = self.rule.applied(scores, [len(one) for one in tokens])
-        found: Scores = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-        return found
+        return self._answering.answer_and_score(examples, self.asker.ids(examples), choices)
 
     def save(self, folder: Path) -> None:
         value = {

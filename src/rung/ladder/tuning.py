@@ -14,10 +14,10 @@ from rung.compute.load import load as load_base
 from rung.config import Settings
 from rung.data.split import sample
 from rung.data.templates import Renderer
-from rung.evaluation.run import Speaker, write
-from rung.generate.choose import Scored, log_likelihoods
+from rung.evaluation.run import Speaker
 from rung.ladder import head_start
 from rung.ladder.adapter import attach as attach_saved
+from rung.ladder.answer_by import WRITING, AnswerBy, Answering
 from rung.ladder.forecast import EVALUATIONS, evaluation_rows
 from rung.ladder.head_answers import HeadResponder, with_head
 from rung.ladder.label_rows import rows_for
@@ -27,14 +27,19 @@ from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import FILE
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.speaking import device_of, speaker_of
+from rung.ladder.tuned_dev import DevJudge
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS
 from rung.methods.adapter import Adapter
 from rung.methods.method import Attached, Files
+from rung.methods.origin import ANSWER_BY
 from rung.methods.peft_format import files_of
-from rung.records import Choice, Completion, Example, to_json
+from rung.records import Choice, Completion, Example, from_json, to_json
 from rung.train.keep import Keep
 from rung.train.trainer import Outcome, Trainer, TrainSettings
+
+PATIENCE = 2  # looks at dev with a rising loss, after which training stops
+SEVERAL = 2.0  # epochs from which it may: before, every row is new
 
 
 @dataclass
@@ -45,7 +50,7 @@ class Tuned:
     outcome: Outcome
     applied: dict[str, Any]  # settings as used
     trainable: int
-    choices: tuple[Choice, ...] = ()  # made before training
+    choices: tuple[Choice, ...] = ()  # made before and in training
 
 
 def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: float | None) -> TrainSettings:
@@ -58,6 +63,7 @@ def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: f
         pack_tokens=plan.pack_tokens,
         evaluations=EVALUATIONS,
         limit_seconds=limit_seconds,
+        patience=PATIENCE if plan.epochs >= SEVERAL else None,
     )
 
 
@@ -81,16 +87,19 @@ def train(
     checkpoints: Path,
     watcher: Watcher,
     limit_seconds: float | None = None,
+    judged: int = 0,
     keep: Keep | None = None,
 ) -> Tuned:
     """Attach `method`, train it, leave it in its best state on dev. On any error it is detached again.
 
-    `keep` are general texts on which the base is kept.
+    The best state is that of the task's metric on `judged` dev rows; of the loss where `judged` is 0. `keep`
+    are general texts on which the base is kept.
     """
     settings = train_settings(prepared, plan, method, limit_seconds)
     rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
     evaluated = evaluation_rows(plan.train_rows, plan.epochs)
     dev = sample(prepared.split.dev, evaluated, prepared.settings.seed)
+    judge = DevJudge(prepared, judged) if judged else None
     attached = attach(prepared, method)
     try:
         choices = head_start.begin(prepared, attached, rows, watcher)
@@ -103,6 +112,8 @@ def train(
             folder=checkpoints,
             listener=watcher,
             keep=keep,
+            judge=judge,
+            slack=judge.slack if judge else 0.0,
         ).run()
     except BaseException:
         attached.detach()
@@ -111,17 +122,22 @@ def train(
         "method": method,
         "rows": len(rows),
         "dev_loss_rows": len(dev),
+        "dev_score_rows": judged,
         **asdict(settings),
     }
     applied |= attached.applied()
     if keep is not None:
         applied |= keep.applied()
     trainable = sum(p.numel() for p in attached.parameters())
-    return Tuned(attached, outcome, applied, trainable, choices)
+    by = f"{judge.name} on {judge.rows}" if judge else f"loss on {len(dev)}"
+    at = f"step {outcome.best_step} of {outcome.planned_steps}, by {by} dev rows"
+    tried = {f"step {point.step}": point.dev_score for point in outcome.curve} if judge else {}
+    best = Choice("best checkpoint", at, tried)
+    return Tuned(attached, outcome, applied, trainable, (*choices, best))
 
 
-def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
-    """Write the method's files, with a tokenizer if they are a whole model.
+def save(prepared: Prepared, tuned: Tuned, folder: Path, by: AnswerBy = WRITING) -> int:
+    """Write the method's files and how it answers, with a tokenizer if they are a whole model.
 
     Returns the bytes of the weights.
     """
@@ -136,6 +152,8 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path) -> int:
         "task": to_json(prepared.task),
         "applied": tuned.applied,
     }
+    if by.rule is not None:
+        about[ANSWER_BY] = to_json(by)
     if base.bits is not None:
         about["block_size"] = BLOCK
     method = METHODS[tuned.applied["method"]]
@@ -154,45 +172,53 @@ class TunedResponder(Responder):
     max_new_tokens: int
     adapter: Path  # where `save` of this module has written it
     about: dict[str, Any]  # the base, as `base_of` writes it down
+    by: AnswerBy = WRITING
+
+    @property
+    def _answering(self) -> Answering:
+        return Answering(self.speaker, self.by, self.max_new_tokens)
 
     def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
         rows = watcher.rows if watcher else None
-        return write(self.speaker, examples, self._ids(examples), self.max_new_tokens, rows)
+        return self._answering.answer(examples, self._ids(examples), rows)
 
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
-        return log_likelihoods(self.speaker.base, self._ids(examples), self._tokens(choices))
+        return self._answering.score(self._ids(examples), choices)
 
     def answer_and_score(
         self, examples: Sequence[Example], choices: Sequence[str]
     ) -> tuple[list[Completion], Scores | None]:
-        """Both, of one reading of the rows. The answer is written; it need not be the best choice."""
-        ids = self._ids(examples)
-        scored = Scored(self.speaker.base, ids, self._tokens(choices))
-        return write(self.speaker, examples, ids, self.max_new_tokens, on_read=scored), scored.scores
+        """Both, of one reading of the rows. An answer that is written need not be the best choice."""
+        return self._answering.answer_and_score(examples, self._ids(examples), choices)
 
     def _ids(self, examples: Sequence[Example]) -> list[list[int]]:
         return self.speaker.renderer.prompts(examples, [example.prompt for example in examples])
-
-    def _tokens(self, choices: Sequence[str]) -> list[list[int]]:
-        """Each choice and its end of turn."""
-        return [self.speaker.renderer.completion_ids(choice) for choice in choices]
 
     def save(self, folder: Path) -> None:
         value = {
             "adapter": Path(os.path.relpath(self.adapter, folder)).as_posix(),
             "max_new_tokens": self.max_new_tokens,
             "base": self.about,
+            ANSWER_BY: to_json(self.by),
         }
         storage.write_folder(folder, {FILE: storage.as_json(value)})
 
 
 def responder(
-    speaker: Speaker, attached: Attached | None, max_new_tokens: int, adapter: Path, about: dict[str, Any]
+    speaker: Speaker,
+    attached: Attached | None,
+    max_new_tokens: int,
+    adapter: Path,
+    about: dict[str, Any],
+    by: AnswerBy = WRITING,
 ) -> Responder:
-    """What answers with a tuned model: by writing, or with the labels of its head. None for a whole model."""
-    writing = TunedResponder(speaker, max_new_tokens, adapter, about)
+    """What answers with a tuned model: as `by` says, or with the labels of its head.
+
+    A whole model has nothing `attached`.
+    """
+    own = TunedResponder(speaker, max_new_tokens, adapter, about, by)
     head = with_head(attached)
-    return writing if head is None else HeadResponder(speaker, head, writing)
+    return own if head is None else HeadResponder(speaker, head, own)
 
 
 def load(folder: Path) -> Responder:
@@ -208,7 +234,8 @@ def load(folder: Path) -> Responder:
         device = device_of(about)
         base = load_base(str(adapter), dtype=device.dtype, device=str(device.device))
         speaker, attached = Speaker(base, Renderer(base.tokenizer)), None
-    return responder(speaker, attached, value["max_new_tokens"], adapter, about)
+    by = from_json(AnswerBy, value.get(ANSWER_BY, {}), FILE)  # saved answers from before it was kept write
+    return responder(speaker, attached, value["max_new_tokens"], adapter, about, by)
 
 
 def tokenizer_files(prepared: Prepared) -> Files:

@@ -20,6 +20,7 @@ from rung.strict import strict_decoder
 
 CONFIG = "adapter_config.json"
 OURS = "rung.json"
+ANSWER_BY = "answer_by"  # in rung.json: how the model answers, as the ladder chose it
 LABELS = "labels.json"  # names of the labels of a head, as transformers' configurations hold them
 COPY = "Copy the adapter again from where it comes from"
 COPY_OURS = "Copy the adapter again from where it was made"
@@ -48,6 +49,7 @@ class Origin:
 
     task: Task | None = None  # what it was trained for
     warnings: tuple[str, ...] = ()
+    answer_by: Mapping[str, Any] | None = None  # see `ANSWER_BY`; None where it writes
 
 
 def verify(folder: Path) -> None:
@@ -89,7 +91,10 @@ def read_origin(folder: Path, home: Home) -> Origin:
     if made_for not in (None, home.fingerprint):
         raise _other_base(folder, str(ours.get("base", "unknown")), home.name)
     warnings = (_compare_bits(ours, home) if ours else "", "" if made_for else _compare_names(folder, home))
-    return Origin(_kept_task(folder, ours), tuple(filter(None, warnings)))
+    by = ours.get(ANSWER_BY)
+    return Origin(
+        _kept_task(folder, ours), tuple(filter(None, warnings)), by if isinstance(by, dict) else None
+    )
 
 
 def _compare_bits(ours: Mapping[str, Any], home: Home) -> str:

@@ -6,6 +6,7 @@ for step in plan:   loss = sum over packs of cross-entropy / target tokens of th
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from array import array
@@ -27,6 +28,7 @@ from rung.methods.method import Attached
 from rung.methods.on_disk import OnDisk
 from rung.records import CurvePoint, Mechanism, Rendered
 from rung.train import optim, trunk
+from rung.train.best import is_best, is_over
 from rung.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from rung.train.keep import Keep
 from rung.train.loss import NEXT_TOKENS, mean_loss
@@ -51,6 +53,7 @@ class TrainSettings:
     evaluations: int = 5  # measurements of dev loss, spread evenly
     checkpoint_seconds: float = 60.0
     limit_seconds: float | None = None  # training stops here, with the best state so far
+    patience: int | None = None  # looks at dev with a rising loss after which it stops early; None: never
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Outcome:
     curve: tuple[CurvePoint, ...]
     notes: tuple[str, ...] = ()
     mechanisms: tuple[Mechanism, ...] = ()
+    early: bool = False  # whether it stopped because the loss on dev was rising
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,14 @@ class Trainer:
         folder: Path | None = None,
         listener: Listener | None = None,
         keep: Keep | None = None,
+        judge: Callable[[], float] | None = None,
+        slack: float = 0.0,
     ) -> None:
-        """`folder` keeps the checkpoints; none are written without it. `keep` holds general texts."""
+        """`folder` keeps the checkpoints; none are written without it. `keep` holds general texts.
+
+        `judge` is asked for the score of the state at each look at dev, higher is better; scores that are
+        apart by at most `slack` count as equal (`rung.train.best`).
+        """
         self.model = model
         self.attached = attached
         self.objective = attached.objective() or NEXT_TOKENS
@@ -114,6 +124,7 @@ class Trainer:
         self.folder = folder
         self.listener = listener
         self.keep = keep if keep is not None and keep.on() else None
+        self.judge, self.slack = judge, slack
         self.plan = plan(
             [len(row.ids) for row in rows],
             [row.ids for row in rows],
@@ -163,6 +174,10 @@ class Trainer:
         saved = start
         pause = self.settings.checkpoint_seconds
         for step in self.plan[self.progress.step :]:
+            if self._is_over():
+                at = f"{self.progress.step} of {len(self.plan)}"
+                self.notes.append(f"training stopped at step {at}: the loss on dev was rising")
+                break
             self._take(step)
             self.progress.seconds = before + time.monotonic() - start
             late = self._is_late()
@@ -240,12 +255,13 @@ class Trainer:
         self._last_loss = total / targets
 
     def _look(self) -> None:
-        """Measure dev loss, keep the state if it is the best so far."""
+        """Measure dev loss, ask the judge, keep the state if it is the best so far."""
         progress = self.progress
         cost.trim()  # what steps leave free and what this needs are of other sizes: the sum would be the peak
         dev_loss = mean_loss(self.model, self.dev, trunk=self.trunk, objective=self.objective)
         cost.trim()
         optim.require_finite_dev(dev_loss, progress.step)
+        score = self.judge() if self.judge is not None else None
         loss, targets = progress.loss_since, progress.targets_since
         progress.loss_since, progress.targets_since = 0.0, 0
         progress.curve.append(
@@ -256,9 +272,10 @@ class Trainer:
                 train_loss=loss / targets if targets else None,
                 dev_loss=dev_loss,
                 learning_rate=self._learning_rate(progress.step - 1) if progress.step else None,
+                dev_score=score if score is not None and math.isfinite(score) else None,
             )
         )
-        if progress.best_loss is None or dev_loss < progress.best_loss:
+        if is_best(progress.curve, progress.best_step, self.slack):
             progress.best_loss, progress.best_step = dev_loss, progress.step
             self.best = self.attached.state() if self.folder is None else self._kept(self.folder)
 
@@ -298,10 +315,17 @@ class Trainer:
         limit = self.settings.limit_seconds
         return limit is not None and self.progress.seconds > limit and self.progress.step < len(self.plan)
 
+    def _is_over(self) -> bool:
+        settings = self.settings
+        over = is_over(self.progress.curve, settings.patience, settings.learning_rate)
+        return over and self.progress.step < len(self.plan)
+
     @cached_property
     def _mark(self) -> str:
         """A hash of everything that decides the weights: rows, order and settings."""
         settings = asdict(self.settings) | {"checkpoint_seconds": None, "limit_seconds": None}
+        if settings["patience"] is None:
+            del settings["patience"]  # so that checkpoints from before it was a setting are read
         if self.keep is not None:
             settings |= self.keep.facts()
         rows = [[storage.sha256_bytes(_content(row)) for row in part] for part in (self.rows, self.dev)]
@@ -349,6 +373,7 @@ class Trainer:
             curve=tuple(progress.curve),
             notes=tuple(self.notes),
             mechanisms=self.mechanisms,
+            early=self._is_over(),
         )
 
 

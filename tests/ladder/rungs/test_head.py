@@ -15,7 +15,7 @@ from rung.api import climb, load
 from rung.config import make_settings
 from rung.ladder.climb import Climbed
 from rung.ladder.compare import evaluate
-from rung.ladder.forecast import evaluation_rows
+from rung.ladder.forecast import choosing_seconds, evaluation_rows
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import RUNGS, asked_for
 from rung.ladder.rungs.head import HeadRung
@@ -128,7 +128,8 @@ def test_the_quote_has_a_probe_and_answers_in_one_pass(prepared: Prepared) -> No
     assert over.seconds is not None
     written = SIZE.test * WORK.target_tokens / SLOW.decode
     start = 1.0 + SIZE.train * (WORK.tail_tokens / SLOW.prefill + 0.001)
-    assert lora.seconds - over.seconds == pytest.approx(written - start)
+    choosing = choosing_seconds(WORK, SLOW, SIZE)  # in which way to answer
+    assert lora.seconds - over.seconds == pytest.approx(written + choosing - start)
 
 
 def test_a_base_that_is_left_as_it_is_is_read_once_for_all_epochs(
@@ -158,3 +159,12 @@ def test_it_is_skipped_where_there_are_no_labels(tmp_path: Path, own_cache: Path
     found = climb(file, output=tmp_path / "run", **given)
     head = next(result for result in found.results if result.rung == "head-lora")
     assert (head.status, head.reason) == ("skipped", f"it is not for {found.info.task.kind}")
+
+
+def test_a_head_answers_in_one_way_and_its_loss_chooses_the_checkpoint(prepared: Prepared) -> None:
+    context = context_of(prepared)
+    for name in ("head", "head-lora"):
+        rung = RUNGS[name]
+        assert isinstance(rung, HeadRung)
+        assert rung.judged_rows(context, context.size) == 0
+        assert not rung.picks(context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from rung.errors import UsageError
 from rung.evaluation import forgetting
 from rung.ladder.climb import Climbed, climb
 from rung.ladder.compare import evaluate
-from rung.ladder.forecast import train_seconds, tuned_answer_seconds
+from rung.ladder.forecast import choosing_seconds, judging_seconds, train_seconds, tuned_answer_seconds
 from rung.ladder.general import reading_seconds
 from rung.ladder.plan import Plan
 from rung.ladder.predictor import load
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs.tune import TuneRung
+from rung.train import trainer
 from tiny_model import copy_of, same_bytes
 
 RUNG = TuneRung("mine", "my LoRA", method="lora")
@@ -28,17 +30,51 @@ RUNG = TuneRung("mine", "my LoRA", method="lora")
 
 def test_a_quote_is_training_and_answering(prepared: Prepared) -> None:
     context = context_of(prepared)
+    context.speeds = replace(SLOW, score=0.05)
     quote, rate = RUNG.quote(context), SLOW.train["lora"]
     slower = replace(rate, tokens_per_second=rate.tokens_per_second / 1.05)  # general texts
     training = train_seconds(
         context.settings, context.work, SLOW, slower, context.size, len(prepared.split.dev)
     )
-    assert quote.train_seconds == training
+    judged = RUNG.judged_rows(context, context.size)
+    assert judged == len(prepared.split.dev) == 30
+    judging = judging_seconds(context.work, context.speeds, judged)
+    assert quote.train_seconds == training + judging
+    choosing = choosing_seconds(context.work, context.speeds, context.size)
     texts = reading_seconds(context, "lora", quote.train_tokens)
-    answering = tuned_answer_seconds(context.work, SLOW, context.size)
-    assert quote.seconds == pytest.approx(training + texts + answering)
+    answering = tuned_answer_seconds(context.work, context.speeds, context.size, picks=True)
+    assert quote.seconds == pytest.approx(training + judging + choosing + texts + answering)
     assert quote.disk_bytes == (2 * 4 + 1) * 4 * rate.parameters
     assert (quote.rung, quote.train_rows) == ("mine", len(prepared.split.train))
+
+
+def test_with_a_budget_labels_are_not_picked_where_that_is_dear(prepared: Prepared) -> None:
+    context = context_of(prepared)
+    writing = tuned_answer_seconds(context.work, SLOW, context.size)
+    context.speeds = replace(SLOW, score=0.5)
+    assert RUNG.picks(context)
+    assert RUNG.answer_seconds(context) == context.size.test * 0.5
+    context.settings = context.settings.model_copy(update={"budget": 500.0})
+    assert not RUNG.picks(context)
+    assert RUNG.answer_seconds(context) == writing
+    context.speeds = replace(SLOW, score=0.08)
+    assert RUNG.picks(context)
+    context.task = replace(context.task, labels=())
+    assert not RUNG.picks(context)
+
+
+def test_with_a_budget_answers_to_dev_rows_take_a_tenth_of_the_training(prepared: Prepared) -> None:
+    context = context_of(prepared)
+    context.settings = context.settings.model_copy(update={"budget": 500.0})
+    rows = {}
+    for score in (0.05, 0.07, 0.25):
+        context.speeds = replace(SLOW, score=score)
+        rows[score] = RUNG.judged_rows(context, context.size)
+        training = RUNG.train_seconds(context, SLOW.train["lora"])
+        assert judging_seconds(context.work, context.speeds, rows[score]) <= 0.1 * training
+    assert rows[0.05] == 30
+    assert 24 <= rows[0.07] < 30
+    assert rows[0.25] == 0
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +144,55 @@ def test_forgetting_is_measured_on_the_texts_there_is_time_for(prepared: Prepare
     assert texts(1.0, 20.0) == every
     assert 8 < texts(2.0, 20.0) == every // 2
     assert texts(1000.0, 20.0) == 8
+
+
+def test_the_way_to_answer_is_chosen_on_dev_and_kept(prepared: Prepared, tmp_path: Path) -> None:
+    """After a training too short to learn to write a label, likelihood is better."""
+    context = context_of(prepared, tmp_path)
+    context.settle(Plan((), 30, 10, 20, 1.0, 200, 256, None, 0.0, "fp32"))
+    found = RUNG.run(context, None)
+    try:
+        (said,) = [choice for choice in found.choices if choice.name == "answer by"]
+        (checkpoint,) = [choice for choice in found.choices if choice.name == "best checkpoint"]
+        assert list(said.tried) == ["likelihood", "likelihood per token", "writing"]
+        best = max(value for value in said.tried.values() if value is not None)
+        assert said.tried[said.chosen] == best
+        assert found.notes[-1].startswith(f"answers by {said.chosen}: accuracy ")
+        assert re.fullmatch(r"step \d of \d, by loss on 16 dev rows", checkpoint.chosen)
+        texts = [one.text for one in found.responder.answer(prepared.split.test[:9])]
+        found.responder.save(tmp_path / "answer")
+    finally:
+        found.close()
+    again = RUNG.load(tmp_path / "answer")
+    assert [one.text for one in again.answer(prepared.split.test[:9])] == texts
+    assert set(texts) <= set(prepared.task.labels)
+
+
+def test_the_checkpoint_is_chosen_by_the_metric_where_that_is_affordable(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    context = context_of(prepared, tmp_path)
+    context.settle(Plan((), 30, 10, 130, 3.0, 200, 256, None, 0.0, "fp32"))
+    found = RUNG.run(context, None)
+    found.close()
+    (choice,) = [choice for choice in found.choices if choice.name == "best checkpoint"]
+    assert re.fullmatch(r"step \d+ of \d+, by accuracy on 24 dev rows", choice.chosen)
+    assert list(choice.tried) == [f"step {point.step}" for point in found.curve]
+    assert list(choice.tried.values()) == [point.dev_score for point in found.curve]
+    assert found.applied["dev_score_rows"] == 24
+
+
+def test_a_training_that_stopped_early_is_done(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "is_over", lambda curve, patience, peak: patience == 2 and len(curve) == 3)
+    context = context_of(prepared, tmp_path)
+    context.settle(Plan((), 30, 10, 40, 2.0, 200, 256, None, 0.0, "fp32"))
+    found = RUNG.run(context, None)
+    found.close()
+    assert found.done == 1.0
+    assert "the loss on dev was rising" in found.notes[0]
+    context.settle(Plan((), 30, 10, 40, 1.0, 200, 256, None, 0.0, "fp32"))
+    once = TuneRung("once", "my LoRA", method="lora").run(context, None)
+    once.close()
+    assert not any("rising" in note for note in once.notes)  # each row was seen once

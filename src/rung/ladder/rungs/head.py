@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rung.ladder.context import Context
-from rung.ladder.forecast import TrainRate, evaluation_rows, step_tokens
+from rung.ladder.forecast import Size, TrainRate, evaluation_rows, step_tokens
 from rung.ladder.rungs.tune import FEWEST_TEXTS, TuneRung
 from rung.methods.table import METHODS
 from rung.records import Task
@@ -40,6 +40,14 @@ class HeadRung(TuneRung):
         """A few where the base is left as it is: they show that nothing was forgotten."""
         found = super()._texts(context)
         return found if METHODS[self.method].promises.moves_base else min(FEWEST_TEXTS, found)
+
+    def judged_rows(self, context: Context, size: Size) -> int:
+        """None: its loss is of labels already, and costs one pass."""
+        return 0
+
+    def picks(self, context: Context) -> bool:
+        """No: it answers in one way."""
+        return False
 
     def answer_seconds(self, context: Context) -> float:
         return context.size.test * context.work.tail_tokens / context.speeds.prefill

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rung import cost
 from rung.config import Settings
-from rung.ladder import memory
+from rung.ladder import forecast, memory
 from rung.ladder.context import Context
-from rung.ladder.forecast import Size, TrainRate, train_seconds, tuned_answer_seconds
+from rung.ladder.forecast import Size, TrainRate
 from rung.ladder.general import keep_of, more_tokens, reading_seconds
 from rung.ladder.options import asked_options, settings_of
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
 from rung.records import Choice, Quote, RungKind
+
+if TYPE_CHECKING:
+    from rung.ladder.answer_by import AnswerBy
 
 FORGETTING = 0.05  # of the budget is spent by a rung on measuring what it forgot, about
 FEWEST_TEXTS = 8
@@ -49,10 +53,14 @@ class TuneRung(Rung):
             return Quote(self.name, fits=False, why=needed.why, memory_bytes=needed.bytes)
         size, work, settings = context.size, context.work, context.settings
         rate = context.speeds.train[self.method]
-        training = self.train_seconds(context, rate)
+        judging = forecast.judging_seconds(work, context.speeds, self.judged_rows(context, size))
+        training = self.train_seconds(context, rate) + judging
         measured = self._texts(context) / max(1, len(context.texts))
         forgetting = rate.forget_seconds * work.general_tokens * measured
-        seconds = self.start_seconds(context) + training + forgetting + self.answer_seconds(context)
+        choosing = forecast.choosing_seconds(work, context.speeds, size) if self.picks(context) else 0.0
+        seconds = (
+            self.start_seconds(context) + training + forgetting + choosing + self.answer_seconds(context)
+        )
         return Quote(
             rung=self.name,
             fits=True,
@@ -70,31 +78,52 @@ class TuneRung(Rung):
         )
 
     def train_seconds(self, context: Context, rate: TrainRate) -> float:
-        """Of training at `rate`, measuring dev loss included."""
+        """Of training at `rate`, measuring dev loss included, but not the answers to dev rows."""
         dev_rows, speeds = len(context.prepared.split.dev), context.speeds
         slower = replace(
             rate, tokens_per_second=rate.tokens_per_second / more_tokens(context.settings, self.method)
         )
-        return train_seconds(context.settings, context.work, speeds, slower, context.size, dev_rows)
+        return forecast.train_seconds(context.settings, context.work, speeds, slower, context.size, dev_rows)
 
     def start_seconds(self, context: Context) -> float:
         """What is done before training."""
         return reading_seconds(context, self.method, _tokens(context, context.size))
 
+    def judged_rows(self, context: Context, size: Size) -> int:
+        """Dev rows that are answered at each look at dev in training; 0 where the loss alone is looked at.
+
+        Without a budget they depend on no clock, so that the same command trains the same weights.
+        """
+        settings, work, speeds = context.settings, context.work, context.speeds
+        most = dev = len(context.prepared.split.dev)
+        if settings.budget is not None:
+            rate = speeds.train[self.method]
+            training = forecast.train_seconds(settings, work, speeds, rate, size, dev)
+            most = min(dev, forecast.judged_in_time(work, speeds, training))
+        return forecast.judged_rows(work, size.train, size.epochs, most)
+
+    def picks(self, context: Context) -> bool:
+        """Whether it is tried on dev if labels are better picked by likelihood than written."""
+        if not context.task.labels:
+            return False
+        return context.settings.budget is None or forecast.picks_in_time(context.work, context.speeds)
+
     def answer_seconds(self, context: Context) -> float:
         """Of answering the test rows."""
-        return tuned_answer_seconds(context.work, context.speeds, context.size)
+        return forecast.tuned_answer_seconds(context.work, context.speeds, context.size, self.picks(context))
 
     def run(self, context: Context, limit: float | None) -> Outcome:
         from rung.ladder import tuning, weaken
+        from rung.ladder.answer_by import WRITING
         from rung.ladder.speaking import base_of
 
         prepared, folder, watcher = context.prepared, context.folder, context.watcher
         watch = cost.Stopwatch()
         checkpoints, plan = folder.file("checkpoints", self.name), context.plan.of(self.name, context)
+        judged = self.judged_rows(context, plan.size)
         keep = keep_of(context, self.method, _tokens(context, plan.size))
         watcher.begin(self.name, "training")
-        tuned = tuning.train(prepared, plan, self.method, checkpoints, watcher, limit, keep)
+        tuned = tuning.train(prepared, plan, self.method, checkpoints, watcher, limit, judged, keep)
         trained = tuned.outcome
         earlier = max(0.0, trained.seconds - watch.seconds)
         try:
@@ -104,22 +133,22 @@ class TuneRung(Rung):
             watcher.begin(self.name, "measuring what it forgot")
             held = weaken.hold(prepared, tuned, context.texts[: self._texts(context)], checkpoints)
             cost.trim()
-            if held.strength != 1:
-                tuned.applied["strength"] = held.strength
-                tuning.save(prepared, tuned, adapter)
+            tuned.applied["strength"] = held.strength
+            by, chosen, said = self._answer_by(context)
+            if held.strength != 1 or by != WRITING:
+                size = tuning.save(prepared, tuned, adapter, by)
         except BaseException:
             tuned.attached.detach()
             raise
-        best = Choice("best checkpoint", f"step {trained.best_step} of {trained.planned_steps}")
         return Outcome(
             tuning.responder(
-                prepared.speaker, tuned.attached, prepared.max_new_tokens, adapter, base_of(prepared)
+                prepared.speaker, tuned.attached, prepared.max_new_tokens, adapter, base_of(prepared), by
             ),
-            choices=(*tuned.choices, best, *held.choices),
+            choices=(*tuned.choices, *held.choices, *chosen),
             curve=trained.curve,
             forgetting=held.drift,
             tradeoffs=held.tradeoffs,
-            notes=(*trained.notes, *held.notes),
+            notes=(*trained.notes, *held.notes, *said),
             mechanisms=trained.mechanisms,
             applied=tuned.applied | {"max_new_tokens": prepared.max_new_tokens},
             train_seconds=trained.seconds,
@@ -127,9 +156,23 @@ class TuneRung(Rung):
             train_tokens=trained.tokens,
             trainable_parameters=tuned.trainable,
             adapter_bytes=size,
-            done=trained.steps / max(1, trained.planned_steps),
+            done=1.0 if trained.early else trained.steps / max(1, trained.planned_steps),
             close=tuned.attached.detach,
         )
+
+    def _answer_by(self, context: Context) -> tuple[AnswerBy, tuple[Choice, ...], tuple[str, ...]]:
+        """How the trained model, which is attached, answers: what is best on dev, and a note about it."""
+        from rung.ladder.answer_by import WRITING
+        from rung.ladder.tuned_dev import DevScores, choose_answer
+
+        if not self.picks(context):
+            return WRITING, (), ()
+        context.watcher.begin(self.name, "choosing on dev")
+        prepared = context.prepared
+        scores = DevScores(prepared, context.split.dev, forecast.MOST_CHOOSING_ROWS)
+        cheaper = forecast.labels_cheaper(context.work)
+        by, choice, said = choose_answer(scores, prepared.speaker, cheaper, context.watcher)
+        return by, (choice,), (said,)
 
     def _texts(self, context: Context) -> int:
         """The number of texts on which forgetting is measured: as many as there is time for."""

@@ -1,0 +1,82 @@
+"""How an answer comes from a model that has read a prompt: it is written, or a label is picked by likelihood.
+
+What is picked never misses the format, and nothing is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rung.evaluation.label_rules import LabelRule
+from rung.evaluation.label_scores import pick_and_score, pick_labels
+from rung.evaluation.run import Speaker, Watch, write
+from rung.generate.cache import Ids
+from rung.generate.choose import Scored, log_likelihoods
+from rung.ladder.responder import Scores
+from rung.ladder.trials import GENERATE
+from rung.records import Completion, Example
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBy:
+    """A way of answering; kept with saved answers and in an adapter's rung.json."""
+
+    name: str = GENERATE
+    labels: tuple[str, ...] = ()  # of the task; those that are picked from
+    rule: LabelRule | None = None  # how a label is picked; None: the answer is written
+
+
+WRITING = AnswerBy()
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A model that answers prompts, given as token ids, in one way."""
+
+    speaker: Speaker
+    by: AnswerBy
+    max_new_tokens: int  # of an answer that is written
+
+    def answer(
+        self, examples: Sequence[Example], ids: Sequence[Ids], watch: Watch | None = None
+    ) -> list[Completion]:
+        """One answer to each prompt; `examples` name them."""
+        if self.by.rule is None:
+            return write(self.speaker, examples, ids, self.max_new_tokens, watch)
+        return pick_labels(self.speaker, self.by.labels, self.by.rule, examples, ids, watch)
+
+    def score(self, ids: Sequence[Ids], choices: Sequence[str]) -> Scores:
+        """Log-likelihoods (prompts, choices) in nats of each choice and its end of turn.
+
+        Where labels are picked and these are the choices, they are corrected by the rule and add up to 1.
+        """
+        tokens = self._tokens(choices)
+        return self._under_rule(log_likelihoods(self.speaker.base, ids, tokens), choices, tokens)
+
+    def answer_and_score(
+        self, examples: Sequence[Example], ids: Sequence[Ids], choices: Sequence[str]
+    ) -> tuple[list[Completion], Scores]:
+        """Both, of one reading of the prompts. An answer that is written need not be the best choice."""
+        speaker, rule = self.speaker, self.by.rule
+        tokens = self._tokens(choices)
+        if rule is None:
+            scored = Scored(speaker.base, ids, tokens)
+            return write(speaker, examples, ids, self.max_new_tokens, on_read=scored), scored.scores
+        if tuple(choices) != self.by.labels:
+            return self.answer(examples, ids), self.score(ids, choices)
+        answers, scores = pick_and_score(speaker, choices, rule, examples, ids)
+        return answers, self._under_rule(scores, choices, tokens)
+
+    def _tokens(self, choices: Sequence[str]) -> list[list[int]]:
+        """Each choice and its end of turn."""
+        return [self.speaker.renderer.completion_ids(choice) for choice in choices]
+
+    def _under_rule(self, scores: Scores, choices: Sequence[str], tokens: Sequence[Ids]) -> Scores:
+        if self.by.rule is None or tuple(choices) != self.by.labels:
+            return scores
+        scores = self.by.rule.applied(scores, [len(one) for one in tokens])
+        found: Scores = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+        return found
