@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
@@ -26,6 +27,7 @@ from common import HERE, RESULTS
 
 DATA = Path(os.environ.get("RUNG_DATA", HERE.parents[1] / "shared" / "data"))
 FOLDER = HERE / ".work" / "defaults"
+PAGE = HERE.parent / "docs" / "defaults.md"
 BASE = "smollm2-135m-instruct"
 SETS = {
     "helpdesk": (str(HERE.parent / "examples" / "helpdesk" / "messages.csv"), None),
@@ -221,7 +223,7 @@ def jobs(records: Sequence[Record]) -> Iterator[Job]:
     names = [setting.name for setting in SETTINGS]
     for number, places in enumerate(PLACES):
         if places:
-            names = ranking(records, number - 1)[:places]
+            names = list(ranking(records, number - 1))[:places]
         wanted = [
             Job(number, data, setting) for data in SETS for setting in SETTINGS if setting.name in names
         ]
@@ -230,8 +232,8 @@ def jobs(records: Sequence[Record]) -> Iterator[Job]:
             return
 
 
-def ranking(records: Sequence[Record], number: int) -> list[str]:
-    """Settings of a round, best first, by the mean share of the others that they beat on a data set."""
+def ranking(records: Sequence[Record], number: int) -> dict[str, float]:
+    """Settings of a round, best first: the mean share of the others that each beats on a data set."""
     shares: dict[str, list[float]] = {}
     for data in SETS:
         own = {one["setting"]: one for one in records if (one["round"], one["data"]) == (number, data)}
@@ -239,7 +241,8 @@ def ranking(records: Sequence[Record], number: int) -> list[str]:
             others = [wins(one, other) for key, other in own.items() if key != name]
             if others:
                 shares.setdefault(name, []).append(fmean(others))
-    return sorted(shares, key=lambda name: -fmean(shares[name]))
+    means = {name: fmean(some) for name, some in shares.items()}
+    return dict(sorted(means.items(), key=lambda one: -one[1]))
 
 
 def wins(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
@@ -287,30 +290,96 @@ def work(worker: int, of: int) -> None:
 
 
 def collect() -> None:
-    """Write results/defaults.json."""
+    """Write results/defaults.json from what has run, and draw it."""
     from common import machine
 
-    records = read()
     result = {
         "title": "Settings of LoRA at equal work",
+        "date": date.today().isoformat(),
         "machine": machine(),
         "base": BASE,
         "rounds": ROUNDS,
         "settings": [asdict(setting) for setting in SETTINGS],
-        "runs": records,
+        "runs": read(),
     }
-    (RESULTS / "defaults.json").write_text(json.dumps(result, indent=None) + "\n")
-    for number in range(len(ROUNDS)):
-        print(number, ranking(records, number))
+    (RESULTS / "defaults.json").write_text(json.dumps(result) + "\n")
+    draw()
+
+
+def draw() -> None:
+    """The tables of docs/defaults.md between their markers, and docs/defaults.svg, from the record."""
+    record = json.loads((RESULTS / "defaults.json").read_text())
+    page = PAGE.read_text()
+    for number, work in enumerate(record["rounds"]):
+        if any(one["round"] == number for one in record["runs"]):
+            mark = f"<!-- round {number} -->"
+            before, _, rest = page.partition(mark)
+            _, _, after = rest.partition(mark)
+            page = f"{before}{mark}\n{table(record, number, work)}\n{mark}{after}"
+    PAGE.write_text(page)
+    picture(record)
+
+
+def table(record: Record, number: int, work: int) -> str:
+    """Of one round: how often a setting wins, and loss and drift on each data set."""
+    runs = [one for one in record["runs"] if one["round"] == number]
+    sets = [name for name in SETS if any(one["data"] == name for one in runs)]
+    m = record["machine"]
+    lines = [
+        f"{len(runs)} runs with the work of {work:,} tokens each ({record['date']}, one thread of "
+        f"{m['processor']}, fp32). Loss on dev in nats a row / forgotten in nats a token:",
+        "",
+        "| setting | wins | " + " | ".join(sets) + " |",
+        "|---" * (len(sets) + 2) + "|",
+    ]
+    for name, share in ranking(record["runs"], number).items():
+        cells = []
+        for data in sets:
+            one = next((r for r in runs if (r["setting"], r["data"]) == (name, data)), None)
+            cells.append(f"{one['loss']:.3f} / {one['kl']:.2f}" if one else "")
+        lines.append(f"| {name} | {share:.0%} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def picture(record: Record) -> None:
+    """Loss on dev against drift, a panel for each data set, of the longest round that each has."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    sets = [name for name in SETS if any(one["data"] == name for one in record["runs"])]
+    figure, panels = plt.subplots(1, len(sets), figsize=(3.2 * len(sets), 3.4), squeeze=False)
+    for panel, data in zip(panels[0], sets, strict=True):
+        own = [one for one in record["runs"] if one["data"] == data]
+        last = max(one["round"] for one in own)
+        for one in (one for one in own if one["round"] == last):
+            plain = one["setting"].startswith("plain")
+            panel.scatter(one["kl"], one["loss"], color="#c2410c" if plain else "#1d4ed8", s=18)
+            panel.annotate(
+                one["setting"],
+                (one["kl"], one["loss"]),
+                fontsize=5,
+                xytext=(3, 2),
+                textcoords="offset points",
+            )
+        panel.set_xscale("log")
+        panel.set_title(data, fontsize=9)
+        panel.set_xlabel("forgotten, nats a token", fontsize=8)
+    panels[0][0].set_ylabel("loss on dev, nats a row", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(PAGE.with_suffix(".svg"), metadata={"Date": None})
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["run", "collect"])
+    parser.add_argument("what", choices=["run", "collect", "draw"])
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--of", type=int, default=1)
     given = parser.parse_args()
     if given.what == "run":
         work(given.worker, given.of)
-    else:
+    elif given.what == "collect":
         collect()
+    else:
+        draw()

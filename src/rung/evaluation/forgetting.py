@@ -33,7 +33,7 @@ from rung.generate.cache import read_prefix
 from rung.generate.checks import evaluating
 from rung.generate.engine import Engine
 from rung.methods.method import Attached
-from rung.records import Measure, Message
+from rung.records import Measure, Message, Rendered
 
 NEW_TOKENS = 64
 BATCH_TEXTS = 8
@@ -47,6 +47,12 @@ class Text:
 
     prompt: tuple[int, ...]
     written: tuple[int, ...]
+
+
+def as_row(text: Text, name: str = "") -> Rendered:
+    """The text as a row whose written part is learned."""
+    mask = (False,) * len(text.prompt) + (True,) * len(text.written)
+    return Rendered(name, text.prompt + text.written, mask)
 
 
 def general_prompts() -> tuple[str, ...]:

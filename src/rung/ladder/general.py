@@ -15,6 +15,7 @@ from rung.records import Rendered
 if TYPE_CHECKING:
     from rung.config import Settings
     from rung.ladder.context import Context
+    from rung.ladder.forecast import Speeds, Workload
     from rung.ladder.prepare import Prepared
     from rung.train.keep import Keep
 
@@ -53,6 +54,12 @@ def reading_seconds(context: Context, method: str, tokens: float) -> float:
         return 0.0
     reading = _OF_READING * count * (_PROMPT + _WRITTEN) / context.speeds.prefill
     return reading + (0 if settings.general_texts else count * _WRITTEN / context.speeds.decode)
+
+
+def weakening_seconds(work: Workload, speeds: Speeds) -> float:
+    """Of trying weaker changes after training (`rung.ladder.weaken`), where too much was forgotten."""
+    rows = 64 * work.row_tokens + 16 * 2 * (_PROMPT + _WRITTEN)
+    return 3 * rows / speeds.prefill
 
 
 def keep_of(context: Context, method: str, tokens: float) -> Keep | None:
@@ -103,11 +110,4 @@ def written_rows(prepared: Prepared, count: int) -> tuple[Rendered, ...]:
     speaker = prepared.speaker
     prompts = forgetting.replay_prompts()[:count]
     texts = forgetting.reference(speaker.engine, speaker.renderer, cache_dir() / "general", prompts, _WRITTEN)
-    return tuple(
-        Rendered(
-            f"general {number}",
-            text.prompt + text.written,
-            (False,) * len(text.prompt) + (True,) * len(text.written),
-        )
-        for number, text in enumerate(texts, 1)
-    )
+    return tuple(forgetting.as_row(text, f"general {number}") for number, text in enumerate(texts, 1))

@@ -271,6 +271,7 @@ def _short(
 ) -> Point | None:
     """A training on `rows`, as the planned one but for its size, scored on dev; None where it fails."""
     from rung.ladder import head_start, tuning
+    from rung.ladder.general import keep_of
     from rung.ladder.label_rows import rows_for
     from rung.ladder.options import attach
     from rung.train.trainer import Trainer
@@ -290,11 +291,12 @@ def _short(
     )
     attached = None
     try:
+        keep = keep_of(context, method, quote.train_tokens)
         attached = attach(prepared, method)
         head_start.begin(prepared, attached, some, context.watcher)
         learned, shown = (rows_for(prepared, method, part) for part in (some, dev))
         trained = Trainer(
-            prepared.base.model, attached, learned, shown, settings, None, context.watcher
+            prepared.base.model, attached, learned, shown, settings, None, context.watcher, keep
         ).run()
         responder = tuning.responder(prepared.speaker, attached, prepared.max_new_tokens, Path(), {})
         bar = of_measure(rung.name, _scored(context, responder, dev_rows))

@@ -21,7 +21,7 @@ from rung.records import Tradeoff
 
 NEGLIGIBLE = 0.1  # nats a token
 POWER = 1.7  # forgetting as a power of the strength, before there are two points; measured 1.5 to 1.9
-MOST_TRIES = 4
+MOST_TRIES = 4  # weaker changes; half as many without a bound
 _WITHIN = 0.9  # of a bound is aimed at
 _ENOUGH = 0.5  # of a bound: what forgets more than this is close enough to it
 _WEAKEST = 1e-3
@@ -47,7 +47,8 @@ def search(first: Tried, measure: Measure, bound: float | None) -> list[Tried]:
     """Strengths worth trying, measured: `first` is the whole change."""
     tried = [first]
     aim = NEGLIGIBLE if bound is None else bound
-    while len(tried) <= MOST_TRIES and not any(_ENOUGH * aim <= one.kl <= aim for one in tried):
+    most = MOST_TRIES // (2 if bound is None else 1)
+    while len(tried) <= most and not any(_ENOUGH * aim <= one.kl <= aim for one in tried):
         last = tried[-1]
         if max(one.kl for one in tried) <= aim:
             break

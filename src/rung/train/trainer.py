@@ -35,6 +35,7 @@ from rung.train.loss import NEXT_TOKENS, mean_loss
 from rung.train.mechanisms import mechanisms
 from rung.train.trunk import Trunk
 
+_LARGE = 2**25  # numbers trained, from which memory is given back: it takes a quarter of a second
 _BEST = ".best.tmp"  # the best state so far, next to the checkpoints
 
 
@@ -134,7 +135,8 @@ class Trainer:
             pack_tokens=settings.pack_tokens,
         )
         vectors = optim.flatten(attached.parameters(), attached.rates())
-        cost.trim()  # the moments, long vectors too, would not fit into what lies free between others
+        self._large = sum(vector.numel() for vector in vectors.values()) >= _LARGE
+        self._trim()  # the moments, long vectors too, would not fit into what lies free between others
         self.parameters = list(vectors.values())
         self.optimizer = optim.adamw(vectors, settings.weight_decay)
         self.progress = Progress()
@@ -254,12 +256,17 @@ class Trainer:
         progress.targets_since += targets
         self._last_loss = total / targets
 
+    def _trim(self) -> None:
+        """Give back what is free, where the sizes to come are so large that it counts."""
+        if self._large:
+            cost.trim()
+
     def _look(self) -> None:
         """Measure dev loss, ask the judge, keep the state if it is the best so far."""
         progress = self.progress
-        cost.trim()  # what steps leave free and what this needs are of other sizes: the sum would be the peak
+        self._trim()  # what steps leave free does not fit what this needs: their sum would be the peak
         dev_loss = mean_loss(self.model, self.dev, trunk=self.trunk, objective=self.objective)
-        cost.trim()
+        self._trim()
         optim.require_finite_dev(dev_loss, progress.step)
         score = self.judge() if self.judge is not None else None
         loss, targets = progress.loss_since, progress.targets_since

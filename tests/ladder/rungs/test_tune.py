@@ -17,7 +17,7 @@ from rung.evaluation import forgetting
 from rung.ladder.climb import Climbed, climb
 from rung.ladder.compare import evaluate
 from rung.ladder.forecast import choosing_seconds, judging_seconds, train_seconds, tuned_answer_seconds
-from rung.ladder.general import reading_seconds
+from rung.ladder.general import reading_seconds, weakening_seconds
 from rung.ladder.plan import Plan
 from rung.ladder.predictor import load
 from rung.ladder.prepare import Prepared
@@ -41,7 +41,7 @@ def test_a_quote_is_training_and_answering(prepared: Prepared) -> None:
     judging = judging_seconds(context.work, context.speeds, judged)
     assert quote.train_seconds == training + judging
     choosing = choosing_seconds(context.work, context.speeds, context.size)
-    texts = reading_seconds(context, "lora", quote.train_tokens)
+    texts = reading_seconds(context, "lora", quote.train_tokens) + weakening_seconds(context.work, SLOW)
     answering = tuned_answer_seconds(context.work, context.speeds, context.size, picks=True)
     assert quote.seconds == pytest.approx(training + judging + choosing + texts + answering)
     assert quote.disk_bytes == (2 * 4 + 1) * 4 * rate.parameters

@@ -11,7 +11,7 @@ from rung.config import Settings
 from rung.ladder import forecast, memory
 from rung.ladder.context import Context
 from rung.ladder.forecast import Size, TrainRate
-from rung.ladder.general import keep_of, more_tokens, reading_seconds
+from rung.ladder.general import keep_of, more_tokens, reading_seconds, weakening_seconds
 from rung.ladder.options import asked_options, settings_of
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
@@ -58,6 +58,8 @@ class TuneRung(Rung):
         measured = self._texts(context) / max(1, len(context.texts))
         forgetting = rate.forget_seconds * work.general_tokens * measured
         choosing = forecast.choosing_seconds(work, context.speeds, size) if self.picks(context) else 0.0
+        if METHODS[self.method].promises.scalable:
+            choosing += weakening_seconds(work, context.speeds)
         seconds = (
             self.start_seconds(context) + training + forgetting + choosing + self.answer_seconds(context)
         )
