@@ -21,9 +21,9 @@ def asked(prepared: Prepared, **settings: object) -> Prepared:
 
 
 def test_as_many_texts_as_a_training_reads() -> None:
-    # 5 % of 40,000 tokens are 2,000, which are 20 texts of 100 tokens.
-    assert general.wanted(40_000, 0.05) == general.FEWEST == 32
-    assert general.wanted(100_000, 0.05) == 64
+    # 5 % of 30,000 tokens are 1,500, which are 25 texts of 61 tokens.
+    assert general.wanted(30_000, 0.05) == general.FEWEST == 32
+    assert general.wanted(70_000, 0.05) == 64
     assert general.wanted(10**7, 0.05) == general.MOST
 
 

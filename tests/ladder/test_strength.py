@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 
 from rung.ladder.strength import NEGLIGIBLE, Tried, choose, record, search
@@ -64,20 +62,27 @@ def test_without_a_bound_the_weakest_is_taken_that_costs_no_more_than_one_standa
     assert choose([whole, free], None) == free
 
 
-def test_the_search_without_a_bound_ends_where_dev_gets_clearly_worse() -> None:
-    measure = curve(4.0, 2)
-    found = search(measure(1.0), measure, None)  # type: ignore[arg-type,operator]
-    assert len(found) == 2
-    assert choose(found, None) == found[0]
-
-
-def test_the_search_without_a_bound_goes_down_to_what_is_negligible_while_it_is_free() -> None:
-    measure = curve(4.0, 2, best=0.0)  # the weaker, the better
+def test_without_a_bound_what_is_negligible_is_tried_first_and_taken_where_it_is_free() -> None:
+    measure = curve(4.0, 1.7, best=0.0)  # the weaker, the better
     found = search(measure(1.0), measure, None)  # type: ignore[arg-type,operator]
     taken = choose(found, None)
+    assert len(found) == 2
     assert taken is not None
-    assert taken.kl <= NEGLIGIBLE
-    assert all(a.strength > b.strength for a, b in pairwise(found))
+    assert taken.kl == pytest.approx(0.9 * NEGLIGIBLE)
+
+
+def test_where_that_costs_too_much_the_search_comes_back() -> None:
+    """Losses rise clearly below a strength of 0.6: the weakest free one that is tried lies just above."""
+
+    def measure(strength: float) -> Tried:
+        loss = 1.0 if strength >= 0.6 else 2.0
+        return Tried(strength, (loss, loss + 0.2, loss - 0.2, loss), 4 * strength**2)
+
+    found = search(measure(1.0), measure, None)
+    taken = choose(found, None)
+    assert taken is not None
+    assert 0.6 <= taken.strength < 0.6 * 1.3
+    assert len(found) <= 5
 
 
 def test_the_record_says_what_was_tried_and_taken() -> None:

