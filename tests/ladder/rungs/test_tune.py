@@ -32,7 +32,7 @@ def test_a_quote_is_training_and_answering(prepared: Prepared) -> None:
     context = context_of(prepared)
     context.speeds = replace(SLOW, score=0.05)
     quote, rate = RUNG.quote(context), SLOW.train["lora"]
-    slower = replace(rate, tokens_per_second=rate.tokens_per_second / 1.05)  # general texts
+    slower = replace(rate, tokens_per_second=rate.tokens_per_second / 1.1)  # general texts
     training = train_seconds(
         context.settings, context.work, SLOW, slower, context.size, len(prepared.split.dev)
     )
