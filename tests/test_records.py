@@ -30,6 +30,7 @@ from rung.records import (
     RunInfo,
     Score,
     Task,
+    Tradeoff,
     Verdict,
     from_json,
     to_json,
@@ -75,6 +76,7 @@ FULL = [
     RunInfo("run", TASK, "tiny", data={"rows": 10}, versions={"torch": "2"}, seconds=3.0),
     Mechanism("cached trunk", on=False, why="the first layer is trained too"),
     Regret("lora", expected=0.4, chance=0.93),
+    Tradeoff(0.5, loss=1.25, kl=0.1, taken=True),
     Point(100, 0.5, 0.05),
     Forecast(0.6, 0.5, 0.7, 0.2, points=(Point(100, 0.5, 0.05),), best="probe", bar=0.65),
 ]

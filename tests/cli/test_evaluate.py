@@ -27,7 +27,7 @@ def test_a_table_and_the_difference(fresh: str, climbed: Climbed, capsys: pytest
     assert lines[1].split() == ["metric", "base", "adapter"]
     assert lines[2].split()[0] == "accuracy"
     (last,) = [line for line in lines if line.startswith("adapter minus base: ")]
-    assert "100.0" in last
+    assert "points" in last
     assert "cannot be told apart" not in last
 
 
@@ -48,8 +48,10 @@ def test_json(fresh: str, climbed: Climbed, capsys: pytest.CaptureFixture[str]) 
     assert value["rows"] == 20
     assert (value["task"]["kind"], value["task_from"]) == ("classification", "adapter")
     assert value["warnings"] == []
-    assert (value["base"][0]["value"], value["adapter"][0]["value"]) == (0.0, 1.0)
-    assert value["difference"]["difference"]["value"] == 1.0
+    base, adapted = value["base"][0]["value"], value["adapter"][0]["value"]
+    assert 0 <= base < 0.8  # of both, labels are picked by likelihood where the adapter's are
+    assert adapted == 1.0
+    assert value["difference"]["difference"]["value"] == pytest.approx(adapted - base)
     assert cli.run(["evaluate", fresh, "--json", *ASKED]) == 0
     value = json.loads(capsys.readouterr().out)
     assert (value["adapter"], value["difference"]) == (None, None)
