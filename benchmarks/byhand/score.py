@@ -26,12 +26,12 @@ from rung.data.plain_layout import PlainLayout
 from rung.data.split import sample
 from rung.evaluation.judging import Evaluation, judge
 from rung.evaluation.run import Speaker, write
+from rung.ladder.case import title
 from rung.ladder.classical.texts import last_question
 from rung.ladder.context import Context
 from rung.ladder.plan import most_of
 from rung.ladder.prepare import Prepared, prepare
 from rung.ladder.rungs import RUNGS
-from rung.ladder.sentence import title
 from rung.ladder.understood import understand_data
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent

@@ -20,7 +20,7 @@ from rung.ladder.prepare import Prepared
 from rung.ladder.responder import Responder
 from rung.ladder.rungs import RUNGS, Outcome
 from rung.ladder.watch import Silent
-from rung.records import Choice, Completion, Forecast, Point, Quote, Result, from_json, to_json
+from rung.records import Choice, Completion, Forecast, Measure, Point, Quote, Result, from_json, to_json
 from rung.train import trainer
 from tiny_model import copy_of, same_bytes
 
@@ -193,6 +193,17 @@ def test_the_nearest_row_is_scored_without_the_dev_rows(context: Context) -> Non
     assert 0 < nearest.score < 1  # it would find each dev row itself
     assert nearest.error > 0
     assert [bar.rung for bar in hopeless._bars(context, 1.0, -1.0)] == ["words"]  # no time to fit it again
+
+
+def test_a_rung_above_the_bound_on_forgetting_is_no_bar(context: Context) -> None:
+    """Or it would leave out rungs that can be recommended, and is never recommended itself."""
+    dev = Measure("accuracy", 0.99, 0.97, 1.0, 30)
+    drift = (Measure("kl", 1.2, unit="nats/token"),)
+    done = Result("full", "full", "ok", 9, "", "ab", dev=dev, forgetting=drift, kind="tune")
+    context.folder.file("results", "full.json").write_text(json.dumps(to_json(done)))
+    assert [bar.rung for bar in hopeless._bars(context, 1.0, 0.0)] == ["full", "words"]
+    context.settings = context.settings.model_copy(update={"max_forgetting": 0.5})
+    assert [bar.rung for bar in hopeless._bars(context, 1.0, 0.0)] == ["words"]
 
 
 def test_an_error_on_dev_rows_closes_what_answers(context: Context) -> None:

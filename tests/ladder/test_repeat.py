@@ -258,3 +258,31 @@ def test_without_splits_nothing_knows_of_them(letters_csv: Path, tmp_path: Path,
     assert "splits" not in storage.read_json(plain.folder / "claim.json")["asked"]
     assert not (plain.folder / "splits").exists()
     assert load_view(plain.folder).splits == 1
+
+
+def test_a_rung_above_the_bound_on_forgetting_is_no_finalist_and_is_not_recommended() -> None:
+    """The bound is about the rung that the run folder keeps, that of the first split."""
+    forgot = {"a": (Measure("kl", 1.2, unit="nats/token"),), "b": (Measure("kl", 0.1, unit="nats/token"),)}
+    first = tried({"a": {i: i < 38 for i in range(40)}, "b": {i: i < 20 for i in range(40)}})
+    results = tuple(
+        replace(one, kind="tune", method="lora", forgetting=forgot[one.rung]) for one in first.results
+    )
+    first = replace(first, results=results)
+
+    def drawn_within(most: float | None, pooled: repeat.Pooled) -> Verdict:
+        return verdict(
+            pooled.results,
+            pooled.answers,
+            pooled.examples,
+            MOOD,
+            row_of=pooled.row_of,
+            inflation=pooled.inflation,
+            max_forgetting=most,
+        )
+
+    once = repeat.alone(first)
+    assert repeat.finalists(results, drawn_within(None, once)) == ("a",)
+    assert repeat.finalists(results, drawn_within(0.5, once)) == ("b",)
+    both = repeat.pool([first, tried({"b": {i: i < 20 for i in range(40, 80)}})], MOOD)
+    assert [one.forgetting for one in both.results] == [forgot["a"], forgot["b"]]
+    assert (drawn_within(None, both).recommended, drawn_within(0.5, both).recommended) == ("a", "b")

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from rung.ladder.sentence import Case, lone, reasons_of, title, verdict_of
+from rung.ladder.case import Case, title
+from rung.ladder.sentence import lone, reasons_of, verdict_of
 from rung.records import Choice, Comparison, Cost, Measure, Result, Task
 
 TASK = Task("classification", "nine labels", ("accuracy",))
@@ -93,3 +94,21 @@ def test_no_rung_at_all_is_no_recommendation() -> None:
     case = Case(TASK, {"lora": failed}, None, None, None, ())
     assert "Use" not in lone(case)
     assert any("it broke" in reason for reason in reasons_of(case))
+
+
+def test_a_rung_above_the_bound_is_named_with_what_was_left_to_compare() -> None:
+    full = result("full", "full", 0.9, 3, forgetting=(Measure("kl", 1.2, unit="nats/token"),))
+    results = {"few-shot": FEW, "lora": LORA, "full": full}
+    case = Case(TASK, results, "lora", "lora", None, (), max_forgetting=0.5, over={"full": 1.2})
+    assert verdict_of(case).endswith(
+        "on test rows that no other rung answered. Use LoRA for now. "
+        "Full fine-tuning forgot 1.20 nats a token, and at most 0.5 were allowed."
+    )
+    failed = Result("full", "full", "failed", 3, "tiny", "x", reason="it broke.")
+    case = Case(
+        TASK, {"lora": LORA, "full": failed}, None, None, None, (), max_forgetting=0.5, over={"lora": 1.2}
+    )
+    assert lone(case) == (
+        "No rung can be recommended: LoRA forgot 1.20 nats a token, and at most 0.5 were allowed "
+        "(full fine-tuning: it broke)."
+    )

@@ -651,3 +651,104 @@ def test_an_unfinished_rung_is_compared_with_nothing() -> None:
         "others; a budget of 12 min would finish it."
     ) in drawn.reasons
     assert "Do not tune" not in drawn.sentence
+
+
+def bounded(most: float | None, right: dict[str, Sequence[bool]], **kl: float | None) -> Verdict:
+    """The verdict under a bound on forgetting; `kl` is what tuned rungs forgot, in nats a token."""
+    rows = examples(["good"] * len(next(iter(right.values()))))
+    answers = {
+        rung: answered(MOOD, rows, ["good" if one else "bad" for one in hits]) for rung, hits in right.items()
+    }
+    results = []
+    for rung, given in right.items():
+        share = sum(given) / len(given)
+        kind: RungKind = KINDS.get(rung, "prompt" if "shot" in rung else "tune")
+        primary = Measure("accuracy", share, share - 0.05, share + 0.05, len(given))
+        found = result(rung, primary, kind=kind)
+        drift = () if kind != "tune" else (Measure("kl", kl.get(rung, 0.01), unit="nats/token"),)
+        results.append(replace(found, forgetting=drift))
+    return verdict(results, answers, rows, MOOD, max_forgetting=most)
+
+
+def test_a_rung_above_the_bound_on_forgetting_is_not_recommended() -> None:
+    right = {"few-shot": hits(200, 400), "lora": hits(280, 400), "full": hits(360, 400)}
+    free = bounded(None, right, full=1.2)
+    assert (free.best, free.recommended) == ("full", "full")
+    drawn = bounded(0.5, right, full=1.2)
+    assert (drawn.best, drawn.recommended, drawn.certainty) == ("lora", "lora", "clear")
+    assert [one.rung for one in drawn.regrets] == ["few-shot", "lora"]  # not behind what cannot be used
+    assert [(one.first, one.second) for one in drawn.comparisons] == [("lora", "few-shot")]
+    assert drawn.sentence.startswith("LoRA beats 8-shot prompting by 20.0 points (95% interval ")
+    assert drawn.sentence.endswith(
+        "in 4 min 10 s; the tuned model forgot 0.01 nats/token; full fine-tuning scores 90.0%, but it forgot "
+        "1.20 nats a token, at most 0.5 were allowed. Use LoRA: it scores 70.0% and is within 1 point of "
+        "the best with more than 99% chance (clear)."
+    )
+    assert (
+        "Full fine-tuning (accuracy 90.0%, 95% interval 85.0 to 95.0) is not recommended: it forgot 1.20 "
+        "nats a token, at most 0.5 were allowed."
+    ) in drawn.reasons
+
+
+def test_a_bound_that_is_kept_changes_nothing() -> None:
+    right = {"few-shot": hits(200, 400), "lora": hits(280, 400), "full": hits(360, 400)}
+    kept, free = bounded(1.2, right, full=1.2), bounded(None, right, full=1.2)  # exactly the bound keeps it
+    assert kept == free
+
+
+def test_a_worse_rung_above_the_bound_is_in_the_reasons_alone() -> None:
+    drawn = bounded(
+        0.5, {"few-shot": hits(360, 400), "probe": hits(200, 400), "lora": hits(280, 400)}, lora=2.0
+    )
+    assert drawn.recommended == "few-shot"
+    assert "LoRA" not in drawn.sentence
+    assert any(one.startswith("LoRA (accuracy 70.0%") and "2.00 nats" in one for one in drawn.reasons)
+
+
+def test_where_all_that_is_left_is_the_floor_nothing_can_be_recommended() -> None:
+    drawn = bounded(0.5, {"constant": hits(200, 400), "lora": hits(280, 400)}, lora=1.2)
+    assert (drawn.recommended, drawn.best, drawn.comparisons) == (None, "constant", ())
+    assert drawn.sentence == (
+        "LoRA forgot 1.20 nats a token, and at most 0.5 were allowed. The same answer for every row "
+        "is the only other rung that was measured (accuracy 50.0%, 95% interval 45.0 to 55.0); "
+        "there is nothing to compare it with, and as the floor it is not recommended."
+    )
+    right = {"constant": hits(200, 400), "zero-shot": hits(150, 400), "lora": hits(280, 400)}
+    drawn = bounded(0.5, right, lora=1.2)
+    assert drawn.recommended is None
+    assert drawn.sentence.startswith("Nothing here is good enough yet: the same answer for every row")
+    assert "and no other rung is reliably ahead of it; the nearest is zero-shot prompting" in drawn.sentence
+    assert drawn.sentence.endswith(". LoRA forgot 1.20 nats a token, and at most 0.5 were allowed.")
+
+
+def test_where_every_rung_is_above_the_bound_nothing_can_be_recommended() -> None:
+    drawn = bounded(0.5, {"lora": hits(280, 400)}, lora=1.2)
+    assert (drawn.recommended, drawn.best, drawn.conclusive) == (None, None, False)
+    assert drawn.sentence == (
+        "No rung can be recommended: LoRA forgot 1.20 nats a token, and at most 0.5 were allowed."
+    )
+    drawn = bounded(0.5, {"lora": hits(280, 400), "full": hits(300, 400)}, lora=1.2, full=0.9)
+    assert drawn.recommended is None
+    assert drawn.sentence == (
+        "No rung can be recommended: LoRA forgot 1.20 and full fine-tuning 0.900 nats a token, and at most "
+        "0.5 were allowed."
+    )
+    assert len([one for one in drawn.reasons if "is not recommended" in one]) == 2
+
+
+def test_the_only_rung_that_keeps_the_bound() -> None:
+    drawn = bounded(0.5, {"few-shot": hits(200, 400), "lora": hits(280, 400)}, lora=1.2)
+    assert (drawn.recommended, drawn.best_prompting) == ("few-shot", "few-shot")
+    assert drawn.sentence.startswith(
+        "LoRA forgot 1.20 nats a token, and at most 0.5 were allowed. 8-shot prompting is the only "
+        "other rung that was measured (accuracy 50.0%"
+    )
+
+
+def test_what_was_not_measured_is_said_and_not_held_against_the_rung() -> None:
+    drawn = bounded(0.5, {"few-shot": hits(200, 400), "lora": hits(280, 400)}, lora=None)
+    assert drawn.recommended == "lora"
+    assert (
+        "What LoRA forgot was not measured, so the bound of 0.5 nats a token was not checked."
+        in drawn.reasons
+    )

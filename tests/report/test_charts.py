@@ -10,16 +10,9 @@ import matplotlib
 import pytest
 
 from rung.records import CurvePoint
-from rung.report.charts import (
-    SERIES,
-    Curve,
-    Dot,
-    colour_of,
-    cost_against_volume,
-    learning_curves,
-    quality_against_time,
-)
+from rung.report.charts import Curve, cost_against_volume, learning_curves, quality_against_time
 from rung.report.costs import Costs, Line, break_evens
+from rung.report.drawing import SERIES, Dot
 
 DOTS = (
     Dot("zero-shot", 31, 33.3, 21.4, 45.3, 1, "o", False),
@@ -141,7 +134,3 @@ def test_one_dot_and_bare_train_loss_can_be_drawn() -> None:
     assert "<svg" in quality_against_time([Dot("a", 0.2, 0, None, None, 1, "o", False)], "accuracy, %")
     bare = [CurvePoint(n, n, n, 1.0) for n in range(3)]
     assert "no dev loss" in learning_curves([Curve("a", bare, 1)])
-
-
-def test_colours_begin_again() -> None:
-    assert [colour_of(n) for n in (0, SERIES - 1, SERIES)] == [1, SERIES, 1]

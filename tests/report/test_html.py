@@ -87,6 +87,28 @@ def test_page_is_self_contained_and_its_policy_allows_only_its_own_script(ticket
     assert str(tickets.parent) not in text
 
 
+def test_quality_is_drawn_against_forgetting(tickets: Path, add_forgetting: Callable[[Path], None]) -> None:
+    """With the best prompt as a line; a bound, strengths and forecasts only where the run has them."""
+    old, page = _page(tickets)
+    assert re.search(r"lora: [\d.]+, forgot 0.012 nats a token; full: [\d.]+, forgot 0.148", old)
+    assert "the dashed line across is few-shot" in page.text
+    for absent in ("How strongly", "How the base was kept", "Forecast and score", "upright line"):
+        assert absent not in page.text
+    add_forgetting(tickets)
+    text, page = _page(tickets)
+    assert "at most 0.1 nats a token may be forgotten" in text
+    for present in (
+        "At most 0.1 was allowed.",
+        "right of the upright line too much was forgotten",
+        "How strongly the change is put on",
+        "How the base was kept",
+        "Forecast and score of tuned rungs",
+    ):
+        assert present in page.text
+    ids = [value for _, attributes in page.tags if (value := attributes.get("id"))]
+    assert len(ids) == len(set(ids))
+
+
 def test_every_section_is_there(tickets: Path) -> None:
     _, page = _page(tickets)
     ids = {attributes.get("id") for tag, attributes in page.tags if tag == "section"}
@@ -226,7 +248,7 @@ def test_a_rung_that_was_cut_short_is_in_no_chart_that_compares(tickets: Path) -
     _, page = _page(tickets)
     labels = [a["aria-label"] or "" for t, a in page.tags if t == "svg" and a.get("aria-label")]
     compared = [label for label in labels if not label.startswith("Learning curves")]
-    assert len(compared) == 4  # quality and cost, wide and narrow
+    assert len(compared) == 6  # quality, cost and forgetting, wide and narrow
     assert all("lora" in label and "full" not in label for label in compared)
     assert "not finished (12%)" in page.text
 

@@ -111,6 +111,48 @@ def test_comparisons_quotes_choices_and_drift(tickets: Path) -> None:
     assert [row[0] for row in drift.rows] == ["lora", "full"]
 
 
+def test_quotes_have_ranges(tickets: Path, add_forgetting: Callable[[Path], None]) -> None:
+    assert tables.quotes(load_view(tickets)).rows[2][1] == "5 min 26 s"
+    add_forgetting(tickets)
+    lora = tables.quotes(load_view(tickets)).rows[2]
+    assert lora[1] == "5 min 26 s (4 min 4 s to 6 min 47 s)"
+    assert lora[3] == "1.3 GB (1.2 GB to 1.7 GB)"
+
+
+def test_forecasts_stand_next_to_what_was_measured(
+    tickets: Path, add_forgetting: Callable[[Path], None]
+) -> None:
+    assert not tables.forecasts(load_view(tickets))
+    add_forgetting(tickets)
+    path = tickets / "results" / "full.json"
+    skipped = json.loads(path.read_text()) | {"status": "skipped", "primary": None, "dev": None}
+    path.write_text(json.dumps(skipped))
+    table = tables.forecasts(load_view(tickets))
+    assert table.head[1] == "forecast on dev, % (80% interval)"
+    lora, full = table.rows
+    assert lora[:3] == ("lora", "85.0 (80.0 to 90.0)", "87.5 (81.0 to 93.0)")
+    assert lora[4:] == ("93%", "few-shot, 62.0")
+    assert full[1:4] == ("85.0 (80.0 to 90.0)", "-", "skipped")  # on the scale of the other rungs
+
+
+def test_how_the_base_was_kept_and_every_strength(
+    tickets: Path, add_forgetting: Callable[[Path], None]
+) -> None:
+    view = load_view(tickets)
+    assert not tables.keeping(view)
+    assert not tables.strengths(view)
+    add_forgetting(tickets)
+    view = load_view(tickets)
+    assert tables.keeping(view).rows == (
+        ("lora", "0.43", "1", "0", "64", "0.1"),
+        ("full", "1.00", "1", "0", "64", "0.1"),
+    )
+    assert tables.strengths(view).rows == (
+        ("lora", "0.43", "0.512", "0.012", "yes"),
+        ("lora", "1.00", "0.508", "0.200", "no"),
+    )
+
+
 def test_how_training_was_made_fast_and_why_a_way_was_off(tickets: Path) -> None:
     rows = tables.mechanisms(load_view(tickets)).rows
     assert rows[:2] == (

@@ -65,6 +65,22 @@ def test_what_the_columns_are_stands_under_the_name(tickets: Path) -> None:
     assert lines[1] == "prompt: subject, body; target: queue; not used: id"
 
 
+@pytest.mark.parametrize("width", [60, 80, 130])
+def test_a_long_note_on_strength_stands_under_the_table(
+    tickets: Path, add_forgetting: Callable[[Path], None], width: int
+) -> None:
+    """In a column of its own it would be a tall row; what was saved is said at every width."""
+    if width > 104:
+        assert "notes" in _printed(tickets, width)  # they are short
+    add_forgetting(tickets)
+    text = _printed(tickets, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    said = "lora: its change was weakened to 0.43 of its strength: it forgot 0.012 instead of 0.200 nats a"
+    assert said in " ".join(text.split())
+    assert "notes" not in text
+    assert text.index("> lora") < text.index("lora: its change") < text.index("LoRA beats 8-shot")
+
+
 def test_failed_rung_says_why(receipts: Path) -> None:
     text = _printed(receipts, 80)
     assert "full: full fine-tuning needs 3.2 GB and 1.9 GB are free" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -151,3 +152,16 @@ def test_the_floor_is_held_against_nothing(tickets: Path) -> None:
     (tickets / "verdict.json").unlink()
     view = load_view(tickets)
     assert (view.before, view.after) == ("few-shot", "full")
+
+
+def test_the_bound_and_the_best_prompt(tickets: Path, add_forgetting: Callable[[Path], None]) -> None:
+    view = load_view(tickets)
+    assert view.max_forgetting is None
+    assert view.best_prompting is view.find("few-shot")
+    add_forgetting(tickets)
+    assert load_view(tickets).max_forgetting == 0.1
+    (tickets / "verdict.json").unlink()
+    assert load_view(tickets).best_prompting.name == "few-shot"  # type: ignore[union-attr]
+    for rung in ("zero-shot", "few-shot"):
+        (tickets / "results" / f"{rung}.json").unlink()
+    assert load_view(tickets).best_prompting is None

@@ -26,7 +26,7 @@ from rung.errors import DataError, ResourceError
 from rung.ladder import hopeless, repeat
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
-from rung.ladder.earlier import finished_rungs, open_again, same_rows
+from rung.ladder.earlier import finished_rungs, info_of, open_again, same_rows
 from rung.ladder.looks import look, sentence
 from rung.ladder.pace import Pace, pace_of, still_improving
 from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
@@ -133,7 +133,7 @@ class _Climb:
         mark, owner = self._mark()
         with self.folder.claimed(mark, owner) as begun:
             self.context = self._context(mark)
-            self.before = self._info_before()
+            self.before = info_of(self.folder)
             self.clock = cost.Stopwatch(self.clock.seconds + self._spent_before())
             same = same_rows(self.folder, self.before, self.rows)
             if not same:
@@ -255,11 +255,6 @@ class _Climb:
         applied = self.settings.model_dump(mode="json", exclude={"output"})
         return applied | {"rungs": [rung.name for rung in self.rungs]}
 
-    def _info_before(self) -> RunInfo | None:
-        """run.json as an earlier run of the same command left it."""
-        path = self.folder.file("run.json")
-        return from_json(RunInfo, storage.read_json(path), path.name) if path.exists() else None
-
     def _spent_before(self) -> float:
         """Seconds that earlier runs of the command took; a climb that has ended begins a new budget."""
         return self.before.seconds or 0.0 if self.before and not self.before.finished else 0.0
@@ -377,6 +372,7 @@ class _Climb:
             notes=(*notes, self.repeated) if self.repeated else notes,
             row_of=pooled.row_of,
             inflation=pooled.inflation,
+            max_forgetting=settings.max_forgetting,
         )
 
     def _on_every_split(self, first: repeat.Tried) -> list[repeat.Tried]:

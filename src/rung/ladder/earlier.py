@@ -27,6 +27,12 @@ def finished_rungs(folder: RunFolder) -> list[Rung]:
     return listed + [RUNGS[name] for name in sorted(stems - set(RUNGS)) if name in RUNGS]
 
 
+def info_of(folder: RunFolder) -> RunInfo | None:
+    """run.json as an earlier run of the same command left it. Raises `ResumeError` where it is damaged."""
+    path = folder.file("run.json")
+    return from_json(RunInfo, storage.read_json(path), path.name) if path.exists() else None
+
+
 def same_rows(folder: RunFolder, info: RunInfo | None, rows: Divided) -> bool:
     """Whether earlier climbs, described by `info`, had the same parts as `rows`.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from rung import numbers
-from rung.ladder.sentence import Case, title
+from rung.ladder.case import Case, title, worth
 from rung.methods.table import METHODS
 from rung.records import Answer, CurvePoint, Example, Result
 
@@ -31,7 +31,7 @@ def helps(
     then test rows, because nothing else can be judged without enough of them.
     """
     tuned = [one for one in case.results.values() if one.tunes and one.rung in case.ranked]
-    best = max(tuned, key=_score, default=None)
+    best = max(tuned, key=worth, default=None)
     found = chain(
         _longer(case, best),
         _test_rows(case),
@@ -40,13 +40,6 @@ def helps(
         _larger_base(case, best),
     )
     return tuple(found)[:MOST]
-
-
-def _score(result: Result) -> float:
-    measure = result.primary
-    if measure is None or measure.value is None:
-        return float("-inf")
-    return measure.value if measure.higher_is_better else -measure.value
 
 
 def _longer(case: Case, best: Result | None) -> Iterator[str]:

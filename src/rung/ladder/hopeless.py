@@ -20,6 +20,7 @@ from rung.data.split import sample
 from rung.evaluation.judging import judge
 from rung.evaluation.metrics import METRICS
 from rung.ladder.bar import Bar, bound_of, highest, of_measure, of_result
+from rung.ladder.bound import above
 from rung.ladder.context import Context
 from rung.ladder.forecast import Size, evaluation_rows, step_tokens
 from rung.ladder.learning_curve import chance_above, forecast, with_chance
@@ -164,12 +165,15 @@ def _floor(bars: Sequence[Bar]) -> float:
 
 
 def _bars(context: Context, bound: float, seconds: float) -> list[Bar]:
-    """What the rungs that have ended score on dev; one that took over `seconds` is not fitted again."""
-    found = []
+    """What the rungs that have ended score on dev; one that took over `seconds` is not fitted again.
+
+    A rung above the bound on forgetting is no bar: it is never recommended.
+    """
+    found, most = [], context.settings.max_forgetting
     for path in sorted(context.folder.file("results").glob("*.json")):
         result = from_json(Result, storage.read_json(path), path.name)
         bar = of_result(result, bound) or _left_out(context, result, seconds)
-        if bar is not None:
+        if bar is not None and not above([result], most):
             found.append(bar)
     return found
 

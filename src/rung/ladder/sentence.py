@@ -6,62 +6,15 @@ Only words are made here; what is recommended was decided before, in `rung.ladde
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from rung import numbers
 from rung.evaluation.tasks import KINDS
-from rung.ladder.rungs import RUNGS
-from rung.records import Certainty, Comparison, Measure, Regret, Result, Task
+from rung.ladder import bound
+from rung.ladder.case import Case, title, worth
+from rung.records import Comparison, Measure, Result, Task
 
 FORGETS = 0.1  # nats/token from which drift is said to cost general ability
 MISSES = 0.1  # share of answers out of format that is worth a word
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What was decided, and what it was decided from."""
-
-    task: Task
-    results: Mapping[str, Result]  # by rung, cheapest first
-    recommended: str | None
-    best: str | None
-    rival: str | None
-    comparisons: tuple[Comparison, ...]
-    certainty: Certainty | None = None  # None where there were no rows to compare on
-    regrets: tuple[Regret, ...] = ()
-    ranked: tuple[str, ...] = ()  # the rungs that were compared, the cheapest first
-    tolerance: float = 1.0  # in points of the screen, as is the goal
-    goal: float | None = None
-    volume: int = 10_000
-    uncompared: tuple[str, ...] = ()  # rungs without test rows in common with the best
-    rows: int = 0  # test rows on which most rungs were compared
-    fewer: Mapping[str, int] = field(default_factory=dict)  # rungs that answered fewer of them, and how many
-    notes: tuple[str, ...] = ()  # what the plan left out
-
-    @property
-    def conclusive(self) -> bool:
-        return self.certainty in ("clear", "likely")
-
-    def misses(self, result: Result) -> bool:
-        """Whether the score of `result` is worse than the goal."""
-        measure = result.primary
-        if self.goal is None or measure is None or measure.value is None:
-            return False
-        ahead = measure.value * numbers.factor(measure) - self.goal
-        return ahead < 0 if measure.higher_is_better else ahead > 0
-
-    def between(self, first: str, second: str) -> Comparison | None:
-        """The comparison of two rungs, in whichever order it was made."""
-        return next((pair for pair in self.comparisons if {pair.first, pair.second} == {first, second}), None)
-
-
-def title(result: Result) -> str:
-    """A rung's name on the screen, ``8-shot prompting`` with the k it chose."""
-    chosen = next((one.chosen for one in result.choices if one.name in ("prompt", "k")), "")
-    if result.prompts and chosen[:1].isdigit():
-        retrieved = " with retrieved examples" if "retrieved" in chosen else ""
-        return f"{chosen.split()[0]}-shot prompting{retrieved}"
-    return RUNGS[result.rung].title if result.rung in RUNGS else result.rung
 
 
 def verdict_of(case: Case) -> str:
@@ -71,13 +24,15 @@ def verdict_of(case: Case) -> str:
     result = case.results[case.recommended]
     if not case.comparisons:
         scored = f"{numbers.capital(title(result))} scored best{_level(case.task, result)}"
-        return f"{scored}, on test rows that no other rung answered. Use {title(result)} for now."
+        left_out = f" {case.too_much}." if case.over else ""
+        return f"{scored}, on test rows that no other rung answered. Use {title(result)} for now.{left_out}"
     parts = []
     if case.rival is not None and (case.conclusive or case.rival != case.best):
         parts.append(_against_rival(case, result, case.results[case.rival]))
     parts += _alternatives(case, result) if case.conclusive else [_open_question(case, result)]
     if forgot := _forgot(result):
         parts.append(forgot)
+    parts += _ruled_out(case)
     tuned = any(case.results[rung].tunes for rung in case.ranked)
     head = "Do not tune: " if tuned and not result.tunes and case.conclusive else ""
     words = numbers.capital(head + "; ".join(part for part in parts if part))
@@ -87,14 +42,16 @@ def verdict_of(case: Case) -> str:
 def lone(case: Case) -> str:
     """What can be said with one rung or none."""
     if case.best is None:
-        gone = [f"{title(one)}: {one.reason or one.status}" for one in case.results.values()]
-        return f"No rung was measured, so nothing can be recommended{_because(gone)}."
+        gone = [one for one in case.results.values() if one.rung not in case.over]
+        why = _because([f"{title(one)}: {one.reason or one.status}" for one in gone])
+        if case.over:
+            return f"No rung can be recommended: {case.too_much}{why}."
+        return f"No rung was measured, so nothing can be recommended{why}."
     result = case.results[case.best]
-    measured = (
-        f"{numbers.capital(title(result))} is the only rung that was measured{_level(case.task, result)}"
-    )
+    start, only = (f"{case.too_much}. ", "only other rung") if case.over else ("", "only rung")
+    measured = f"{numbers.capital(title(result))} is the {only} that was measured{_level(case.task, result)}"
     floor = ", and as the floor it is not recommended" if result.kind == "floor" else ""
-    return f"{measured}; there is nothing to compare it with{floor}. {_below_goal(case)}".strip()
+    return f"{start}{measured}; there is nothing to compare it with{floor}. {_below_goal(case)}".strip()
 
 
 def reasons_of(case: Case) -> tuple[str, ...]:
@@ -119,7 +76,7 @@ def reasons_of(case: Case) -> tuple[str, ...]:
         )
     found += [numbers.sentence(note) for note in case.notes]
     for result in case.results.values():
-        found += _remarks(result, case.task)
+        found += [*_about_bound(case, result), *_remarks(result, case.task)]
     return tuple(found)
 
 
@@ -176,9 +133,11 @@ def _nothing_good(case: Case) -> str:
     if ahead and pair is not None and pair.rows_needed:
         rows = numbers.roughly(pair.rows_needed)
         need = f"about {rows} test rows would tell them apart, {pair.difference.n:,} were used"
+    left_out = f" {case.too_much}." if case.over else ""
     return (
         f"Nothing here is good enough yet: {title(floor)} needs no model{_level(case.task, floor)}, and no "
-        f"rung is reliably ahead of it; the nearest is {title(nearest)}{_level(case.task, nearest)}; {need}."
+        f"{'other rung' if case.over else 'rung'} is reliably ahead of it; the nearest is {title(nearest)}"
+        f"{_level(case.task, nearest)}; {need}.{left_out}"
     )
 
 
@@ -230,8 +189,19 @@ def _open_question(case: Case, result: Result) -> str:
     )
 
 
+def _ruled_out(case: Case) -> list[str]:
+    """The best rung above the bound on forgetting, where it scores more than all that keep the bound."""
+    first = max((case.results[rung] for rung in case.over), key=worth, default=None)
+    if first is None or case.max_forgetting is None or case.best is None:
+        return []
+    if first.primary is None or worth(first) <= worth(case.results[case.best]):
+        return []
+    why = bound.too_much(case.over[first.rung], case.max_forgetting)
+    return [f"{title(first)} scores {_score(first.primary)}, but {why}"]
+
+
 def _forgot(result: Result) -> str:
-    kl = next((one.value for one in result.forgetting if one.name == "kl"), None)
+    kl = bound.forgot(result)
     if kl is None or result.prompts:
         return ""
     amount = f"{kl:.2f}" if kl >= 0.005 else "less than 0.01"
@@ -268,6 +238,21 @@ def _evidence(pair: Comparison, results: Mapping[str, Result]) -> str:
         f"{names}: {numbers.signed(value)} points"
         f"{_reach(reach)} on {pair.difference.n:,} rows, {apart} ({pair.test}, {p_text}{adjusted})."
     )
+
+
+def _about_bound(case: Case, result: Result) -> list[str]:
+    """That a rung is above the bound on forgetting, or that nobody knows."""
+    most, name = case.max_forgetting, title(result)
+    if most is None or result.status != "ok" or not result.tunes:
+        return []
+    if result.rung in case.over:
+        why = bound.too_much(case.over[result.rung], most)
+        return [f"{numbers.capital(name)}{_level(case.task, result)} is not recommended: {why}."]
+    if result.kind == "tune" and bound.forgot(result) is None:
+        return [
+            f"What {name} forgot was not measured, so the bound of {most:g} nats a token was not checked."
+        ]
+    return []
 
 
 def _remarks(result: Result, task: Task) -> list[str]:

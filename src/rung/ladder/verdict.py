@@ -10,6 +10,7 @@ the least expected regret.  docs/verdict.md measures how far its choices are fro
   costs are about equal, or the cost of a rung is not known, the order of the ladder counts.
 - The floor (a constant answer) is never recommended, nor is a rung that is not ahead of it in 80 % of the
   draws.
+- A tuned rung that forgot more than the bound is never recommended, and nothing is compared with it.
 - If rungs reach the goal, one of them is taken.
 - The verdict is clear, likely or open by the chance that the recommended rung is within the tolerance of the
   best one.
@@ -26,10 +27,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rung.evaluation import stats
-from rung.ladder import regret, sentence
+from rung.ladder import bound, regret, sentence
 from rung.ladder.bench import Answers, Bench, Board
+from rung.ladder.case import Case
 from rung.ladder.helps import helps
-from rung.ladder.sentence import Case
 from rung.records import Answer, Certainty, Comparison, Example, Measure, Regret, Result, Task, Verdict
 
 CLEAR, LIKELY = 0.95, 0.8  # chances from which a verdict is called so
@@ -49,6 +50,7 @@ def verdict(
     notes: Sequence[str] = (),
     row_of: Mapping[str, str] | None = None,
     inflation: float = 1.0,
+    max_forgetting: float | None = None,
 ) -> Verdict:
     """The recommendation for `task`, from what each rung measured on the test `examples`.
 
@@ -56,30 +58,51 @@ def verdict(
     short or have no answers are named in the reasons.  `tolerance` and `goal` are in points of the screen,
     `volume` is the number of answers that cost is ordered by; `notes` say what the plan left out.
     `row_of` names the row of each example, and `inflation` is that of the variance, where `examples` are rows
-    of several splits (`rung.ladder.repeat`).  Raises `UsageError` where the primary metric is unknown.
+    of several splits (`rung.ladder.repeat`).  `max_forgetting` is the most that a tuned rung may have
+    forgotten, in nats a token.  Raises `UsageError` where the primary metric is unknown.
     """
     results = sorted(results, key=lambda result: result.order)
     named = {result.rung: result for result in results}
     bench = Bench(task, examples, answers, seed, row_of or {}, inflation)
     known = {example.id for example in examples}
     able = [one.rung for one in results if one.status == "ok" and _answered(answers.get(one.rung, ()), known)]
+    over = bound.above((named[rung] for rung in able), max_forgetting)
+    able = [rung for rung in able if rung not in over]
+    case = Case(
+        task,
+        named,
+        None,
+        None,
+        None,
+        (),
+        tolerance=tolerance,
+        goal=goal,
+        volume=volume,
+        max_forgetting=max_forgetting,
+        over=over,
+        notes=tuple(notes),
+    )
     if len(able) < 2:
-        case = Case(task, named, None, None, None, (), ranked=tuple(able), goal=goal, notes=tuple(notes))
-        return _without_comparison(bench, case)
+        return _without_comparison(bench, replace(case, ranked=tuple(able)))
+    return _compared_with_others(bench, case, able)
+
+
+def _compared_with_others(bench: Bench, case: Case, able: Sequence[str]) -> Verdict:
+    """The recommendation among two rungs or more, in the order of the ladder, that keep the bound."""
+    named = case.results
     values = _values(bench, able, named)
     best = max(able, key=lambda rung: (values[rung], -named[rung].order))
     comparisons = _against_best(bench, best, [rung for rung in able if rung != best])
     alone = {rung for rung in able if rung != best} - {pair.second for pair in comparisons}
     compared = [rung for rung in able if rung not in alone]
-    ranked = _by_cost(compared, named, volume)
-    chosen = _choose(bench, ranked, best, named, tolerance, goal)
+    ranked = _by_cost(compared, named, case.volume)
+    chosen = _choose(bench, ranked, best, named, case.tolerance, case.goal)
     recommended = chosen.recommended
     rival = _rival(recommended, compared, values, named) if recommended else None
     if recommended and rival and best not in (recommended, rival):
         comparisons += [_decided(one, one.p_value or 0.0) for one in _compared(bench, [(recommended, rival)])]
-    case = Case(
-        task=task,
-        results=named,
+    case = replace(
+        case,
         recommended=recommended,
         best=best,
         rival=rival,
@@ -87,13 +110,9 @@ def verdict(
         certainty=chosen.certainty,
         regrets=tuple(sorted(chosen.regrets, key=lambda one: named[one.rung].order)),
         ranked=tuple(ranked),
-        tolerance=tolerance,
-        goal=goal,
-        volume=volume,
         uncompared=tuple(rung for rung in able if rung in alone),
         rows=chosen.board.rows,
         fewer=chosen.board.fewer,
-        notes=tuple(notes),
     )
     return _said(bench, case, values)
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rung import storage
+from rung import numbers, storage
 from rung.bases.base import Base
 from rung.data.split import sample
 from rung.evaluation import forgetting
 from rung.evaluation.forgetting import Text
 from rung.ladder import strength
+from rung.ladder.bound import too_much
 from rung.ladder.prepare import Prepared
 from rung.ladder.strength import Tried
 from rung.methods import METHODS, on_disk
@@ -133,15 +134,15 @@ class _Divergence:
         return self._scale * fmean(each)
 
 
-def _too_much(kl: float, bound: float) -> str:
-    return f"it forgot {kl:.2f} nats a token, and at most {bound:g} were allowed: it cannot be recommended"
+def _too_much(kl: float, most: float) -> str:
+    return f"{too_much(kl, most)}: it cannot be recommended"
 
 
 def _what_it_saved(before: Measure, now: Measure, whole: Tried, taken: Tried) -> str:
     if taken.strength == 1 or before.value is None or now.value is None:
         return ""
     return (
-        f"its change is put on with a strength of {taken.strength:.2f}: it forgot {now.value:.2f} nats a "
-        f"token instead of {before.value:.2f}, and its loss on dev is {taken.loss:.3f} instead of "
-        f"{whole.loss:.3f} nats a row"
+        f"its change was weakened to {taken.strength:.2f} of its strength: it forgot "
+        f"{numbers.significant(now.value)} instead of {numbers.significant(before.value)} nats a token; "
+        f"its dev loss is {taken.loss:.3f} instead of {whole.loss:.3f} nats a row"
     )

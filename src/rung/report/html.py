@@ -17,9 +17,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from rung import numbers
-from rung.report import charts, mistakes, tables
+from rung.report import charts, drawing, forgetting, mistakes, tables
 from rung.report.costs import break_evens, sentences
-from rung.report.view import View, load_view
+from rung.report.view import Rung, View, drift_of, load_view
 from rung.storage import write_file
 
 NAME = "report.html"
@@ -55,7 +55,7 @@ def render(view: View) -> str:
         verdict=view.verdict,
         numbers=numbers,
         tables=tables,
-        colours={rung.result.rung: charts.colour_of(i) for i, rung in enumerate(view.rungs)},
+        colours={rung.result.rung: drawing.colour_of(i) for i, rung in enumerate(view.rungs)},
         style=Markup(_asset("page.css")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
@@ -65,6 +65,8 @@ def render(view: View) -> str:
         cost_charts=_cost_charts(view),
         break_evens=sentences(break_evens(view.costs.lines)),
         curve_charts=_curve_charts(view),
+        forgetting_charts=_forgetting_charts(view),
+        strength_charts=_strength_charts(view),
         confusions=_confusions(view),
         field_tables=_field_tables(view),
         call_tables=_call_tables(view),
@@ -92,16 +94,49 @@ def _quality_charts(view: View) -> tuple[tuple[Markup, Markup] | None, str]:
     )
     dots = []
     for place, rung in shown:
-        assert rung.result.primary is not None
         cost = rung.result.cost
-        seconds = cost.at(view.volume) if all_known else cost.seconds
-        value, low, high = numbers.scaled(rung.result.primary)
-        if value is not None and seconds is not None:
-            colour, marker = charts.colour_of(place), charts.MARKERS[rung.group]
-            dots.append(charts.Dot(rung.name, seconds, value, low, high, colour, marker, rung.recommended))
-    axis = f"{view.metric}, {view.metric_unit}"
-    drawn = (charts.quality_against_time(dots, axis, narrow, of) for narrow in (False, True))
+        dots += _dot(rung, cost.at(view.volume) if all_known else cost.seconds, place)
+    drawn = (charts.quality_against_time(dots, _axis(view), narrow, of) for narrow in (False, True))
     return _pair(*drawn), of
+
+
+def _axis(view: View) -> str:
+    return f"{view.metric}, {view.metric_unit}"
+
+
+def _dot(rung: Rung, x: float | None, place: int) -> list[drawing.Dot]:
+    """The quality of the rung at `place` at `x`; empty where one of them is not known."""
+    value, low, high = numbers.scaled(rung.result.primary) if rung.result.primary else (None, None, None)
+    if value is None or x is None:
+        return []
+    colour, marker = drawing.colour_of(place), charts.MARKERS[rung.group]
+    return [drawing.Dot(rung.name, x, value, low, high, colour, marker, rung.recommended)]
+
+
+def _forgetting_charts(view: View) -> tuple[Markup, Markup] | None:
+    """The quality of the tuned rungs against what they forgot, next to the best prompt."""
+    dots, level = [], None
+    best = view.best_prompting
+    for place, rung in enumerate(view.rungs):
+        drift = drift_of(rung.result)
+        if rung is best:
+            level = next(iter(_dot(rung, 0.0, place)), None)
+        elif rung.ok and drift is not None and drift.value is not None:
+            dots += _dot(rung, max(0.0, drift.value), place)
+    drawn = (
+        forgetting.quality_against_forgetting(dots, _axis(view), level, view.max_forgetting, narrow)
+        for narrow in (False, True)
+    )
+    return _pair(*drawn)
+
+
+def _strength_charts(view: View) -> tuple[Markup, Markup] | None:
+    rungs = [
+        forgetting.Strengths(rung.name, rung.result.tradeoffs, drawing.colour_of(place))
+        for place, rung in enumerate(view.rungs)
+    ]
+    drawn = (forgetting.loss_by_strength(rungs, narrow) for narrow in (False, True))
+    return _pair(*drawn)
 
 
 def _shapes(view: View) -> str:
@@ -111,7 +146,7 @@ def _shapes(view: View) -> str:
 
 
 def _cost_charts(view: View) -> tuple[Markup, Markup] | None:
-    colours = {rung.name: charts.colour_of(place) for place, rung in enumerate(view.rungs)}
+    colours = {rung.name: drawing.colour_of(place) for place, rung in enumerate(view.rungs)}
     points = break_evens(view.costs.lines)
     drawn = (
         charts.cost_against_volume(view.costs, points, view.volume, colours, narrow)
@@ -122,7 +157,7 @@ def _cost_charts(view: View) -> tuple[Markup, Markup] | None:
 
 def _curve_charts(view: View) -> tuple[Markup, Markup] | None:
     curves = [
-        charts.Curve(rung.name, rung.result.curve, charts.colour_of(place))
+        charts.Curve(rung.name, rung.result.curve, drawing.colour_of(place))
         for place, rung in enumerate(view.rungs)
         if rung.result.curve
     ]

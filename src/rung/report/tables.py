@@ -173,11 +173,11 @@ def comparisons(view: View) -> Table:
 
 
 def quotes(view: View) -> Table:
-    """The forecast of every rung, and what it took."""
+    """The quote of every rung, with its range where it has one, and what it took."""
     currency = next((r.result.cost.currency for r in view.rungs if r.result.cost.currency), "")
     facts: tuple[tuple[str, Callable[[Quote], str], Callable[[Cost], str]], ...] = (
-        ("time", lambda q: numbers.seconds(q.seconds), lambda c: numbers.seconds(c.seconds)),
-        ("memory", lambda q: numbers.size(q.memory_bytes), lambda c: numbers.size(c.peak_memory_bytes)),
+        ("time", _quoted_time, lambda c: numbers.seconds(c.seconds)),
+        ("memory", _quoted_memory, lambda c: numbers.size(c.peak_memory_bytes)),
         (
             "train tokens",
             lambda q: numbers.count(q.train_tokens or None),
@@ -199,6 +199,95 @@ def quotes(view: View) -> Table:
         rows.append((*row, numbers.one_line(quote.why) or ABSENT))
     head.append("what was reduced, or why it did not fit")
     return _without_empty(Table(tuple(head), tuple(rows), frozenset(range(1, len(head) - 1))))
+
+
+def _quoted_time(quote: Quote) -> str:
+    return _ranged(numbers.seconds(quote.seconds), numbers.seconds(quote.low), numbers.seconds(quote.high))
+
+
+def _quoted_memory(quote: Quote) -> str:
+    low, high = numbers.size(quote.memory_low), numbers.size(quote.memory_high)
+    return _ranged(numbers.size(quote.memory_bytes), low, high)
+
+
+def _ranged(value: str, low: str, high: str) -> str:
+    """``42 s (33 s to 51 s)``."""
+    return value if ABSENT in (value, low, high) else f"{value} ({low} to {high})"
+
+
+def forecasts(view: View) -> Table:
+    """What short trainings said a tuned rung would score on dev, and what it scored; rungs that were left out
+    have no score."""
+    unit = f", {view.metric_unit}" if view.metric_unit else ""
+    rows = []
+    for rung in view.rungs:
+        found, primary, dev = rung.result.forecast, rung.result.primary, rung.result.dev
+        if found is None:
+            continue
+        scale = numbers.factor(dev or primary or Measure(view.info.task.primary, None))
+        value, low, high, bar = (
+            ABSENT if one is None else numbers.tenth(one * scale)
+            for one in (found.value, found.low, found.high, found.bar)
+        )
+        rows.append(
+            (
+                rung.name,
+                f"{value} ({low} to {high})",
+                numbers.quality(dev),
+                rung.quality,
+                ABSENT if found.chance is None else numbers.chance(found.chance),
+                f"{numbers.one_line(found.best)}, {bar}" if found.best else ABSENT,
+            )
+        )
+    head = (
+        "rung",
+        f"forecast on dev{unit} (80% interval)",
+        "on dev (95% interval)",
+        "on test (95% interval)",
+        "chance to beat the best before it",
+        "which was, on dev",
+    )
+    return Table(head, tuple(rows), frozenset({1, 2, 3, 4}))
+
+
+def keeping(view: View) -> Table:
+    """How each tuned rung was kept near its base: in training, and by the strength of its change.
+
+    A column that no rung has a value for is left out; so runs from before these were kept have no table.
+    """
+    columns: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "strength": ("strength of the change", lambda x: f"{x:.2f}"),
+        "kl_penalty": ("KL penalty", numbers.plain),
+        "replay": ("replay", numbers.plain),
+        "general_texts": ("general texts", numbers.plain),
+        "general_share": ("their tokens, over those of the rows", numbers.plain),
+    }
+    tuned = [rung for rung in view.rungs if any(name in rung.result.applied for name in columns)]
+    kept = [name for name in columns if any(name in rung.result.applied for rung in tuned)]
+    rows = []
+    for rung in tuned:
+        applied = rung.result.applied
+        cells = [columns[name][1](applied[name]) if name in applied else ABSENT for name in kept]
+        rows.append((rung.name, *cells))
+    head = ("rung", *(columns[name][0] for name in kept))
+    return Table(head, tuple(rows), frozenset(range(1, len(head))))
+
+
+def strengths(view: View) -> Table:
+    """Every strength of a change that was tried, and which one was taken."""
+    rows = tuple(
+        (
+            rung.name,
+            f"{one.strength:.2f}",
+            numbers.significant(one.loss),
+            numbers.significant(max(0.0, one.kl)),
+            "yes" if one.taken else "no",
+        )
+        for rung in view.rungs
+        for one in rung.result.tradeoffs
+    )
+    head = ("rung", "strength", "loss on dev, nats a row", "forgot, nats/token", "taken")
+    return Table(head, rows, frozenset({1, 2, 3}))
 
 
 _OF_THEIR_OWN = ("parts", "left_out", "warnings")  # shown apart from the other facts about the data

@@ -16,7 +16,8 @@ from rung.report.costs import break_evens, sentences
 from rung.report.view import Rung, View
 
 NARROW = 76  # columns below which cells are broken in two lines
-WIDE = 104  # from this many columns on, notes are in the table
+WIDE = 104  # from this many columns on, short notes are in the table
+SHORT = 64  # characters of such a note; where one is longer, all notes stand under the table
 
 
 def print_view(view: View, console: Console, report: Path | None = None) -> None:
@@ -25,12 +26,13 @@ def print_view(view: View, console: Console, report: Path | None = None) -> None
     console.print(_title(view))
     if view.parts:
         console.print(Text(view.parts, style="dim"))
-    console.print(_table(view, wide, narrow))
-    if not wide:
+    inside = wide and all(len(note) <= SHORT for note in view.notes)
+    console.print(_table(view, wide, narrow, inside))
+    if not inside:
         for note, rungs in view.notes.items():
             names = ", ".join(rung.name for rung in rungs)
             console.print(Text.assemble((names, "bold"), ": ", note))
-    if wide or view.notes:
+    if inside or view.notes:
         console.print()
     _print_verdict(view, console)
     if report is not None:
@@ -52,7 +54,8 @@ def _title(view: View) -> Text:
 class _Layout:
     """Which columns there are, and how their cells are broken."""
 
-    wide: bool  # notes are in the table
+    wide: bool  # with a column for the total cost
+    notes: bool  # with a column for the notes
     narrow: bool
     regrets: bool
     forgot: bool
@@ -64,10 +67,10 @@ class _Layout:
         return self.narrow or (self.regrets and self.forgot and not self.wide)
 
 
-def _table(view: View, wide: bool, narrow: bool) -> Table:
+def _table(view: View, wide: bool, narrow: bool, notes: bool) -> Table:
     regrets = bool(view.verdict and view.verdict.regrets)
     forgot = any(rung.forgot != numbers.ABSENT for rung in view.rungs)
-    layout = _Layout(wide, narrow, regrets, forgot, view.measured)
+    layout = _Layout(wide, notes, narrow, regrets, forgot, view.measured)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
     unit = f", {view.metric_unit}" if view.metric_unit else ""
     lower = "" if view.higher_is_better else " (lower is better)"
@@ -82,7 +85,7 @@ def _table(view: View, wide: bool, narrow: bool) -> Table:
         table.add_column(f"made, and\n{numbers.count(view.volume)} answers", justify="right", overflow="fold")
     if forgot:
         table.add_column("forgot,\nnats/token", justify="right")
-    if wide:
+    if notes:
         table.add_column("notes", overflow="fold", ratio=1)
     for rung in view.rungs:
         table.add_row(*_cells(rung, layout), style=_style(rung))
@@ -109,7 +112,7 @@ def _cells(rung: Rung, layout: _Layout) -> list[Text]:
         cells.append(rung.at_volume)
     if layout.forgot:
         cells.append(rung.forgot)
-    if layout.wide:
+    if layout.notes:
         cells.append("\n".join(rung.notes))
     return [Text(cell) for cell in cells]
 

@@ -136,6 +136,19 @@ class View:
         return int(self.info.applied.get("volume") or VOLUME)
 
     @property
+    def max_forgetting(self) -> float | None:
+        """The most that a tuned rung may have forgotten, in nats a token; None without a bound."""
+        bound = self.info.applied.get("max_forgetting")
+        return float(bound) if isinstance(bound, int | float) else None
+
+    @property
+    def best_prompting(self) -> Rung | None:
+        """The best prompting rung, of the verdict where it names one."""
+        named = self.verdict.best_prompting if self.verdict else None
+        done = [r.result for r in self.rungs if r.ok and r.result.prompts and _known(r.result)]
+        return self.find(named if any(one.rung == named for one in done) else _best(done))
+
+    @property
     def measured(self) -> bool:
         """Whether making and answering were timed apart."""
         return any(rung.making != numbers.ABSENT for rung in self.rungs)
@@ -246,7 +259,7 @@ def _row(result: Result, verdict: Verdict | None, volume: int) -> Rung:
     reasons = [numbers.one_line(result.reason)] if result.reason else []
     if result.status == "unfinished" and result.needs_seconds is not None:
         reasons.append(f"a budget of {numbers.seconds(result.needs_seconds)} would finish it")
-    drift = next((m for m in result.forgetting if m.unit == "nats/token"), None)
+    drift = drift_of(result)
     regret = next((one for one in verdict.regrets if one.rung == result.rung), None) if verdict else None
     factor = numbers.factor(result.primary) if result.primary else 1.0
     return Rung(
@@ -270,6 +283,15 @@ def _row(result: Result, verdict: Verdict | None, volume: int) -> Rung:
         regret=numbers.tenth(regret.expected * factor) if regret else numbers.ABSENT,
         chance=numbers.chance(regret.chance) if regret else numbers.ABSENT,
     )
+
+
+def drift_of(result: Result) -> Measure | None:
+    """What a tuned rung forgot, in nats a token."""
+    return next((m for m in result.forgetting if m.unit == "nats/token"), None)
+
+
+def _known(result: Result) -> bool:
+    return result.primary is not None and result.primary.value is not None
 
 
 def _making(result: Result) -> float | None:
@@ -333,11 +355,7 @@ def _rivals(results: list[Result], verdict: Verdict | None) -> tuple[str | None,
     Without a recommendation: the best tuned rung, or else the best one.  A tuned rung is compared with the
     best prompting one, any other with the best of the rest.  The floor is left out.
     """
-    scored = {
-        one.rung: one
-        for one in results
-        if one.status == "ok" and one.kind != "floor" and one.primary and one.primary.value is not None
-    }
+    scored = {one.rung: one for one in results if one.status == "ok" and one.kind != "floor" and _known(one)}
     chosen = verdict.recommended if verdict else None
     if chosen not in scored:
         chosen = _best([one for one in scored.values() if one.tunes]) or _best([*scored.values()])
