@@ -129,6 +129,7 @@ def climbed_at(
 
     def context_at(budget: float | str) -> Context:
         asked = {"base": "tiny", "budget": budget, "rungs": ",".join(status).replace("_", "-")}
+        asked |= {"kl_penalty": 0}  # general texts would be most of such small budgets
         many = replace(prepared.split, test=prepared.split.test * 12)
         return context_of(replace(prepared, settings=make_settings(asked), split=many), folder)
 
@@ -178,12 +179,12 @@ def test_the_same_budget_changes_nothing(prepared: Prepared, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("later", "again"),
-    [("none", ["zero-shot", "lora"]), (300, ["zero-shot", "lora"]), (40, ["lora"]), (36.5, []), (30, [])],
+    [("none", ["zero-shot", "lora"]), (300, ["zero-shot", "lora"]), (46, ["lora"]), (42.5, []), (36, [])],
 )
 def test_a_finished_rung_runs_again_where_it_gets_more_rows(
     prepared: Prepared, tmp_path: Path, later: float | str, again: list[str]
 ) -> None:
-    context, rungs = climbed_at(prepared, tmp_path, 36, later, zero_shot="ok", lora="ok")
+    context, rungs = climbed_at(prepared, tmp_path, 42, later, zero_shot="ok", lora="ok")
     quotes = context.plan.quotes
     assert quotes[0].test_rows == FEWEST_TEST < context.plan.test_rows
     assert 0 < MORE * quotes[1].train_rows < len(prepared.split.train)
@@ -202,7 +203,7 @@ def test_a_finished_rung_takes_no_time_from_one_that_did_not_fit(prepared: Prepa
         waiting = [rung for rung in rungs if rung.name in seen[-1]]
         context.size = most_of(context.settings, context.whole, before=context.plan)
         assert make_plan(context, waiting, Clock(), context.plan).quote("full").fits
-    assert seen == [["full"]] * 2 + [["lora", "full"]] * 3
+    assert seen == [["full"]] * 3 + [["lora", "full"]] * 2
     context, rungs = climbed_at(prepared, tmp_path / "alone", 28, 60, lora="ok")
     assert opened(context, rungs) == ["lora"]
 
