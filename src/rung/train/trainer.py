@@ -160,10 +160,7 @@ class Trainer:
                 storage.remove(self.folder / _BEST)
 
     def finish(self) -> None:
-        """Take all steps, without dev loss, checkpoints and choice of the best state: the last one stays.
-
-        Raises `optim.Diverged` on a non-finite step.
-        """
+        """Take all steps and stay in the last state, without dev loss or checkpoints. See `run`."""
         start = time.monotonic()
         with self._cached_trunk():
             for step in self.plan:
