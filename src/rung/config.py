@@ -140,8 +140,13 @@ class Settings(BaseModel):
         description="With a budget, try a tuned rung on few rows first, and leave it out if its chance to "
         "beat the best rung before it is below 5%; on if not given.",
     )
+    race: Annotated[bool, TRAINING] = Field(
+        True,
+        description="With a budget, compare a few learning rates in short trainings before a long one; on "
+        "if not given.",
+    )
     learning_rate: Annotated[Finite | None, TRAINING] = Field(
-        None, gt=0, le=1, description="Peak learning rate; the method's own if not given."
+        None, gt=0, le=1, description="Peak learning rate; the method's own for this base if not given."
     )
     rank: Annotated[int | None, TRAINING] = Field(
         None, ge=1, le=4096, description="LoRA rank; 16 if not given."

@@ -29,6 +29,7 @@ class Quote:
     memory_low: int | None = None  # range of `memory_bytes`
     memory_high: int | None = None
     answer_seconds: float | None = None  # the part of `seconds` that is answering the test rows
+    race_seconds: float = 0.0  # the part of `seconds` in which settings are compared before training
     pack_tokens: int = 0  # of a pass in training, where fewer than the plan's have to fit into memory
 
     @property

@@ -94,3 +94,24 @@ def test_a_size_is_quoted_once(context: Context, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(fitting, "quote_at", quote_at)
     Fitting(context, context.size, 100.0).fit([RUNGS["zero-shot"], RUNGS["lora"], RUNGS["full"]])
     assert len(asked) == len(set(asked)) > 10
+
+
+def test_the_time_of_a_race_belongs_to_training(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It grows with the training, so it takes nothing from the answers of a rung whose training shrinks."""
+    real = fitting.quote_at
+
+    def with_race(context: Context, rung: Rung, size: Size) -> Quote:
+        quote = real(context, rung, size)
+        more = 0.15 * (quote.train_seconds or 0.0)
+        return replace(quote, seconds=(quote.seconds or 0.0) + more, race_seconds=more)
+
+    most = context.size
+    plain = Fitting(context, most, 60.0).fit([RUNGS["lora"]])
+    monkeypatch.setattr(fitting, "quote_at", with_race)
+    raced = Fitting(context, most, 60.0)
+    found = raced.fit([RUNGS["lora"]])
+    assert plain is not None
+    assert found is not None
+    assert found.test == plain.test
+    assert (found.size.train, found.size.epochs) < (plain.size.train, plain.size.epochs)
+    assert (with_race(context, RUNGS["lora"], found.at("lora")).seconds or 0) <= 60.0

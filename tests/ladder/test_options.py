@@ -9,7 +9,7 @@ import pytest
 
 from rung.config import load_settings, make_settings
 from rung.errors import DataError, UsageError
-from rung.ladder.options import attach, settings_of
+from rung.ladder.options import attach, settings_of, with_layers
 from rung.ladder.prepare import Prepared
 from rung.ladder.rungs import asked_for
 
@@ -99,3 +99,10 @@ def test_a_head_gets_the_labels_of_the_task_and_no_others(prepared: Prepared) ->
     other = replace(prepared, settings=make_settings({"base": "tiny", "options": "head.labels=yes,no"}))
     with pytest.raises(UsageError, match=r"head\.labels are not those of the task"):
         attach(other, "head")
+
+
+def test_layers_that_were_chosen_are_asked_for(prepared: Prepared) -> None:
+    assert with_layers(prepared, None) is prepared
+    chosen = with_layers(prepared, 1)
+    assert settings_of(chosen.settings, "lora").top_layers == 1
+    assert prepared.settings.top_layers is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,17 +17,20 @@ from rung.config import make_settings
 from rung.data.templates import Renderer
 from rung.evaluation.label_rules import LabelRule
 from rung.evaluation.run import Speaker
-from rung.ladder import tuning
+from rung.ladder import guard, tuning
 from rung.ladder.adapter import attach
 from rung.ladder.answer_by import AnswerBy
 from rung.ladder.forecast import evaluation_rows
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
+from rung.ladder.race_rules import Arm
 from rung.ladder.speaking import base_of
 from rung.ladder.watch import Silent
 from rung.methods import METHODS
 from rung.records import from_json
 from rung.storage import verify_folder
+from rung.train import trainer
+from rung.train.optim import Diverged
 from tiny_model import copy_of, same_bytes
 
 PLAN = Plan(
@@ -196,3 +200,85 @@ def test_what_the_best_checkpoint_was_chosen_by_is_said(prepared: Prepared, tmp_
         at = f"step {tuned.outcome.best_step} of {tuned.outcome.planned_steps}"
         assert choice.chosen == f"{at}, by {by}"
         assert len(choice.tried) == (len(tuned.outcome.curve) if judged else 0)
+
+
+class Saying(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture
+def free(prepared: Prepared) -> Prepared:
+    """The user gave no learning rate."""
+    settings = prepared.settings.model_copy(update={"learning_rate": None})
+    return replace(prepared, settings=settings)
+
+
+def test_what_a_race_chose_is_used(free: Prepared, tmp_path: Path) -> None:
+    free = replace(free, settings=free.settings.model_copy(update={"rank": None}))
+    tuned = tuning.train(free, PLAN, "lora", tmp_path, Silent(), setting=Arm(0.004, 1))
+    tuned.attached.detach()
+    assert (tuned.applied["learning_rate"], tuned.applied["top_layers"]) == (0.004, 1)
+
+
+def test_a_rate_that_makes_the_base_worse_is_lowered(
+    free: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = copy_of(free.base.model)
+    monkeypatch.setattr(tuning, "rate_for", lambda base, method: 8.0)
+    # tiny is hardly ruined by any rate; the first look comes after one step of the warm-up, at half the rate
+    monkeypatch.setattr(trainer, "hurts", lambda curve: len(curve) > 1 and curve[1].learning_rate > 0.5)
+    watcher = Saying()
+    tuned = tuning.train(free, PLAN, "lora", tmp_path, watcher)
+    tuned.attached.detach()
+    times, rate = 2, 0.5
+    assert guard.read(tmp_path).times == times
+    assert tuned.applied["learning_rate"] == rate
+    assert tuned.notes == guard.read(tmp_path).note(8.0)
+    assert tuned.given_up == guard.read(tmp_path).seconds > 0
+    assert len(watcher.said) == times
+    assert watcher.said[0].startswith("lora: a learning rate of 8 makes the base worse; ")
+    assert same_bytes(copy_of(free.base.model), before)
+    steps: list[float] = []
+    real = tuning.Trainer._take
+
+    def take(self: tuning.Trainer, step: object) -> None:
+        steps.append(self.settings.learning_rate)
+        real(self, step)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tuning.Trainer, "_take", take)
+    tuning.train(free, PLAN, "lora", tmp_path, watcher).attached.detach()
+    assert set(steps) == {rate}  # it is kept that the others were too high
+
+
+def test_a_training_that_diverges_is_done_again_with_a_lower_rate(
+    free: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "rate_for", lambda base, method: 0.008)
+    real = tuning._train
+
+    def diverging(*given: Any) -> tuning.Tuned:
+        if given[5].learning_rate > limit:
+            raise Diverged("the loss stopped being finite")
+        return real(*given)
+
+    monkeypatch.setattr(tuning, "_train", diverging)
+    limit = 0.002
+    tuned = tuning.train(free, PLAN, "lora", tmp_path / "one", Silent())
+    tuned.attached.detach()
+    assert tuned.applied["learning_rate"] == 0.002
+    limit = 0.0
+    with pytest.raises(Diverged):
+        tuning.train(free, PLAN, "lora", tmp_path / "none", Silent())
+    assert guard.read(tmp_path / "none").times == 3
+
+
+def test_a_rate_that_the_user_gave_stays(prepared: Prepared, tmp_path: Path) -> None:
+    asked = replace(prepared, settings=prepared.settings.model_copy(update={"learning_rate": 1.0}))
+    tuned = tuning.train(asked, PLAN, "lora", tmp_path, Silent())
+    tuned.attached.detach()
+    assert tuned.applied["learning_rate"] == 1.0
+    assert tuned.notes == ()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from rung.records import CurvePoint
-from rung.train.best import is_best, is_over
+from rung.train.best import hurts, is_best, is_over
 
 
 def kept(losses: Sequence[float], scores: Sequence[float | None], slack: float = 0.0) -> int:
@@ -83,3 +83,23 @@ def test_a_new_best_score_goes_on() -> None:
 def test_training_that_only_hurts_is_over() -> None:
     assert over((1.0, 1.1, 1.2, 1.3), patience=3)
     assert not over((1.0, 1.1, 1.2, 1.3), patience=4)
+
+
+@pytest.mark.parametrize(
+    ("losses", "scores", "wanted"),
+    [
+        ((2.0,), (None,), False),  # nothing was trained yet
+        ((2.0, 2.03), (None, None), False),  # within 2%
+        ((2.0, 2.05), (None, None), True),
+        ((2.0, 2.05, 1.0), (None, None, None), True),  # the first look decides
+        ((2.0, 1.0, 3.0), (None, None, None), False),  # the best state is kept anyway
+        ((2.0, 2.05), (0.0, 0.4), False),  # it answers better
+        ((2.0, 2.05), (0.4, 0.4), True),
+    ],
+)
+def test_a_rate_is_too_high_where_the_first_look_is_worse_than_the_base(
+    losses: Sequence[float], scores: Sequence[float | None], wanted: bool
+) -> None:
+    rows = zip(losses, scores, strict=True)
+    curve = [CurvePoint(n, 0, 0.0, dev_loss=loss, dev_score=score) for n, (loss, score) in enumerate(rows)]
+    assert hurts(curve) == wanted

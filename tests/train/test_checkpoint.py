@@ -14,8 +14,8 @@ from torch import nn
 from rung import storage
 from rung.errors import ResourceError, ResumeError
 from rung.methods import on_disk
-from rung.records import CurvePoint
-from rung.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from rung.records import CurvePoint, Rendered
+from rung.train.checkpoint import Progress, load_checkpoint, mark_of, save_checkpoint
 from rung.train.optim import adamw, set_learning_rate
 
 
@@ -184,3 +184,23 @@ def test_a_full_disk_keeps_the_older_ones(tmp_path: Path) -> None:
     found = load_checkpoint(tmp_path, "f00d", an_optimizer())
     assert found is not None
     assert (found[0].step, found[2]) == (2, [])
+
+
+def test_the_mark_is_of_what_decides_the_weights() -> None:
+    rows = [Rendered("a", (1, 2, 3), (False, True, True)), Rendered("b", (4, 5), (False, True))]
+    settings = {"learning_rate": 0.1, "limit_seconds": 9.0, "checkpoint_seconds": 60.0}
+    settings |= {"patience": None, "guarded": False}
+    numbers = [torch.zeros(3)]
+    mark = mark_of(settings, (rows, rows[:1]), numbers)
+    same = settings | {"limit_seconds": None, "checkpoint_seconds": 1.0, "guarded": True}
+    assert mark_of(same, (rows, rows[:1]), numbers) == mark
+    named = [Rendered("other", *(rows[0].ids, rows[0].mask)), rows[1]]
+    assert mark_of(settings, (named, named[:1]), numbers) == mark  # a row is its tokens
+    others = [
+        mark_of(settings | {"learning_rate": 0.2}, (rows, rows[:1]), numbers),
+        mark_of(settings | {"patience": 2}, (rows, rows[:1]), numbers),
+        mark_of(settings, (rows[::-1], rows[:1]), numbers),
+        mark_of(settings, (rows, rows), numbers),
+        mark_of(settings, (rows, rows[:1]), [torch.zeros(4)]),
+    ]
+    assert len({mark, *others}) == 6

@@ -14,7 +14,7 @@ from torch import Tensor
 from attaching import attach
 from rung.errors import UsageError
 from rung.records import Rendered
-from rung.train import optim
+from rung.train import optim, trainer
 from rung.train.loss import count_targets, mean_loss
 from rung.train.trainer import Trainer
 from tiny_model import distance, plain_loss, random_rows, same_bytes, shake, tiny_model
@@ -333,3 +333,32 @@ def test_training_stops_early_where_it_only_fits_the_train_rows_closer() -> None
 def test_training_that_improves_does_not_stop_early() -> None:
     outcome = make(patience=1).go()
     assert (outcome.early, outcome.steps, outcome.notes) == (False, outcome.planned_steps, ())
+
+
+def test_finish_takes_all_steps_and_keeps_the_last_state(tmp_path: Path) -> None:
+    looked, bare = make(), make(tmp_path)
+    assert looked.go().best_step == len(looked.trainer.plan)  # the last state is the best one, too
+    bare.trainer.finish()
+    assert same_bytes(bare.attached.state(), looked.attached.state())
+    assert bare.trainer.progress.curve == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_finish_stops_before_a_bad_step() -> None:
+    run = make(learning_rate=1e30)
+    with pytest.raises(optim.Diverged, match="finite"):
+        run.trainer.finish()
+
+
+def test_a_guarded_run_stops_where_it_has_made_the_base_worse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not make(guarded=True).go().hurt
+    monkeypatch.setattr(trainer, "hurts", lambda curve: len(curve) > 1)  # hardly a rate ruins so small a base
+    outcome = make(tmp_path, guarded=True).go()
+    assert outcome.hurt
+    assert outcome.steps == outcome.curve[1].step < outcome.planned_steps
+    assert len(outcome.curve) == 2
+    free = make().go()
+    assert not free.hurt
+    assert free.steps == free.planned_steps

@@ -100,9 +100,9 @@ class Fitting:
         return self._quotes[key]
 
     def _answering(self, rungs: Sequence[Rung], found: Fitted) -> float:
-        """Seconds of all `rungs` without their training."""
+        """Seconds of all `rungs` without their training, and without the race before it."""
         quotes = [self._quote(rung, found) for rung in rungs]
-        return sum((quote.seconds or 0.0) - (quote.train_seconds or 0.0) for quote in quotes)
+        return sum((quote.seconds or 0.0) - _learning(quote) for quote in quotes)
 
     def _fewer_test_rows(self, rungs: Sequence[Rung], found: Fitted, room: float) -> Fitted:
         """Take test rows from the rung that spends the most time on them, until all is within `room`."""
@@ -131,7 +131,7 @@ class Fitting:
 
         def sized(rows: int, epochs: float) -> Fitted | None:
             some = replace(found, size=replace(found.size, train=rows, epochs=epochs))
-            seconds = sum(self._quote(rung, some).train_seconds or 0.0 for rung in tuned)
+            seconds = sum(_learning(self._quote(rung, some)) for rung in tuned)
             return some if seconds <= time else None
 
         rows, asked = found.size.train, self.context.settings.epochs
@@ -146,3 +146,8 @@ class Fitting:
         while not (fits := sized(rows, asked or 1.0)) and rows > fewest:
             rows = max(fewest, int(rows * 0.95))
         return fits
+
+
+def _learning(quote: Quote) -> float:
+    """Seconds of training and of the race before it."""
+    return (quote.train_seconds or 0.0) + quote.race_seconds

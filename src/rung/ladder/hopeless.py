@@ -287,6 +287,7 @@ def _short(
     settings = tuning.train_settings_of(
         context.settings,
         method,
+        prepared.base,
         epochs=quote.epochs,
         step_tokens=step_tokens(context.settings, context.work, rows, quote.epochs),
         pack_tokens=quote.pack_tokens or context.pack_tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rung.config import Settings
@@ -64,6 +65,14 @@ def attach(prepared: Prepared, method: str) -> Attached:
         attached.detach()
         raise
     return attached
+
+
+def with_layers(prepared: Prepared, top_layers: int | None) -> Prepared:
+    """`prepared` with so many top layers asked for; as it is where `top_layers` is None."""
+    if top_layers is None:
+        return prepared
+    settings = prepared.settings.model_copy(update={"top_layers": top_layers})
+    return replace(prepared, settings=settings)
 
 
 def _with_labels(asked: Any, method: str, labels: tuple[str, ...]) -> Any:

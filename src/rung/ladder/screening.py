@@ -98,6 +98,7 @@ def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
     settings = train_settings_of(
         context.settings,
         method,
+        prepared.base,
         epochs=epochs,
         step_tokens=max(1, round(rows * epochs * work.row_tokens / STEPS)),
         pack_tokens=context.pack_tokens,

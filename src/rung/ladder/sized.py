@@ -68,6 +68,7 @@ def rounded(context: Context, rung: Rung, quote: Quote) -> Quote:
         quote,
         seconds=_tenths(quote.seconds),
         train_seconds=_tenths(quote.train_seconds),
+        race_seconds=round(quote.race_seconds, 3),
         answer_seconds=_tenths(quote.answer_seconds),
         low=_tenths(low),
         high=_tenths(high),

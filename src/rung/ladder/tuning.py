@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rung import __version__, storage
+from rung.bases.base import Base
 from rung.compute.blockwise import BLOCK
 from rung.compute.load import load as load_base
 from rung.config import Settings
 from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker
-from rung.ladder import head_start
+from rung.ladder import guard, head_start
 from rung.ladder.adapter import attach as attach_saved
 from rung.ladder.answer_by import WRITING, AnswerBy, Answering
 from rung.ladder.forecast import EVALUATIONS, evaluation_rows
 from rung.ladder.head_answers import HeadResponder, with_head
 from rung.ladder.label_rows import rows_for
-from rung.ladder.options import attach
+from rung.ladder.options import attach, with_layers
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import FILE
+from rung.ladder.race_rules import Arm
+from rung.ladder.rates import rate_for
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.speaking import device_of, speaker_of
 from rung.ladder.tuned_dev import DevJudge
@@ -36,6 +40,7 @@ from rung.methods.origin import ANSWER_BY
 from rung.methods.peft_format import files_of
 from rung.records import Choice, Completion, Example, from_json, to_json
 from rung.train.keep import Keep
+from rung.train.optim import Diverged
 from rung.train.trainer import Outcome, Trainer, TrainSettings
 
 PATIENCE = 2  # looks at dev with a rising loss, after which training stops
@@ -51,6 +56,8 @@ class Tuned:
     applied: dict[str, Any]  # settings as used
     trainable: int
     choices: tuple[Choice, ...] = ()  # made before and in training
+    notes: tuple[str, ...] = ()
+    given_up: float = 0.0  # seconds of trainings with a learning rate that was too high
 
 
 def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: float | None) -> TrainSettings:
@@ -58,6 +65,7 @@ def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: f
     return train_settings_of(
         prepared.settings,
         method,
+        prepared.base,
         epochs=plan.epochs,
         step_tokens=plan.step_tokens,
         pack_tokens=plan.pack_tokens,
@@ -67,10 +75,10 @@ def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: f
     )
 
 
-def train_settings_of(s: Settings, method: str, **sizes: Any) -> TrainSettings:
-    """`sizes`, and the user's values where given, else the method's own."""
+def train_settings_of(s: Settings, method: str, base: Base, **sizes: Any) -> TrainSettings:
+    """`sizes`, and the user's values where given, else the method's own on `base`."""
     return TrainSettings(
-        learning_rate=s.learning_rate or METHODS[method].learning_rate,
+        learning_rate=s.learning_rate or rate_for(base, method),
         warmup=s.warmup,
         weight_decay=s.weight_decay,
         max_grad_norm=s.max_grad_norm,
@@ -89,13 +97,55 @@ def train(
     limit_seconds: float | None = None,
     judged: int = 0,
     keep: Keep | None = None,
+    setting: Arm | None = None,
 ) -> Tuned:
     """Attach `method`, train it, leave it in its best state on dev. On any error it is detached again.
 
     The best state is that of the task's metric on `judged` dev rows; of the loss where `judged` is 0. `keep`
-    are general texts on which the base is kept.
+    are general texts on which the base is kept. `setting` is what a race has chosen. A learning rate that
+    the user did not give is lowered where it makes the base worse (`rung.ladder.guard`).
     """
     settings = train_settings(prepared, plan, method, limit_seconds)
+    if setting is not None:
+        settings = replace(settings, learning_rate=setting.rate)
+        prepared = with_layers(prepared, setting.top_layers)
+    free = prepared.settings.learning_rate is None
+    first, lowered = settings.learning_rate, guard.read(checkpoints)
+    while True:
+        guard.clear(checkpoints, lowered)
+        guarded = free and lowered.may_go_on
+        limit = None if limit_seconds is None else max(0.0, limit_seconds - lowered.seconds)
+        values = replace(settings, learning_rate=lowered.rate(first), limit_seconds=limit, guarded=guarded)
+        start = time.monotonic()
+        try:
+            tuned = _train(prepared, plan, method, lowered.folder(checkpoints), watcher, values, judged, keep)
+        except Diverged:
+            if not guarded:
+                raise
+            seconds = time.monotonic() - start
+        else:
+            if not tuned.outcome.hurt:
+                return replace(tuned, notes=lowered.note(first), given_up=lowered.seconds)
+            tuned.attached.detach()
+            seconds = tuned.outcome.seconds
+        lowered = guard.lower(checkpoints, lowered, seconds)
+        watcher.say(
+            f"{method}: a learning rate of {values.learning_rate:g} makes the base worse; training begins "
+            f"again with {lowered.rate(first):g}"
+        )
+
+
+def _train(
+    prepared: Prepared,
+    plan: Plan,
+    method: str,
+    checkpoints: Path,
+    watcher: Watcher,
+    settings: TrainSettings,
+    judged: int,
+    keep: Keep | None,
+) -> Tuned:
+    """One training with these `settings`. On any error the method is detached again."""
     rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
     evaluated = evaluation_rows(plan.train_rows, plan.epochs)
     dev = sample(prepared.split.dev, evaluated, prepared.settings.seed)

@@ -40,6 +40,20 @@ def is_best(curve: Sequence[CurvePoint], best_step: int | None, slack: float = 0
     return _loss(now) < _loss(best)
 
 
+def hurts(curve: Sequence[CurvePoint]) -> bool:
+    """Whether training began by making the base worse: the learning rate is too high for it.
+
+    At the first look after the one at the base itself, the loss on dev is more than `RISE` above the base's
+    and the score, where there is one, is no better.
+    """
+    if len(curve) < 2:
+        return False
+    base, first = curve[0], curve[1]
+    before, after = _score(base), _score(first)
+    better = before is not None and after is not None and after > before
+    return not better and _loss(first) > (1 + RISE) * _loss(base)
+
+
 def is_over(curve: Sequence[CurvePoint], patience: int | None, peak: float) -> bool:
     """Whether going on only fits the train rows closer: a training may stop after the last look of `curve`.
 

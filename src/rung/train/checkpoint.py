@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,10 @@ from torch import Tensor, nn
 from rung import storage
 from rung.errors import ResumeError
 from rung.methods.on_disk import OnDisk, write
-from rung.records import CurvePoint, from_json, to_json
+from rung.records import CurvePoint, Rendered, from_json, to_json
 
 KEEP = 2  # the newest may turn out to be damaged
+_FREE = frozenset({"checkpoint_seconds", "limit_seconds", "guarded"})  # settings that decide no weights
 _STATE, _BEST, _PROGRESS = "state.safetensors", "best.safetensors", "progress.json"
 
 
@@ -40,6 +42,27 @@ class Progress:
     best_loss: float | None = None
     loss_since: float = 0.0  # summed over the targets since dev loss was last measured
     targets_since: int = 0
+
+
+def mark_of(
+    settings: Mapping[str, Any], parts: Sequence[Sequence[Rendered]], parameters: Sequence[Tensor]
+) -> str:
+    """A hash of everything that decides the weights: `settings`, the rows of each part, and their order.
+
+    How often is saved and how long a run may be do not count.
+    """
+    facts = {name: value for name, value in settings.items() if name not in _FREE}
+    facts |= {"checkpoint_seconds": None, "limit_seconds": None}
+    if facts.get("patience") is None:
+        facts.pop("patience", None)  # so that checkpoints from before it was a setting are read
+    rows = [[storage.sha256_bytes(_content(row)) for row in part] for part in parts]
+    return storage.fingerprint([facts, rows, [tuple(p.shape) for p in parameters]])
+
+
+def _content(row: Rendered) -> bytes:
+    """What a row's part in the weights depends on."""
+    label = b"" if row.label is None else str(row.label).encode()
+    return array("q", row.ids).tobytes() + bytes(row.mask) + label
 
 
 def save_checkpoint(

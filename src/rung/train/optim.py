@@ -11,6 +11,11 @@ from torch import Tensor, nn
 from rung.errors import UsageError
 from rung.methods import flat
 
+
+class Diverged(UsageError):
+    """Training came to a number that is not finite."""
+
+
 _FIX = "Lower --learning-rate; if that does not help, try --precision fp32"
 
 
@@ -63,12 +68,12 @@ def clip(parameters: Sequence[nn.Parameter], most: float) -> float:
 
 
 def require_finite(loss: float, norm: float, parameters: Sequence[nn.Parameter], step: int) -> None:
-    """Raises `UsageError` before a step that would spoil the model."""
+    """Raises `Diverged` before a step that would spoil the model."""
     bad = [name for name, value in (("loss", loss), ("gradient norm", norm)) if not math.isfinite(value)]
     if not bad and not _all_finite(parameters):
         bad = ["parameters"]
     if bad:
-        raise UsageError(
+        raise Diverged(
             f"the {' and the '.join(bad)} stopped being finite at step {step}",
             why="The step was not taken",
             fix=_FIX,
@@ -76,9 +81,9 @@ def require_finite(loss: float, norm: float, parameters: Sequence[nn.Parameter],
 
 
 def require_finite_dev(loss: float, step: int) -> None:
-    """Raises `UsageError` where the loss on dev says nothing about the model."""
+    """Raises `Diverged` where the loss on dev says nothing about the model."""
     if not math.isfinite(loss):
-        raise UsageError(f"the loss on dev is not finite after step {step}", fix=_FIX)
+        raise Diverged(f"the loss on dev is not finite after step {step}", fix=_FIX)
 
 
 def _all_finite(parameters: Sequence[nn.Parameter]) -> bool:

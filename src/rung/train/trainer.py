@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -28,8 +27,8 @@ from rung.methods.method import Attached
 from rung.methods.on_disk import OnDisk
 from rung.records import CurvePoint, Mechanism, Rendered
 from rung.train import optim, trunk
-from rung.train.best import is_best, is_over
-from rung.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from rung.train.best import hurts, is_best, is_over
+from rung.train.checkpoint import Progress, load_checkpoint, mark_of, save_checkpoint
 from rung.train.keep import Keep
 from rung.train.loss import NEXT_TOKENS, mean_loss
 from rung.train.mechanisms import mechanisms
@@ -55,6 +54,7 @@ class TrainSettings:
     checkpoint_seconds: float = 60.0
     limit_seconds: float | None = None  # training stops here, with the best state so far
     patience: int | None = None  # looks at dev with a rising loss after which it stops early; None: never
+    guarded: bool = False  # whether it stops at the first look where it has made the base worse
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     mechanisms: tuple[Mechanism, ...] = ()
     early: bool = False  # whether it stopped because the loss on dev was rising
+    hurt: bool = False  # whether it was guarded and stopped, since it had made the base worse
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Trainer:
         self._look_at = _spread(len(self.plan), settings.evaluations)
 
     def run(self) -> Outcome:
-        """Train to the end of the plan, or to the time limit. Raises `UsageError` on a non-finite step."""
+        """Train to the end of the plan, or to the time limit. Raises `optim.Diverged` before a bad step."""
         try:
             self._resume()
             start, before = time.monotonic(), self.progress.seconds
@@ -157,6 +158,15 @@ class Trainer:
         finally:
             if self.folder is not None:
                 storage.remove(self.folder / _BEST)
+
+    def finish(self) -> None:
+        """Take all steps and stay in the last state, without dev loss or checkpoints. See `run`."""
+        start = time.monotonic()
+        with self._cached_trunk():
+            for step in self.plan:
+                self._take(step)
+                self.progress.seconds = time.monotonic() - start
+                self._tell()
 
     def steps(self, clock: Callable[[], float] = time.perf_counter) -> Iterator[StepTime]:
         """Take one step after the other and yield how long each took, without dev loss or checkpoints."""
@@ -176,6 +186,8 @@ class Trainer:
         saved = start
         pause = self.settings.checkpoint_seconds
         for step in self.plan[self.progress.step :]:
+            if self._hurts():
+                break
             if self._is_over():
                 at = f"{self.progress.step} of {len(self.plan)}"
                 self.notes.append(f"training stopped at step {at}: the loss on dev was rising")
@@ -327,16 +339,13 @@ class Trainer:
         over = is_over(self.progress.curve, settings.patience, settings.learning_rate)
         return over and self.progress.step < len(self.plan)
 
+    def _hurts(self) -> bool:
+        return self.settings.guarded and hurts(self.progress.curve)
+
     @cached_property
     def _mark(self) -> str:
-        """A hash of everything that decides the weights: rows, order and settings."""
-        settings = asdict(self.settings) | {"checkpoint_seconds": None, "limit_seconds": None}
-        if settings["patience"] is None:
-            del settings["patience"]  # so that checkpoints from before it was a setting are read
-        if self.keep is not None:
-            settings |= self.keep.facts()
-        rows = [[storage.sha256_bytes(_content(row)) for row in part] for part in (self.rows, self.dev)]
-        return storage.fingerprint([settings, rows, [tuple(p.shape) for p in self.parameters]])
+        settings = asdict(self.settings) | (self.keep.facts() if self.keep is not None else {})
+        return mark_of(settings, (self.rows, self.dev), self.parameters)
 
     def _save(self) -> None:
         if self.folder is not None:
@@ -381,13 +390,8 @@ class Trainer:
             notes=tuple(self.notes),
             mechanisms=self.mechanisms,
             early=self._is_over(),
+            hurt=self._hurts(),
         )
-
-
-def _content(row: Rendered) -> bytes:
-    """What a row's part in the weights depends on."""
-    label = b"" if row.label is None else str(row.label).encode()
-    return array("q", row.ids).tobytes() + bytes(row.mask) + label
 
 
 def _spread(steps: int, count: int) -> frozenset[int]:

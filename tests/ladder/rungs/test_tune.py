@@ -16,7 +16,13 @@ from rung.errors import UsageError
 from rung.evaluation import forgetting
 from rung.ladder.climb import Climbed, climb
 from rung.ladder.compare import evaluate
-from rung.ladder.forecast import choosing_seconds, judging_seconds, train_seconds, tuned_answer_seconds
+from rung.ladder.forecast import (
+    Size,
+    choosing_seconds,
+    judging_seconds,
+    train_seconds,
+    tuned_answer_seconds,
+)
 from rung.ladder.general import reading_seconds, weakening_seconds
 from rung.ladder.plan import Plan
 from rung.ladder.predictor import load
@@ -196,3 +202,17 @@ def test_a_training_that_stopped_early_is_done(
     once = TuneRung("once", "my LoRA", method="lora").run(context, None)
     once.close()
     assert not any("rising" in note for note in once.notes)  # each row was seen once
+
+
+def test_a_race_is_quoted_apart_from_training(prepared: Prepared) -> None:
+    """It is in the seconds of the rung, so the limit of training counts it, but not in those of training."""
+    found = context_of(prepared, forgetting=False)
+    found.settings = found.settings.model_copy(update={"budget": 9000.0, "learning_rate": None})
+    found.size = Size(dev=30, test=40, train=130, epochs=40.0)
+    raced = RUNG.quote(found)
+    found.settings = found.settings.model_copy(update={"race": False})
+    plain = RUNG.quote(found)
+    assert plain.race_seconds == 0.0
+    assert raced.train_seconds == plain.train_seconds
+    assert raced.seconds == pytest.approx((plain.seconds or 0.0) + raced.race_seconds)
+    assert 0 < raced.race_seconds <= 0.15 * (raced.train_seconds or 0.0)

@@ -30,7 +30,7 @@ class Outcome:
     mechanisms: tuple[Mechanism, ...] = ()
     applied: dict[str, Any] = field(default_factory=dict)  # settings as used
     train_seconds: float | None = None
-    earlier_seconds: float = 0.0  # the part of `train_seconds` spent in a process that was stopped
+    earlier_seconds: float = 0.0  # of training, and of the race before it, in a process that was stopped
     train_tokens: int | None = None
     trainable_parameters: int | None = None
     adapter_bytes: int | None = None

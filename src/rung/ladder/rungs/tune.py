@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rung import cost
 from rung.config import Settings
-from rung.ladder import forecast, memory
+from rung.ladder import forecast, memory, race
 from rung.ladder.context import Context
 from rung.ladder.forecast import Size, TrainRate
 from rung.ladder.general import keep_of, more_tokens, reading_seconds, weakening_seconds
@@ -60,9 +60,10 @@ class TuneRung(Rung):
         choosing = forecast.choosing_seconds(work, context.speeds, size) if self.picks(context) else 0.0
         if METHODS[self.method].promises.scalable:
             choosing += weakening_seconds(work, context.speeds)
-        seconds = (
-            self.start_seconds(context) + training + forgetting + choosing + self.answer_seconds(context)
-        )
+        raced = race.planned(context, self.method, rate, training)
+        racing, states = (raced.seconds, 2 * len(raced.arms)) if raced else (0.0, 0)
+        rest = forgetting + choosing + self.answer_seconds(context)
+        seconds = self.start_seconds(context) + racing + training + rest
         return Quote(
             rung=self.name,
             fits=True,
@@ -76,7 +77,8 @@ class TuneRung(Rung):
             pack_tokens=needed.pack_tokens if needed.pack_tokens < context.pack_tokens else 0,
             money=cost.money(seconds, settings.price_per_hour),
             train_seconds=training,
-            disk_bytes=4 * rate.parameters * (_NUMBERS * _CHECKPOINTS + 1),  # 1: the best value, once more
+            race_seconds=racing,
+            disk_bytes=4 * rate.parameters * max(_NUMBERS * _CHECKPOINTS + 1, states),  # 1: the best value
         )
 
     def train_seconds(self, context: Context, rate: TrainRate) -> float:
@@ -124,10 +126,16 @@ class TuneRung(Rung):
         checkpoints, plan = folder.file("checkpoints", self.name), context.plan.of(self.name, context)
         judged = self.judged_rows(context, plan.size)
         keep = keep_of(context, self.method, _tokens(context, plan.size))
+        won = race.run(context, self.name, self.method, plan, keep)
+        if won is not None and limit is not None:
+            limit = max(0.0, limit - won.late)
         watcher.begin(self.name, "training")
-        tuned = tuning.train(prepared, plan, self.method, checkpoints, watcher, limit, judged, keep)
+        tuned = tuning.train(
+            prepared, plan, self.method, checkpoints, watcher, limit, judged, keep, won.arm if won else None
+        )
         trained = tuned.outcome
-        earlier = max(0.0, trained.seconds - watch.seconds)
+        learning = trained.seconds + tuned.given_up + (won.seconds if won else 0.0)
+        earlier = max(0.0, learning - watch.seconds)
         try:
             adapter = folder.file("adapters", self.name)
             size = tuning.save(prepared, tuned, adapter)
@@ -146,11 +154,11 @@ class TuneRung(Rung):
             tuning.responder(
                 prepared.speaker, tuned.attached, prepared.max_new_tokens, adapter, base_of(prepared), by
             ),
-            choices=(*tuned.choices, *held.choices, *chosen),
+            choices=(*([won.choice] if won else []), *tuned.choices, *held.choices, *chosen),
             curve=trained.curve,
             forgetting=held.drift,
             tradeoffs=held.tradeoffs,
-            notes=(*trained.notes, *held.notes, *said),
+            notes=(*(won.notes if won else ()), *tuned.notes, *trained.notes, *held.notes, *said),
             mechanisms=trained.mechanisms,
             applied=tuned.applied | {"max_new_tokens": prepared.max_new_tokens},
             train_seconds=trained.seconds,

@@ -1,0 +1,42 @@
+"""The learning rate of a method on a base of another width."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from rung.bases.base import Base
+from rung.ladder.prepare import Prepared
+from rung.ladder.rates import factor, rate_for
+from rung.methods import METHODS
+
+
+def base(width: int) -> Base:
+    config: Any = SimpleNamespace(get_text_config=lambda: SimpleNamespace(hidden_size=width))
+    return cast(Base, SimpleNamespace(model=SimpleNamespace(config=config)))
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_the_default_base_and_narrower_ones_keep_the_default(method: str) -> None:
+    assert factor(576, method) == 1.0
+    assert factor(64, method) == 1.0
+    assert rate_for(base(576), method) == METHODS[method].learning_rate
+
+
+def test_wider_bases_get_lower_rates() -> None:
+    assert factor(2304, "lora") == 0.5  # sqrt(1/4)
+    assert factor(2304, "full") == 0.25
+    assert factor(2304, "ia3") == 1.0
+    assert rate_for(base(2304), "lora") == 1e-3
+    assert rate_for(base(640), "lora") == 0.0019  # 0.002 * sqrt(0.9), in three digits
+    assert rate_for(base(4096), "full") == 2.81e-5
+
+
+def test_methods_of_other_packages_count_as_small_matrices() -> None:
+    assert factor(2304, "peft:vera") == factor(2304, "mine") == 0.5
+
+
+def test_the_width_is_that_of_the_base(prepared: Prepared) -> None:
+    assert rate_for(prepared.base, "lora") == METHODS["lora"].learning_rate
