@@ -62,7 +62,8 @@ def test_two_tuned_rungs_share_the_time_only_where_each_has_a_fair_try(context: 
     rows = [one.size.train for one in found if one is not None]
     assert min(rows) == most.train
     assert rows == sorted(rows)
-    alone = Fitting(context, most, 15.0).fit(rungs[:1])
+    least = Fitting(context, most, None).least(rungs[0])
+    alone = Fitting(context, most, least + 1.0).fit(rungs[:1])
     assert alone is not None
     assert FEWEST_ROWS <= alone.size.train < FAIR * most.train
 

@@ -33,14 +33,14 @@ def work(prepared: Prepared) -> Workload:
 def planned(
     prepared: Prepared, work: Workload, rates: Rates = SLOW, setup: float = 5.0, **settings: object
 ) -> Plan:
-    chosen = make_settings({"base": "tiny", "shots": "2", "rungs": FOUR, **settings})
+    chosen = make_settings({"base": "tiny", "shots": "2", "rungs": FOUR, "kl_penalty": 0, **settings})
     return make_plan(
         context_for(prepared, work, rates, **settings), asked_for(chosen), SimpleNamespace(seconds=setup)
     )
 
 
 def context_for(prepared: Prepared, work: Workload, rates: Rates = SLOW, **settings: object) -> Context:
-    chosen = make_settings({"base": "tiny", "shots": "2", "rungs": FOUR, **settings})
+    chosen = make_settings({"base": "tiny", "shots": "2", "rungs": FOUR, "kl_penalty": 0, **settings})
     context = context_of(replace(prepared, settings=chosen))
     context.work, context.speeds = work, rates
     return context
@@ -185,11 +185,11 @@ def test_where_no_budget_would_do_none_is_named(
         ("lora", "LoRA", 100.0),
         ("lora", "LoRA", 0.5),
         ("full", "full fine-tuning", 100.0),
-        ("zero-shot,lora", "LoRA", 100.0),
+        ("zero-shot,lora", "zero-shot prompting", 100.0),
         ("zero-shot,few-shot", "zero-shot prompting", 100.0),
         ("few-shot,full", "few-shot prompting", 100.0),
         ("lora,full", "LoRA", 100.0),
-        (FOUR, "LoRA", 100.0),
+        (FOUR, "zero-shot prompting", 100.0),
         (FOUR, "LoRA", 1.0),
     ],
 )
