@@ -120,7 +120,7 @@ LORA = Method(
     title="LoRA",
     when="The default: close to full fine-tuning in quality, small, merged into the base without a cost.",
     Settings=LoraSettings,
-    learning_rate=2e-3,
+    learning_rate=1e-3,
     attach=Lora,
     format=LoraFormat(),
 )
@@ -129,7 +129,7 @@ DORA = Method(
     title="DoRA",
     when="Where LoRA falls short of full fine-tuning, most of all at low ranks; its steps take longer.",
     Settings=DoraSettings,
-    learning_rate=2e-3,
+    learning_rate=1e-3,
     attach=Lora,
     format=DoraFormat(),
 )
