@@ -29,8 +29,8 @@ def test_wider_bases_get_lower_rates() -> None:
     assert factor(2304, "lora") == 0.5  # sqrt(1/4)
     assert factor(2304, "full") == 0.25
     assert factor(2304, "ia3") == 1.0
-    assert rate_for(base(2304), "lora") == 1e-3
-    assert rate_for(base(640), "lora") == 0.0019  # 0.002 * sqrt(0.9), in three digits
+    assert rate_for(base(2304), "lora") == 5e-4
+    assert rate_for(base(640), "lora") == 9.49e-4  # 0.001 * sqrt(0.9), in three digits
     assert rate_for(base(4096), "full") == 2.81e-5
 
 
