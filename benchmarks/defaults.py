@@ -297,8 +297,10 @@ def collect() -> None:
         "settings": [asdict(setting) for setting in SETTINGS],
         "runs": read(),
     }
-    (RESULTS / "defaults.json").write_text(json.dumps(result) + "\n")
-    draw()
+    name = "defaults" if FOLDER.name == "defaults" else f"defaults_{BASE}"
+    (RESULTS / f"{name}.json").write_text(json.dumps(result) + "\n")
+    if name == "defaults":
+        draw()
 
 
 def draw() -> None:
@@ -371,7 +373,18 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["run", "collect", "draw"])
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--of", type=int, default=1)
+    parser.add_argument("--base", default=BASE, help="another base has its records in a folder of its own")
+    parser.add_argument("--data", nargs="*", help="these data sets only, in the first round")
+    parser.add_argument("--settings", nargs="*", help="these settings only")
     given = parser.parse_args()
+    if given.base != BASE:
+        BASE = given.base
+        FOLDER = FOLDER.with_name(f"defaults-{BASE}")
+    if given.data:
+        SETS = {name: SETS[name] for name in given.data}
+    if given.settings:
+        SETTINGS = tuple(one for one in SETTINGS if one.name in given.settings)
+        PLACES = (0,)
     if given.what == "run":
         work(given.worker, given.of)
     elif given.what == "collect":
