@@ -7,9 +7,10 @@
 `run` takes the plain base and the tuned models of `forgetting_models.py`, one after the other. Several
 processes can share the work. For each model there is one JSON file under .work/forgetting:
 
-    first    KL and agreement on the 32 general texts that `defaults.py` takes, 28 items a kind of rung's
+    first    KL and agreement on the 32 general texts that `defaults.py` takes, 14 items a kind of rung's
              own suite, and the first part of the items of the public sets (`suites.py`)
     more     all of rung's own suite, and the second part of the items
+    most     the third and the fourth part
     texts    KL and agreement on the other general texts
 
 A stage is done for all models before the next one begins. `--adapters` is where `defaults.py` left its
@@ -25,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +46,18 @@ from rung.methods.method import Attached
 from rung.methods.slots import slots_of
 
 BASE_FILE = FOLDER / "base.json"
-ITEMS = {  # of a part; a model has one or two
-    "minimal_pairs": 67,  # one of each paradigm
-    "arc_easy": 16,
-    "siqa": 16,
-    "piqa": 16,
-    "copa": 25,
-    "lambada": 16,
+ITEMS = {  # of a part
+    "minimal_pairs": 40,
+    "arc_easy": 8,
+    "siqa": 8,
+    "piqa": 8,
+    "copa": 12,
+    "lambada": 12,
     "wikitext": 1,  # windows
 }
-OWN_ITEMS = 28  # of each kind of rung's own suite, in the first stage
-STAGES = ("first", "more", "texts")
+PARTS = {"first": (0,), "more": (1,), "most": (2, 3)}  # by stage
+STAGES = (*PARTS, "texts")
+OWN_ITEMS = 14  # of each kind of rung's own suite, in the first stage
 Record = dict[str, Any]
 
 
@@ -87,13 +90,13 @@ class Bench:
     def stage(self, name: str, record: Record, attached: Attached | None) -> None:
         """Measure what a stage asks for and put it into the record; the base has no drift."""
         steps: dict[str, Callable[[], Any]] = {}
-        if name == "first":
-            steps = {"own": lambda: self.own(OWN_ITEMS), "part 0": lambda: self.public(0)}
-        if name == "more":
-            steps = {"own": self.own, "part 1": lambda: self.public(1)}
-        if attached is not None and name != "more":
+        if attached is not None and name in ("first", "texts"):
             which, texts = ("drift", self.texts) if name == "first" else ("other texts", self.others)
-            steps = {which: lambda: self.drift(attached, texts), **steps}
+            steps[which] = lambda: self.drift(attached, texts)
+        if name in ("first", "more"):
+            steps["own"] = lambda: self.own(OWN_ITEMS if name == "first" else None)
+        for part in PARTS.get(name, ()):
+            steps[f"part {part}"] = partial(self.public, part)
         for key, measure in steps.items():
             begun = time.process_time()
             record[key] = measure()

@@ -39,7 +39,7 @@ SETS = defaults.SETS | {
     "knowledge-authors": ("knowledge-authors/train.jsonl", None),
 }
 LONGEST = 256  # tokens of a row that is trained on
-TOKENS, STEP_TOKENS = 2_000, 128
+TOKENS, STEP_TOKENS = 1_280, 128
 Facts = dict[str, Any]
 
 
@@ -115,7 +115,7 @@ MODELS = (  # mixed, so that the first ones stand for all
     own("lora", 2e-3, "extraction-snips", **_LORA),
     own("full", 2e-4, "knowledge-authors"),
     study("sentiment-reviews", "plain"),
-    own("lora", 2e-3, "translation-en-fr", 6_000, **_LORA),
+    own("lora", 2e-3, "translation-en-fr", 4_000, **_LORA),
     weaker(_CALLS, 0.5),
     study("helpdesk", "5e-4"),
     study("sentiment-reviews", "2e-3"),

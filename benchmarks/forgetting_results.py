@@ -26,6 +26,7 @@ from rung.evaluation.general_suite import KINDS, items
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 matplotlib.rcParams["svg.hashsalt"] = "forgetting"  # the same numbers give the same file
 
@@ -169,7 +170,7 @@ def collect() -> None:
     done = [record for one in bench.MODELS if "first" in (record := bench.read(bench.file_of(one)))["stages"]]
     if not done:
         raise SystemExit("nothing is measured yet: python benchmarks/forgetting.py run")
-    parts = 2 if all("more" in one["stages"] for one in (base, *done)) else 1
+    parts = next(part for part in range(9) if any(f"part {part}" not in one for one in (base, *done)))
     known = [one[0] for one in base["own"] if all(one[0] in _ids(record) for record in done)]
     rows = [row_of(base, record, parts, known) for record in done]
     for row, rank in zip(rows, combined(rows), strict=True):
@@ -305,6 +306,7 @@ def picture(record: Record) -> None:
         axes.set(xscale="log", xlabel="KL(base || tuned), nats/token", title=f"Spearman {rho:.2f}")
         axes.set_ylabel(f"lost: {title}")
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.spines[["top", "right"]].set_visible(False)
     every[0].legend(frameon=False, fontsize=7)
     figure.savefig(PICTURE, metadata={"Date": None})
