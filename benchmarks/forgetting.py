@@ -92,7 +92,8 @@ class Bench:
         steps: dict[str, Callable[[], Any]] = {}
         if attached is not None and name in ("first", "texts"):
             which, texts = ("drift", self.texts) if name == "first" else ("other texts", self.others)
-            steps[which] = lambda: self.drift(attached, texts)
+            if which not in record:
+                steps[which] = lambda: self.drift(attached, texts)
         if name in ("first", "more"):
             steps["own"] = lambda: self.own(OWN_ITEMS if name == "first" else None)
         for part in PARTS.get(name, ()):
@@ -160,6 +161,8 @@ def _one(bench: Bench, stage: str, one: Model, adapters: Path) -> bool:
         begun = time.monotonic()
         attached, facts = put(bench.base, one, adapters)
         try:
+            if "drift" in facts:  # the study measured it, on the same texts
+                record["drift"] = facts.pop("drift")
             record |= {"model": asdict(one), "training": facts}
             _measure(bench, stage, record, attached, file_of(one))
         finally:

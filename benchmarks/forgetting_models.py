@@ -99,37 +99,39 @@ MODELS = (  # mixed, so that the first ones stand for all
     study("helpdesk", "centre"),
     _HIGH,
     study("sentiment-reviews", "plain, 2e-3"),
-    own("ia3", 1e-2, "translation-en-fr"),
     own("full", 2e-4, "helpdesk"),
-    study("sentiment-reviews", "centre"),
-    own("bottleneck", 2e-3, "extraction-snips"),
-    _CALLS,
-    own("prefix", 1e-2, "helpdesk"),
-    study("helpdesk", "4e-3"),
+    study("translation-en-fr", "plain, 2e-3"),
+    own("ia3", 1e-2, "translation-en-fr"),
+    study("extraction-snips", "centre"),
     own("full", 1e-3, "sentiment-reviews"),
-    study("sentiment-reviews", "4e-3"),
-    own("lora", 4e-3, "instructions-broad", **_LORA),
-    own("bitfit", 3e-3, "api-torchhub"),
+    _PLAIN,
     weaker(_HIGH, 0.5),
+    study("translation-en-fr", "4e-3"),
+    own("bottleneck", 2e-3, "extraction-snips"),
+    study("sentiment-reviews", "centre"),
+    study("extraction-snips", "plain, 2e-3"),
+    study("helpdesk", "4e-3"),
+    own("prefix", 1e-2, "helpdesk"),
+    _CALLS,
+    study("sentiment-reviews", "4e-3"),
+    study("translation-en-fr", "centre"),
+    own("bitfit", 3e-3, "api-torchhub"),
     study("helpdesk", "plain"),
-    own("lora", 2e-3, "extraction-snips", **_LORA),
+    own("lora", 4e-3, "instructions-broad", **_LORA),
+    study("extraction-snips", "4e-3"),
+    weaker(_PLAIN, 0.5),
+    weaker(_HIGH, 0.25),
     own("full", 2e-4, "knowledge-authors"),
+    weaker(_CALLS, 0.5),
     study("sentiment-reviews", "plain"),
     own("lora", 2e-3, "translation-en-fr", 4_000, **_LORA),
-    weaker(_CALLS, 0.5),
     study("helpdesk", "5e-4"),
-    study("sentiment-reviews", "2e-3"),
+    study("translation-en-fr", "plain"),
+    study("extraction-snips", "5e-4"),
+    study("helpdesk", "top quarter, 2e-3"),
     own("lora", 1e-3, "instructions-broad", **_LORA),
-    _PLAIN,
-    weaker(_HIGH, 0.25),
-    study("sentiment-reviews", "5e-4"),
-    study("sentiment-reviews", "128 steps"),
-    weaker(_PLAIN, 0.5),
-    study("helpdesk", "2e-3"),
-    study("extraction-snips", "centre"),
-    study("translation-en-fr", "centre"),
-    study("extraction-snips", "plain, 2e-3"),
-    study("translation-en-fr", "plain, 2e-3"),
+    study("sentiment-reviews", "2e-3"),
+    study("extraction-snips", "plain"),
 )
 BY_NAME = {one.name: one for one in MODELS}
 
@@ -152,7 +154,7 @@ def put(base: Base, one: Model, adapters: Path) -> tuple[Attached, Facts]:
         adapter, _ = read_adapter(folder, Home(base.name, base.fingerprint, "", ""))
         attached = adapter.method.attach(base.model, adapter.settings)
         attached.load_scaled(adapter.tensors, one.strength)
-        return attached, _of_study(source, folder)
+        return attached, _of_study(one, source, folder)
     if not _state(source).exists():
         _train(base, source)
     method = METHODS[source.method]
@@ -184,13 +186,15 @@ def _repeat(one: Model) -> Path:
     return defaults.FOLDER / "adapters" / job.file.stem
 
 
-def _of_study(one: Model, folder: Path) -> Facts:
-    setting = _job(one).setting
+def _of_study(one: Model, source: Model, folder: Path) -> Facts:
+    setting = _job(source).setting
     facts: Facts = {"learning_rate": setting.learning_rate, "kl_penalty": setting.weight}
     record = folder.parents[1] / f"{folder.name}.json"
     if record.exists():
         kept = json.loads(record.read_text())
         facts |= {key: kept[key] for key in ("rows", "steps", "best_step", "tokens", "cpu_seconds")}
+        if one is source:
+            facts["drift"] = {"texts": defaults.TEXTS, "kl": kept["kl"], "agreement": kept["agreement"]}
     return facts
 
 
