@@ -138,12 +138,12 @@ def run(adapters: Path, stages: Sequence[str], names: Sequence[str]) -> None:
     bench = Bench()
     some = [one for one in MODELS if not names or one.name in names]
     for stage in stages:
-        with base_read_once(), claimed(BASE_FILE) as mine:
+        with claimed(BASE_FILE) as mine:
             record = read(BASE_FILE)
             if mine and stage not in record["stages"]:
                 _measure(bench, stage, record, None, BASE_FILE)
-        while missing := [one for one in some if stage not in read(file_of(one))["stages"]]:
-            with base_read_once():
+        with base_read_once():
+            while missing := [one for one in some if stage not in read(file_of(one))["stages"]]:
                 if not any(_one(bench, stage, one, adapters) for one in _ordered(missing, adapters)):
                     break  # the rest is in work in other processes
 
