@@ -13,7 +13,7 @@ after the token that begins a text (`rung.generate.continuations.start_of_text`)
     piqa           the solution of two after `query` and "Answer:", by the mean over tokens
     copa           the ending of two after `query`, by the sum
     lambada        greedy decoding writes all of the continuation; `lambada_nats` is its mean loss in nats
-    wikitext       bits per byte, in windows of 512 tokens; lower is better
+    wikitext       bits per byte, mean over windows of 512 tokens; lower is better
 
 A question's text and rule were chosen on the untuned default base, for distance from chance. Of the first
 120 items of each set (250 of siqa) it got right: arc_easy 0.57 by the sum, 0.50 by the mean, 0.44 as an
@@ -22,7 +22,7 @@ sum, 0.63 by the mean. `<set>_margin` is the mean margin of the right choice ove
 by that rule; it moves before choices do.
 
 Which items are used: the first so many (`ITEMS`) after a shuffle with seed 0; of minimal_pairs the same
-number of each paradigm.
+number of each paradigm. A set can be read in parts: `SETS` takes a slice of its items.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from work import DATA, skip
 
 from rung import device
@@ -64,26 +65,27 @@ WINDOW_ITEMS = 16  # a window of wikitext costs about as much as so many items
 Item = dict[str, Any]
 Row = tuple[list[int], list[int]]
 Found = dict[str, float]
+Values = dict[str, NDArray[np.float64]]  # a value for each item; their mean is the number of the set
 
 
-def minimal_pairs(base: Base, limit: int) -> Found:
+def minimal_pairs(base: Base, some: slice) -> Values:
     """Pairs of sentences: is the grammatical one likelier?"""
     groups = defaultdict(list)
     for item in _mixed("minimal_pairs"):
         groups[item["paradigm"]].append(item)
     rounds = zip(*groups.values(), strict=False)  # one of each paradigm, then the next
-    items = [item for one in rounds for item in one][:limit]
+    items = [item for one in rounds for item in one][some]
     found = continuations(base, [text_row(base, item[name]) for item in items for name in ("good", "bad")])
     return _right("minimal_pairs", found.logs.reshape(-1, 2), [0] * len(items))
 
 
-def arc_easy(base: Base, limit: int) -> Found:
-    items = _mixed("arc_easy")[:limit]
+def arc_easy(base: Base, some: slice) -> Values:
+    items = _mixed("arc_easy")[some]
     return _choices("arc_easy", base, items, lambda item: item["query"] + "\nAnswer:")
 
 
-def siqa(base: Base, limit: int) -> Found:
-    items = _mixed("siqa")[:limit]
+def siqa(base: Base, some: slice) -> Values:
+    items = _mixed("siqa")[some]
     asked = []
     for item in items:
         query, texts = item["query"].split("\nChoices:\n")
@@ -92,36 +94,36 @@ def siqa(base: Base, limit: int) -> Found:
     return _choices("siqa", base, asked, lambda item: item["query"] + "\nAnswer:", per_token=True)
 
 
-def piqa(base: Base, limit: int) -> Found:
-    items = _mixed("piqa")[:limit]
+def piqa(base: Base, some: slice) -> Values:
+    items = _mixed("piqa")[some]
     return _choices("piqa", base, items, lambda item: item["query"].rstrip() + "\nAnswer:", per_token=True)
 
 
-def copa(base: Base, limit: int) -> Found:
-    return _choices("copa", base, _mixed("copa")[:limit], lambda item: item["query"])
+def copa(base: Base, some: slice) -> Values:
+    return _choices("copa", base, _mixed("copa")[some], lambda item: item["query"])
 
 
-def lambada(base: Base, limit: int) -> Found:
+def lambada(base: Base, some: slice) -> Values:
     """Continuations of a few words: would greedy decoding write them, and their loss."""
-    items = _mixed("lambada")[:limit]
+    items = _mixed("lambada")[some]
     found = continuations(base, [_row(base, item["context"], item["continuation"]) for item in items])
-    return {"lambada": float(found.greedy.mean()), "lambada_nats": float(-found.logs.mean())}
+    return {"lambada": found.greedy.astype(np.float64), "lambada_nats": -found.logs}
 
 
-def wikitext(base: Base, limit: int) -> Found:
+def wikitext(base: Base, some: slice) -> Values:
     """Bits per byte of windows that start anew."""
     text = (FOLDER / "wikitext.txt").read_text(encoding="utf-8")
     tokenizer: Any = base.tokenizer
     read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids, spans = read["input_ids"], read["offset_mapping"]
     size = min(WINDOW, base.context) - 1
-    starts = random.Random(SEED).sample(range(0, len(ids) - size + 1, size), limit)
+    starts = random.Random(SEED).sample(range(0, len(ids) - size + 1, size), ITEMS["wikitext"])[some]
     found = continuations(base, [([start_of_text(base)], ids[at : at + size]) for at in starts])
     parts = [text[spans[at][0] : spans[at + size - 1][1]] for at in starts]
-    return {"wikitext": float(-found.logs.sum()) / math.log(2) / sum(len(part.encode()) for part in parts)}
+    return {"wikitext": -found.logs / math.log(2) / [len(part.encode()) for part in parts]}
 
 
-SETS: dict[str, Callable[[Base, int], Found]] = {
+SETS: dict[str, Callable[[Base, slice], Values]] = {
     "minimal_pairs": minimal_pairs,
     "arc_easy": arc_easy,
     "siqa": siqa,
@@ -149,7 +151,8 @@ def score_public(speaker: Speaker, limit: int | None = None) -> Found:
         skip("general-suite is not there (set RUNG_DATA to the folder of the data sets)")
     found: Found = {}
     for name, count in items_of(limit).items():
-        found |= SETS[name](speaker.base, count)
+        values = SETS[name](speaker.base, slice(count))
+        found |= {key: float(value.mean()) for key, value in values.items()}
     return found
 
 
@@ -180,7 +183,7 @@ def _row(base: Base, context: str, continuation: str) -> Row:
 
 def _choices(
     name: str, base: Base, items: Sequence[Item], prompt: Callable[[Item], str], per_token: bool = False
-) -> Found:
+) -> Values:
     """Items that all have as many choices: is the right one the likeliest after its prompt?"""
     rows = [_row(base, prompt(item), choice) for item in items for choice in item["choices"]]
     found = continuations(base, rows)
@@ -188,12 +191,12 @@ def _choices(
     return _right(name, scores.reshape(len(items), -1), [item["gold"] for item in items])
 
 
-def _right(name: str, scores: Any, gold: Iterable[int]) -> Found:
-    """Share of rows of `scores` (items, choices) whose right choice is highest, and the mean margin."""
-    margins = []
-    for row, right in zip(scores, gold, strict=True):
-        margins.append(row[right] - np.delete(row, right).max())
-    return {name: float(np.mean(np.array(margins) > 0)), f"{name}_margin": float(np.mean(margins))}
+def _right(name: str, scores: Any, gold: Iterable[int]) -> Values:
+    """Of rows of `scores` (items, choices): whether the right choice is highest, and its margin."""
+    margins = np.array(
+        [row[right] - np.delete(row, right).max() for row, right in zip(scores, gold, strict=True)]
+    )
+    return {name: (margins > 0).astype(np.float64), f"{name}_margin": margins}
 
 
 def main() -> None:
