@@ -44,7 +44,8 @@ def _cache(request: pytest.FixtureRequest) -> None:
 def measured(result: Result) -> Result:
     """A result without what differs from run to run: clocks, memory, and notes on where it continued."""
     curve = tuple(replace(point, seconds=0.0) for point in result.curve)
-    clocks = dict.fromkeys(("seconds", "train_seconds", "answer_seconds", "low", "high", "memory_bytes"))
+    of_clocks = ("seconds", "train_seconds", "answer_seconds", "race_seconds", "low", "high")
+    clocks = dict.fromkeys((*of_clocks, "memory_bytes", "memory_low", "memory_high"))
     quote = replace(result.quote, **clocks) if result.quote else None
     counted = Cost(
         train_tokens=result.cost.train_tokens,

@@ -191,5 +191,5 @@ METHOD = Method(
     learning_rate=2e-3,
     attach=attach,
     format=BottleneckFormat(),
-    promises=Promises(mergeable=False),
+    promises=Promises(mergeable=False, scalable=True),
 )

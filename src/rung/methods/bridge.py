@@ -254,6 +254,5 @@ def method_of(kind: str) -> Method:
             identity_at_start=_STARTS.get(kind, True),
             mergeable=kind not in _NOT_MERGED,
             few_bits=False,
-            scalable=False,
         ),
     )

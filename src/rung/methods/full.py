@@ -188,5 +188,5 @@ FULL = Method(
     learning_rate=2e-4,
     attach=Full,
     format=WholeModel(),
-    promises=Promises(whole_model=True, few_bits=False),
+    promises=Promises(whole_model=True, few_bits=False, scalable=True),
 )

@@ -193,6 +193,6 @@ METHOD = Method(
     learning_rate=1e-4,
     attach=Head,
     format=HeadFormat(),
-    promises=Promises(identity_at_start=False, mergeable=False, moves_base=False, scalable=False),
+    promises=Promises(identity_at_start=False, mergeable=False, moves_base=False),
     classifies=True,
 )

@@ -88,6 +88,6 @@ METHOD = Method(
     learning_rate=1e-3,
     attach=HeadLora,
     format=HeadLoraFormat(),
-    promises=Promises(identity_at_start=False, mergeable=False, scalable=False),
+    promises=Promises(identity_at_start=False, mergeable=False),
     classifies=True,
 )

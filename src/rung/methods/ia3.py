@@ -19,7 +19,7 @@ from rung.compute.changes import Change
 from rung.compute.linears import Linear, shape_of
 from rung.methods.adapter import Adapter, PlainFormat, require
 from rung.methods.changes import Changes, wide_of
-from rung.methods.method import Method, MethodSettings
+from rung.methods.method import Method, MethodSettings, Promises
 from rung.methods.peft_keys import layer_names, refuse_others, require_same_layers
 from rung.methods.slots import ONLY
 from rung.methods.targets import blocks, linear_layers
@@ -114,4 +114,5 @@ METHOD = Method(
     learning_rate=1e-2,
     attach=IA3,
     format=IA3Format(),
+    promises=Promises(scalable=True),
 )

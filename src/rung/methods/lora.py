@@ -20,7 +20,7 @@ from rung.methods.dropout import Dropout
 from rung.methods.lora_format import DoraFormat, LoraFormat
 from rung.methods.lora_settings import DoraSettings, LoraSettings, Settings
 from rung.methods.low_rank import Clock, LowRankChange
-from rung.methods.method import Method
+from rung.methods.method import Method, Promises
 from rung.methods.slots import ONLY
 from rung.methods.starts import eva, pissa, require_room
 from rung.methods.targets import ends_with, linear_layers
@@ -123,6 +123,7 @@ LORA = Method(
     learning_rate=1e-3,
     attach=Lora,
     format=LoraFormat(),
+    promises=Promises(scalable=True),
 )
 DORA = Method(
     name="dora",
@@ -132,4 +133,5 @@ DORA = Method(
     learning_rate=1e-3,
     attach=Lora,
     format=DoraFormat(),
+    promises=Promises(scalable=True),
 )

@@ -205,7 +205,7 @@ class Promises:
     few_bits: bool = True  # works on bases held in few bits (`rung.compute.quantized`)
     own_code: bool = True  # works on bases that are computed by their own code alone (`rung.compute.plain`)
     moves_base: bool = True  # what the base itself writes changes
-    scalable: bool = True  # its change can be multiplied by a number after training
+    scalable: bool = False  # its change can be multiplied by a number after training: `Attached.scaled`
 
 
 @dataclass(frozen=True, slots=True)

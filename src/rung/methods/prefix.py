@@ -118,5 +118,5 @@ METHOD = Method(
     learning_rate=1e-2,
     attach=KeysAndValues,
     format=PrefixFormat(),
-    promises=Promises(identity_at_start=False, mergeable=False, own_code=False, scalable=False),
+    promises=Promises(identity_at_start=False, mergeable=False, own_code=False),
 )

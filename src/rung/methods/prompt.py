@@ -72,5 +72,5 @@ METHOD = Method(
     learning_rate=3e-2,
     attach=Prompt,
     format=PromptFormat(),
-    promises=Promises(identity_at_start=False, mergeable=False, scalable=False),
+    promises=Promises(identity_at_start=False, mergeable=False),
 )

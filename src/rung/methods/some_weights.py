@@ -94,7 +94,7 @@ FREEZE = Method(
     learning_rate=3e-4,
     attach=Freeze,
     format=SomeWeights("RUNG_FREEZE", FreezeSettings),
-    promises=Promises(few_bits=False),
+    promises=Promises(few_bits=False, scalable=True),
 )
 BITFIT = Method(
     name="bitfit",
@@ -104,5 +104,5 @@ BITFIT = Method(
     learning_rate=3e-3,
     attach=BitFit,
     format=SomeWeights("RUNG_BITFIT", BitFitSettings),
-    promises=Promises(few_bits=False),
+    promises=Promises(few_bits=False, scalable=True),
 )
