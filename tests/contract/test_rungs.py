@@ -139,8 +139,9 @@ def test_it_runs_twice_with_the_same_answers_and_leaves_the_base_as_it_was(
     assert (first.status, first.kind, first.rung) == ("ok", rung.kind, rung.name)
     assert first.quote is not None
     assert second.quote is not None
-    memory = replace(second.quote, memory_bytes=first.quote.memory_bytes)  # that the process held
-    second = replace(second, quote=memory)
+    held = ("memory_bytes", "memory_low", "memory_high")  # what the process held is in them
+    memory = {name: getattr(first.quote, name) for name in held}
+    second = replace(second, quote=replace(second.quote, **memory))
     same = {"started": "", "finished": "", "cost": first.cost, "curve": ()}
     assert replace(first, **same) == replace(second, **same)
     assert lines(one, rung) == lines(two, rung)
