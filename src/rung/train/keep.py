@@ -25,9 +25,8 @@ from rung import storage
 from rung.compute import head
 from rung.compute.ends import Below, states_at
 from rung.compute.passes import tree_of
-from rung.data.pack import group
 from rung.records import Rendered
-from rung.train.loss import count_targets, learned, targets
+from rung.train.loss import learned, learned_states, targets
 
 TOP = 64  # words whose probability is kept for a token
 _PASS_TOKENS = 1024
@@ -46,14 +45,8 @@ class General:
         """Reads `rows` with the plain base; nothing may be attached to it."""
         words: dict[int, Tensor] = {}
         logs: dict[int, Tensor] = {}
-        ids = [row.ids for row in rows]
         with torch.inference_mode():
-            for some in group([len(one) for one in ids], ids, range(len(ids)), _PASS_TOKENS):
-                tree = tree_of(model, [ids[i] for i in some])
-                places, _ = learned(tree, [rows[i] for i in some], 0)
-                wanted = torch.tensor(places, dtype=torch.long, device=model.device)
-                states = states_at(model, tree, [ids[i] for i in some], wanted, None)
-                sizes = [count_targets([rows[i]]) for i in some]
+            for some, sizes, states, _ in learned_states(model, rows, _PASS_TOKENS):
                 for i, part in zip(some, torch.split(states, sizes), strict=True):
                     found = head.target_logits(model, part).float().log_softmax(-1).topk(TOP)
                     words[i], logs[i] = found.indices.clone(), found.values.clone()
@@ -131,7 +124,7 @@ class Keep:
         places, tokens = learned(tree, general, len(rows))
         at, said = (torch.tensor(x, dtype=torch.long, device=device) for x in (places, tokens))  # (n,)
         hidden = states_at(model, tree, ids, torch.cat([pairs[:, 0], at]), below)  # (N + n, d)
-        task = head.loss_sum(model, hidden[:split], pairs[:, 1], counts) if rows else hidden.sum() * 0
+        task = head.loss_sum(model, hidden[:split], pairs[:, 1], counts)
         kept = torch.zeros((), device=device)
         if self.weight > 0:
             words = torch.cat([self.general.words[i] for i in some])  # (n, TOP)

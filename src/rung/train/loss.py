@@ -8,7 +8,7 @@ whose rows continue differently has a target for each continuation.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -25,13 +25,7 @@ from rung.records import Rendered
 
 def targets(tree: Tree, rows: Sequence[Rendered]) -> Counter[tuple[int, int]]:
     """How many rows have each target: (the place before it, token) -> count. A first token is no target."""
-    found: Counter[tuple[int, int]] = Counter()
-    for number, row in enumerate(rows):
-        places = tree.places(number)
-        found.update(
-            (places[at - 1], row.ids[at]) for at, learned in enumerate(row.mask) if learned and at > 0
-        )
-    return found
+    return Counter(zip(*learned(tree, rows), strict=True))
 
 
 def pack_loss(model: PreTrainedModel, rows: Sequence[Rendered], trunk: Below | None = None) -> Tensor:
@@ -59,6 +53,23 @@ def learned(tree: Tree, rows: Sequence[Rendered], first: int = 0) -> tuple[list[
         places += [at[i - 1] for i in own]
         tokens += [row.ids[i] for i in own]
     return places, tokens
+
+
+def learned_states(
+    model: PreTrainedModel, rows: Sequence[Rendered], pack_tokens: int
+) -> Iterator[tuple[Sequence[int], list[int], Tensor, Tensor]]:
+    """Pass after pass over `rows`: which rows it reads, how many learned tokens each of them has, the states
+    (n, d) that predict these, row after row, and the tokens (n,)."""
+    ids = [row.ids for row in rows]
+    for some in group([len(one) for one in ids], ids, range(len(rows)), pack_tokens):
+        part = [rows[i] for i in some]
+        own = [ids[i] for i in some]
+        tree = tree_of(model, own)
+        places, tokens = (
+            torch.tensor(one, dtype=torch.long, device=model.device) for one in learned(tree, part)
+        )
+        states = states_at(model, tree, own, places, None)
+        yield some, [count_targets([row]) for row in part], states, tokens
 
 
 def count_targets(rows: Sequence[Rendered]) -> int:
@@ -99,17 +110,11 @@ def mean_loss(
 def row_losses(model: PreTrainedModel, rows: Sequence[Rendered], pack_tokens: int = 2048) -> list[float]:
     """Nats of each row: its target tokens together."""
     found = [0.0] * len(rows)
-    ids = [row.ids for row in rows]
-    for some in group([len(one) for one in ids], ids, range(len(rows)), pack_tokens):
-        part = [rows[i] for i in some]
-        tree = tree_of(model, [row.ids for row in part])
-        places, tokens = (torch.tensor(one, device=model.device) for one in learned(tree, part))
-        states = states_at(model, tree, [row.ids for row in part], places, None)
+    for some, sizes, states, tokens in learned_states(model, rows, pack_tokens):
         nats = [
             -head.target_logits(model, h).float().log_softmax(-1).gather(1, y[:, None])[:, 0]
             for h, y in zip(torch.split(states, head.CHUNK), torch.split(tokens, head.CHUNK), strict=True)
         ]
-        each = torch.split(torch.cat(nats), [count_targets([row]) for row in part])
-        for i, own in zip(some, each, strict=True):
+        for i, own in zip(some, torch.split(torch.cat(nats), sizes), strict=True):
             found[i] = float(own.sum())
     return found
