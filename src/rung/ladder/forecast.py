@@ -20,7 +20,7 @@ FEWEST_EVALUATION_ROWS, MOST_EVALUATION_ROWS = 16, 64  # dev rows
 JUDGED_SHARE = 0.1  # of the training time that answering dev rows at all these times may take
 FEWEST_JUDGED_ROWS, MOST_JUDGED_ROWS = 24, 64  # dev rows; on fewer a metric says little
 MOST_CHOOSING_ROWS = 96  # dev rows on which a tuned model's way of answering is chosen
-_MOST_PICKING = 3.0  # times as long as writing: where there is a budget, dearer ways are not tried
+_MOST_PICKING = 3.0  # times as long as writing: under a budget, slower picking is not tried
 _WRITTEN = 3.0  # tokens that are read in the time in which one is written
 _LABELS = 2.5  # times `Workload.label_tokens`, which is what a search reads: the whole tree of labels
 

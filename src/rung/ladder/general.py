@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rung.errors import DataError
+from rung.ladder.strength import DEV_ROWS, TEXTS
 from rung.methods.table import METHODS
 from rung.records import Rendered
 
@@ -58,7 +59,7 @@ def reading_seconds(context: Context, method: str, tokens: float) -> float:
 
 def weakening_seconds(work: Workload, speeds: Speeds) -> float:
     """Of trying weaker changes after training (`rung.ladder.weaken`), where too much was forgotten."""
-    rows = 64 * work.row_tokens + 16 * 2 * (_PROMPT + _WRITTEN)
+    rows = DEV_ROWS * work.row_tokens + TEXTS * 2 * (_PROMPT + _WRITTEN)
     return 3 * rows / speeds.prefill
 
 

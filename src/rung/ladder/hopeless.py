@@ -277,7 +277,7 @@ def _short(
     from rung.ladder import head_start, tuning
     from rung.ladder.general import keep_of
     from rung.ladder.label_rows import rows_for
-    from rung.ladder.options import attach
+    from rung.ladder.options import attached_for
     from rung.train.trainer import Trainer
 
     prepared, method, seed = context.prepared, rung.method, context.settings.seed
@@ -294,22 +294,18 @@ def _short(
         evaluations=2,
         limit_seconds=_LATE * seconds,
     )
-    attached = None
     try:
         keep = keep_of(context, method, quote.train_tokens)
-        attached = attach(prepared, method)
-        head_start.begin(prepared, attached, some, context.watcher)
-        learned, shown = (rows_for(prepared, method, part) for part in (some, dev))
-        trained = Trainer(
-            prepared.base.model, attached, learned, shown, settings, None, context.watcher, keep
-        ).run()
-        responder = tuning.responder(prepared.speaker, attached, prepared.max_new_tokens, Path(), {})
-        bar = of_measure(rung.name, _scored(context, responder, dev_rows))
+        with attached_for(prepared, method) as attached:
+            head_start.begin(prepared, attached, some, context.watcher)
+            learned, shown = (rows_for(prepared, method, part) for part in (some, dev))
+            trained = Trainer(
+                prepared.base.model, attached, learned, shown, settings, None, context.watcher, keep
+            ).run()
+            responder = tuning.responder(prepared.speaker, attached, prepared.max_new_tokens, Path(), {})
+            bar = of_measure(rung.name, _scored(context, responder, dev_rows))
     except Exception as error:  # noqa: BLE001  it fails again, and is said, where it is run
         context.folder.event("short training failed", rung=rung.name, error=numbers.one_line(str(error)))
         return None
-    finally:
-        if attached is not None:
-            attached.detach()
     done = trained.steps / max(1, trained.planned_steps)
     return Point(max(1.0, rows * done), bar.score, bar.error) if bar else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +75,16 @@ def with_layers(prepared: Prepared, top_layers: int | None) -> Prepared:
         return prepared
     settings = prepared.settings.model_copy(update={"top_layers": top_layers})
     return replace(prepared, settings=settings)
+
+
+@contextmanager
+def attached_for(prepared: Prepared, method: str) -> Iterator[Attached]:
+    """As `attach`; it is taken off again where the context ends."""
+    attached = attach(prepared, method)
+    try:
+        yield attached
+    finally:
+        attached.detach()
 
 
 def _with_labels(asked: Any, method: str, labels: tuple[str, ...]) -> Any:

@@ -247,15 +247,14 @@ class _Ground:
 
     def _trained(self, race: Race, place: int, turn: int) -> list[float]:
         """Losses on dev after one more round of an arm, which goes on where it stopped."""
-        from rung.ladder.options import attach, with_layers
+        from rung.ladder.options import attached_for, with_layers
         from rung.methods.on_disk import OnDisk, write
         from rung.train.trainer import Trainer
 
         arm, rows = race.every[place], self._rows(race, turn)
         prepared, watcher = self.context.prepared, self.context.watcher
         watcher.begin(self.rung, f"racing, {arm.named(self.layers)}")
-        attached = attach(with_layers(prepared, arm.top_layers), self.method)
-        try:
+        with attached_for(with_layers(prepared, arm.top_layers), self.method) as attached:
             if turn:
                 attached.load(OnDisk(self._state(place, turn - 1) / _STATE))
             else:
@@ -268,8 +267,6 @@ class _Ground:
                 state = attached.state(copy=False)
                 storage.write_folder(self._state(place, turn), {_STATE: partial(write, state)})
             return losses
-        finally:
-            attached.detach()
 
     def _losses(self) -> list[float]:
         """Nats of each dev row with what is attached, if anything is."""

@@ -136,16 +136,13 @@ def ranked(arms: Sequence[Arm], losses: Sequence[Losses]) -> list[int]:
 
 
 def clearly_worse(one: Losses, best: Losses) -> bool:
-    """Whether the losses `one` are above `best` by more than a standard error, on the same rows."""
+    """Whether the losses `one` are above `best` by more than a standard error, on the same rows; or no
+    numbers."""
     differences = [a - b for a, b in zip(one, best, strict=True)]
     if len(differences) < 2:
         return sum(differences) > 0
-    return fmean(differences) > stdev(differences) / math.sqrt(len(differences))
-
-
-def go_on(arms: Sequence[Arm], losses: Sequence[Losses], most: int) -> list[int]:
-    """Places of the at most `most` arms that go on, in the order of `arms`."""
-    return sorted(ranked(arms, losses)[:most])
+    within = fmean(differences) <= stdev(differences) / math.sqrt(len(differences))
+    return not within
 
 
 def ruins(losses: Losses, base: Losses) -> bool:

@@ -84,7 +84,7 @@ def screen(context: Context, rungs: Sequence[Rung], time: float | None) -> Scree
 def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
     """A training of `rung` that takes about `seconds`; None where it fails."""
     from rung.ladder.label_rows import rows_for
-    from rung.ladder.options import attach
+    from rung.ladder.options import attached_for
     from rung.ladder.tuning import train_settings_of
     from rung.train.trainer import Trainer
 
@@ -105,22 +105,18 @@ def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
         evaluations=2,
         limit_seconds=2 * seconds,
     )
-    attached = None
     try:
-        attached = attach(prepared, method)
-        outcome = Trainer(
-            prepared.base.model,
-            attached,
-            rows_for(prepared, method, sample(prepared.split.train, rows, seed)),
-            rows_for(prepared, method, sample(prepared.split.dev, DEV_ROWS, seed)),
-            settings,
-        ).run()
+        with attached_for(prepared, method) as attached:
+            outcome = Trainer(
+                prepared.base.model,
+                attached,
+                rows_for(prepared, method, sample(prepared.split.train, rows, seed)),
+                rows_for(prepared, method, sample(prepared.split.dev, DEV_ROWS, seed)),
+                settings,
+            ).run()
     except Exception as error:  # noqa: BLE001  it fails again, and is said, where it is run
         context.folder.event("screening failed", rung=rung.name, error=numbers.one_line(str(error)))
         return None
-    finally:
-        if attached is not None:
-            attached.detach()
     return Screened(rung, outcome.best_loss, outcome.steps)
 
 

@@ -15,11 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
+from rung.ladder.race_rules import clearly_worse
 from rung.records import Tradeoff
 
 NEGLIGIBLE = 0.1  # nats a token
+DEV_ROWS, TEXTS = 64, 16  # on which strengths are compared
 POWER = 1.7  # forgetting as a power of the strength, before there are two points; measured 1.5 to 1.9
 MOST_TRIES = 4  # weaker changes
 _WITHIN = 0.9  # of a bound is aimed at
@@ -95,10 +97,7 @@ def choose(tried: Sequence[Tried], bound: float | None) -> Tried | None:
 
 def _free(one: Tried, best: Tried) -> bool:
     """Whether its loss is within one standard error of the best one's, row by row."""
-    differences = [a - b for a, b in zip(one.losses, best.losses, strict=True)]
-    if len(differences) < 2:
-        return one is best
-    return fmean(differences) <= stdev(differences) / math.sqrt(len(differences))
+    return not clearly_worse(one.losses, best.losses)
 
 
 def _meets(tried: Sequence[Tried], aim: float) -> float:

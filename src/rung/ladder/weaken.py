@@ -30,7 +30,6 @@ from rung.train.loss import row_losses
 if TYPE_CHECKING:
     from rung.ladder.tuning import Tuned
 
-DEV_ROWS, TEXTS = 64, 16  # on which strengths are compared
 _STATE = ".trained.tmp"
 _CHECKS = 3  # of a bound, on all texts
 
@@ -77,9 +76,9 @@ def _weakened(
     bound: float | None,
 ) -> Held:
     base, attached = prepared.base, tuned.attached
-    dev = sample(prepared.split.dev, DEV_ROWS, prepared.settings.seed)
+    dev = sample(prepared.split.dev, strength.DEV_ROWS, prepared.settings.seed)
     rows = [prepared.rendered[example.id] for example in dev]
-    divergence = _Divergence(base, attached, texts[:TEXTS], first[0].value or 0.0)
+    divergence = _Divergence(base, attached, texts[: strength.TEXTS], first[0].value or 0.0)
 
     def measure(at: float) -> Tried:
         attached.load_scaled(state, at)
