@@ -111,7 +111,7 @@ def lambada(base: Base, some: slice) -> Values:
 
 
 def wikitext(base: Base, some: slice) -> Values:
-    """Bits per byte of windows that start anew."""
+    """Bits per byte of windows, each read on its own."""
     text = (FOLDER / "wikitext.txt").read_text(encoding="utf-8")
     tokenizer: Any = base.tokenizer
     read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)

@@ -39,6 +39,16 @@ WORK = Workload(
 SIZE = Size(dev=20, test=100, train=64, epochs=2.0)
 
 
+class Saying(Silent):
+    """Keeps what it is told in one line each."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
 def context_of(prepared: Prepared, folder: Path = Path("nowhere"), **changes: Any) -> Context:
     """A context before there is a plan, on speeds that are made up."""
     given: dict[str, Any] = {

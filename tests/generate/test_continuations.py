@@ -21,7 +21,7 @@ Rows = list[tuple[list[int], list[int]]]
 
 
 def questions(seed: int = 0, shared: int = 20) -> Rows:
-    """Five prompts with a common beginning, each with three answers, of which two begin alike."""
+    """Five prompts with a common beginning, each with three answers, two of which start the same."""
     draw = random.Random(seed)
 
     def ids(least: int, most: int) -> list[int]:

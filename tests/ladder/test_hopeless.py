@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contexts import SLOW, context_of
+from contexts import SLOW, Saying, context_of
 from rung.ladder import climb as climbing
 from rung.ladder import hopeless
 from rung.ladder.climb import Climbed, climb
@@ -27,14 +27,6 @@ from tiny_model import copy_of, same_bytes
 LORA = RUNGS["lora"]
 QUICK: dict[str, Any] = {"base": "tiny", "threads": 1, "precision": "fp32", "rungs": "words,lora"}
 LEARNS = QUICK | {"budget": "60s", "learning_rate": 0.02, "epochs": 4, "batch_tokens": 200}
-
-
-class Saying(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture
@@ -71,8 +63,8 @@ def test_short_trainings_stay_within_a_tenth_of_the_time(context: Context) -> No
     assert largest <= quote.train_rows // 2
     assert sum(found.seconds) <= 30.0
     assert found.dev == 30
-    dear = replace(quote, seconds=160.0)
-    less = affordable(context, LORA, dear)
+    shorter = replace(quote, seconds=160.0)
+    less = affordable(context, LORA, shorter)
     assert less is not None
     assert less.rows[-1] < largest
     assert affordable(context, LORA, replace(quote, seconds=20.0)) is None

@@ -74,7 +74,12 @@ def test_a_rung_of_the_first_split_alone_keeps_its_score() -> None:
 
 
 def drawn(splits: list[Tried], inflation: float | None = None) -> Verdict:
-    pooled = repeat.pool(splits, MOOD)
+    return drawn_from(repeat.pool(splits, MOOD), inflation)
+
+
+def drawn_from(
+    pooled: repeat.Pooled, inflation: float | None = None, max_forgetting: float | None = None
+) -> Verdict:
     return verdict(
         pooled.results,
         pooled.answers,
@@ -82,6 +87,7 @@ def drawn(splits: list[Tried], inflation: float | None = None) -> Verdict:
         MOOD,
         row_of=pooled.row_of,
         inflation=pooled.inflation if inflation is None else inflation,
+        max_forgetting=max_forgetting,
     )
 
 
@@ -269,20 +275,10 @@ def test_a_rung_above_the_bound_on_forgetting_is_no_finalist_and_is_not_recommen
     )
     first = replace(first, results=results)
 
-    def drawn_within(most: float | None, pooled: repeat.Pooled) -> Verdict:
-        return verdict(
-            pooled.results,
-            pooled.answers,
-            pooled.examples,
-            MOOD,
-            row_of=pooled.row_of,
-            inflation=pooled.inflation,
-            max_forgetting=most,
-        )
-
     once = repeat.alone(first)
-    assert repeat.finalists(results, drawn_within(None, once)) == ("a",)
-    assert repeat.finalists(results, drawn_within(0.5, once)) == ("b",)
+    assert repeat.finalists(results, drawn_from(once, max_forgetting=None)) == ("a",)
+    assert repeat.finalists(results, drawn_from(once, max_forgetting=0.5)) == ("b",)
     both = repeat.pool([first, tried({"b": {i: i < 20 for i in range(40, 80)}})], MOOD)
     assert [one.forgetting for one in both.results] == [forgot["a"], forgot["b"]]
-    assert (drawn_within(None, both).recommended, drawn_within(0.5, both).recommended) == ("a", "b")
+    found = [drawn_from(both, max_forgetting=most).recommended for most in (None, 0.5)]
+    assert found == ["a", "b"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from contexts import Saying
 from rung import storage
 from rung.compute.load import load
 from rung.config import make_settings
@@ -200,14 +201,6 @@ def test_what_the_best_checkpoint_was_chosen_by_is_said(prepared: Prepared, tmp_
         at = f"step {tuned.outcome.best_step} of {tuned.outcome.planned_steps}"
         assert choice.chosen == f"{at}, by {by}"
         assert len(choice.tried) == (len(tuned.outcome.curve) if judged else 0)
-
-
-class Saying(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture

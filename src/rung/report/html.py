@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,7 @@ def _quality_charts(view: View) -> tuple[tuple[Markup, Markup] | None, str]:
     for place, rung in shown:
         cost = rung.result.cost
         dots += _dot(rung, cost.at(view.volume) if all_known else cost.seconds, place)
-    drawn = (charts.quality_against_time(dots, _axis(view), narrow, of) for narrow in (False, True))
-    return _pair(*drawn), of
+    return _pair(lambda narrow: charts.quality_against_time(dots, _axis(view), narrow, of)), of
 
 
 def _axis(view: View) -> str:
@@ -123,11 +123,11 @@ def _forgetting_charts(view: View) -> tuple[Markup, Markup] | None:
             level = next(iter(_dot(rung, 0.0, place)), None)
         elif rung.ok and drift is not None and drift.value is not None:
             dots += _dot(rung, max(0.0, drift.value), place)
-    drawn = (
-        forgetting.quality_against_forgetting(dots, _axis(view), level, view.max_forgetting, narrow)
-        for narrow in (False, True)
+    return _pair(
+        lambda narrow: forgetting.quality_against_forgetting(
+            dots, _axis(view), level, view.max_forgetting, narrow
+        )
     )
-    return _pair(*drawn)
 
 
 def _strength_charts(view: View) -> tuple[Markup, Markup] | None:
@@ -135,8 +135,7 @@ def _strength_charts(view: View) -> tuple[Markup, Markup] | None:
         forgetting.Strengths(rung.name, rung.result.tradeoffs, drawing.colour_of(place))
         for place, rung in enumerate(view.rungs)
     ]
-    drawn = (forgetting.loss_by_strength(rungs, narrow) for narrow in (False, True))
-    return _pair(*drawn)
+    return _pair(lambda narrow: forgetting.loss_by_strength(rungs, narrow))
 
 
 def _shapes(view: View) -> str:
@@ -148,11 +147,7 @@ def _shapes(view: View) -> str:
 def _cost_charts(view: View) -> tuple[Markup, Markup] | None:
     colours = {rung.name: drawing.colour_of(place) for place, rung in enumerate(view.rungs)}
     points = break_evens(view.costs.lines)
-    drawn = (
-        charts.cost_against_volume(view.costs, points, view.volume, colours, narrow)
-        for narrow in (False, True)
-    )
-    return _pair(*drawn)
+    return _pair(lambda narrow: charts.cost_against_volume(view.costs, points, view.volume, colours, narrow))
 
 
 def _curve_charts(view: View) -> tuple[Markup, Markup] | None:
@@ -161,10 +156,12 @@ def _curve_charts(view: View) -> tuple[Markup, Markup] | None:
         for place, rung in enumerate(view.rungs)
         if rung.result.curve
     ]
-    return _pair(charts.learning_curves(curves), charts.learning_curves(curves, narrow=True))
+    return _pair(lambda narrow: charts.learning_curves(curves, narrow))
 
 
-def _pair(wide: str, narrow: str) -> tuple[Markup, Markup] | None:
+def _pair(draw: Callable[[bool], str]) -> tuple[Markup, Markup] | None:
+    """A chart wide and narrow, by a function of whether it is narrow; None where it draws nothing."""
+    wide, narrow = draw(False), draw(True)
     return (Markup(wide), Markup(narrow)) if wide else None
 
 
