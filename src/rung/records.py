@@ -46,6 +46,7 @@ class Example:
     row: int  # 1-based: the line of a JSONL file, the record of any other
     source: str = ""  # name of the file, without folders
     group: str = ""  # rows of one group stay on one side of the split; "" for a row without a group
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)  # JSON: what else it says
 
     @property
     def prompt(self) -> tuple[Message, ...]:
@@ -73,6 +74,7 @@ class Task:
     notes: tuple[str, ...] = ()  # what the user should know, a sentence each
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # extraction: path -> (min, max)
     meanings: Mapping[str, str] = field(default_factory=dict)  # label as the file writes it -> its meaning
+    facts: Mapping[str, Any] = field(default_factory=dict)  # JSON: what else its kind knows of the rows
 
     @property
     def primary(self) -> str:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from rung.config import Columns
 from rung.data import names
@@ -115,7 +116,7 @@ def read_rows(source: RowFile, columns: Columns = NOTHING_SAID) -> Loaded:
         if isinstance(built, str):
             left.append((number, built))
         else:
-            examples.append(example_of(built.messages, number, source.name, built.group))
+            examples.append(example_of(built.messages, number, source.name, built.group, built.facts))
     source.problems.raise_any()
     notes = [*source.notes, *parts.notes]
     marks, around = Marks(), Edges()
@@ -153,15 +154,25 @@ def _require_keys(order: Sequence[str], source: RowFile) -> None:
         )
 
 
-def example_of(messages: Sequence[Message], row: int = 0, source: str = "", group: str = "") -> Example:
-    """An example with its id: the first 16 hex digits of the sha256 of its messages as canonical JSON."""
-    plain = [[message.role, message.content] for message in messages]
+def example_of(
+    messages: Sequence[Message],
+    row: int = 0,
+    source: str = "",
+    group: str = "",
+    facts: Mapping[str, Any] | None = None,
+) -> Example:
+    """An example with its id: the first 16 hex digits of the sha256 of its messages, and of its facts where
+    it has any, as canonical JSON."""
+    plain: list[Any] = [[message.role, message.content] for message in messages]
+    if facts:
+        plain.append(dict(facts))
     return Example(
         hashlib.sha256(_CANONICAL.encode(plain).encode()).hexdigest()[:16],
         tuple(messages),
         row,
         source,
         group,
+        facts or {},
     )
 
 
@@ -282,7 +293,7 @@ def _cut(
             continue
         if example.prompt and messages[0].role != "system":
             messages = [*example.prompt, *messages]
-        kept.append(example_of(messages, example.row, example.source, example.group))
+        kept.append(example_of(messages, example.row, example.source, example.group, example.facts))
     source.problems.raise_any()
     return kept, found.marks
 
@@ -307,7 +318,7 @@ def _unmarked(examples: Sequence[Example], notes: list[str]) -> tuple[list[Examp
             replace(m, content=asked.cut(m.content)) if i == last else m for i, m in enumerate(example.prompt)
         ]
         messages.append(replace(example.messages[-1], content=answered.cut(example.target)))
-        changed.append(example_of(messages, example.row, example.source, example.group))
+        changed.append(example_of(messages, example.row, example.source, example.group, example.facts))
     return changed, asked
 
 

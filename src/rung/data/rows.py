@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rung.config import Columns
@@ -33,6 +33,7 @@ class Built:
 
     messages: tuple[Message, ...]
     group: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)  # JSON: what else the row says
 
 
 class Builder:

@@ -66,8 +66,8 @@ def grade(task: Task, example: Example, completion: Completion) -> Score:
     """
     kind = KINDS[task.kind]
     try:
-        answer = kind.answer(task, example.target, completion.text)
-        found = kind.grade(task, example.target, answer)
+        answer = kind.answer(task, example, completion.text)
+        found = kind.grade(task, example, answer)
     except Exception as fault:  # noqa: BLE001 - our fault must not look like a wrong answer
         return Score(example.id, "error", note=f"{type(fault).__name__}: {fault}")
     status: ScoreStatus = "ok"

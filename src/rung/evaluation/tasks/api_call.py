@@ -21,7 +21,7 @@ from rung.evaluation.calls import (
 from rung.evaluation.commands import THEN, words_of_command
 from rung.evaluation.languages import SMALL_WORDS
 from rung.evaluation.tasks.kind import Grade, Kind, counted, list_of, register
-from rung.records import Task
+from rung.records import Example, Task
 
 _SHELL = re.compile(r"(?:^|\s)(?:-{1,2}[A-Za-z]|\||>|\S*/\S)")
 _NAMED = 20  # functions named in the instruction
@@ -58,16 +58,16 @@ class ApiCall(Kind):
         functions = tuple(name for name, _ in names.most_common())
         return replace(task, functions=functions, several=several > _SEVERAL * len(read))
 
-    def unreadable(self, task: Task, target: str) -> str:
-        if read_calls(target, task.functions):
+    def unreadable(self, task: Task, example: Example) -> str:
+        if read_calls(example.target, task.functions):
             return ""
         return f"its target is not a {'command' if _are_commands(task) else 'call'}"
 
     def parse(self, task: Task, text: str) -> str | None:
         return text_of(read_calls(text, task.functions)) or None
 
-    def grade(self, task: Task, target: str, answer: str | None) -> Grade:
-        wanted = read_calls(target, task.functions)
+    def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
+        wanted = read_calls(example.target, task.functions)
         if not wanted:
             raise DataError("the row's target is not a call or a command")
         found = read_back(answer, task.functions) if answer is not None else ()

@@ -12,7 +12,7 @@ from rung.evaluation.calls import name_of_call
 from rung.evaluation.labels import equal_label, is_number, plain_text, spelling
 from rung.evaluation.parse import read_label
 from rung.evaluation.tasks.kind import Grade, Kind, counted, list_of, register
-from rung.records import Task
+from rung.records import Example, Task
 
 MOST_LABELS, LABEL_LENGTH = 200, 200  # different labels; characters of one
 SHORT_WORDS, SHORT_LENGTH = 6, 60  # of a label that is short
@@ -64,12 +64,12 @@ class Classification(Kind):
     def parse(self, task: Task, text: str) -> str | None:
         return read_label(text, task.labels)
 
-    def answer(self, task: Task, target: str, text: str) -> str | None:
+    def answer(self, task: Task, example: Example, text: str) -> str | None:
         """A label that the task does not know can still be right."""
-        return read_label(text, tuple(dict.fromkeys((*task.labels, _label(task, target)))))
+        return read_label(text, tuple(dict.fromkeys((*task.labels, _label(task, example.target)))))
 
-    def grade(self, task: Task, target: str, answer: str | None) -> Grade:
-        wanted = _label(task, target)
+    def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
+        wanted = _label(task, example.target)
         return Grade({"accuracy": float(answer == wanted)}, {"wanted": wanted, "got": answer})
 
     def instruction(self, task: Task) -> str:

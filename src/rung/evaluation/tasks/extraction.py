@@ -15,7 +15,7 @@ from rung.errors import DataError
 from rung.evaluation.fields import ABSENT, Field, compare, counts_of, f1_of, leaves, plain
 from rung.evaluation.parse import read_json
 from rung.evaluation.tasks.kind import Grade, Kind, counted, list_of, register
-from rung.records import Task
+from rung.records import Example, Task
 
 NEAR = 0.05  # of a number's range: how far it may be off
 _NAMED = 60  # keys named in the instruction
@@ -64,7 +64,8 @@ class Extraction(Kind):
         )
         return replace(task, metrics=(*task.metrics, "number_match"), ranges=ranges, notes=(note,))
 
-    def unreadable(self, task: Task, target: str) -> str:
+    def unreadable(self, task: Task, example: Example) -> str:
+        target = example.target
         if read_json(target) is not None:
             return ""
         if _value(target) is None:
@@ -83,8 +84,8 @@ class Extraction(Kind):
             return None  # an empty list may stand for "nothing" among objects too
         return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
-    def grade(self, task: Task, target: str, answer: str | None) -> Grade:
-        wanted = read_json(target)
+    def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
+        wanted = read_json(example.target)
         if wanted is None:
             raise DataError("the row's target is not a JSON object")
         found = read_json(answer) if answer is not None else None

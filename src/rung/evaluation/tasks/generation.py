@@ -10,7 +10,7 @@ from rung.data import Loaded
 from rung.evaluation import overlap
 from rung.evaluation.labels import is_number
 from rung.evaluation.tasks.kind import Grade, Kind, counted, register
-from rung.records import Task
+from rung.records import Example, Task
 
 
 class Generation(Kind):
@@ -37,10 +37,10 @@ class Generation(Kind):
         note = "all targets are numbers; they are compared as text, so a near miss counts as wrong"
         return replace(task, notes=(note,))
 
-    def grade(self, task: Task, target: str, answer: str | None) -> Grade:
+    def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
         said = answer or ""
-        same = bool(said) and _loose(said) == _loose(target)
-        return Grade({"rouge_l": overlap.rouge_l(said, target), "exact_match": float(same)})
+        same = bool(said) and _loose(said) == _loose(example.target)
+        return Grade({"rouge_l": overlap.rouge_l(said, example.target), "exact_match": float(same)})
 
 
 def _mostly_unspaced(targets: Sequence[str]) -> bool:

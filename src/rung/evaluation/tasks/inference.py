@@ -47,7 +47,7 @@ def tidy(task: Task, examples: Sequence[Example]) -> tuple[Example, ...]:
 def unreadable(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]:
     """(row, why) for each row whose target the task's own grader cannot read; empty targets are left out."""
     kind = KINDS[task.kind]
-    found = [(one.row, kind.unreadable(task, one.target)) for one in examples if one.target.strip()]
+    found = [(one.row, kind.unreadable(task, one)) for one in examples if one.target.strip()]
     return [(row, why) for row, why in found if why]
 
 
@@ -78,4 +78,4 @@ def _tidied(kind: Kind, task: Task, example: Example) -> Example:
     if target == example.target:
         return example
     messages = (*example.prompt, replace(example.messages[-1], content=target))
-    return example_of(messages, example.row, example.source, example.group)
+    return example_of(messages, example.row, example.source, example.group, example.facts)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from rung.data import Loaded
-from rung.records import Task
+from rung.records import Example, Task
 from rung.registry import Registry
 
 
@@ -58,21 +58,21 @@ class Kind(ABC):
         """The target in the one spelling that is learned."""
         return target
 
-    def unreadable(self, task: Task, target: str) -> str:
-        """Why `grade` cannot use this target, as the end of a sentence about its row; empty where it can."""
+    def unreadable(self, task: Task, example: Example) -> str:
+        """Why `grade` cannot use this row, as the end of a sentence about it; empty where it can."""
         return ""
 
     def parse(self, task: Task, text: str) -> str | None:
         """The answer in a completion, in the task's own words; None where it has none."""
         return text.strip() or None
 
-    def answer(self, task: Task, target: str, text: str) -> str | None:
+    def answer(self, task: Task, example: Example, text: str) -> str | None:
         """As `parse`, for a row whose target is known."""
         return self.parse(task, text)
 
     @abstractmethod
-    def grade(self, task: Task, target: str, answer: str | None) -> Grade:
-        """The grade of what `answer` returned. Raises `DataError` for a target that `unreadable` names."""
+    def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
+        """The grade of what `answer` returned. Raises `DataError` for a row that `unreadable` names."""
 
     def instruction(self, task: Task) -> str:
         """What to do, in a sentence or two for a small model; empty where the rows say it themselves."""

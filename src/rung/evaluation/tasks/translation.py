@@ -46,8 +46,8 @@ class Translation(Kind):
     def fill(self, task: Task, loaded: Loaded) -> Task:
         return replace(task, fields=loaded.languages or languages(loaded.examples) or ())
 
-    def grade(self, task: Task, target: str, answer: str | None) -> Grade:
-        counts = overlap.chrf_rows([answer or ""], [target])[0]
+    def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
+        counts = overlap.chrf_rows([answer or ""], [example.target])[0]
         return Grade({"chrf": float(overlap.chrf_of(counts))})
 
     def instruction(self, task: Task) -> str:
