@@ -12,7 +12,7 @@ def test_they_are_records_like_the_others() -> None:
 
 
 def test_a_forecast_survives_the_way_to_disk_in_its_result() -> None:
-    found = Forecast(0.5, 0.4, 0.6, 0.02, (0.1, 0.2), (Point(10, 0.3, 0.1),), "probe", 0.7)
+    found = Forecast(0.5, 0.4, 0.6, 0.02, (0.1, 0.2), (Point(10, 0.3, 0.1),), "probe", 0.7, (0.55, 0.4, 0.7))
     result = Result("lora", "lora", "skipped", 7, "tiny", "ab", forecast=found, quote=Quote("lora", False))
     assert from_json(Result, to_json(result)) == result
 

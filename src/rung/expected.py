@@ -59,3 +59,5 @@ class Forecast:
     points: tuple[Point, ...] = ()
     best: str = ""  # that best rung
     bar: float | None = None  # its score on dev, less what choosing the best of many ways on few rows adds
+    with_all: tuple[float, float, float] | None = None  # the score with every train row and its 80% interval,
+    #                                                     where the budget leaves fewer

@@ -159,6 +159,20 @@ def test_a_rung_that_passes_the_bar_at_once_needs_one_look(
     assert context.plan.quote("lora").fits
 
 
+def test_what_all_rows_would_give_is_said_where_the_plan_leaves_fewer(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hopeless, "_short", lambda *given: Point(given[3], 0.99, 0.05))
+    quote = replace(context.plan.quote("lora"), train_rows=len(context.whole.train) - 1)
+    context.planned = replace(context.plan, quotes=(quote,))
+    context.watcher = saying = Saying()
+    assert look(context, LORA)
+    most = context.plan.forecasts["lora"].with_all
+    assert most is not None
+    assert most[1] <= most[0] <= most[2]
+    assert "with all of them, from short trainings on" in "".join(saying.said)
+
+
 def test_a_rung_that_fails_is_not_left_out(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.Trainer, "run", lambda self: 1 / 0)
     assert look(context, LORA)

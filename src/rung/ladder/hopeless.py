@@ -238,22 +238,38 @@ def _forecast(
         found = with_chance(found, best.rung, best.score, error=best.error, bound=bound)
         if point.score > best.score:
             break
-    return found
+    return found and _with_all(context, rung, quote, found, bound, probe)
+
+
+def _with_all(
+    context: Context, rung: Rung, quote: Quote, found: Forecast, bound: float, probe: float | None
+) -> Forecast:
+    """With what every train row would give, where the plan leaves fewer to the rung."""
+    every = len(context.whole.train)
+    if quote.train_rows >= every:
+        return found
+    most = forecast(found.points, every, bound=bound, seed=context.settings.seed, probe=probe)
+    return replace(found, with_all=(most.value, most.low, most.high))
 
 
 def in_words(task: Task, found: Forecast, rows: int) -> str:
     """The forecast as a sentence without its end, for a training on so many rows."""
     unit = METRICS[task.primary].unit
-    value, bar = (
+    value, most, bar = (
         Measure(task.primary, one, low, high, unit=unit)
-        for one, low, high in ((found.value, found.low, found.high), (found.bar, None, None))
+        for one, low, high in (
+            (found.value, found.low, found.high),
+            found.with_all or (None, None, None),
+            (found.bar, None, None),
+        )
     )
     tried = numbers.listed([f"{point.amount:.0f}" for point in found.points])
     chance = numbers.chance(found.chance or 0.0, words=True)
     expected = numbers.named(value).replace("(", "(80% interval ")
+    more = f", {numbers.quality(most)} with all of them" if found.with_all else ""
     return (
-        f"{expected} expected with {rows:,} train rows, from short trainings on {tried}; {found.best} has "
-        f"{numbers.quality(bar)} on dev, and the chance to beat it is {chance}"
+        f"{expected} expected with {rows:,} train rows{more}, from short trainings on {tried}; "
+        f"{found.best} has {numbers.quality(bar)} on dev, and the chance to beat it is {chance}"
     )
 
 

@@ -225,14 +225,16 @@ def forecasts(view: View) -> Table:
         if found is None:
             continue
         scale = numbers.factor(dev or primary or Measure(view.info.task.primary, None))
-        value, low, high, bar = (
+        every = found.with_all or (None, None, None)
+        value, low, high, bar, most, least, highest = (
             ABSENT if one is None else numbers.tenth(one * scale)
-            for one in (found.value, found.low, found.high, found.bar)
+            for one in (found.value, found.low, found.high, found.bar, *every)
         )
         rows.append(
             (
                 rung.name,
                 f"{value} ({low} to {high})",
+                f"{most} ({least} to {highest})" if found.with_all else ABSENT,
                 numbers.quality(dev),
                 rung.quality,
                 ABSENT if found.chance is None else numbers.chance(found.chance),
@@ -242,12 +244,13 @@ def forecasts(view: View) -> Table:
     head = (
         "rung",
         f"forecast on dev{unit} (80% interval)",
+        "with all train rows",
         "on dev (95% interval)",
         "on test (95% interval)",
         "chance to beat the best before it",
         "which was, on dev",
     )
-    return Table(head, tuple(rows), frozenset({1, 2, 3, 4}))
+    return Table(head, tuple(rows), frozenset({1, 2, 3, 4, 5}))
 
 
 def keeping(view: View) -> Table:
