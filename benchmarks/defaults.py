@@ -56,6 +56,7 @@ class Setting:
     epochs: float = 1.0  # at least
     weight: float = 1.0  # of the divergence from the base on general texts
     share: float = 0.1  # of general texts among the tokens
+    first: int = 0  # the round in which it is first run: later for one that an earlier round suggested
 
 
 SETTINGS = (
@@ -71,6 +72,8 @@ SETTINGS = (
     Setting("top half, 2e-3", 2e-3, layers=0.5),
     Setting("top quarter, 2e-3", 2e-3, layers=0.25),
     Setting("rank 4", rank=4),
+    Setting("top half, 2e-3, 128 steps", 2e-3, steps=128, layers=0.5, first=1),
+    Setting("top half, 1e-3, 128 steps", steps=128, layers=0.5, first=1),
 )
 
 
@@ -215,10 +218,10 @@ def label_scores(data: Set) -> Record:
 
 def jobs(records: Sequence[Record]) -> Iterator[Job]:
     """What is to be run, round by round; ends where a round has runs missing."""
-    names = [setting.name for setting in SETTINGS]
     for number, places in enumerate(PLACES):
+        names = [setting.name for setting in SETTINGS if setting.first == number]
         if places:
-            names = list(ranking(records, number - 1))[:places]
+            names += list(ranking(records, number - 1))[:places]
         wanted = [
             Job(number, data, setting) for data in SETS for setting in SETTINGS if setting.name in names
         ]
