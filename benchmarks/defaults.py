@@ -74,7 +74,7 @@ SETTINGS = (
     Setting("rank 4", rank=4),
     Setting("top half, 2e-3, 128 steps", 2e-3, steps=128, layers=0.5, first=1),
     Setting("top half, 1e-3, 128 steps", steps=128, layers=0.5, first=1),
-    Setting("top 3/4, 1.5e-3, 128 steps", 1.5e-3, steps=128, layers=0.75, first=1),
+    Setting("three quarters, 1.5e-3, 128 steps", 1.5e-3, steps=128, layers=0.75, first=1),
     Setting("2e-3, 128 steps", 2e-3, steps=128, first=1),
 )
 
