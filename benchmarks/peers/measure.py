@@ -11,11 +11,12 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PLACES = ("model", "data", "adapters")  # settings that are paths of this machine
+PLACES = ("model", "data", "adapters", "folder")  # settings that are paths of this machine
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -40,6 +41,46 @@ def age() -> float:
     """Seconds since this process began, imports included."""
     began = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - began / os.sysconf("SC_CLK_TCK")
+
+
+def spread(steps: int, looks: int) -> list[int]:
+    """At most `looks` step numbers, evenly spread, the last step among them."""
+    return sorted({max(1, round(steps * (i + 1) / looks)) for i in range(looks)})
+
+
+class Looks:
+    """Seconds of a training, by the wall clock and of the processor, at some of its steps.
+
+    What is done at a look, such as writing the adapter, does not count.
+    """
+
+    def __init__(self, at: Collection[int], keep: Callable[[int], Any] | None = None) -> None:
+        """`keep(step)` is called at each look."""
+        self.at, self.keep = at, keep
+        self.points: list[dict[str, float]] = []
+        self._begun: tuple[float, float] | None = None
+        self._away = [0.0, 0.0]
+
+    def begin(self) -> None:
+        """Training begins; later calls change nothing."""
+        self._begun = self._begun or _now()
+
+    def step(self, done: int) -> None:
+        """`done` steps are done."""
+        if self._begun is None:
+            raise RuntimeError("a step is done before training began")
+        if done not in self.at:
+            return
+        now = _now()
+        seconds, cpu = (a - b - c for a, b, c in zip(now, self._begun, self._away, strict=True))
+        self.points.append({"step": done, "seconds": round(seconds, 3), "cpu_seconds": round(cpu, 3)})
+        if self.keep is not None:
+            self.keep(done)
+            self._away = [a + b - c for a, b, c in zip(self._away, _now(), now, strict=True)]
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 class Memory:
