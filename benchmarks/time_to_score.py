@@ -187,7 +187,7 @@ def run(bench: Bench) -> None:
 
 
 def ours(bench: Bench, part: float) -> None:
-    """All ways on a part of the rows; the way there is scored only of those that ended as good as the peer."""
+    """All ways on a part of the rows; all looks are scored only of those that ended as good as the peer."""
     jobs = [bench.train(way, part) for way in WAYS]
     bench.score(jobs, last=True)
     goal, scores = compare(bench)["goal"], bench.scores()

@@ -6,9 +6,10 @@
 
 Four rungs on the same rows (a fifth of them test rows): zero-shot, few-shot, LoRA, full fine-tuning; an epoch
 over the train rows, and the answer to every test row. The chain does what a careful user would: labels by
-likelihood with lm-evaluation-harness, TRL tuned as in table 1, the chat template everywhere, each step a process. rung's
-climb is one command; it also times itself, chooses shots and labels' rules on dev, keeps the best checkpoint
-and measures what was forgotten, and all of that counts. Wall time of the processes, with their start.
+likelihood with lm-evaluation-harness, TRL tuned as in table 1, the chat template everywhere, each step a
+process. rung's climb is one command; it also times itself, chooses shots and rules for labels on dev, keeps
+the best checkpoint and measures what was forgotten, and all of that counts. Wall time, starts of
+processes included.
 """
 
 from __future__ import annotations
@@ -237,7 +238,7 @@ def table(record: Record) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     lines = [
         f"**{record['title']}.** {record['date']}, {record['machine']['processor']}; {versions}. Seconds "
-        f"and the share of right test answers; {SHOTS} shots in the chain, as many as dev chooses in a climb.",
+        f"and the share of right test answers; {SHOTS} shots in the chain, as many as dev chose in a climb.",
         "",
         "| data | train and test rows | | " + " | ".join(RUNGS) + " | all | ratio (CPU time) |",
         "|---" * (5 + len(RUNGS)) + "|",

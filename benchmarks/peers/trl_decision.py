@@ -1,8 +1,8 @@
 """One TRL training for whole_decision.py: LoRA or full, on prompt/completion rows, tuned as in trl_sft.py.
 
 Settings: model, data (JSONL of {"prompt": [message], "completion": [message]}), dtype, method (lora | full),
-rank, alpha, learning_rate, warmup, epochs, batch, step_rows, left (a folder for the adapter, or the model with its
-tokenizer).
+rank, alpha, learning_rate, warmup, epochs, batch, step_rows, left (a folder for the adapter, or for
+the model with its tokenizer).
 """
 
 from __future__ import annotations
