@@ -143,7 +143,7 @@ def race(base: Base, s: Settings) -> dict[str, Any]:
     states: dict[int, dict[str, torch.Tensor]] = {}
     left, seen = list(range(len(arms))), 0  # ranked, best first, and rows that an arm has seen
     with TemporaryDirectory(prefix="rung-") as shared:
-        for most, new in race_rules.rounds(len(arms), len(some) // SHARE):
+        for most, new in race_rules.rounds(len(arms), max(1, len(some) // SHARE)):
             left = sorted(left[:most])
             losses: list[list[float]] = []
             for place in left:

@@ -124,6 +124,7 @@ class Bench:
         """Score adapters that `jobs` left and that are not scored yet; `last`: only what they end with."""
         file = self.folder / "scores.json"
         found: Record = json.loads(file.read_text()) if file.exists() else {}
+        labels = labels and bool(self.rows()["labels"])
         wanted = {} if "base" in found else {"base": ""}
         for job in jobs:
             points = self.read(job)["points"]
