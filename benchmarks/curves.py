@@ -113,6 +113,8 @@ def train(base: Base, s: Settings) -> dict[str, Any]:
     keep = _keep(base, s)
     with TemporaryDirectory(prefix="rung-") as folder:
         attached = _trained(base, some, arm, keep, Path(folder), (looks, s))
+    trainable = sum(p.numel() for p in attached.parameters())
+    attached.detach()
     return {
         "unit": "tokens",
         "count": sum(len(row.ids) for row in some),
@@ -120,7 +122,7 @@ def train(base: Base, s: Settings) -> dict[str, Any]:
         "memory": memory,
         "points": looks.points,
         "time_to_first_step": first,
-        "applied": {"rows": len(some), **asdict(arm), "trainable": _size(attached), "kept": s["keep"]},
+        "applied": {"rows": len(some), **asdict(arm), "trainable": trainable, "kept": s["keep"]},
     }
 
 
@@ -261,10 +263,6 @@ def _keep(base: Base, s: Settings) -> Keep | None:
     share = json.loads((Path(s["folder"]) / "about.json").read_text())["share"]
     some = rendered(measure.read_rows(_file(s, "general")))
     return Keep(General.of(base.model, some), general.KL_PENALTY, share=share)
-
-
-def _size(attached: Attached) -> int:
-    return sum(p.numel() for p in attached.parameters())
 
 
 def _tokens(row: Rendered) -> dict[str, Any]:

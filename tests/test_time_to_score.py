@@ -85,6 +85,33 @@ def test_a_goal_that_nobody_of_ours_reaches_is_none(bench: Any) -> None:
     assert found["ratios"]["P15"]["seconds"] is None
 
 
+def test_the_table_counts_data_sets_that_reach_the_target(bench: Any) -> None:
+    eight(bench)
+    ran(bench, "ours-top-half-0.5", (2, 1.0), (4, 4.0), losses=(1.5, 1.9))
+    ran(bench, "race", (1, 8.0))
+    file = bench.folder / "race.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"won": {"rate": 1e-3}}))
+    ran(bench, "race-training", (4, 4.0), losses=(3.0,))
+    one = {"rows": 100, "tokens": 6000, **bench.module.compare(bench)}
+    record = {
+        "title": "Time to a score on dev",
+        "date": "2026-11-30",
+        "machine": {"processor": "a CPU"},
+        "peer": {"rates": bench.module.RATES, "step_rows": 4},
+        "targets": bench.module.WANTED,
+        "sets": {"some": one},
+    }
+    lines = bench.module.table(record).splitlines()
+    head, row = lines[2], lines[4]
+    assert head.count("|") == row.count("|") == lines[3].count("|")
+    assert "| 0.001-1, step 2 | 10.0 | 1.0 | 10.0x (10.0x) | top-half-0.5, 1.500 |" in row
+    assert row.endswith("| 120 | not reached | - |")
+    assert lines[-2:] == [
+        "- to the peer's best score: at least 5 times as fast on 1 of 1 data sets",
+        "- of a sweep of eight: at least 10 times as fast on 0 of 1 data sets",
+    ]
+
+
 def test_time_at_looks_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     measure: ModuleType = importlib.import_module("peers.measure")
