@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from rung.data import sample
 from rung.evaluation.fields import plain
+from rung.evaluation.frame import Frame
 from rung.evaluation.parse import read_json
 from rung.evaluation.tasks import KINDS
 from rung.ladder.classical import fitted
 from rung.ladder.classical.fitted import Fitted, Graded, graded
-from rung.ladder.classical.texts import Frame, last_question
+from rung.ladder.classical.texts import last_question
 from rung.ladder.responder import Responder
 from rung.records import Choice, Completion, Example, RungKind, Task
 
@@ -132,7 +133,8 @@ def _candidates(task: Task, targets: Sequence[str], seed: int) -> list[str]:
     spelled = [written[answer].most_common(1)[0][0] for answer in order]
     rest = spelled[_COMMONEST:]
     others = random.Random(f"constant {seed}").sample(rest, min(_OTHERS, len(rest)))
-    return list(dict.fromkeys([*spelled[:_COMMONEST], *_objects(targets), *others]))
+    own = kind.constants(task, targets)
+    return list(dict.fromkeys([*spelled[:_COMMONEST], *own, *_objects(targets), *others]))
 
 
 def _objects(targets: Sequence[str]) -> Iterator[str]:
