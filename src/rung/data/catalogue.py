@@ -8,6 +8,7 @@ followed and nothing is run.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any, Final
 from rung.data import names
 from rung.data.reading import open_rows
 from rung.data.strict_json import Row, RowError, show
-from rung.data.values import text_of, unpacked
+from rung.data.values import unpacked
 from rung.errors import DataError
 
 MOST: Final = 20_000  # entries
@@ -127,8 +128,11 @@ def tools_of(value: Any) -> list[Any]:
 
 def _documentation(row: Mapping[str, Any]) -> str:
     """All that a row says, a line for each key that has a value."""
-    cells = ((key, text_of(value, key)) for key, value in row.items() if value not in (None, "", [], {}))
-    return "\n".join(f"{key}: {text}" for key, text in cells)
+    cells = ((key, value) for key, value in row.items() if value not in (None, "", [], {}))
+    return "\n".join(
+        f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}"
+        for key, value in cells
+    )
 
 
 def require_kind(kind: str, path: Path) -> None:
