@@ -115,7 +115,7 @@ class Settings(BaseModel):
     )
     apis: Annotated[Path | None, DATA] = Field(
         None,
-        description="File of the APIs that there are, for api_call: calls, commands or OpenAI tools with their "
+        description="Catalogue of APIs, for api_call: a file of calls, commands or OpenAI tools with their "
         "documentation.",
     )
     metric: Annotated[str | None, DATA] = Field(

@@ -112,6 +112,7 @@ def _print_json(data: Understood, checked: Checked | None = None) -> None:
     if checked is not None:
         value["findings"] = to_json(checked.findings)
         value["ungraded"] = [{"row": row, "why": why} for row, why in checked.ungraded]
+        value["doubtful"] = [{"row": row, "why": why} for row, why in checked.doubtful]
     print_json(value)
 
 
@@ -197,6 +198,7 @@ def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
     if found.imbalance is not None and found.imbalance >= 20:
         lines.append(f"the largest class has {found.imbalance:.0f} times the rows of the smallest")
     lines += account(checked.ungraded, found.name)
+    lines += _reasons(checked.doubtful)
     problems = [line for line in lines if line]
     console.print("\nFound nothing wrong." if not problems else "\nFound:")
     for line in problems:
@@ -209,6 +211,14 @@ def _rows(what: str, rows: Sequence[int]) -> str:
     more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
     noun = what if len(rows) > 1 else what.replace("rows ", "row ", 1)
     return f"{len(rows)} {noun}: row {', '.join(map(str, rows[:_SHOWN]))}{more}"
+
+
+def _reasons(rows: Sequence[tuple[int, str]]) -> list[str]:
+    """A line for each reason, with the rows it is true of."""
+    reasons: dict[str, list[int]] = {}
+    for row, why in rows:
+        reasons.setdefault(why, []).append(row)
+    return [_rows(f"rows used all the same: {why}", found) for why, found in reasons.items()]
 
 
 def _pairs(what: str, pairs: Sequence[tuple[int, int]]) -> str:

@@ -1,9 +1,9 @@
 """A catalogue of APIs (`--apis`): what can be called, and the documentation of each.
 
-A row is an OpenAI tool (``{"type": "function", "function": {"name", "description", "parameters"}}``, or the inner
-object alone, or one as MCP writes it), or a call or command with its documentation (``{"api_call": "hub.load(...)",
-"description": ...}``, ``{"command": "git commit", "options": ...}``).  A catalogue is data: no ``$ref`` in it is
-followed and nothing is run.
+A row is an OpenAI tool (``{"type": "function", "function": {"name", "description", "parameters"}}``, or the
+inner object alone, or one as MCP writes it), or a call or command with its documentation (``{"api_call":
+"hub.load(...)", "description": ...}``, ``{"command": "git commit", "options": ...}``).  A catalogue is data:
+no ``$ref`` in it is followed and nothing is run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rung.errors import DataError
 
 MOST: Final = 20_000  # entries
 _CALLS = ("apicall", "call", "command", "cmd", "usage", "signature", "api", "function", "name", "apiname")
-_SCHEMAS = ("parameters", "inputschema", "input_schema", "inputSchema", "arguments")
+_SCHEMAS = ("parameters", "input_schema", "inputSchema", "arguments")
 _FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 _FIX = 'Write {"api_call": …, "description": …} in each row, or OpenAI tools'
 
@@ -77,7 +77,9 @@ def read_catalogue(path: Path) -> Catalogue:
     if not entries:
         source.fail("holds no APIs", fix=_FIX)
     if len(entries) > MOST:
-        source.fail(f"holds {len(entries):,} APIs; {MOST:,} is the most", fix="Leave out those that no row calls")
+        source.fail(
+            f"holds {len(entries):,} APIs; {MOST:,} is the most", fix="Leave out those that no row calls"
+        )
     return Catalogue(source.name, source.sha256, tuple(entries))
 
 
@@ -95,9 +97,9 @@ def entry_of(row: Row) -> Entry:
     raise RowError(f"names no API (it has {', '.join(map(show, list(row)[:8])) or 'nothing'})", _FIX)
 
 
-def tool_of(value: Any) -> Entry | None:
-    """A tool with a schema of its arguments, in the form of OpenAI, Anthropic, MCP or the Berkeley leaderboard;
-    None where `value` is none."""
+def tool_of(value: Any, named: bool = False) -> Entry | None:
+    """A tool with a schema of its arguments, in the form of OpenAI, Anthropic, MCP, xLAM or the Berkeley
+    leaderboard; None where `value` is none. Where it may be `named` alone, it needs no schema."""
     if not isinstance(value, Mapping):
         return None
     inner = unpacked(value.get("function"))
@@ -107,23 +109,26 @@ def tool_of(value: Any) -> Entry | None:
     if not isinstance(name, str) or not name.strip() or "(" in name:
         return None
     if not isinstance(schema, dict):
-        return Entry(name.strip(), _documentation(tool), tool=True) if isinstance(inner, dict) else None
+        bare = named or isinstance(inner, dict)
+        return Entry(name.strip(), _documentation(tool), tool=True) if bare else None
     properties = schema.get("properties")
+    if properties is None and schema and all(isinstance(one, dict) for one in schema.values()):
+        properties = schema  # xLAM has no object around them
     required = schema.get("required")
     listed = tuple(one for one in required if isinstance(one, str)) if isinstance(required, list) else ()
     closed = isinstance(properties, dict) and not schema.get("additionalProperties")
-    arguments = tuple(properties) if closed and isinstance(properties, dict) else None
+    arguments = tuple(map(str, properties)) if closed and isinstance(properties, dict) else None
     return Entry(name.strip(), _documentation(tool), arguments, listed, tool=True)
 
 
 def tools_of(value: Any) -> list[Any]:
     """The tools in a cell: a list, one object, or either as text; [] where it holds none that has a name."""
     value = unpacked(value)
-    if isinstance(value, dict) and tool_of(value) is None:
+    if isinstance(value, dict) and tool_of(value, named=True) is None:
         value = next((value[key] for key in ("tools", "functions") if key in value), [])
     listed = value if isinstance(value, list) else [value]
     listed = [unpacked(one) for one in listed]
-    return listed if all(tool_of(one) for one in listed) else []
+    return listed if all(tool_of(one, named=True) for one in listed) else []
 
 
 def _documentation(row: Mapping[str, Any]) -> str:

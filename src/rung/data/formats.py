@@ -244,6 +244,8 @@ def _hint(parts: Parts, columns: Columns, format: str) -> TaskKind | None:
         return "classification"
     if parts.learned:
         return "generation"
+    if parts["tools"]:
+        return "api_call"
     return "translation" if format == "translation" else None
 
 

@@ -211,6 +211,8 @@ def _bleu_rows(
 
 for _name in ("accuracy", "exact_match", "json_valid", "exact_call", "function_match"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True))
+for _name in ("hallucination", "wrong_choice", "wrong_argument"):
+    METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True, higher_is_better=False))
 METRICS.add("rouge_l", Metric(_mean("rouge_l"), stats.mean_of))
 METRICS.add("field_f1", Metric(_field_rows, stats.f1_of))
 METRICS.add("number_match", Metric(_number_rows, _share_of))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rung.config import Settings, load_settings
 from rung.data.check import Findings
 from rung.data.check import check as find
-from rung.evaluation.tasks import unreadable
+from rung.evaluation.tasks import doubtful, unreadable
 from rung.ladder.understood import Understood, understand_data
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class Checked:
     data: Understood
     findings: Findings
     ungraded: tuple[tuple[int, str], ...]  # (row, why): targets that the task's grader cannot read
+    doubtful: tuple[tuple[int, str], ...]  # (row, what is wrong): rows that are used all the same
     renderer: Renderer
 
 
@@ -44,4 +45,6 @@ def examine(data: Understood, settings: Settings) -> Checked:
     renderer = Renderer(base.tokenizer)
     longest = min(settings.max_length or base.context, base.context)
     found = find(data.loaded, renderer, longest, data.test, data.task.labels)
-    return Checked(data, found, tuple(unreadable(data.task, data.loaded.examples)), renderer)
+    rows = data.loaded.examples
+    bad, odd = tuple(unreadable(data.task, rows)), tuple(doubtful(data.task, rows))
+    return Checked(data, found, bad, odd, renderer)

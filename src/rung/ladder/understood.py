@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rung.config import Settings
+from rung.data.catalogue import read_catalogue, require_kind
 from rung.data.check import require_trainable
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows, source_of
@@ -49,7 +50,11 @@ def understand_data(data: object, settings: Settings, test: Rows | None = None) 
     require_rows(loaded.examples, left_out, loaded.name)
     held_out = test or settings.test
     loaded_test = read_examples(held_out, settings.columns) if held_out else None
-    task, loaded = understand(loaded, settings.task, settings.metric)
+    catalogue = read_catalogue(settings.apis) if settings.apis else None
+    facts = {"apis": catalogue.facts()} if catalogue else None
+    task, loaded = understand(loaded, settings.task, settings.metric, facts)
+    if settings.apis:
+        require_kind(task.kind, settings.apis)
     unknown = ""
     if loaded_test:
         unknown_labels(task, loaded_test.examples)  # raises where none is known as it is written

@@ -9,7 +9,7 @@ from rung.evaluation.tasks import (  # isort: skip
     knowledge,
     generation,
 )
-from rung.evaluation.tasks.inference import tidy, understand, unreadable, with_primary
+from rung.evaluation.tasks.inference import doubtful, tidy, understand, unreadable, with_primary
 from rung.evaluation.tasks.kind import KINDS, Grade, Kind, register
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Kind",
     "api_call",
     "classification",
+    "doubtful",
     "extraction",
     "generation",
     "knowledge",
