@@ -19,7 +19,6 @@ from rung.data import names
 from rung.data.reading import open_rows
 from rung.data.strict_json import Row, RowError, show
 from rung.data.values import unpacked
-from rung.errors import DataError
 
 MOST: Final = 20_000  # entries
 _CALLS = ("apicall", "call", "command", "cmd", "usage", "signature", "api", "function", "name", "apiname")
@@ -138,13 +137,3 @@ def _documentation(row: Mapping[str, Any]) -> str:
         f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}"
         for key, value in cells
     )
-
-
-def require_kind(kind: str, path: Path) -> None:
-    """Raises `DataError` where a catalogue is given for rows that are no calls."""
-    if kind != "api_call":
-        raise DataError(
-            f"is a catalogue of APIs, but the task is {kind}",
-            where=str(path),
-            fix="Say --task api_call if the answers are calls or commands, or leave out --apis",
-        )

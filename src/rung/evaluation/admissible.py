@@ -1,15 +1,16 @@
 """Answers against lists of admissible values, by the rules of the Berkeley Function Calling Leaderboard.
 
 ``ground_truth`` is ``[{"find_item": {"name": ["kettle"], "town": ["Leeds", ""]}}]``: a call is right if it is
-of the function, each of its arguments has one of the values listed, and every argument is there that "" does
-not allow to be left out.  Calls have no order.  Texts are compared without case, spaces and ``,./-_*^``, as that
-leaderboard does; 1 and 1.0 are equal, true is not 1.  Values inside objects have lists of their own.
+of the function, each of its arguments has one of the values listed, and every argument is there that the tool
+requires or that "" does not allow to be left out.  Calls have no order.  Texts are compared without case,
+spaces and ``,./-_*^``, as that leaderboard does; 1 and 1.0 are equal, true is not 1.  Values inside objects
+have lists of their own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rung.data.tool_calls import LEFT_OUT
@@ -18,35 +19,38 @@ from rung.evaluation.python_calls import arguments, value_of
 
 _SEPARATORS = re.compile(r"[ ,./\-_*^]")
 Wanted = Mapping[str, Mapping[str, Sequence[Any]]]
+Required = Mapping[str, Collection[str]]  # function -> arguments that its schema requires
 
 
-def is_right(calls: Sequence[Call], ground_truth: Sequence[Wanted]) -> bool:
+def is_right(calls: Sequence[Call], ground_truth: Sequence[Wanted], required: Required) -> bool:
     """Whether `calls` are those of `ground_truth`, in any order."""
-    fits = [[not different(call, wanted) for wanted in ground_truth] for call in calls]
+    fits = [[not different(call, wanted, required) for wanted in ground_truth] for call in calls]
     return len(calls) == len(ground_truth) and _matched(fits)
 
 
-def pairs(calls: Sequence[Call], ground_truth: Sequence[Wanted]) -> list[tuple[Call, Wanted]]:
-    """Calls with the wanted ones of the same function, those with the fewest differences first taken."""
-    found: list[tuple[Call, Wanted]] = []
+def differences(calls: Sequence[Call], ground_truth: Sequence[Wanted], required: Required) -> list[list[str]]:
+    """What differs in each call, held against the nearest of those of its function that are left."""
+    found: list[list[str]] = []
     left = list(range(len(ground_truth)))
     for call in calls:
         same = [place for place in left if call.name in ground_truth[place]]
         if same:
-            best = min(same, key=lambda place: len(different(call, ground_truth[place])))
+            wrong = {place: different(call, ground_truth[place], required) for place in same}
+            best = min(same, key=lambda place: len(wrong[place]))
             left.remove(best)
-            found.append((call, ground_truth[best]))
+            found.append(wrong[best])
     return found
 
 
-def different(call: Call, wanted: Wanted) -> list[str]:
-    """The arguments of `call` that are wrong, missing or too many; the function's name where that is wrong."""
+def different(call: Call, wanted: Wanted, required: Required) -> list[str]:
+    """The arguments of `call` that are wrong, missing or too many; its name where that is wrong."""
     (name, values), *_ = wanted.items()
     if call.form != "python" or call.name != name:
         return [call.name]
     said = {key: value_of(node) for key, node in arguments(call.tokens[0]).items()}
     wrong = [key for key, value in said.items() if key not in values or not _is_one_of(value, values[key])]
-    return wrong + [key for key, one in values.items() if key not in said and LEFT_OUT not in one]
+    must = {key for key, one in values.items() if LEFT_OUT not in one} | set(required.get(name, ()))
+    return wrong + sorted(must - said.keys())
 
 
 def _is_one_of(value: Any, values: Sequence[Any]) -> bool:

@@ -55,6 +55,11 @@ class Offered:
         """Whether all of it are tools, whose calls in one answer have no order."""
         return bool(self.functions) and all(api.tool for apis in self.functions.values() for api in apis)
 
+    @property
+    def required(self) -> Mapping[str, frozenset[str]]:
+        """The arguments that each tool requires."""
+        return {name: apis[0].required for name, apis in self.functions.items() if apis[0].tool}
+
     def api_of(self, call: Call) -> Api | None:
         """The API that a call is of; None where there is none. Of several the one with most texts."""
         if call.form == "command":

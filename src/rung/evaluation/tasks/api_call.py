@@ -116,8 +116,8 @@ class ApiCall(Kind):
         truth = example.facts.get("ground_truth")
         offered = offered_to(task, example)
         if truth:
-            right = admissible.is_right(found, truth)
-            together = [admissible.different(*pair) for pair in admissible.pairs(found, truth)]
+            right = admissible.is_right(found, truth, offered.required)
+            together = admissible.differences(found, truth, offered.required)
         else:
             loose = offered.tools  # calls of tools have no order
             ours, theirs = (_sorted(calls) if loose else calls for calls in (wanted, found))
