@@ -18,9 +18,7 @@ def sentences(view: View) -> tuple[str, ...]:
     first = f"{what} seen in train: {numbers.count(rows)} of {numbers.count(of)} test rows"
     floor = next((r.result for r in view.rungs if r.result.kind == "floor" and r.result.primary), None)
     if floor is not None and floor.primary is not None:
-        first += (
-            f"; the best constant answer scores {numbers.quality(floor.primary)} {view.metric_unit}".rstrip()
-        )
+        first += f"; the best constant answer: {numbers.named(floor.primary)}"
     apart = [f"{rung.name} {one}" for rung in view.rungs if rung.ok and (one := _apart(rung.result, what))]
     if not apart:
         return (f"{first}.",)
