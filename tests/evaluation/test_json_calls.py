@@ -26,8 +26,8 @@ def test_every_form_is_the_same_call(text: str) -> None:
 
 
 def test_several_calls_in_their_order() -> None:
-    one, two = ('<tool_call>{"name": "%s", "arguments": {}}</tool_call>' % name for name in "fg")
-    text = one + two
+    one = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    text = one + one.replace('"f"', '"g"')
     assert [call.name for call in read_calls(text)] == ["f", "g"]
     assert read_calls('I call {"name": "f", "arguments": {"x": 1}} now.', ("f",))[0].name == "f"
 

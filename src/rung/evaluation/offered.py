@@ -72,7 +72,7 @@ class Offered:
         """What a call names that does not exist: the API, or arguments and flags of one that does."""
         api = self.api_of(call)
         if api is None:
-            return [] if call.joint == "|" and not self._has_program(call) else [shown(call)]
+            return [] if call.joint == "|" and not self._has_program(call) else [self.name(call)]
         if call.form == "command":
             program = self.commands.get(call.tokens[:1])
             known = api.flags | (program.flags if program else frozenset())
@@ -86,7 +86,7 @@ class Offered:
     def name(self, call: Call) -> str:
         """The API of a call as it is shown; the call's own name where there is none."""
         api = self.api_of(call)
-        return api.name if api else shown(call) if self else call.name
+        return api.name if api else call.name if self.tools or not self else shown(call)
 
     def _has_program(self, call: Call) -> bool:
         return any(words[0] == call.tokens[0] for words in self.commands)
