@@ -113,6 +113,11 @@ class Settings(BaseModel):
     label_names: Annotated[Pairs, DATA] = Field(
         {}, description="What labels mean, such as 0=negative,1=positive."
     )
+    apis: Annotated[Path | None, DATA] = Field(
+        None,
+        description="Catalogue of APIs, for api_call: a file of calls, commands or OpenAI tools with their "
+        "documentation.",
+    )
     metric: Annotated[str | None, DATA] = Field(
         None, description="Metric to compare rungs by; the task's own if not given."
     )

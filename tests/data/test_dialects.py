@@ -116,10 +116,15 @@ def answer(
 
 
 def chat(
-    name: str, content: bytes, format: str = "messages", before: str = "", target: str = REPLY[0]
+    name: str,
+    content: bytes,
+    format: str = "messages",
+    before: str = "",
+    target: str = REPLY[0],
+    hint: str | None = None,
 ) -> Dialect:
     return Dialect(
-        name, content, format, None, [*([("system", before)] if before else []), ("user", ASK[0])], target
+        name, content, format, hint, [*([("system", before)] if before else []), ("user", ASK[0])], target
     )
 
 
@@ -517,6 +522,7 @@ DIALECTS: dict[str, Dialect] = {
         "prompt-completion",
         'Tools:\n[{"name": "book"}]',
         "book(dogs=3)",
+        "api_call",
     ),
     "prompt and conversation": chat("a.jsonl", jsonl(prompt=ASK, prompt_id=IDS, messages=TURNS)),
     "kto": answer("a.jsonl", jsonl(prompt=ASK, completion=REPLY, label=[True, False] * 6)),

@@ -102,3 +102,13 @@ def test_any_subset_that_keeps_every_label_is_the_same_task(tmp_path: Path, seed
         chance.shuffle(kept)
         fewer = understood(table(tmp_path / "part.jsonl", kept)).task
         assert (fewer.kind, fewer.metrics, set(fewer.labels)) == (task.kind, task.metrics, set(task.labels))
+
+
+def test_a_catalogue_is_for_calls(tmp_path: Path) -> None:
+    apis = letters.write_jsonl(tmp_path / "apis.jsonl", [{"api_call": "f(x)"}, {"api_call": "g(x)"}])
+    calls = [{"prompt": f"do {n}", "completion": f"{'fg'[n % 2]}(x={n})"} for n in range(30)]
+    found = understood(letters.write_jsonl(tmp_path / "calls.jsonl", calls), apis=str(apis))
+    assert "hallucination" in found.task.metrics
+    assert [one["call"] for one in found.task.facts["apis"]["entries"]] == ["f(x)", "g(x)"]
+    with pytest.raises(UsageError, match="the task is classification"):
+        understood(table(tmp_path / "x.jsonl", ["no", "yes"] * 15), apis=str(apis))

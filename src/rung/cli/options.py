@@ -97,5 +97,12 @@ def _plain(value: Any, name: str) -> str:
 
 
 def _metavar(name: str) -> str:
-    kinds = {"test": "FILE", "output": "FOLDER", "budget": "TIME", "base": "NAME", "task": "KIND"}
+    kinds = {
+        "test": "FILE",
+        "apis": "FILE",
+        "output": "FOLDER",
+        "budget": "TIME",
+        "base": "NAME",
+        "task": "KIND",
+    }
     return kinds.get(name, "VALUE")

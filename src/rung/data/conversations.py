@@ -71,7 +71,9 @@ def _listed(value: Any) -> Any:
     inner = (
         [value[key] for key in ("messages", "contents") if key in value] if isinstance(value, dict) else []
     )
-    return inner[0] if inner and isinstance(inner[0], list) else value
+    value = inner[0] if inner and isinstance(inner[0], list) else value
+    alone = isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
+    return value[0] if alone else value  # the Berkeley leaderboard lists the turns of each round
 
 
 def is_turns(value: Any) -> bool:

@@ -246,6 +246,8 @@ def _hint(parts: Parts, columns: Columns, format: str) -> TaskKind | None:
         return "multi_label"
     if parts.learned:
         return "generation"
+    if parts["tools"]:
+        return "api_call"
     return "translation" if format == "translation" else None
 
 

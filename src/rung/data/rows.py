@@ -22,6 +22,7 @@ from rung.data.parts import Parts
 from rung.data.reading import RowFile
 from rung.data.spans import is_tags, span_target, tag_spans
 from rung.data.strict_json import Row, RowError, show
+from rung.data.tool_calls import facts_of, first_admissible, is_admissible, text_of_calls
 from rung.data.values import Seen, number, text_of, truth, unpacked
 from rung.records import Message
 
@@ -267,6 +268,10 @@ class Builder:
         if isinstance(value, dict) and isinstance(value.get("text"), list) and "answer_start" in value:
             value = value["text"][0] if value["text"] else ""
         inner = unpacked(value)
+        if is_admissible(inner):
+            inner = first_admissible(inner)
+        if text := text_of_calls(inner):
+            return text
         calls = inner if isinstance(inner, list) else [inner]
         if calls and all(is_call(call) for call in calls):
             return written_calls(inner, name)
@@ -310,7 +315,8 @@ class Builder:
             return "it has no user or system text before the target"
         if free and not messages[-1].content.strip():
             return "its text is empty"
-        return Built(tuple(messages), text_of(row.get(group), group).strip() if group else "")
+        named = text_of(row.get(group), group).strip() if group else ""
+        return Built(tuple(messages), named, facts_of(row, self.parts["tools"]))
 
     def _one_system(self, messages: list[Message]) -> list[Message]:
         """System turns at the start as one. Raises `RowError` for one in the middle."""

@@ -1,10 +1,11 @@
-"""Reads API calls out of a completion: Python calls, or command lines, all of them in their order.
+"""Reads API calls out of a completion: Python calls, JSON calls or command lines, all of them in their order.
 
 Two calls are the same when only their writing differs:
 
-- Python: order of keyword arguments, of dict keys and of set items, kind of quotes, whitespace.  ``f(x)`` and
-  ``f(a=x)`` differ, as do ``1`` and ``1.0``: nothing is looked up or run.  A positional argument behind a
+- Python: order of keyword arguments, of dict keys and of set items, kind of quotes, whitespace, ``1`` and
+  ``1.0``.  ``f(x)`` and ``f(a=x)`` differ: nothing is looked up or run.  A positional argument behind a
   keyword, which Python refuses and data sets contain, is read as if it came first.
+- JSON: a call written as JSON is the Python call with the same name and arguments.
 - Command: order of flags among each other and among the words, ``--flag=value`` against
   ``--flag value``, quoting, order of keys in a JSON value.  The order of words (``cp a b``) counts, and so
   does everything after ``--``.  Whether ``-t pod`` is a flag with a value or a switch before a word is not in
@@ -15,18 +16,16 @@ Two calls are the same when only their writing differs:
 
 from __future__ import annotations
 
-import ast
-import io
 import re
 import shlex
-import tokenize
-import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rung.evaluation.commands import THEN, arrange, differing, has_flag, split_line
+from rung.evaluation.json_calls import calls_in_json, is_json
 from rung.evaluation.languages import SMALL_WORDS
+from rung.evaluation.python_calls import arguments, statements, text_of_tree
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
@@ -37,7 +36,6 @@ _PROGRAM = re.compile(r"[\d./+-]*[A-Za-z_][\w./+-]*", re.ASCII)
 _END_OF_SENTENCE = re.compile(r"\w[.!?:]$")
 _CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\(.*\)", re.DOTALL)
 _LONGEST = 20_000  # characters looked at; calls are far shorter
-_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _CLOSINGS = 32  # closing brackets tried for a call inside prose
 
 
@@ -67,10 +65,12 @@ def read_calls(text: str, functions: Collection[str] = ()) -> tuple[Call, ...]:
     text = text[:_LONGEST]
     fenced = "\n".join(_FENCE.findall(text))
     return (
-        (_read_code(fenced, functions, True) if fenced else ())
+        (_python(calls_in_json(text)) if is_json(fenced) or is_json(text) else ())
+        or (_read_code(fenced, functions, True) if fenced else ())
         or _read_code(text, functions, False)
         or tuple(call for piece in _INLINE.findall(text) for call in _read_line(piece, functions, False))
         or tuple(_in_prose(text, functions))
+        or _python(calls_in_json(text))
     )
 
 
@@ -94,7 +94,7 @@ def different_arguments(first: Call, second: Call) -> list[str]:
     """The names of keywords and flags, and the places of other arguments, in which two calls differ."""
     if first.form == second.form == "command":
         return differing(first.tokens, second.tokens)
-    one, two = _arguments(first), _arguments(second)
+    one, two = arguments_of(first), arguments_of(second)
     return [name for name in {**one, **two} if one.get(name) != two.get(name)]
 
 
@@ -105,11 +105,25 @@ def name_of_call(text: str) -> str:
     "f (see below)" in prose does not.
     """
     text = text.strip()
-    calls, others = _statements(text)
+    calls, others = statements(text)
     if calls and not others:
-        return calls[0].name
+        return calls[0][0]
+    if is_json(text) and (found := _python(calls_in_json(text))):
+        return found[0].name
     match = _CALL.fullmatch(text)
     return match[1] if match and "=" in text else ""
+
+
+def arguments_of(call: Call) -> dict[str, str]:
+    """The arguments of a Python call by name, or by place, each written the one way; none of a command."""
+    if call.form != "python":
+        return {}
+    return {name: text_of_tree(value) for name, value in arguments(call.tokens[0]).items()}
+
+
+def _python(text: str) -> tuple[Call, ...]:
+    """The Python calls that are statements of a text."""
+    return tuple(Call("python", name, (written,)) for name, written in statements(text)[0])
 
 
 def _same(first: Call, second: Call) -> bool:
@@ -125,8 +139,8 @@ def _same(first: Call, second: Call) -> bool:
 
 def _read_code(text: str, functions: Collection[str], fenced: bool) -> tuple[Call, ...]:
     """The calls of a text: as one piece of Python, or of its lines."""
-    if calls := _statements(text)[0]:
-        return tuple(calls)
+    if calls := _python(text):
+        return calls
     lines = list(_logical_lines(text))
     script = fenced or all(map(_looks_like_code, lines))
     found = [_read_line(line, functions, script) for line in lines]
@@ -159,7 +173,7 @@ def _is_closed(line: str) -> bool:
 
 def _looks_like_code(line: str) -> bool:
     """A Python call, or a line that begins as a command does and does not end as a sentence does."""
-    if _statements(line)[0]:
+    if _python(line):
         return True
     word = line.split()[0]
     program = _PROGRAM.fullmatch(word) is not None and not word[0].isupper()
@@ -168,7 +182,7 @@ def _looks_like_code(line: str) -> bool:
 
 def _read_line(line: str, functions: Collection[str], script: bool) -> tuple[Call, ...]:
     for piece in dict.fromkeys((line.strip(), _PROMPT.sub("", _HEADING.sub("", line)).strip())):
-        calls = tuple(_statements(piece)[0]) or _commands(piece, functions, script)
+        calls = _python(piece) or _commands(piece, functions, script)
         if calls:
             return calls
     return ()
@@ -202,96 +216,7 @@ def _name_of(tokens: tuple[str, ...], functions: Collection[str]) -> str:
     return max([" ".join(words[:2]), *known], key=lambda name: len(name.split()))
 
 
-# --- Python -----------------------------------------------------------------------------------------
-
-
-class _InOrder(ast.NodeTransformer):
-    """Puts in order what has none: keywords of a call, keys of a dict, items of a set."""
-
-    def visit_Call(self, node: ast.Call) -> ast.Call:
-        self.generic_visit(node)
-        node.keywords.sort(key=lambda keyword: (keyword.arg is None, keyword.arg or ""))
-        return node
-
-    def visit_Dict(self, node: ast.Dict) -> ast.Dict:
-        self.generic_visit(node)
-        if None not in node.keys:  # **more may come before or after a key it holds too
-            pairs = zip(node.keys, node.values, strict=True)
-            ordered = sorted(pairs, key=lambda pair: ast.unparse(pair[0]) if pair[0] else "")
-            node.keys, node.values = [key for key, _ in ordered], [value for _, value in ordered]
-        return node
-
-    def visit_Set(self, node: ast.Set) -> ast.Set:
-        self.generic_visit(node)
-        node.elts.sort(key=ast.unparse)
-        return node
-
-
-def _statements(piece: str) -> tuple[list[Call], bool]:
-    """The calls that are statements of `piece`, and whether it has others; none where it is no Python."""
-    if "(" not in piece:
-        return [], True
-    try:
-        tree = _tree(piece)
-        found = [_called(statement) for statement in tree.body]
-        calls = [
-            Call("python", ast.unparse(call.func), (ast.unparse(_InOrder().visit(call)),))
-            for calls in found
-            for call in calls
-        ]
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return [], True
-    return calls, not all(found)
-
-
-def _tree(piece: str) -> ast.Module:
-    with warnings.catch_warnings():  # "\d" in a model's string is not our warning to give
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(piece.strip())
-        except SyntaxError:
-            return ast.parse(_keywords_last(piece))
-
-
-def _keywords_last(piece: str) -> str:
-    """``f(a=1, b)`` as ``f(b, a=1)``. Raises `SyntaxError` where `piece` is not of that form."""
-    call = re.fullmatch(r"\s*((?:\w+\s*=\s*)?[A-Za-z_][\w.]*\s*)\((.*)\)\s*;?\s*", piece, re.DOTALL)
-    if call is None:
-        raise SyntaxError("not one call")
-    arguments: list[list[str]] = [[]]
-    depth = 0
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(call[2]).readline):
-            depth += (token.string in _OPENING) - (token.string in _CLOSING)
-            if token.string == "," and depth == 0:
-                arguments.append([])
-            elif token.string.strip():
-                arguments[-1].append(token.string)
-    except tokenize.TokenError as fault:
-        raise SyntaxError(str(fault)) from fault
-    arguments.sort(key=lambda words: "=" in words[1:2])
-    return f"{call[1]}({', '.join(' '.join(words) for words in arguments if words)})"
-
-
-def _called(statement: ast.stmt) -> list[ast.Call]:
-    """The calls a statement consists of: one, or those of a list."""
-    if not isinstance(statement, ast.Expr | ast.Assign | ast.AnnAssign | ast.Return):
-        return []
-    value = statement.value
-    items = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
-    items = [item.value if isinstance(item, ast.Await) else item for item in items if item is not None]
-    calls = [item for item in items if isinstance(item, ast.Call)]
-    return calls if len(calls) == len(items) else []
-
-
-def _arguments(call: Call) -> dict[str, str]:
-    """The arguments of a Python call by name, or by place."""
-    if call.form != "python":
-        return {}
-    node = ast.parse(call.tokens[0], mode="eval").body
-    assert isinstance(node, ast.Call)
-    named = {keyword.arg or "**": ast.unparse(keyword.value) for keyword in node.keywords}
-    return {f"argument {place}": ast.unparse(one) for place, one in enumerate(node.args, start=1)} | named
+# --- inside prose ---------------------------------------------------------------------------------
 
 
 def _in_prose(text: str, functions: Collection[str]) -> Iterator[Call]:
@@ -303,7 +228,7 @@ def _in_prose(text: str, functions: Collection[str]) -> Iterator[Call]:
     while found := re.compile(rf"(?<![\w.])(?:{names})\s*\(").search(text, place):
         place = found.end()
         for end in [i for i in range(found.end(), len(text)) if text[i] == ")"][:_CLOSINGS]:
-            if calls := _statements(text[found.start() : end + 1])[0]:
+            if calls := _python(text[found.start() : end + 1]):
                 yield from calls
                 place = end + 1
                 break

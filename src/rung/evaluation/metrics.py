@@ -265,6 +265,8 @@ METRICS.add(
     "length_ratio",
     Metric(_length_rows, _ratio_of, unit="of the target", note=lambda: _RATIO, span=lambda task: None),
 )
+for _name in ("hallucination", "wrong_choice", "wrong_argument"):
+    METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True, higher_is_better=False))
 METRICS.add("number_match", Metric(_number_rows, _share_of))
 METRICS.add("macro_f1", Metric(_label_rows, _macro_f1_of))
 METRICS.add(

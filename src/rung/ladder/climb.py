@@ -197,6 +197,7 @@ class _Climb:
         owner |= {
             "data": rows.loaded.sha256,
             "test": rows.loaded_test.sha256 if rows.loaded_test else None,
+            "apis": rows.task.facts.get("apis", {}).get("sha256"),
             "rung": __version__,
         }
         return storage.fingerprint(owner), owner

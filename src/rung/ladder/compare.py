@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from rung.ladder.forecast import allowance
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, counted, lines
 from rung.ladder.plan import MOST_TEST
+from rung.ladder.understood import catalogue_facts, require_kind
 from rung.ladder.verdict import compare
 from rung.ladder.watch import Silent, Watcher
 from rung.methods.origin import COPY_OURS, OURS
@@ -155,10 +156,16 @@ def _answers(
 
 
 def _understood(loaded: Loaded, kept: Task | None, s: Settings) -> tuple[Task, str, Loaded]:
-    """The task, where it comes from, and the rows as it reads them."""
+    """The task, where it comes from, and the rows as it reads them. A catalogue replaces the one kept."""
+    facts = catalogue_facts(s)
     if kept is not None and s.task in (None, kept.kind):
+        if facts:
+            require_kind(kept.kind, s)
+            metrics = understand(loaded, kept.kind, None, facts)[0].metrics
+            kept = replace(kept, metrics=metrics, facts={**kept.facts, **facts})
         return with_primary(kept, s.metric), "asked" if s.task else "adapter", loaded
-    task, loaded = understand(loaded, s.task, s.metric)
+    task, loaded = understand(loaded, s.task, s.metric, facts)
+    require_kind(task.kind, s)
     return task, "asked" if s.task else f"guessed from {counted(len(loaded.examples))}", loaded
 
 

@@ -11,6 +11,7 @@ from rung.data.formats import Loaded
 from rung.data.split import Split, split
 from rung.errors import DataError
 from rung.evaluation.tasks import unreadable
+from rung.ladder import seen
 from rung.ladder.left_out import LeftOut, counted, grouped, lines
 from rung.ladder.understood import Understood, require_rows
 from rung.records import Example, Task, to_json
@@ -53,6 +54,7 @@ class Divided:
             "reading": to_json(self.loaded.reading),
             "split": fingerprint([[one.id for one in examples] for _, examples in parts_of(self.split)]),
             "warnings": list(self.warnings),
+            **seen.facts(self.task, self.split.train, self.split.test),
         }
 
     def account(self) -> list[str]:

@@ -21,7 +21,7 @@ from rung.data.formats import Loaded
 from rung.data.split import Split
 from rung.errors import ResourceError, ResumeError, UsageError
 from rung.evaluation.judging import Evaluation, judge
-from rung.ladder import hopeless
+from rung.ladder import hopeless, seen
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, parts_of
 from rung.ladder.fitting import FEWEST_TEST
@@ -165,7 +165,12 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
         started=started,
         **({"status": "ok"} | _standing(context, quote, outcome)),
         primary=evaluation.primary,
-        metrics=evaluation.metrics,
+        metrics=(
+            *evaluation.metrics,
+            *seen.measured(
+                context.task, context.whole.train, test, evaluation.answers, context.settings.seed
+            ),
+        ),
         counts=evaluation.counts,
         cost=_cost(context, outcome, spent, answering, memory),
         choices=outcome.choices,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rung.config import Settings
+from rung.data.catalogue import read_catalogue
 from rung.data.check import require_trainable
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows, source_of
-from rung.errors import DataError
+from rung.errors import DataError, UsageError
 from rung.evaluation.tasks import doubts, tidy, understand
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, lines
@@ -56,7 +58,8 @@ def understand_data(data: object, settings: Settings, test: Rows | None = None) 
     held_out = test or settings.test
     loaded_test = read_examples(held_out, settings.columns) if held_out else None
     raw = [loaded, *([loaded_test] if loaded_test else [])]
-    task, loaded = understand(loaded, settings.task, settings.metric)
+    task, loaded = understand(loaded, settings.task, settings.metric, catalogue_facts(settings))
+    require_kind(task.kind, settings)
     doubted = [LeftOut(one.name, row, why) for one in raw for row, why in doubts(task, one.examples)]
     unknown = ""
     if loaded_test:
@@ -64,6 +67,21 @@ def understand_data(data: object, settings: Settings, test: Rows | None = None) 
         loaded_test = replace(loaded_test, examples=tidy(task, loaded_test.examples))
         unknown = unknown_labels(task, loaded_test.examples)
     return Understood(loaded, loaded_test, task, unknown, tuple(doubted))
+
+
+def catalogue_facts(settings: Settings) -> dict[str, Any]:
+    """The catalogue of APIs as a fact of the task, where the settings name one. Raises `DataError`."""
+    return {"apis": read_catalogue(settings.apis).facts()} if settings.apis else {}
+
+
+def require_kind(kind: str, settings: Settings) -> None:
+    """Raises `UsageError` where a catalogue is given for rows that are no calls."""
+    if settings.apis and kind != "api_call":
+        raise UsageError(
+            f"--apis gives a catalogue of APIs, but the task is {kind}",
+            where=str(settings.apis),
+            fix="Say --task api_call if the answers are calls or commands, or leave out --apis",
+        )
 
 
 def require_rows(

@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from rung import numbers
-from rung.report import charts, drawing, forgetting, mistakes, tables
+from rung.report import charts, drawing, forgetting, mistakes, seen, tables
 from rung.report.costs import break_evens, sentences
 from rung.report.view import Rung, View, drift_of, load_view
 from rung.storage import write_file
@@ -64,6 +64,7 @@ def render(view: View) -> str:
         quality_of=of,
         shapes=_shapes(view),
         cost_charts=_cost_charts(view),
+        seen=seen.sentences(view),
         break_evens=sentences(break_evens(view.costs.lines)),
         curve_charts=_curve_charts(view),
         forgetting_charts=_forgetting_charts(view),
@@ -211,8 +212,8 @@ def _label_tables(view: View) -> list[tuple[str, tables.Table, int]]:
     return found
 
 
-def _call_tables(view: View) -> list[tuple[str, tables.Table, tables.Table]]:
-    """(rung, commonest wrong functions, arguments that differ) where answers are calls."""
+def _call_tables(view: View) -> list[tuple[str, tables.Table, tables.Table, tables.Table]]:
+    """(rung, wrong functions, arguments that differ, what does not exist), each commonest first, of calls."""
     found = []
     for rung in _shown_rungs(view):
         if not any("arguments" in answer.evidence for answer in view.answers[rung]):
@@ -220,11 +221,13 @@ def _call_tables(view: View) -> list[tuple[str, tables.Table, tables.Table]]:
         errors = mistakes.call_errors(view.answers[rung])
         functions = tuple((wanted, called, numbers.count(n)) for wanted, called, n in errors.functions)
         arguments = tuple((name, numbers.count(n)) for name, n in errors.arguments)
+        made_up = tuple((name, numbers.count(n)) for name, n in errors.made_up)
         found.append(
             (
                 rung,
                 tables.Table(("expected", "called", "rows"), functions, frozenset({2})),
                 tables.Table(("argument that differs", "rows"), arguments, frozenset({1})),
+                tables.Table(("does not exist", "rows"), made_up, frozenset({1})),
             )
         )
     return found

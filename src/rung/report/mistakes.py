@@ -2,9 +2,9 @@
 
 Made from the evidence that the grader stored in each answer; nothing is parsed or graded again.  Evidence
 has one of four shapes: ``wanted`` and ``got`` are two labels, or two lists of labels; ``fields`` is a list of
-fields with their ``path``; ``wanted``, ``got`` and ``arguments`` are lists of names of calls and of
-arguments that differ. Answers without evidence, from an older run or a task that gives
-none, have no such table.
+fields with their ``path``; ``wanted``, ``got`` and ``arguments`` are lists of names of calls and of arguments
+that differ, and there may be ``made_up``, the names of what does not exist.
+Answers without evidence, from an older run or a task that gives none, have no such table.
 """
 
 from __future__ import annotations
@@ -188,14 +188,15 @@ class CallErrors:
 
     functions: tuple[tuple[str, str, int], ...]  # expected, called, rows
     arguments: tuple[tuple[str, int], ...]  # of the right function, rows
+    made_up: tuple[tuple[str, int], ...] = ()  # calls, arguments and flags that do not exist, rows
 
     def __bool__(self) -> bool:
-        return bool(self.functions or self.arguments)
+        return bool(self.functions or self.arguments or self.made_up)
 
 
 def call_errors(rows: Sequence[Answer]) -> CallErrors:
     """Calls of wrong functions, and arguments that differ where the function is right."""
-    wrong, differ = Counter[tuple[str, str]](), Counter[str]()
+    wrong, differ, made_up = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
     for answer in rows:
         if answer.status == "error" or "arguments" not in answer.evidence:
             continue
@@ -203,11 +204,15 @@ def call_errors(rows: Sequence[Answer]) -> CallErrors:
         if wanted != got:
             wrong[wanted, got] += 1
         differ.update(one_line(name) for name in answer.evidence["arguments"])
+        made_up.update(one_line(name) for name in answer.evidence.get("made_up", ()))
     functions = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))
-    arguments = sorted(differ.items(), key=lambda item: (-item[1], item[0]))
+    arguments, unknown = (
+        sorted(found.items(), key=lambda item: (-item[1], item[0])) for found in (differ, made_up)
+    )
     return CallErrors(
         tuple((expected, called, n) for (expected, called), n in functions[:MOST_ERRORS]),
         tuple(arguments[:MOST_ERRORS]),
+        tuple(unknown[:MOST_ERRORS]),
     )
 
 

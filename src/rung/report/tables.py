@@ -314,7 +314,7 @@ def strengths(view: View) -> Table:
     return Table(head, rows, frozenset({1, 2, 3}))
 
 
-_OF_THEIR_OWN = ("parts", "left_out", "warnings")  # shown apart from the other facts about the data
+_OF_THEIR_OWN = ("parts", "left_out", "warnings", "seen")  # shown apart from the other facts about the data
 
 
 def data_facts(view: View) -> tuple[tuple[str, str], ...]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rung import numbers
-from rung.report import tables
+from rung.report import seen, tables
 from rung.report.costs import break_evens, sentences
 from rung.report.view import Rung, View
 
@@ -36,6 +36,8 @@ def print_view(view: View, console: Console, report: Path | None = None) -> None
     _print_others(view, console)
     if inside or view.notes:
         console.print()
+    for line in seen.sentences(view):
+        console.print(Text(line))
     _print_verdict(view, console)
     if report is not None:
         console.print(Text.assemble(("Report: ", "dim"), numbers.clean(str(report))), soft_wrap=True)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from rows_of import of_targets, task_of
-from rung.evaluation.metrics import grade
-from rung.evaluation.tasks import KINDS, unreadable
-from rung.records import Completion, Score, Task
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from rows_of import loaded_of, of_targets, task_of
+from rung.data import example_of
+from rung.evaluation.metrics import grade, measures
+from rung.evaluation.tasks import KINDS, doubts, understand, unreadable
+from rung.records import Completion, Example, Message, Score, Task
 
 
 def graded(task: Task, target: str, text: str) -> Score:
@@ -51,16 +57,22 @@ def test_commands_are_not_taken_for_prose() -> None:
     assert (piped.functions, piped.several) == (("git log",), False)
 
 
-def test_targets_that_are_no_calls_are_named() -> None:
+def test_targets_that_are_no_calls_are_named_and_compared_as_text() -> None:
     commands = [f"git {('add', 'commit')[i % 2]} --path=file{i}" for i in range(40)]
     targets = [*commands, "ls", "jq -r .name", "see the manual", "There is none."]
-    task = task_of(of_targets(*targets))
-    assert unreadable(task, of_targets(*targets)) == [
-        (43, "its target is not a command"),
-        (44, "its target is not a command"),
-    ]
-    calls = [*[f"f(x={i})" for i in range(20)], "I cannot do that (sorry)"]
-    assert unreadable(task_of(of_targets(*calls)), of_targets(*calls)) == [(21, "its target is not a call")]
+    rows = of_targets(*targets)
+    task = task_of(rows)
+    why = "its target is not a command, so answers are compared with it as text: write the command, or leave "
+    assert doubts(task, rows) == [(43, f"{why}the row out"), (44, f"{why}the row out")]
+    assert unreadable(task, rows) == []
+    assert task.notes == (f"2 rows of 44: {why}the row out (rows 43, 44)",)
+    assert graded(task, "There is none.", " There  is none.").values["exact_call"] == 1
+    assert graded(task, "There is none.", "There is one.").values == {
+        "exact_call": 0.0,
+        "function_match": 0.0,
+    }
+    assert graded(task, "There is none.", "git add --path=x").evidence["got"] == ["git add"]
+    assert graded(task, "There is none.", "").status == "unparsed"
 
 
 GIT = Task("api_call", "", ("exact_call", "function_match"), functions=("git add", "git commit"))
@@ -88,3 +100,106 @@ def test_an_answer_without_a_call() -> None:
     score = graded(GIT, "git add f", "I would not do that.")
     assert (score.status, score.answer) == ("unparsed", None)
     assert score.evidence == {"wanted": ["git add"], "got": [], "arguments": []}
+
+
+PLACE = {"name": "find", "parameters": {"properties": {"what": {}, "town": {}}, "required": ["what"]}}
+PAY = {"name": "refund", "parameters": {"properties": {"order": {}}}}
+
+
+def tool_row(target: str, row: int = 0, **facts: Any) -> Example:
+    turns = [Message("user", f"question {row}"), Message("assistant", target)]
+    return example_of(turns, row, facts={"tools": [PLACE, PAY], **facts})
+
+
+ROWS = [tool_row(f"find(what='w{i}')" if i % 2 else f"refund(order={i})", i) for i in range(30)]
+TOOLS = task_of(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("text", "right", "kind"),
+    [
+        ("find(what='a', town='b')", 1, ""),
+        ('{"name": "find", "arguments": {"town": "b", "what": "a"}}', 1, ""),
+        ("find(what='a')", 0, "wrong_argument"),
+        ("refund(order='a')", 0, "wrong_choice"),
+        ("find(what='a', town='b')\nrefund(order=1)", 0, "wrong_choice"),
+        ("look_up(what='a', town='b')", 0, "hallucination"),
+        ("find(what='a', town='b', colour='c')", 0, "hallucination"),
+        ("I cannot do that.", 0, ""),
+    ],
+)
+def test_a_wrong_answer_is_wrong_in_one_way(text: str, right: int, kind: str) -> None:
+    example = tool_row("find(what='a', town='b')")
+    values: Mapping[str, float] = grade(TOOLS, example, Completion(example.id, text, 1)).values
+    assert values["exact_call"] == right
+    assert [name for name in ("hallucination", "wrong_choice", "wrong_argument") if values[name]] == [
+        *([kind] if kind else [])
+    ]
+
+
+def test_what_does_not_exist_is_in_the_evidence() -> None:
+    example = tool_row("find(what='a')")
+    score = grade(TOOLS, example, Completion(example.id, "find(what='a', colour=1)\ndrop(x=1)", 1))
+    assert score.evidence["made_up"] == ["colour of find", "drop"]
+
+
+def test_parallel_calls_of_tools_have_no_order_but_those_of_a_script_do() -> None:
+    example = tool_row("find(what='a')\nrefund(order=1)")
+    turned = Completion(example.id, "refund(order=1.0)\nfind(what='a')", 1)
+    assert grade(TOOLS, example, turned).values["exact_call"] == 1
+    assert grade(TOOLS, example, turned).values["function_match"] == 1
+    plain = task_of(of_targets("f(x=1)\ng(y=2)", times=20))
+    assert graded(plain, "f(x=1)\ng(y=2)", "g(y=2)\nf(x=1)").values["exact_call"] == 0
+
+
+def test_admissible_values_of_the_row_decide() -> None:
+    truth = [{"find": {"what": ["a", "an a"], "town": ["", "b"]}}]
+    example = tool_row("find(what='a')", ground_truth=truth)
+    for text in ("find(what='an a')", "find(what='A', town='b')"):
+        assert grade(TOOLS, example, Completion(example.id, text, 1)).values["exact_call"] == 1
+    wrong = grade(TOOLS, example, Completion(example.id, "find(what='a', town='c')", 1))
+    assert (wrong.values["wrong_argument"], wrong.evidence["arguments"]) == (1.0, ["town"])
+
+
+def test_rows_that_call_what_they_do_not_offer_are_named() -> None:
+    rows = [*ROWS, tool_row("drop(x=1)", 31), tool_row("refund(order=1, sum=2)", 32)]
+    task = task_of(rows)
+    assert doubts(task, rows) == [
+        (31, "its target uses what the row does not offer (drop): correct the call or the list"),
+        (32, "its target uses what the row does not offer (sum of refund): correct the call or the list"),
+    ]
+    assert len(task.notes) == 1
+    assert "rows 31, 32" in task.notes[0]
+
+
+def test_shares_of_mistakes_are_lower_better_and_need_something_to_hold_answers_against() -> None:
+    assert task_of(of_targets("f(x=1)", "g(y=2)", times=20)).metrics == ("exact_call", "function_match")
+    texts = ["find(what='w1')", "find(what='x')", "find(who='x')"]
+    rows = [tool_row("find(what='w1')", i) for i in range(3)]
+    scores = [grade(TOOLS, row, Completion(row.id, text, 1)) for row, text in zip(rows, texts, strict=True)]
+    found = {one.name: one for one in measures(TOOLS, rows, scores, texts)}
+    assert [round(found[name].value or 0, 2) for name in TOOLS.metrics] == [0.33, 1.0, 0.33, 0.0, 0.33]
+    assert not found["hallucination"].higher_is_better
+    assert found["hallucination"].low is not None
+    assert TOOLS.metrics[2:] == ("hallucination", "wrong_choice", "wrong_argument")
+
+
+def test_a_catalogue_says_which_api_a_call_is_of() -> None:
+    entries = [{"call": f"hub.load('r', model='m{i}')"} for i in range(3)]
+    targets = [f"hub.load('r', model='m{i}', big=True)" for i in range(3)] * 10
+    facts = {"apis": {"file": "apis", "sha256": "x", "entries": entries}}
+    task, loaded = understand(loaded_of(of_targets(*targets)), facts=facts)
+    kind = KINDS["api_call"]
+    assert kind.shared(task, loaded.examples[1]) == ("hub.load('m1', 'r')",)
+    values = [
+        graded(task, targets[0], f"hub.load('r', model='{model}', big=True)").values
+        for model in ("m0", "m1", "m9")
+    ]
+    assert [one["function_match"] for one in values] == [1, 0, 0]
+    assert [one["wrong_choice"] for one in values] == [0, 1, 0]
+    assert [one["hallucination"] for one in values] == [0, 0, 1]
+
+
+def test_the_instruction_says_how_to_call_tools() -> None:
+    assert "these tools" in KINDS["api_call"].instruction(TOOLS)
+    assert "name(argument=value)" in KINDS["api_call"].instruction(TOOLS)

@@ -6,8 +6,9 @@ What is found is kept in the `Task`, so that the rows of another file can be bro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from rung.data import Loaded, example_of
 from rung.errors import DataError, UsageError, nearest
@@ -16,11 +17,17 @@ from rung.evaluation.tasks.kind import KINDS, Kind
 from rung.records import Example, Task
 
 
-def understand(loaded: Loaded, kind: str | None = None, metric: str | None = None) -> tuple[Task, Loaded]:
+def understand(
+    loaded: Loaded,
+    kind: str | None = None,
+    metric: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> tuple[Task, Loaded]:
     """The task of these rows, and the rows with their targets in the one spelling that is learned.
 
     `kind` is the task as the user says it; without it the first kind that fits is taken, the one the file's
-    own words say before all others.  `metric` becomes the primary one.  Rows with an empty target say nothing
+    own words say before all others.  `metric` becomes the primary one.  `facts` are what is known besides the
+    rows, such as a catalogue.  Rows with an empty target say nothing
     about the task.  Raises `UsageError` for an unknown kind or a metric the task does not have, and
     `DataError` where every target is empty.
     """
@@ -34,6 +41,7 @@ def understand(loaded: Loaded, kind: str | None = None, metric: str | None = Non
         why=why or f"{found.title}: asked for.",
         metrics=found.metrics,
         row_metric=found.row_metric,
+        facts=facts or {},
     )
     task = with_primary(found.fill(task, rows), metric)
     return task, replace(loaded, examples=tidy(task, loaded.examples))

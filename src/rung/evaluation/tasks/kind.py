@@ -11,7 +11,8 @@ section "where it went wrong" from it alone, by its shape:
 - ``{"wanted": [labels], "got": [labels] or None}``: a table of labels, right, missing and extra;
 - ``{"fields": [{"path", "wanted", "got", "right"}, ...]}``: a table of fields; a field that is missing from
   the answer has no "got", one that is not in the target has no "wanted";
-- ``{"wanted": [names], "got": [names], "arguments": [names that differ]}``: a table of calls.
+- ``{"wanted": [names], "got": [names], "arguments": [names that differ]}``: a table of calls; there may be
+  ``"made_up"``, the names of what does not exist.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Kind(ABC):
     metrics: ClassVar[tuple[str, ...]]  # the primary one first
     row_metric: ClassVar[str]  # the one that says how good a single row is; higher is better
     wanted: ClassVar[str] = "text"  # what is missing where an answer cannot be read
+    shares: ClassVar[str] = ""  # what `shared` names, such as "API"; empty where it names nothing
     any_text: ClassVar[bool] = True  # whether any text is an answer, so that a cut-off one is graded too
 
     def infer(self, loaded: Loaded) -> str:
@@ -87,6 +89,11 @@ class Kind(ABC):
     @abstractmethod
     def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
         """The grade of what `answer` returned. Raises `DataError` for a row that `unreadable` names."""
+
+    def shared(self, task: Task, example: Example) -> tuple[str, ...]:
+        """What the target of a row has in common with other rows, by name, where `shares` says what it is; so
+        that test rows can be told apart by whether train rows show it."""
+        return ()
 
     def instruction(self, task: Task) -> str:
         """What to do, in a sentence or two for a small model; empty where the rows say it themselves."""
