@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from rung import cost, storage
 from rung.data.pack import Step, plan
+from rung.data.pairs import size, texts
 from rung.methods import on_disk
 from rung.methods.method import Attached, Objective
 from rung.methods.on_disk import OnDisk
@@ -75,7 +76,7 @@ class Trainer:
         self.keep = keep if keep is not None and keep.on() else None
         self.judge, self.slack = judge, slack
         self.plan = plan(
-            [len(row.ids) for row in rows],
+            [size(row) for row in rows],
             [row.ids for row in rows],
             seed=settings.seed,
             epochs=settings.epochs,
@@ -122,9 +123,7 @@ class Trainer:
             total, targets = self._passes(step)
             between = clock()
             self._update(step, total, targets)
-            yield StepTime(
-                sum(len(self.rows[row].ids) for row in step.rows), between - start, clock() - between
-            )
+            yield StepTime(sum(size(self.rows[row]) for row in step.rows), between - start, clock() - between)
 
     def _run(self, start: float, before: float) -> Outcome:
         if not self.progress.curve:
@@ -196,7 +195,7 @@ class Trainer:
         """The general texts that the step reads, and the weight of their loss."""
         if self.keep is None:
             return [], 0.0
-        return self.keep.texts_of(self.progress.step, sum(len(self.rows[row].ids) for row in step.rows))
+        return self.keep.texts_of(self.progress.step, sum(size(self.rows[row]) for row in step.rows))
 
     def _update(self, step: Step, total: float, targets: int) -> None:
         """Change the parameters, unless something is not finite."""
@@ -209,7 +208,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=False)
         self.attached.updated()
         progress.step += 1
-        progress.tokens += sum(len(self.rows[row].ids) for row in step.rows)
+        progress.tokens += sum(size(self.rows[row]) for row in step.rows)
         progress.targets += targets
         progress.loss_since += total
         progress.targets_since += targets
@@ -259,7 +258,8 @@ class Trainer:
         """Keeps what frozen first layers put out, where there are any; notes which mechanisms are on."""
         layers = self.attached.frozen_layers()
         used = {row for step in self.plan for row in step.rows}
-        rows = [self.rows[row].ids for row in sorted(used)] + [row.ids for row in self.dev]
+        learned = texts([*(self.rows[row] for row in sorted(used)), *self.dev])
+        rows = [row.ids for row in learned]
         rows += [row.ids for row in self.keep.general.rows] if self.keep else []
         with ExitStack() as stack:
             folder = self.folder
@@ -291,7 +291,8 @@ class Trainer:
 
     @cached_property
     def _mark(self) -> str:
-        settings = asdict(self.settings) | (self.keep.facts() if self.keep is not None else {})
+        keep = self.keep.facts() if self.keep is not None else {}
+        settings = asdict(self.settings) | keep | self.objective.facts()
         return mark_of(settings, (self.rows, self.dev), self.parameters)
 
     def _save(self) -> None:
