@@ -7,6 +7,7 @@ sentence about it, in ``facts["unpaired"]``; its chosen answer can be learned al
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rung.data.conversations import Speakers, is_turns, read_turns
@@ -21,6 +22,18 @@ PROMPTS_DIFFER = "its chosen and rejected answers follow different prompts: give
 _NO_ANSWER = "its rejected conversation does not end with an assistant turn: add the rejected answer"
 BEGINNING = "the common beginning of the chosen and the rejected text"
 _SHARE = 0.95  # of the pairs that begin alike, for the beginning to be the prompt
+
+
+def is_pair(example: Example) -> bool:
+    """Whether an example has two answers that can be compared."""
+    rejected = str(example.facts.get(REJECTED, "")).strip()
+    return bool(rejected) and UNPAIRED not in example.facts and rejected != example.target.strip()
+
+
+def rejected_of(example: Example) -> Example:
+    """A pair with its rejected answer as the target."""
+    messages = (*example.prompt, replace(example.messages[-1], content=str(example.facts[REJECTED])))
+    return replace(example, messages=messages)
 
 
 def answer_turns(value: Any, column: str, speakers: Speakers, seen: Seen) -> list[Message] | str | None:

@@ -194,7 +194,7 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path, by: AnswerBy = WRITING)
     base = prepared.base
     about = {
         "rung_version": __version__,
-        "method": tuned.applied["method"],
+        "method": METHODS.plain(tuned.applied["method"]),
         "base": base.name,
         "base_fingerprint": base.fingerprint,
         "bits": base.bits,

@@ -2,6 +2,7 @@
 
 # The order is the order in which `understand` tries them; text that fits none is generation.
 from rung.evaluation.tasks import (  # isort: skip
+    preferences,
     extraction,
     classification,
     api_call,
@@ -21,6 +22,7 @@ __all__ = [
     "extraction",
     "generation",
     "knowledge",
+    "preferences",
     "register",
     "tidy",
     "translation",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rung.data import Loaded, example_of
+from rung.data.rejected import is_pair
 from rung.errors import DataError, UsageError, nearest
 from rung.evaluation.tasks.generation import GENERATION
 from rung.evaluation.tasks.kind import KINDS, Kind
@@ -36,6 +37,9 @@ def understand(loaded: Loaded, kind: str | None = None, metric: str | None = Non
         row_metric=found.row_metric,
     )
     task = with_primary(found.fill(task, rows), metric)
+    if not found.pairs and any(map(is_pair, rows.examples)):
+        note = "the chosen answers are learned; the rejected ones are used by rungs that end with -dpo alone"
+        task = replace(task, notes=(*task.notes, note))
     return task, replace(loaded, examples=tidy(task, loaded.examples))
 
 
