@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rung.data.pairs import Pair, pair
 from rung.errors import DataError
 from rung.evaluation.labels import equal_label
 from rung.ladder.prepare import Prepared
 from rung.methods import METHODS
+from rung.methods.method import Objective
 from rung.records import Example, Rendered
+from rung.train.dpo import Dpo, reference
 
 
 def rows_for(prepared: Prepared, method: str, examples: Sequence[Example]) -> list[Rendered]:
@@ -32,6 +35,18 @@ def pairs_of(prepared: Prepared, examples: Sequence[Example]) -> list[Pair]:
             fix="Give rows with chosen and rejected, or leave out the rungs that end with -dpo",
         )
     return found
+
+
+def loss_for(
+    prepared: Prepared, method: str, rows: Sequence[Rendered] = (), folder: Path | None = None
+) -> Objective | None:
+    """What `method` makes small on `rows`, where that is no loss of its own: DPO, with what the base says of
+    them. Nothing may be attached. See `rung.train.dpo.reference` for `folder`."""
+    if not METHODS.prefers(method):
+        return None
+    settings = prepared.settings
+    known = reference(prepared.base.model, rows, folder) if rows else {}
+    return Dpo(settings.beta, settings.label_smoothing, known)
 
 
 def label_rows(prepared: Prepared, examples: Sequence[Example]) -> list[Rendered]:

@@ -18,12 +18,14 @@ from rung.evaluation import forgetting
 from rung.evaluation.forgetting import Text
 from rung.ladder import strength
 from rung.ladder.bound import too_much
+from rung.ladder.label_rows import rows_for
 from rung.ladder.prepare import Prepared
 from rung.ladder.strength import Tried
 from rung.methods import METHODS, on_disk
 from rung.methods.method import Attached
 from rung.methods.on_disk import OnDisk
 from rung.records import Choice, Measure, Tradeoff
+from rung.train.dpo import Dpo
 from rung.train.keep import General, Keep
 from rung.train.loss import row_losses
 
@@ -77,12 +79,15 @@ def _weakened(
 ) -> Held:
     base, attached = prepared.base, tuned.attached
     dev = sample(prepared.split.dev, strength.DEV_ROWS, prepared.settings.seed)
-    rows = [prepared.rendered[example.id] for example in dev]
+    rows = rows_for(prepared, tuned.applied["method"], dev)
     divergence = _Divergence(base, attached, texts[: strength.TEXTS], first[0].value or 0.0)
 
     def measure(at: float) -> Tried:
         attached.load_scaled(state, at)
-        return Tried(at, tuple(row_losses(base.model, rows)), divergence())
+        losses = (
+            tuned.loss.each(base.model, rows) if isinstance(tuned.loss, Dpo) else row_losses(base.model, rows)
+        )
+        return Tried(at, tuple(losses), divergence())
 
     tried = strength.search(measure(1.0), measure, bound)
     taken = strength.choose(tried, bound) or tried[-1]

@@ -37,7 +37,9 @@ def understand(loaded: Loaded, kind: str | None = None, metric: str | None = Non
         row_metric=found.row_metric,
     )
     task = with_primary(found.fill(task, rows), metric)
-    if not found.pairs and any(map(is_pair, rows.examples)):
+    if any(map(is_pair, rows.examples)):
+        task = replace(task, facts={**task.facts, "pairs": True})
+    if not found.pairs and task.facts.get("pairs"):
         note = "the chosen answers are learned; the rejected ones are used by rungs that end with -dpo alone"
         task = replace(task, notes=(*task.notes, note))
     return task, replace(loaded, examples=tidy(task, loaded.examples))
