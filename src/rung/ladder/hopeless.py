@@ -298,7 +298,7 @@ def _short(
     try:
         keep = keep_of(context, method, quote.train_tokens)
         learned, shown = (rows_for(prepared, method, part) for part in (some, dev))
-        loss = loss_for(prepared, method, [*learned, *shown])
+        loss = loss_for(prepared, method, [*some, *dev])
         with attached_for(prepared, method) as attached:
             head_start.begin(prepared, attached, some, context.watcher)
             trained = Trainer(

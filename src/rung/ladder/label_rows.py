@@ -38,14 +38,14 @@ def pairs_of(prepared: Prepared, examples: Sequence[Example]) -> list[Pair]:
 
 
 def loss_for(
-    prepared: Prepared, method: str, rows: Sequence[Rendered] = (), folder: Path | None = None
+    prepared: Prepared, method: str, examples: Sequence[Example] = (), folder: Path | None = None
 ) -> Objective | None:
-    """What `method` makes small on `rows`, where that is no loss of its own: DPO, with what the base says of
-    them. Nothing may be attached. See `rung.train.dpo.reference` for `folder`."""
+    """What `method` makes small, where that is no loss of its own: DPO, with what the base says of the pairs
+    among `examples`. Nothing may be attached. See `rung.train.dpo.reference` for `folder`."""
     if not METHODS.prefers(method):
         return None
-    settings = prepared.settings
-    known = reference(prepared.base.model, rows, folder) if rows else {}
+    settings, pairs = prepared.settings, pairs_of(prepared, examples)
+    known = reference(prepared.base.model, pairs, folder) if pairs else {}
     return Dpo(settings.beta, settings.label_smoothing, known)
 
 

@@ -32,6 +32,7 @@ from rung.ladder.race_rules import Arm
 from rung.ladder.rates import rate_for
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.speaking import device_of, speaker_of
+from rung.ladder.strength import DEV_ROWS
 from rung.ladder.tuned_dev import DevJudge
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS
@@ -156,12 +157,13 @@ def _train(
     keep: Keep | None,
 ) -> Tuned:
     """One training with these `settings`. On any error the method is detached again."""
-    rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
-    evaluated = evaluation_rows(plan.train_rows, plan.epochs)
-    dev = sample(prepared.split.dev, evaluated, prepared.settings.seed)
+    seed, evaluated = prepared.settings.seed, evaluation_rows(plan.train_rows, plan.epochs)
+    rows = sample(prepared.split.train, plan.train_rows, seed)
+    dev = sample(prepared.split.dev, evaluated, seed)
     judge = DevJudge(prepared, judged) if judged else None
     learned, shown = (rows_for(prepared, method, part) for part in (rows, dev))
-    loss = loss_for(prepared, method, [*learned, *shown], checkpoints)
+    known = [*rows, *sample(prepared.split.dev, max(evaluated, DEV_ROWS), seed)]  # those of `weaken` too
+    loss = loss_for(prepared, method, known, checkpoints)
     attached = attach(prepared, method)
     try:
         choices = head_start.begin(prepared, attached, rows, watcher)

@@ -42,7 +42,7 @@ class Dpo:
 
     beta: float = 0.1
     smoothing: float = 0.0
-    reference: Mapping[str, float] = field(default_factory=dict)  # see `reference`; else 0
+    reference: Mapping[str, float] = field(default_factory=dict)  # see `reference`; 0 if empty
 
     def loss(self, model: PreTrainedModel, rows: Sequence[Rendered], below: Below | None = None) -> Tensor:
         """Summed over `rows`, all of them pairs, with gradient: a scalar."""
@@ -74,7 +74,9 @@ class Dpo:
         nats = head.losses(model, hidden.detach(), tokens)  # (N,)
         sign = torch.ones_like(nats)  # 1 for tokens of chosen answers, -1 for others
         sign[count_targets(pairs) :] = -1
-        known = torch.tensor([self.reference.get(one.example_id, 0.0) for one in pairs]).to(nats)
+        known = torch.tensor([self.reference[one.example_id] if self.reference else 0.0 for one in pairs]).to(
+            nats
+        )
         margin = torch.zeros_like(known).index_add_(0, of_pair, -sign * nats) - known  # (n,)
         scaled = self.beta * margin
         losses = -(1 - self.smoothing) * logsigmoid(scaled) - self.smoothing * logsigmoid(-scaled)
