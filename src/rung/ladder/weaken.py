@@ -115,7 +115,7 @@ def _weakened(
 
 
 def _losses_of(prepared: Prepared, tuned: Tuned, dev: Sequence[Example]) -> Callable[[], list[float]]:
-    """What gives the loss of each dev row with the change as it is: of pairs where it was trained on pairs."""
+    """What gives the loss of each dev row with the change as it is, of pairs where these were trained on."""
     model, loss = prepared.base.model, tuned.loss
     if isinstance(loss, Dpo):
         pairs = pairs_of(prepared, dev)

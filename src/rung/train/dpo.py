@@ -74,9 +74,8 @@ class Dpo:
         nats = head.losses(model, hidden.detach(), tokens)  # (N,)
         sign = torch.ones_like(nats)  # 1 for tokens of chosen answers, -1 for others
         sign[count_targets(pairs) :] = -1
-        known = torch.tensor([self.reference[one.example_id] if self.reference else 0.0 for one in pairs]).to(
-            nats
-        )
+        base = [self.reference[one.example_id] if self.reference else 0.0 for one in pairs]
+        known = torch.tensor(base, dtype=nats.dtype, device=nats.device)  # (n,)
         margin = torch.zeros_like(known).index_add_(0, of_pair, -sign * nats) - known  # (n,)
         scaled = self.beta * margin
         losses = -(1 - self.smoothing) * logsigmoid(scaled) - self.smoothing * logsigmoid(-scaled)
