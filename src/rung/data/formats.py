@@ -24,7 +24,7 @@ from rung.data.marks import Cut, Edges, Marks, cut_texts, edges
 from rung.data.memory import Rows
 from rung.data.parts import Parts, Reading, Sheet
 from rung.data.reading import RowFile, open_rows
-from rung.data.rejected import BEGINNING, changed_rejected, common_beginnings, cut_facts
+from rung.data.rejected import BEGINNING, changed_rejected, common_beginnings, cut_facts, cuts_both
 from rung.data.rows import Builder, Left
 from rung.data.strict_json import Row, RowError, show
 from rung.data.tables import MAX_COLUMNS
@@ -276,7 +276,7 @@ def _cut(
 ) -> tuple[list[Example], Marks]:
     """Examples of one text each, cut into prompt and answer at the marks that all of them share."""
     found = cut_texts([example.target for example in examples])
-    if found is None and (alike := common_beginnings(examples)) is not None:
+    if (found is None or not cuts_both(examples, found)) and (alike := common_beginnings(examples)):
         found = Cut(BEGINNING, alike, Marks())
     if found is None:
         source.fail(

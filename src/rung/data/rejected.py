@@ -44,7 +44,7 @@ def answer_turns(value: Any, column: str, speakers: Speakers, seen: Seen) -> lis
     try:
         return read_turns([value] if alone else value, column, speakers, seen)
     except RowError as error:
-        return f"its rejected answer {error}"
+        return f"its rejected answer {error}" + (f": {error.fix}" if error.fix else "")
 
 
 def paired(chosen: Sequence[Message], rejected: Sequence[Message] | str) -> dict[str, str]:
@@ -78,6 +78,12 @@ def changed_rejected(example: Example, change: Callable[[str], str]) -> dict[str
     """The facts of an example with `change` made to its rejected answer, if it has one."""
     facts = dict(example.facts)
     return facts | {REJECTED: change(str(facts[REJECTED]))} if REJECTED in facts else facts
+
+
+def cuts_both(examples: Sequence[Example], cut: Cut) -> bool:
+    """Whether what cuts the chosen texts cuts most of the rejected ones too, where there are any."""
+    others = [str(one.facts[REJECTED]) for one in examples if REJECTED in one.facts]
+    return 2 * sum(cut_text(text, cut.marks) is not None for text in others) >= len(others)
 
 
 def common_beginnings(examples: Sequence[Example]) -> list[list[Message] | None] | None:

@@ -10,7 +10,7 @@ from rung.data.rejected import REJECTED, UNPAIRED, is_pair
 from rung.evaluation.tasks.kind import Grade, Kind, register
 from rung.records import Example, Task
 
-_MOST_PAIRS = 0.5  # of the rows have a rejected answer, for all of them to be pairs
+_SHARE = 0.5  # of the rows have a rejected answer, for all of them to be pairs
 
 
 class Preferences(Kind):
@@ -30,7 +30,7 @@ class Preferences(Kind):
 
     def infer(self, loaded: Loaded) -> str:
         pairs = sum(map(is_pair, loaded.examples))
-        if loaded.format != "preference" or pairs < _MOST_PAIRS * len(loaded.examples):
+        if pairs < _SHARE * len(loaded.examples):
             return ""
         of_rows = f"all {pairs:,} rows" if pairs == len(loaded.examples) else f"{pairs:,} rows"
         prompts = len({example.prompt for example in loaded.examples})
