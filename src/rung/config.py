@@ -76,8 +76,8 @@ class Settings(BaseModel):
     )
     task: Annotated[str | None, MAIN] = Field(
         None,
-        description="What the rows ask for: classification, extraction, api_call, translation, knowledge or "
-        "generation; inferred from all rows if not given.",
+        description="What the rows ask for: classification, extraction, api_call, translation, knowledge, "
+        "preferences or generation; inferred from all rows if not given.",
     )
     test: Annotated[Path | None, MAIN] = Field(
         None, description="File of held-out rows; otherwise a part of FILE is held out."
@@ -183,6 +183,12 @@ class Settings(BaseModel):
     weight_decay: Annotated[Finite, TRAINING] = Field(0.0, ge=0, le=1, description="AdamW weight decay.")
     max_grad_norm: Annotated[Finite, TRAINING] = Field(
         1.0, gt=0, description="Gradient norm is clipped to this."
+    )
+    beta: Annotated[Finite, TRAINING] = Field(
+        0.1, gt=0, le=100, description="DPO: how firmly it stays near the model it began with."
+    )
+    label_smoothing: Annotated[Finite, TRAINING] = Field(
+        0.0, ge=0, lt=0.5, description="DPO: share of the pairs that are taken to be the wrong way round."
     )
     kl_penalty: Annotated[Finite | None, TRAINING] = Field(
         None,

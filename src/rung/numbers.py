@@ -29,6 +29,8 @@ _NAMES = {
     "chrf": "chrF",
     "bleu": "BLEU",
     "rouge_l": "ROUGE-L",
+    "likelier": "chosen is likelier",
+    "chosen_change": "change of the chosen",
     "json_valid": "valid JSON",
     "function_match": "right function",
     "number_match": "numbers within 5%",

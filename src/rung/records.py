@@ -118,6 +118,7 @@ class Completion:
     tokens: int  # generated, the end of turn included; 0 where labels were scored instead
     truncated: bool = False  # the token limit came before the end of turn
     read: int = 0  # tokens of the prompt, examples in it included; 0 where no model reads
+    values: Mapping[str, float] = field(default_factory=dict, hash=False)  # what it measured of the row
 
 
 @dataclass(frozen=True, slots=True)

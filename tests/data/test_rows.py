@@ -192,7 +192,6 @@ def test_what_was_met_is_said_once() -> None:
         )
     made.read({"c": ["a", "b"], "r": "n"})
     assert made.notes() == [
-        "3 preference pairs: the chosen answer is the target, the rejected one is not used (rung has no DPO)",
         "keys of a turn that are not used: 'mood'",
         "2 parts of reasoning left out of the answers",
         "turns after the last answer left out in 2 rows",

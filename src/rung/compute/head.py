@@ -72,6 +72,17 @@ def loss_sum(
     return losses.sum() if weights is None else (losses * weights).sum()
 
 
+@torch.no_grad()
+def losses(model: PreTrainedModel, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy in nats of each row, without gradient: hidden (N, d), targets (N,) -> fp32 (N,)."""
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    found = [
+        -target_logits(model, h).to(wide).log_softmax(-1).gather(1, y[:, None])[:, 0]
+        for h, y in zip(torch.split(hidden, CHUNK), torch.split(targets, CHUNK), strict=True)
+    ]
+    return torch.cat(found)
+
+
 def divergence_sum(model: PreTrainedModel, hidden: Tensor, words: Tensor, logs: Tensor) -> Tensor:
     """KL(p || q) in nats, summed over rows, with gradient: an fp32 scalar.
 

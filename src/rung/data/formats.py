@@ -20,10 +20,11 @@ from rung.data import names
 from rung.data.conversations import is_turns
 from rung.data.deciding import decide
 from rung.data.facts import facts
-from rung.data.marks import Edges, Marks, cut_texts, edges
+from rung.data.marks import Cut, Edges, Marks, cut_texts, edges
 from rung.data.memory import Rows
 from rung.data.parts import Parts, Reading, Sheet
 from rung.data.reading import RowFile, open_rows
+from rung.data.rejected import BEGINNING, changed_rejected, common_beginnings, cut_facts, cuts_both
 from rung.data.rows import Builder, Left
 from rung.data.strict_json import Row, RowError, show
 from rung.data.tables import MAX_COLUMNS
@@ -279,6 +280,8 @@ def _cut(
 ) -> tuple[list[Example], Marks]:
     """Examples of one text each, cut into prompt and answer at the marks that all of them share."""
     found = cut_texts([example.target for example in examples])
+    if (found is None or not cuts_both(examples, found)) and (alike := common_beginnings(examples)):
+        found = Cut(BEGINNING, alike, Marks())
     if found is None:
         source.fail(
             f"holds text without a prompt (column {show(parts['prompt'][0])})",
@@ -297,7 +300,8 @@ def _cut(
             continue
         if example.prompt and messages[0].role != "system":
             messages = [*example.prompt, *messages]
-        kept.append(example_of(messages, example.row, example.source, example.group, example.facts))
+        facts = cut_facts(example, messages, found)
+        kept.append(example_of(messages, example.row, example.source, example.group, facts))
     source.problems.raise_any()
     return kept, found.marks
 
@@ -322,7 +326,8 @@ def _unmarked(examples: Sequence[Example], notes: list[str]) -> tuple[list[Examp
             replace(m, content=asked.cut(m.content)) if i == last else m for i, m in enumerate(example.prompt)
         ]
         messages.append(replace(example.messages[-1], content=answered.cut(example.target)))
-        changed.append(example_of(messages, example.row, example.source, example.group, example.facts))
+        facts = changed_rejected(example, answered.cut)
+        changed.append(example_of(messages, example.row, example.source, example.group, facts))
     return changed, asked
 
 

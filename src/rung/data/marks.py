@@ -206,8 +206,20 @@ def _by_heads(texts: Sequence[str]) -> Cut | None:
     return Cut(f"the mark {show(last)}", messages, Marks("", last, first))
 
 
+def cut_text(text: str, marks: Marks) -> list[Message] | None:
+    """The turns of one more text, its answer the last; None without a mark."""
+    if marks.template:
+        return dict(_TEMPLATES)[marks.template](text)
+    start, end = _last(text, marks.last)
+    if not start:
+        return None
+    return [*_asked(text[:start], marks.first), Message("assistant", _TOKEN_END.sub("", text[end:]).strip())]
+
+
 def cut_prompt(text: str, marks: Marks) -> list[Message]:
     """The turns before the answer in one more text, with an answer or without; all of it without a mark."""
+    if not marks.template and not marks.last:
+        return [Message("user", text.strip())]
     if marks.template:
         turns = dict(_TEMPLATES)[marks.template](text) or [Message("user", text.strip())]
         return turns[:-1] if turns[-1].role == "assistant" else turns

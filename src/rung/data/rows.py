@@ -20,6 +20,7 @@ from rung.data.conversations import (
 from rung.data.label_lists import written
 from rung.data.parts import Parts
 from rung.data.reading import RowFile
+from rung.data.rejected import REJECTED, answer_turns, paired
 from rung.data.spans import is_tags, span_target, tag_spans
 from rung.data.strict_json import Row, RowError, show
 from rung.data.tool_calls import facts_of, first_admissible, is_admissible, text_of_calls
@@ -47,7 +48,6 @@ class Builder:
         self.class_names: Mapping[str, Sequence[str]] = source.class_names
         self.speakers = Speakers(said.roles)
         self.seen = Seen()
-        self.rejected = 0
         self.misplaced = 0  # rows whose spans name other words than stand at their places
         self.named: set[str] = set()  # columns whose numbers were read by their class names
 
@@ -67,8 +67,6 @@ class Builder:
         messages = self._answered(row, turns)
         if system:
             messages = self._with_system(system, messages)
-        if self.parts["rejected"]:
-            self.rejected += 1
         return self._checked(messages, row)
 
     def ask(self, row: Row) -> list[Message]:
@@ -99,11 +97,6 @@ class Builder:
     def notes(self) -> list[str]:
         """What the user should know of the values, a line each."""
         seen, lines = self.seen, []
-        if self.rejected:
-            pairs = "1 preference pair" if self.rejected == 1 else f"{self.rejected:,} preference pairs"
-            lines.append(
-                f"{pairs}: the chosen answer is the target, the rejected one is not used (rung has no DPO)"
-            )
         if self.misplaced:
             lines.append(
                 f"in {_rows(self.misplaced)} an entity's own words are not at its place; the words count"
@@ -316,7 +309,17 @@ class Builder:
         if free and not messages[-1].content.strip():
             return "its text is empty"
         named = text_of(row.get(group), group).strip() if group else ""
-        return Built(tuple(messages), named, facts_of(row, self.parts["tools"]))
+        facts = facts_of(row, self.parts["tools"]) | self._rejected(row, messages)
+        return Built(tuple(messages), named, facts)
+
+    def _rejected(self, row: Row, messages: Sequence[Message]) -> dict[str, str]:
+        """The facts of a preference pair (`rung.data.rejected`), whose chosen side is `messages`."""
+        name = self.parts.one("rejected")
+        if name is None or row.get(name) is None:
+            return {}
+        if (turns := answer_turns(row[name], name, self.speakers, self.seen)) is not None:
+            return paired(messages, turns)
+        return {REJECTED: self._target_text(row[name], name)}
 
     def _one_system(self, messages: list[Message]) -> list[Message]:
         """System turns at the start as one. Raises `RowError` for one in the middle."""

@@ -82,7 +82,8 @@ def grade(task: Task, example: Example, completion: Completion) -> Score:
     elif answer is None:
         status = "unparsed"
     note = "" if answer else f"no {kind.wanted} found"
-    return Score(example.id, status, found.values, answer, note, found.evidence)
+    values = {**found.values, **completion.values}
+    return Score(example.id, status, values, answer, note, found.evidence)
 
 
 # --- all rows ---------------------------------------------------------------------------------------
@@ -127,6 +128,8 @@ def _measure(
     if not columns[0]:
         return Measure(name, None, higher_is_better=higher, unit=unit, note=note)
     rows = metric.rows(task, *columns)
+    if not rows[:, -1].any() and rows.shape[1] == 2 and metric.value is stats.mean_of:  # of no row
+        return Measure(name, None, higher_is_better=higher, unit=unit, note=note)
     if names is not None:
         rows = stats.by_row(rows, names)
     n = len(rows)
@@ -157,6 +160,18 @@ def _mean(name: str) -> Rows:
         task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
     ) -> Floats:
         return stats.mean_rows([score.values[name] for score in graded])
+
+    return rows
+
+
+def _known(name: str) -> Rows:
+    """As `_mean`, over the rows that have the value; of none there is no mean."""
+
+    def rows(
+        task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
+    ) -> Floats:
+        there = [[score.values.get(name, 0.0), float(name in score.values)] for score in graded]
+        return np.array(there).reshape(-1, 2)
 
     return rows
 
@@ -267,6 +282,10 @@ METRICS.add(
 )
 for _name in ("hallucination", "wrong_choice", "wrong_argument"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True, higher_is_better=False))
+METRICS.add("reward_accuracy", Metric(_mean("reward_accuracy"), stats.mean_of, share=True))
+METRICS.add("likelier", Metric(_known("likelier"), stats.mean_of))
+METRICS.add("margin", Metric(_known("margin"), stats.mean_of, unit="nats"))
+METRICS.add("chosen_change", Metric(_known("chosen_change"), stats.mean_of, unit="nats/token"))
 METRICS.add("number_match", Metric(_number_rows, _share_of))
 METRICS.add("macro_f1", Metric(_label_rows, _macro_f1_of))
 METRICS.add(

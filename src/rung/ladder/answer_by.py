@@ -10,14 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rung.data.rejected import is_pair
 from rung.evaluation.label_rules import LabelRule
 from rung.evaluation.label_scores import pick_and_score, pick_labels
+from rung.evaluation.preferred import REWARD, preferred
 from rung.evaluation.run import Speaker, Watch, write
+from rung.evaluation.tasks import KINDS
 from rung.generate.cache import Ids
 from rung.generate.choose import Scored, log_likelihoods
 from rung.ladder.responder import Scores
 from rung.ladder.trials import GENERATE
-from rung.records import Completion, Example
+from rung.records import Completion, Example, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,12 @@ class AnswerBy:
 
 
 WRITING = AnswerBy()
+PREFERRING = AnswerBy(REWARD)  # of two answers in a row; a row without them gets one that is written
+
+
+def usual(task: Task) -> AnswerBy:
+    """How a tuned model answers where nothing was tried on dev."""
+    return PREFERRING if KINDS[task.kind].pairs else WRITING
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,8 @@ class Answering:
         self, examples: Sequence[Example], ids: Sequence[Ids], watch: Watch | None = None
     ) -> list[Completion]:
         """One answer to each prompt; `examples` name them."""
+        if self.by == PREFERRING and examples and all(map(is_pair, examples)):
+            return preferred(self.speaker, examples, ids, watch)
         if self.by.rule is None:
             return write(self.speaker, examples, ids, self.max_new_tokens, watch)
         return pick_labels(self.speaker, self.by.labels, self.by.rule, examples, ids, watch)

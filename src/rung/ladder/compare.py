@@ -14,7 +14,7 @@ from rung.data.memory import source_of
 from rung.data.split import sample
 from rung.errors import AdapterError, DataError, ResumeError
 from rung.evaluation.judging import Evaluation, judge
-from rung.evaluation.tasks import tidy, understand, with_primary
+from rung.evaluation.tasks import KINDS, tidy, understand, with_primary
 from rung.ladder.divide import faults
 from rung.ladder.forecast import allowance
 from rung.ladder.labels import unknown_labels
@@ -62,7 +62,7 @@ def evaluate(
     says, else the one that the adapter was trained for, else what the rows look like. Raises the errors of
     `rung.errors`.
     """
-    from rung.ladder.answer_by import WRITING, Answering
+    from rung.ladder.answer_by import PREFERRING, WRITING, Answering
 
     watcher = watcher or Silent()
     s, _ = load_settings(Path(config) if config else None, settings)
@@ -82,7 +82,9 @@ def evaluate(
     _require_room(speaker, examples, limit)
 
     answering = Answering(speaker, _answer_by(origin, task, adapter), limit)
-    if answering.by != WRITING:
+    if answering.by == PREFERRING:
+        watcher.say("Of the two answers of a row the base takes the likelier one, an adapter by its reward")
+    elif answering.by != WRITING:
         watcher.say(f"Base and adapter answer by {answering.by.name}, as was chosen for the adapter")
 
     def ask(who: str, head: Attached | None = None) -> Evaluation:
@@ -133,13 +135,15 @@ def _answer_by(origin: Origin, task: Task, adapter: str | Path | None) -> Answer
     The base is asked in the same way, so that the difference is what the adapter has learned. Raises
     `AdapterError`.
     """
-    from rung.ladder.answer_by import WRITING, AnswerBy
+    from rung.ladder.answer_by import AnswerBy, usual
 
+    if KINDS[task.kind].pairs:
+        return usual(task)
     try:
         by = from_json(AnswerBy, origin.answer_by or {}, OURS)
     except ResumeError as error:
         raise AdapterError(error.what, where=f"{adapter}/{OURS}", fix=COPY_OURS) from error
-    return by if by.labels == task.labels else WRITING
+    return by if by.labels == task.labels else usual(task)
 
 
 def _answers(

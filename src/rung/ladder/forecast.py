@@ -48,6 +48,12 @@ class Workload:
     shots: dict[int, int]  # k -> tokens that all k-shot prompts share; only those that fit the context
     general_tokens: int  # in all texts on which forgetting is measured
     longest_prompt: int = 0  # of the test rows
+    pair_tokens: float = 0.0  # of a preference pair: prompt, chosen and rejected answer; 0 without pairs
+
+    @property
+    def in_pairs(self) -> Workload:
+        """The same where a train row is a pair."""
+        return replace(self, row_tokens=self.pair_tokens) if self.pair_tokens else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +191,11 @@ def picks_in_time(work: Workload, speeds: Speeds) -> bool:
 def tuned_answer_seconds(work: Workload, speeds: Speeds, size: Size, picks: bool = False) -> float:
     """Seconds that a tuned model takes to answer the test rows; if it `picks` labels, in the slower way."""
     return size.test * max(_writing(work, speeds), speeds.score if picks else 0.0)
+
+
+def preferring_seconds(work: Workload, speeds: Speeds, rows: int) -> float:
+    """Seconds that a tuned model and its base take to read both answers of `rows` pairs."""
+    return 2 * rows * work.pair_tokens / speeds.prefill
 
 
 def choosing_seconds(work: Workload, speeds: Speeds, size: Size) -> float:

@@ -291,8 +291,9 @@ def _short(
 ) -> Point | None:
     """A training on `rows`, as the planned one but for its size, scored on dev; None where it fails."""
     from rung.ladder import head_start, tuning
+    from rung.ladder.answer_by import usual
     from rung.ladder.general import keep_of
-    from rung.ladder.label_rows import rows_for
+    from rung.ladder.label_rows import loss_for, rows_for
     from rung.ladder.options import attached_for
     from rung.train.trainer import Trainer
 
@@ -312,13 +313,24 @@ def _short(
     )
     try:
         keep = keep_of(context, method, quote.train_tokens)
+        learned, shown = (rows_for(prepared, method, part) for part in (some, dev))
+        loss = loss_for(prepared, method, [*some, *dev])
         with attached_for(prepared, method) as attached:
             head_start.begin(prepared, attached, some, context.watcher)
-            learned, shown = (rows_for(prepared, method, part) for part in (some, dev))
             trained = Trainer(
-                prepared.base.model, attached, learned, shown, settings, None, context.watcher, keep
+                prepared.base.model,
+                attached,
+                learned,
+                shown,
+                settings,
+                None,
+                context.watcher,
+                keep,
+                loss=loss,
             ).run()
-            responder = tuning.responder(prepared.speaker, attached, prepared.max_new_tokens, Path(), {})
+            responder = tuning.responder(
+                prepared.speaker, attached, prepared.max_new_tokens, Path(), {}, usual(context.task)
+            )
             bar = of_measure(rung.name, _scored(context, responder, dev_rows))
     except Exception as error:  # noqa: BLE001  it fails again, and is said, where it is run
         context.folder.event("short training failed", rung=rung.name, error=numbers.one_line(str(error)))

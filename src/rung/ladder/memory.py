@@ -43,7 +43,8 @@ def need(context: Context, method: str) -> Need:
     rate = context.speeds.train[method]
     if not rate.peak_bytes:  # the system does not say
         return _by_arithmetic(room, prepared, method, context.pack_tokens, rate.parameters)
-    step = step_tokens(context.settings, context.work, size.train, size.epochs)
+    work = context.work.in_pairs if METHODS[method].prefers else context.work
+    step = step_tokens(context.settings, work, size.train, size.epochs)
     cached = 0 if METHODS[method].promises.moves_base else _trunk_bytes(context)
     later = max(rate.held_bytes + _after_training(context, method), _judging(context, method, rate))
     each = token_bytes(prepared)

@@ -23,8 +23,9 @@ def settings_of(settings: Settings, method: str) -> Any:
 
     Raises `UsageError` for an option that it does not have, and for a value that cannot be.
     """
-    found = METHODS[method]
-    return found.make(found.takes(_short(settings)) | dict(settings.options.get(method, {})))
+    found, options = METHODS[method], settings.options
+    own = {**options.get(METHODS.plain(method), {}), **options.get(method, {})}
+    return found.make(found.takes(_short(settings)) | own)
 
 
 def asked_options(settings: Settings) -> bool:
@@ -100,7 +101,8 @@ def _require_room(prepared: Prepared, method: str) -> None:
 
     context = prepared.base.context
     room = context - lead_of(prepared.base.model).length
-    longest = max((len(row.ids) for row in prepared.rendered.values()), default=0)
+    rows = (*prepared.rendered.values(), *prepared.others.values())
+    longest = max((len(row.ids) for row in rows), default=0)
     if longest > room:
         raise DataError(
             f"{method} takes {context - room} of the base's {context} tokens, a row has {longest}",

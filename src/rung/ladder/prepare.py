@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rung import device as devices
 from rung.bases.base import Base
 from rung.compute.load import load
 from rung.config import Settings
+from rung.data.rejected import is_pair, rejected_of
 from rung.data.split import Split
 from rung.data.templates import Renderer
 from rung.data.turns import refusal
@@ -33,6 +34,7 @@ class Prepared(Divided):
     max_length: int
     max_new_tokens: int
     rendered: dict[str, Rendered]  # by example id
+    others: dict[str, Rendered] = field(default_factory=dict)  # of preference pairs: with the rejected answer
 
     @property
     def base(self) -> Base:
@@ -66,7 +68,9 @@ def on_base(rows: Divided, base: Base | None = None) -> Prepared:
     base = base or load(settings.base, dtype=device.dtype, device=str(device.device), bits=settings.bits)
     renderer = Renderer(base.tokenizer)
     max_length = min(settings.max_length or base.context, base.context)
-    kept, rendered, left_out = _render(rows.split, renderer, rows.task, max_length, settings.long_rows)
+    kept, rendered, others, left_out = _render(
+        rows.split, renderer, rows.task, max_length, settings.long_rows
+    )
     used = without(rows, kept, left_out)
     limit = settings.max_new_tokens
     cut = _cut_answers(used.split.train, rendered, limit) if limit else ""
@@ -81,6 +85,7 @@ def on_base(rows: Divided, base: Base | None = None) -> Prepared:
         max_length=max_length,
         max_new_tokens=limit or _longest_answer(used.split.train, rendered),
         rendered=rendered,
+        others=others,
         left_out=used.left_out,
         warnings=(*used.warnings, *([cut] if cut else [])),
     )
@@ -88,9 +93,11 @@ def on_base(rows: Divided, base: Base | None = None) -> Prepared:
 
 def _render(
     parts: Split, renderer: Renderer, task: Task, max_length: int, long_rows: str
-) -> tuple[dict[str, tuple[Example, ...]], dict[str, Rendered], list[LeftOut]]:
-    """The rows of each part that can be used, the tokens of those that can, and the rows left out."""
+) -> tuple[dict[str, tuple[Example, ...]], dict[str, Rendered], dict[str, Rendered], list[LeftOut]]:
+    """The rows of each part that can be used, the tokens of those that can, with the target and with the
+    rejected answer, and the rows left out."""
     rendered: dict[str, Rendered] = {}
+    others: dict[str, Rendered] = {}
     left_out: list[LeftOut] = []
     long: list[tuple[Example, int]] = []
     refused: list[TurnsError] = []
@@ -100,22 +107,26 @@ def _render(
         for example in examples:
             try:
                 tokens = renderer.render(example)
+                other = renderer.render(rejected_of(example)) if is_pair(example) else None
             except TurnsError as error:
                 refused.append(error)
                 continue
             why = bad.get(example.row, "")
-            if len(tokens.ids) > max_length:
+            longest = max(len(tokens.ids), len(other.ids) if other else 0)
+            if longest > max_length:
                 why = f"longer than {max_length} tokens"
-                long.append((example, len(tokens.ids)))
+                long.append((example, longest))
             if why:
                 left_out.append(LeftOut(example.source, example.row, why, name))
             else:
                 rendered[example.id] = tokens
+                if other:
+                    others[example.id] = other
         kept[name] = tuple(example for example in examples if example.id in rendered)
     if refused:
         raise refusal(refused)
     _require_short(long, sum(map(len, (parts.train, parts.dev, parts.test))), max_length, long_rows)
-    return kept, rendered, left_out
+    return kept, rendered, others, left_out
 
 
 def _require_short(long: Sequence[tuple[Example, int]], rows: int, max_length: int, long_rows: str) -> None:

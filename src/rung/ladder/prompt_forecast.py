@@ -25,7 +25,7 @@ class Ask:
 
 
 def prompt_seconds(
-    work: Workload, speeds: Speeds, size: Size, stages: Sequence[Sequence[Ask]]
+    work: Workload, speeds: Speeds, size: Size, stages: Sequence[Sequence[Ask]], pairs: bool = False
 ) -> tuple[float, float, float]:
     """Seconds of trying the ways of each stage on dev and of answering test: at least, expected, at most.
 
@@ -33,7 +33,7 @@ def prompt_seconds(
     the cheapest at least, the most expensive at most. Expected is an average way on dev, and the most
     expensive one on test, so that a budget holds.
     """
-    costs = [[pair for ask in asks for pair in _arms(work, speeds, ask)] for asks in stages if asks]
+    costs = [[pair for ask in asks for pair in _arms(work, speeds, ask, pairs)] for asks in stages if asks]
     low = mean = high = 0.0
     for i, arms in enumerate(costs):
         done = 0
@@ -51,10 +51,14 @@ def prompt_seconds(
     return before + low + test[0], before + mean + test[-1], before + high + test[-1]
 
 
-def _arms(work: Workload, speeds: Speeds, ask: Ask) -> list[tuple[float, float]]:
-    """Seconds (before the first row, of a row) of written answers and, where there are any, of labels."""
+def _arms(work: Workload, speeds: Speeds, ask: Ask, pairs: bool) -> list[tuple[float, float]]:
+    """Seconds (before the first row, of a row) of written answers and, where there are any, of labels; of
+    reading both answers where rows are `pairs`."""
     slower = 1 + ask.prefix / 3000  # every new token also attends to the prefix
     start = ask.prefix / speeds.prefill
+    if pairs:
+        own = ask.own - work.tail_tokens + work.pair_tokens
+        return [(start, slower * own / speeds.prefill)]
     written = 2 * work.target_tokens + 2 if ask.written is None else ask.written
     written = min(work.longest_answer, written)
     found = [(start, ask.own / speeds.prefill + slower * written / speeds.decode)]

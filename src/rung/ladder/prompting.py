@@ -11,6 +11,7 @@ from typing import Any
 from rung import storage
 from rung.errors import BaseModelError
 from rung.evaluation.label_rules import LabelRule, shares_of
+from rung.evaluation.preferred import by_likelihood, picks, read_pairs
 from rung.evaluation.run import Speaker
 from rung.ladder import retrieval
 from rung.ladder.answer_by import AnswerBy, Answering
@@ -46,8 +47,10 @@ class Prompted(Responder):
         return Answering(self.asker.speaker, by, self.max_new_tokens)
 
     def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
-        rows = watcher.rows if watcher else None
-        return self._answering.answer(examples, self.asker.ids(examples), rows)
+        rows, ids = watcher.rows if watcher else None, self.asker.ids(examples)
+        if picks(self.asker.task, examples):
+            return by_likelihood(examples, read_pairs(self.asker.speaker, examples, ids, rows), self.how)
+        return self._answering.answer(examples, ids, rows)
 
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
         """As in `Responder`. Those of the task's labels add up to 1, and the best one is the answer."""

@@ -18,12 +18,13 @@ import numpy as np
 
 from rung import cost
 from rung.data.pack import computed
+from rung.data.pairs import size, texts
 from rung.evaluation.forgetting import BATCH_TEXTS, Text, drift
 from rung.evaluation.prompts import zero_shot
 from rung.generate.choose import best_choices
 from rung.ladder import memory
 from rung.ladder.forecast import Rates, TrainRate, Workload
-from rung.ladder.label_rows import rows_for
+from rung.ladder.label_rows import loss_for, rows_for
 from rung.ladder.options import attach
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent, Watcher
@@ -243,10 +244,9 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
         forgetting = _forget_seconds(timing, attached)
         rows = _sample(prepared, method, int(tokens))
         settings = _settings(timing, memory.pack_to_time(prepared, method, timing.pack_tokens))
-        trainer = Trainer(prepared.base.model, attached, rows, [], settings)
+        trainer = Trainer(prepared.base.model, attached, rows, [], settings, loss=loss_for(prepared, method))
         steps = _timed_steps(trainer, allowance)
-        ids = [row.ids for row in rows]
-        largest = max(computed(ids, pack) for step in trainer.plan[: len(steps)] for pack in step.packs)
+        largest = max(_computed(rows, pack) for step in trainer.plan[: len(steps)] for pack in step.packs)
         return TrainRate(
             tokens_per_second=1 / median(step.passes / step.tokens for step in steps),
             step_seconds=median(step.update for step in steps),
@@ -257,7 +257,7 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
             peak_bytes=max(0, (peak.bytes or 0) - before),
             held_bytes=max(0, held),
             pass_tokens=largest,
-            pass_share=largest / memory.largest_pass(sum(len(row.ids) for row in rows), settings.pack_tokens),
+            pass_share=largest / memory.largest_pass(sum(map(size, rows)), settings.pack_tokens),
         )
     finally:
         attached.detach()
@@ -326,8 +326,14 @@ def _sample(prepared: Prepared, method: str, step_tokens: int) -> list[Rendered]
     rows: list[Rendered] = []
     room = step_tokens
     for row in rows_for(prepared, method, prepared.split.train):
-        if rows and len(row.ids) > room:
+        if rows and size(row) > room:
             break
         rows.append(row)
-        room -= len(row.ids)
+        room -= size(row)
     return rows
+
+
+def _computed(rows: Sequence[Rendered], pack: Sequence[int]) -> int:
+    """Tokens that a pass over the rows at these places computes."""
+    ids = [row.ids for row in texts([rows[place] for place in pack])]
+    return computed(ids, range(len(ids)))

@@ -97,7 +97,8 @@ def planned(context: Context, method: str, rate: TrainRate, training: float) -> 
     if not settings.race or settings.budget is None or settings.learning_rate is not None:
         return None
     dev = min(race_rules.DEV_ROWS, len(context.split.dev))
-    if METHODS.classifies(method) or dev < race_rules.FEWEST_DEV:
+    own_loss = METHODS.classifies(method) or METHODS.prefers(method)
+    if own_loss or dev < race_rules.FEWEST_DEV:
         return None
     reading = dev * work.row_tokens / speeds.prefill
     usual = step_tokens(settings, work, size.train, size.epochs)

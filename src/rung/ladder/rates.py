@@ -33,6 +33,7 @@ _VECTORS = frozenset({"bitfit", "ia3", "prompt", "prefix"})
 
 def power_of(method: str) -> float:
     """How fast the rate falls with the width."""
+    method = METHODS.plain(method)
     if method in _WEIGHTS:
         return 1.0
     return 0.0 if method in _VECTORS else 0.5

@@ -50,9 +50,9 @@ def screen(context: Context, rungs: Sequence[Rung], time: float | None) -> Scree
     """Those of `rungs` that others are better than, and why; nothing where there are few or there is time.
 
     `time` is the number of seconds left for the climb. A rung that fails here is not left out: it fails where
-    it is run. Those that learn labels go on: they are cheap, and their loss is of labels, not of tokens.
+    it is run. Those that learn labels or pairs go on: their loss is not that of the others.
     """
-    tuned = [rung for rung in rungs if rung.kind == "tune" and not METHODS.classifies(rung.method)]
+    tuned = [rung for rung in rungs if rung.kind == "tune" and not _own_loss(rung.method)]
     if time is None or len(tuned) <= MOST:
         return Screening()
     kept = [rung.name for rung in tuned if rung.method == ALWAYS]
@@ -79,6 +79,10 @@ def screen(context: Context, rungs: Sequence[Rung], time: float | None) -> Scree
         }
         left = [one.rung for one in found[:most]]
     return Screening(gone, (*(rung.name for rung in reversed(left)), *kept))
+
+
+def _own_loss(method: str) -> bool:
+    return METHODS.classifies(method) or METHODS.prefers(method)
 
 
 def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:

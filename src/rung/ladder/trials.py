@@ -9,6 +9,7 @@ import numpy as np
 from rung.evaluation.label_rules import LabelRule
 from rung.evaluation.label_scores import RAW, LabelScores
 from rung.evaluation.metrics import METRICS
+from rung.evaluation.preferred import WAYS, Read, by_likelihood, picks, read_pairs
 from rung.evaluation.run import Watch, write
 from rung.ladder.classical.fitted import graded
 from rung.ladder.ways import Asker, Way
@@ -108,6 +109,23 @@ class Picked(Trial):
         return self._scores.picks()
 
 
+class Preferred(Trial):
+    """Of the two answers of a pair, the likelier one is taken."""
+
+    writes, first = False, RAW
+
+    def __init__(self, asker: Asker, dev: Sequence[Example], begin: Begin) -> None:
+        super().__init__(asker, dev, begin)
+        self._pairs: list[Read] = []
+
+    def _read(self, examples: Sequence[Example], watch: Watch) -> None:
+        self._pairs += read_pairs(self.asker.speaker, examples, self.asker.ids(examples), watch)
+
+    def _texts(self) -> dict[str, list[str]]:
+        seen = self.dev[: len(self._pairs)]
+        return {how: [one.text for one in by_likelihood(seen, self._pairs, how)] for how in WAYS}
+
+
 def trials_of(
     asker: Asker,
     dev: Sequence[Example],
@@ -117,7 +135,9 @@ def trials_of(
     writes: bool | None = None,
 ) -> list[Trial]:
     """The trials of one way: written answers and, where the task has labels, picked ones; or only those that
-    `writes` says."""
+    `writes` says. Of pairs an answer is picked."""
+    if picks(asker.task, dev):
+        return [Preferred(asker, dev, begin)]
     found: list[Trial] = []
     if writes is not False:
         found.append(Written(asker, dev, begin, max_new_tokens))

@@ -14,6 +14,7 @@ from rung.bases.base import Base
 from rung.compute.blockwise import BLOCK
 from rung.compute.load import load as load_base
 from rung.config import Settings
+from rung.data.pairs import size
 from rung.data.split import sample
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker
@@ -22,7 +23,7 @@ from rung.ladder.adapter import attach as attach_saved
 from rung.ladder.answer_by import WRITING, AnswerBy, Answering
 from rung.ladder.forecast import EVALUATIONS, evaluation_rows
 from rung.ladder.head_answers import HeadResponder, with_head
-from rung.ladder.label_rows import rows_for
+from rung.ladder.label_rows import loss_for, pairs_of, rows_for
 from rung.ladder.options import attach, with_layers
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
@@ -31,11 +32,12 @@ from rung.ladder.race_rules import Arm
 from rung.ladder.rates import rate_for
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.speaking import device_of, speaker_of
+from rung.ladder.strength import DEV_ROWS
 from rung.ladder.tuned_dev import DevJudge
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS
 from rung.methods.adapter import Adapter
-from rung.methods.method import Attached, Files
+from rung.methods.method import Attached, Files, Objective
 from rung.methods.origin import ANSWER_BY
 from rung.methods.peft_format import files_of
 from rung.records import Choice, Completion, Example, from_json, to_json
@@ -58,6 +60,7 @@ class Tuned:
     choices: tuple[Choice, ...] = ()  # made before and in training
     notes: tuple[str, ...] = ()
     given_up: float = 0.0  # seconds of trainings with a learning rate that was too high
+    loss: Objective | None = None  # what it made small, where that is no loss of the method's own
 
 
 def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: float | None) -> TrainSettings:
@@ -67,12 +70,20 @@ def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: f
         method,
         prepared.base,
         epochs=plan.epochs,
-        step_tokens=plan.step_tokens,
+        step_tokens=_step_tokens(prepared, plan, method),
         pack_tokens=plan.pack_tokens,
         evaluations=EVALUATIONS,
         limit_seconds=limit_seconds,
         patience=PATIENCE if plan.epochs >= SEVERAL else None,
     )
+
+
+def _step_tokens(prepared: Prepared, plan: Plan, method: str) -> int:
+    """Tokens of a step: as many more as a pair has than a row, so that it holds as many rows."""
+    if not METHODS.prefers(method) or prepared.settings.batch_tokens:
+        return plan.step_tokens
+    pairs = pairs_of(prepared, [one for one in prepared.split.train if one.id in prepared.others])
+    return round(plan.step_tokens * sum(map(size, pairs)) / sum(len(pair.ids) for pair in pairs))
 
 
 def train_settings_of(s: Settings, method: str, base: Base, **sizes: Any) -> TrainSettings:
@@ -146,36 +157,42 @@ def _train(
     keep: Keep | None,
 ) -> Tuned:
     """One training with these `settings`. On any error the method is detached again."""
-    rows = sample(prepared.split.train, plan.train_rows, prepared.settings.seed)
-    evaluated = evaluation_rows(plan.train_rows, plan.epochs)
-    dev = sample(prepared.split.dev, evaluated, prepared.settings.seed)
+    seed, evaluated = prepared.settings.seed, evaluation_rows(plan.train_rows, plan.epochs)
+    rows = sample(prepared.split.train, plan.train_rows, seed)
+    dev = sample(prepared.split.dev, evaluated, seed)
     judge = DevJudge(prepared, judged) if judged else None
+    learned, shown = (rows_for(prepared, method, part) for part in (rows, dev))
+    known = [*rows, *sample(prepared.split.dev, max(evaluated, DEV_ROWS), seed)]  # those of `weaken` too
+    loss = loss_for(prepared, method, known, checkpoints)
     attached = attach(prepared, method)
     try:
         choices = head_start.begin(prepared, attached, rows, watcher)
         outcome = Trainer(
             prepared.base.model,
             attached,
-            rows_for(prepared, method, rows),
-            rows_for(prepared, method, dev),
+            learned,
+            shown,
             settings,
             folder=checkpoints,
             listener=watcher,
             keep=keep,
             judge=judge,
             slack=judge.slack if judge else 0.0,
+            loss=loss,
         ).run()
     except BaseException:
         attached.detach()
         raise
     applied: dict[str, Any] = {
         "method": method,
-        "rows": len(rows),
+        "rows": len(learned),
         "dev_loss_rows": len(dev),
         "dev_score_rows": judged,
         **asdict(settings),
     }
     applied |= attached.applied()
+    if loss is not None:
+        applied |= loss.facts()
     if keep is not None:
         applied |= keep.applied()
     trainable = sum(p.numel() for p in attached.parameters())
@@ -183,7 +200,7 @@ def _train(
     at = f"step {outcome.best_step} of {outcome.planned_steps}, by {by} dev rows"
     tried = {f"step {point.step}": point.dev_score for point in outcome.curve} if judge else {}
     best = Choice("best checkpoint", at, tried)
-    return Tuned(attached, outcome, applied, trainable, (*choices, best))
+    return Tuned(attached, outcome, applied, trainable, (*choices, best), loss=loss)
 
 
 def save(prepared: Prepared, tuned: Tuned, folder: Path, by: AnswerBy = WRITING) -> int:
@@ -194,7 +211,7 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path, by: AnswerBy = WRITING)
     base = prepared.base
     about = {
         "rung_version": __version__,
-        "method": tuned.applied["method"],
+        "method": METHODS.plain(tuned.applied["method"]),
         "base": base.name,
         "base_fingerprint": base.fingerprint,
         "bits": base.bits,

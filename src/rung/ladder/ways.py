@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rung.data.plain_layout import PlainLayout, fits
+from rung.data.rejected import REJECTED, is_pair
 from rung.evaluation.prompts import content_free, few_shot
 from rung.evaluation.run import Prompt, Speaker
 from rung.evaluation.tasks import KINDS
@@ -80,5 +81,6 @@ def plain_speaker(speaker: Speaker, task: Task) -> Speaker:
 
 
 def plain_fits(train: Sequence[Example]) -> bool:
-    """Whether every target can be written in the plain layout."""
-    return all(fits(example.target) for example in train)
+    """Whether every target, and every answer next to it, can be written in the plain layout."""
+    others = (str(example.facts[REJECTED]) for example in train if is_pair(example))
+    return all(fits(example.target) for example in train) and all(map(fits, others))

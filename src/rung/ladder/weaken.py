@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -18,12 +18,14 @@ from rung.evaluation import forgetting
 from rung.evaluation.forgetting import Text
 from rung.ladder import strength
 from rung.ladder.bound import too_much
+from rung.ladder.label_rows import pairs_of
 from rung.ladder.prepare import Prepared
 from rung.ladder.strength import Tried
 from rung.methods import METHODS, on_disk
 from rung.methods.method import Attached
 from rung.methods.on_disk import OnDisk
-from rung.records import Choice, Measure, Tradeoff
+from rung.records import Choice, Example, Measure, Tradeoff
+from rung.train.dpo import Dpo
 from rung.train.keep import General, Keep
 from rung.train.loss import row_losses
 
@@ -77,12 +79,12 @@ def _weakened(
 ) -> Held:
     base, attached = prepared.base, tuned.attached
     dev = sample(prepared.split.dev, strength.DEV_ROWS, prepared.settings.seed)
-    rows = [prepared.rendered[example.id] for example in dev]
+    losses = _losses_of(prepared, tuned, dev)
     divergence = _Divergence(base, attached, texts[: strength.TEXTS], first[0].value or 0.0)
 
     def measure(at: float) -> Tried:
         attached.load_scaled(state, at)
-        return Tried(at, tuple(row_losses(base.model, rows)), divergence())
+        return Tried(at, tuple(losses()), divergence())
 
     tried = strength.search(measure(1.0), measure, bound)
     taken = strength.choose(tried, bound) or tried[-1]
@@ -110,6 +112,16 @@ def _weakened(
         ),
         tuple(filter(None, [note if kept else _too_much(kl, bound or 0.0)])),
     )
+
+
+def _losses_of(prepared: Prepared, tuned: Tuned, dev: Sequence[Example]) -> Callable[[], list[float]]:
+    """What gives the loss of each dev row with the change as it is, of pairs where these were trained on."""
+    model, loss = prepared.base.model, tuned.loss
+    if isinstance(loss, Dpo):
+        pairs = pairs_of(prepared, dev)
+        return lambda: loss.each(model, pairs)
+    rows = [prepared.rendered[example.id] for example in dev]
+    return lambda: row_losses(model, rows)
 
 
 class _Divergence:

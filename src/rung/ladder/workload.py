@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from rung.data.pairs import size
 from rung.data.prefix import common_length
 from rung.evaluation.prompts import few_shot, pick_shots, zero_shot
 from rung.ladder.forecast import Workload
+from rung.ladder.label_rows import pairs_of
 from rung.ladder.prepare import Prepared
 from rung.records import Example
 
@@ -54,8 +56,14 @@ def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
         label_tokens=_label_tokens([renderer.completion_ids(label) for label in task.labels]),
         shots=shots,
         general_tokens=general_tokens,
+        pair_tokens=_pair_tokens(prepared),
         longest_prompt=max(prepared.rendered[example.id].answer_start for example in prepared.split.test),
     )
+
+
+def _pair_tokens(prepared: Prepared) -> float:
+    train = [example for example in prepared.split.train if example.id in prepared.others]
+    return fmean(map(size, pairs_of(prepared, train))) if train else 0.0
 
 
 def _label_tokens(labels: Sequence[Sequence[int]]) -> int:

@@ -72,6 +72,9 @@ class LabelHead:
     def count(self, rows: Sequence[Rendered]) -> int:
         return len(rows)
 
+    def facts(self) -> dict[str, Any]:
+        return {}
+
 
 class Classifies:
     """What the methods with a head share; for an `Attached`."""

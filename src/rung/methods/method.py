@@ -47,6 +47,10 @@ class Objective(Protocol):
         """The number of targets."""
         ...
 
+    def facts(self) -> dict[str, Any]:
+        """What decides the weights besides rows and the settings of a training, as JSON values."""
+        ...
+
 
 class Attached(ABC):
     """A method that sits on a model in a slot; nothing but its own parameters gets a gradient.
@@ -221,6 +225,7 @@ class Method:
     format: Any  # how its adapter is written and read: see `rung.methods.adapter.Format`
     promises: Promises = Promises()
     classifies: bool = False  # learns labels, which are among its settings, and not what the base writes
+    prefers: bool = False  # learns from pairs of a chosen and a rejected answer (`rung.train.dpo`)
 
     def make(self, given: Mapping[str, Any]) -> Any:
         """Its settings. Raises `UsageError`, with the nearest name, for an option it does not have."""

@@ -1,12 +1,14 @@
 """The methods by name. A method is imported when it is asked for: the table itself needs no torch.
 
 A method from outside is an entry point in the group ``rung.methods`` that points to its `Method`. Any method
-of PEFT is there as ``peft:NAME``, though it is not listed.
+of PEFT is there as ``peft:NAME``, though it is not listed; and so is ``NAME-dpo`` for every method but those
+that learn labels: the same method, trained on preference pairs with the loss of `rung.train.dpo`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -33,6 +35,8 @@ _OURS = {  # name -> title, and where its `Method` is; in the order of the ladde
     "full": ("full fine-tuning", "rung.methods.full:FULL"),
 }
 _CLASSIFY = {"head", "head-lora"}  # learn labels
+_DPO = "-dpo"  # at the end of a name
+_DPO_RATE = 0.25  # of the method's own learning rate: pairs say less than texts, and move a base further
 
 
 class Methods:
@@ -40,6 +44,8 @@ class Methods:
 
     def __getitem__(self, name: str) -> Method:
         """Raises `UsageError` that names the nearest known one."""
+        if self.prefers(name):
+            return _preferring(self.plain(name), name)
         if name.startswith(peft_names.MARK):
             return _bridged(peft_names.require(name))
         known = _known()
@@ -50,7 +56,9 @@ class Methods:
         return _load(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in _known() or peft_names.is_bridged(name)
+        return (
+            name in _known() or peft_names.is_bridged(name) or (isinstance(name, str) and self.prefers(name))
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(_known())
@@ -60,11 +68,22 @@ class Methods:
 
     def title(self, name: str) -> str:
         """For the screen. A method from outside goes by its name."""
+        if self.prefers(name):
+            return f"{self.title(self.plain(name))} with DPO"
         return _OURS[name][0] if name in _OURS else name.replace(peft_names.MARK, "PEFT's ")
 
     def classifies(self, name: str) -> bool:
         """`Method.classifies`. One from outside does not."""
         return name in _CLASSIFY
+
+    def prefers(self, name: str) -> bool:
+        """`Method.prefers`: whether it is a known method by another name, one that ends with ``-dpo``."""
+        plain = name.removesuffix(_DPO)
+        return plain != name and name not in _known() and plain in self and not self.classifies(plain)
+
+    def plain(self, name: str) -> str:
+        """The method that trains what `name` trains: itself, or what it is without ``-dpo``."""
+        return name.removesuffix(_DPO) if self.prefers(name) else name
 
     def items(self) -> Iterator[tuple[str, Method]]:
         """Names and methods, all of them imported."""
@@ -89,6 +108,19 @@ def _bridged(kind: str) -> Method:
     from rung.methods.bridge import method_of
 
     return method_of(kind)
+
+
+def _preferring(plain: str, name: str) -> Method:
+    """The method `plain`, trained on preference pairs."""
+    method = METHODS[plain]
+    return replace(
+        method,
+        name=name,
+        title=METHODS.title(name),
+        when=f"Preference pairs: {method.title} that makes the chosen answer likelier than the rejected one.",
+        learning_rate=float(f"{_DPO_RATE * method.learning_rate:.3g}"),
+        prefers=True,
+    )
 
 
 @cache

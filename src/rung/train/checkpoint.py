@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from rung import storage
+from rung.data.pairs import Pair
 from rung.errors import ResumeError
 from rung.methods.on_disk import OnDisk, write
 from rung.records import CurvePoint, Rendered, from_json, to_json
@@ -62,7 +63,8 @@ def mark_of(
 def _content(row: Rendered) -> bytes:
     """What a row's part in the weights depends on."""
     label = b"" if row.label is None else str(row.label).encode()
-    return array("q", row.ids).tobytes() + bytes(row.mask) + label
+    other = _content(row.other) if isinstance(row, Pair) else b""
+    return array("q", row.ids).tobytes() + bytes(row.mask) + label + other
 
 
 def save_checkpoint(

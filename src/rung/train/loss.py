@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from rung.compute.ends import Below, states_at
 from rung.compute.passes import tree_of
 from rung.compute.tree import Tree
 from rung.data.pack import group
+from rung.data.pairs import size
 from rung.methods.method import Objective
 from rung.records import Rendered
 
@@ -86,6 +88,9 @@ class NextTokens:
     def count(self, rows: Sequence[Rendered]) -> int:
         return count_targets(rows)
 
+    def facts(self) -> dict[str, Any]:
+        return {}
+
 
 NEXT_TOKENS = NextTokens()
 
@@ -101,7 +106,7 @@ def mean_loss(
     """Nats per target over `rows`, each target weighing the same: a token, or what `objective` says."""
     ids = [row.ids for row in rows]
     total = 0.0
-    for indices in group([len(one) for one in ids], ids, range(len(rows)), pack_tokens):
+    for indices in group([size(row) for row in rows], ids, range(len(rows)), pack_tokens):
         total += float(objective.loss(model, [rows[index] for index in indices], trunk))
     return total / objective.count(rows)
 
@@ -111,10 +116,7 @@ def row_losses(model: PreTrainedModel, rows: Sequence[Rendered], pack_tokens: in
     """Nats of each row: its target tokens together."""
     found = [0.0] * len(rows)
     for some, sizes, states, tokens in learned_states(model, rows, pack_tokens):
-        nats = [
-            -head.target_logits(model, h).float().log_softmax(-1).gather(1, y[:, None])[:, 0]
-            for h, y in zip(torch.split(states, head.CHUNK), torch.split(tokens, head.CHUNK), strict=True)
-        ]
-        for i, own in zip(some, torch.split(torch.cat(nats), sizes), strict=True):
+        nats = head.losses(model, states, tokens)
+        for i, own in zip(some, torch.split(nats, sizes), strict=True):
             found[i] = float(own.sum())
     return found

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from rung.compute import body, head
 from rung.data.pack import Step, computed
+from rung.data.pairs import texts
 from rung.records import Mechanism, Rendered
 
 _SOME = 64  # packs that are looked at
@@ -37,7 +38,8 @@ def _layers(model: PreTrainedModel) -> Mechanism:
 def _head(model: PreTrainedModel, rows: Sequence[Rendered]) -> Mechanism:
     if any(row.label is not None for row in rows):
         return Mechanism("fused head", False, "labels are learned: the base's own head is not used")
-    targets, tokens = sum(row.learned for row in rows), sum(len(row.ids) for row in rows)
+    every = texts(rows)
+    targets, tokens = sum(row.learned for row in every), sum(len(row.ids) for row in every)
     if not head.is_plain(model):
         return Mechanism("fused head", False, "the model scales or caps its logits; its own head is used")
     return Mechanism("fused head", True, f"on the target tokens alone, {targets / max(1, tokens):.0%} of all")
@@ -45,10 +47,10 @@ def _head(model: PreTrainedModel, rows: Sequence[Rendered]) -> Mechanism:
 
 def _beginnings(rows: Sequence[Rendered], plan: Sequence[Step]) -> Mechanism:
     name = "shared prefixes"
-    ids = [row.ids for row in rows]
     packs = [pack for step in plan for pack in step.packs][:_SOME]
-    whole = sum(len(ids[row]) for pack in packs for row in pack)
-    done = sum(computed(ids, pack) for pack in packs)
+    read = [[row.ids for row in texts([rows[place] for place in pack])] for pack in packs]
+    whole = sum(len(ids) for pack in read for ids in pack)
+    done = sum(computed(pack, range(len(pack))) for pack in read)
     if done == whole:
         return Mechanism(name, False, "the rows of a pass share no prefix")
     share = 1 - done / whole

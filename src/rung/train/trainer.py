@@ -11,19 +11,19 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
 
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from rung import cost, storage
 from rung.data.pack import Step, plan
+from rung.data.pairs import size, texts
 from rung.methods import on_disk
-from rung.methods.method import Attached
+from rung.methods.method import Attached, Objective
 from rung.methods.on_disk import OnDisk
 from rung.records import CurvePoint, Mechanism, Rendered
 from rung.train import optim, trunk
@@ -32,68 +32,14 @@ from rung.train.checkpoint import Progress, load_checkpoint, mark_of, save_check
 from rung.train.keep import Keep
 from rung.train.loss import NEXT_TOKENS, mean_loss
 from rung.train.mechanisms import mechanisms
+from rung.train.settings import Listener as Listener
+from rung.train.settings import Outcome as Outcome
+from rung.train.settings import StepTime as StepTime
+from rung.train.settings import TrainSettings as TrainSettings
 from rung.train.trunk import Trunk
 
 _LARGE = 2**25  # numbers trained, from which memory is given back: it takes a quarter of a second
 _BEST = ".best.tmp"  # the best state so far, next to the checkpoints
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """The values of a training run."""
-
-    learning_rate: float
-    epochs: float
-    step_tokens: int  # tokens per optimizer step, prompt tokens included
-    pack_tokens: int = 1024  # tokens per forward pass
-    warmup: float = 0.06
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    seed: int = 0
-    evaluations: int = 5  # measurements of dev loss, spread evenly
-    checkpoint_seconds: float = 60.0
-    limit_seconds: float | None = None  # training stops here, with the best state so far
-    patience: int | None = None  # looks at dev with a rising loss after which it stops early; None: never
-    guarded: bool = False  # whether it stops at the first look where it has made the base worse
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a training run did."""
-
-    steps: int
-    planned_steps: int
-    best_step: int
-    best_loss: float  # dev, nats per target: a token, or a label
-    tokens: int
-    targets: int
-    seconds: float
-    curve: tuple[CurvePoint, ...]
-    notes: tuple[str, ...] = ()
-    mechanisms: tuple[Mechanism, ...] = ()
-    early: bool = False  # whether it stopped because the loss on dev was rising
-    hurt: bool = False  # whether it was guarded and stopped, since it had made the base worse
-
-
-@dataclass(frozen=True, slots=True)
-class StepTime:
-    """How long one optimizer step took."""
-
-    tokens: int
-    passes: float  # seconds of forward and backward passes
-    update: float  # seconds of the rest: clipping and the optimizer
-
-    @property
-    def seconds(self) -> float:
-        return self.passes + self.update
-
-
-class Listener(Protocol):
-    """Is called after every step."""
-
-    def step(
-        self, done: int, total: int, loss: float, tokens_per_second: float, seconds_left: float
-    ) -> None: ...
 
 
 class Trainer:
@@ -111,15 +57,17 @@ class Trainer:
         keep: Keep | None = None,
         judge: Callable[[], float] | None = None,
         slack: float = 0.0,
+        loss: Objective | None = None,
     ) -> None:
-        """`folder` keeps the checkpoints; none are written without it. `keep` holds general texts.
+        """`folder` keeps the checkpoints; none are written without it. `keep` holds general texts. `loss` is
+        what training makes small; if not given the method's own, else that of the next token.
 
         `judge` is asked for the score of the state at each look at dev, higher is better; scores that are
         apart by at most `slack` count as equal (`rung.train.best`).
         """
         self.model = model
         self.attached = attached
-        self.objective = attached.objective() or NEXT_TOKENS
+        self.objective = loss or attached.objective() or NEXT_TOKENS
         self.rows = rows
         self.dev = dev
         self.settings = settings
@@ -128,7 +76,7 @@ class Trainer:
         self.keep = keep if keep is not None and keep.on() else None
         self.judge, self.slack = judge, slack
         self.plan = plan(
-            [len(row.ids) for row in rows],
+            [size(row) for row in rows],
             [row.ids for row in rows],
             seed=settings.seed,
             epochs=settings.epochs,
@@ -175,9 +123,7 @@ class Trainer:
             total, targets = self._passes(step)
             between = clock()
             self._update(step, total, targets)
-            yield StepTime(
-                sum(len(self.rows[row].ids) for row in step.rows), between - start, clock() - between
-            )
+            yield StepTime(sum(size(self.rows[row]) for row in step.rows), between - start, clock() - between)
 
     def _run(self, start: float, before: float) -> Outcome:
         if not self.progress.curve:
@@ -249,7 +195,7 @@ class Trainer:
         """The general texts that the step reads, and the weight of their loss."""
         if self.keep is None:
             return [], 0.0
-        return self.keep.texts_of(self.progress.step, sum(len(self.rows[row].ids) for row in step.rows))
+        return self.keep.texts_of(self.progress.step, sum(size(self.rows[row]) for row in step.rows))
 
     def _update(self, step: Step, total: float, targets: int) -> None:
         """Change the parameters, unless something is not finite."""
@@ -262,7 +208,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=False)
         self.attached.updated()
         progress.step += 1
-        progress.tokens += sum(len(self.rows[row].ids) for row in step.rows)
+        progress.tokens += sum(size(self.rows[row]) for row in step.rows)
         progress.targets += targets
         progress.loss_since += total
         progress.targets_since += targets
@@ -312,7 +258,8 @@ class Trainer:
         """Keeps what frozen first layers put out, where there are any; notes which mechanisms are on."""
         layers = self.attached.frozen_layers()
         used = {row for step in self.plan for row in step.rows}
-        rows = [self.rows[row].ids for row in sorted(used)] + [row.ids for row in self.dev]
+        learned = texts([*(self.rows[row] for row in sorted(used)), *self.dev])
+        rows = [row.ids for row in learned]
         rows += [row.ids for row in self.keep.general.rows] if self.keep else []
         with ExitStack() as stack:
             folder = self.folder
@@ -344,7 +291,8 @@ class Trainer:
 
     @cached_property
     def _mark(self) -> str:
-        settings = asdict(self.settings) | (self.keep.facts() if self.keep is not None else {})
+        keep = self.keep.facts() if self.keep is not None else {}
+        settings = asdict(self.settings) | keep | self.objective.facts()
         return mark_of(settings, (self.rows, self.dev), self.parameters)
 
     def _save(self) -> None:

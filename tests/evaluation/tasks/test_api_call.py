@@ -65,7 +65,6 @@ def test_targets_that_are_no_calls_are_named_and_compared_as_text() -> None:
     why = "its target is not a command, so answers are compared with it as text: write the command, or leave "
     assert doubts(task, rows) == [(43, f"{why}the row out"), (44, f"{why}the row out")]
     assert unreadable(task, rows) == []
-    assert task.notes == (f"2 rows of 44: {why}the row out (rows 43, 44)",)
     assert graded(task, "There is none.", " There  is none.").values["exact_call"] == 1
     assert graded(task, "There is none.", "There is one.").values == {
         "exact_call": 0.0,

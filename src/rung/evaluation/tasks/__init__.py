@@ -2,6 +2,7 @@
 
 # The order is the order in which `understand` tries them; text that fits none is generation.
 from rung.evaluation.tasks import (  # isort: skip
+    preferences,
     extraction,
     multi_label,
     classification,
@@ -24,6 +25,7 @@ __all__ = [
     "generation",
     "knowledge",
     "multi_label",
+    "preferences",
     "register",
     "tidy",
     "translation",

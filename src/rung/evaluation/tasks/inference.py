@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from rung.data import Loaded, example_of
+from rung.data.rejected import is_pair
 from rung.errors import DataError, UsageError, nearest
 from rung.evaluation.tasks.generation import GENERATION
 from rung.evaluation.tasks.kind import KINDS, Kind
@@ -44,6 +45,11 @@ def understand(
         facts=facts or {},
     )
     task = with_primary(found.fill(task, rows), metric)
+    if any(map(is_pair, rows.examples)):
+        task = replace(task, facts={**task.facts, "pairs": True})
+    if not found.pairs and task.facts.get("pairs"):
+        note = "the chosen answers are learned; the rejected ones are used by rungs that end with -dpo alone"
+        task = replace(task, notes=(*task.notes, note))
     return task, replace(loaded, examples=tidy(task, loaded.examples))
 
 

@@ -44,6 +44,7 @@ class Kind(ABC):
     row_metric: ClassVar[str]  # the one that says how good a single row is; higher is better
     wanted: ClassVar[str] = "text"  # what is missing where an answer cannot be read
     shares: ClassVar[str] = ""  # what `shared` names, such as "API"; empty where it names nothing
+    pairs: ClassVar[bool] = False  # whether an answer is one of the row's two, picked and not written
     any_text: ClassVar[bool] = True  # whether any text is an answer, so that a cut-off one is graded too
 
     def infer(self, loaded: Loaded) -> str:

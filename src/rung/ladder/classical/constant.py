@@ -39,8 +39,8 @@ Keys = tuple[str, ...]
 
 
 def applies(task: Task) -> bool:
-    """Whether the rung can be tried on `task`: always."""
-    return True
+    """Whether the rung can be tried on `task`: where an answer is not picked from two of the row's own."""
+    return not KINDS[task.kind].pairs
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rung.evaluation.tasks import KINDS
 from rung.ladder.classical import fitted
 from rung.ladder.classical.fitted import Fitted
 from rung.ladder.classical.texts import whole_prompt
@@ -28,8 +29,8 @@ _BATCH = 200  # rows that are compared with all known rows at once
 
 
 def applies(task: Task) -> bool:
-    """Whether the rung can be tried on `task`: always."""
-    return True
+    """Whether the rung can be tried on `task`: where an answer is not picked from two of the row's own."""
+    return not KINDS[task.kind].pairs
 
 
 def highest(similarity: NDArray[Any], k: int) -> tuple[NDArray[np.intp], NDArray[Any]]:

@@ -3,6 +3,7 @@
 # The order is the order of the ladder, cheapest first.
 from rung.ladder.rungs import (  # isort: skip
     constant,
+    length,
     nearest,
     words,
     probe,
@@ -19,6 +20,7 @@ __all__ = [
     "asked_for",
     "constant",
     "few_shot",
+    "length",
     "methods",
     "nearest",
     "place",

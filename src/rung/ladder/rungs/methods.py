@@ -6,6 +6,7 @@ A method of PEFT gets its rung when ``peft:NAME`` is asked for; in the names of 
 from functools import cache
 
 from rung.ladder.rungs.head import HeadRung
+from rung.ladder.rungs.pairs import PairRung
 from rung.ladder.rungs.rung import RUNGS, Rung, register
 from rung.ladder.rungs.tune import TuneRung
 from rung.methods import peft_names
@@ -29,7 +30,25 @@ def of_peft(name: str) -> Rung | None:
     return TuneRung(peft_names.folder_name(method), METHODS.title(method), method, on_request=True)
 
 
+@cache
+def made(name: str) -> Rung | None:
+    """The rung of a name that is not listed: of a method of PEFT, or ``NAME-dpo``; None for other names."""
+    method = peft_names.from_folder(name)
+    if not METHODS.prefers(method):
+        return of_peft(name)
+    plain = METHODS.plain(method)
+    if plain.startswith(peft_names.MARK):
+        peft_names.require(plain)
+    return made(method) if method != name else _preferring(method, on_request=True)
+
+
+def _preferring(method: str, on_request: bool = False) -> Rung:
+    folder = peft_names.folder_name(method) if method.startswith(peft_names.MARK) else method
+    return PairRung(folder, METHODS.title(method), method, on_request)
+
+
 for name in METHODS:
     kind = HeadRung if METHODS.classifies(name) else TuneRung
     register(kind(name, METHODS.title(name), method=name, on_request=name not in USUAL))
-RUNGS.make = of_peft
+register(_preferring("lora-dpo"))
+RUNGS.make = made

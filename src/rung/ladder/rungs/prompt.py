@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rung import cost
+from rung.evaluation.tasks import KINDS
 from rung.ladder.context import Context
 from rung.ladder.prompt_forecast import Ask, prompt_seconds
 from rung.ladder.responder import Responder
@@ -49,7 +50,9 @@ class PromptRung(Rung):
     def quote(self, context: Context) -> Quote:
         size = context.size
         stages = [self.asks(context), self.further_asks(context)]
-        low, seconds, high = prompt_seconds(context.work, context.speeds, size, stages)
+        low, seconds, high = prompt_seconds(
+            context.work, context.speeds, size, stages, KINDS[context.task.kind].pairs
+        )
         return Quote(
             rung=self.name,
             fits=True,

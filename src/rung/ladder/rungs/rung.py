@@ -55,6 +55,10 @@ class Rung(ABC):
         """Whether the rung can be tried on `task`."""
         return True
 
+    def offered(self, task: Task | None) -> bool:
+        """Whether a climb tries it unless `--rungs` says otherwise; of no task yet, whether one could."""
+        return not self.on_request and (task is None or self.applies(task))
+
     @abstractmethod
     def quote(self, context: Context) -> Quote:
         """The forecast for ``context.size``: arithmetic on ``context.work`` and ``context.speeds``.
@@ -125,7 +129,7 @@ def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
     """
     only = rung_of(settings.method) if settings.method else None
     if settings.rungs is None:
-        named = [rung for rung in _listed(only) if _offered(rung, task) or rung is only]
+        named = [rung for rung in _listed(only) if rung.offered(task) or rung is only]
     elif ALL in settings.rungs:
         named = [rung for rung in _listed(only) if task is None or rung.applies(task)]
     else:
@@ -144,7 +148,3 @@ def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
 def _listed(only: Rung | None) -> list[Rung]:
     """The ladder, and the rung `only` where it is not in the list."""
     return list(dict.fromkeys([*(rung for _, rung in RUNGS.items()), *([only] if only else [])]))
-
-
-def _offered(rung: Rung, task: Task | None) -> bool:
-    return not rung.on_request and (task is None or rung.applies(task))

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from rung import cost
 from rung.config import Settings
+from rung.evaluation.tasks import KINDS
 from rung.ladder import forecast, memory, race
 from rung.ladder.context import Context
-from rung.ladder.forecast import Size, TrainRate
+from rung.ladder.forecast import Size, TrainRate, Workload
 from rung.ladder.general import keep_of, more_tokens, reading_seconds, weakening_seconds
 from rung.ladder.options import asked_options, settings_of
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
+from rung.methods.table import METHODS
 from rung.records import Choice, Quote, RungKind
 
 if TYPE_CHECKING:
@@ -42,8 +44,6 @@ class TuneRung(Rung):
             settings_of(settings, self.method)
 
     def quote(self, context: Context) -> Quote:
-        from rung.methods import METHODS
-
         bits = context.settings.bits
         if bits and not METHODS[self.method].promises.few_bits:
             why = f"weights held in {bits} bits cannot be trained; leave --bits out for it"
@@ -70,7 +70,7 @@ class TuneRung(Rung):
             seconds=seconds,
             train_rows=size.train,
             epochs=size.epochs,
-            train_tokens=round(_tokens(context, size)),
+            train_tokens=round(self._tokens(context, size)),
             dev_rows=size.dev,
             test_rows=size.test,
             memory_bytes=needed.bytes,
@@ -87,11 +87,12 @@ class TuneRung(Rung):
         slower = replace(
             rate, tokens_per_second=rate.tokens_per_second / more_tokens(context.settings, self.method)
         )
-        return forecast.train_seconds(context.settings, context.work, speeds, slower, context.size, dev_rows)
+        work = self._work(context)
+        return forecast.train_seconds(context.settings, work, speeds, slower, context.size, dev_rows)
 
     def start_seconds(self, context: Context) -> float:
         """What is done before training."""
-        return reading_seconds(context, self.method, _tokens(context, context.size))
+        return reading_seconds(context, self.method, self._tokens(context, context.size))
 
     def judged_rows(self, context: Context, size: Size) -> int:
         """Dev rows that are answered at each look at dev in training; 0 where the loss alone is looked at.
@@ -99,6 +100,8 @@ class TuneRung(Rung):
         Without a budget they depend on no clock, so that the same command trains the same weights.
         """
         settings, work, speeds = context.settings, context.work, context.speeds
+        if KINDS[context.task.kind].pairs or METHODS.prefers(self.method):
+            return 0  # the loss says as much, for less
         most = dev = len(context.prepared.split.dev)
         if settings.budget is not None:
             rate = speeds.train[self.method]
@@ -114,6 +117,8 @@ class TuneRung(Rung):
 
     def answer_seconds(self, context: Context) -> float:
         """Of answering the test rows."""
+        if KINDS[context.task.kind].pairs:
+            return forecast.preferring_seconds(context.work, context.speeds, context.size.test)
         return forecast.tuned_answer_seconds(context.work, context.speeds, context.size, self.picks(context))
 
     def run(self, context: Context, limit: float | None) -> Outcome:
@@ -125,7 +130,7 @@ class TuneRung(Rung):
         watch = cost.Stopwatch()
         checkpoints, plan = folder.file("checkpoints", self.name), context.plan.of(self.name, context)
         judged = self.judged_rows(context, plan.size)
-        keep = keep_of(context, self.method, _tokens(context, plan.size))
+        keep = keep_of(context, self.method, self._tokens(context, plan.size))
         won = race.run(context, self.name, self.method, plan, keep)
         if won is not None and limit is not None:
             limit = max(0.0, limit - won.late)
@@ -172,11 +177,11 @@ class TuneRung(Rung):
 
     def _answer_by(self, context: Context) -> tuple[AnswerBy, tuple[Choice, ...], tuple[str, ...]]:
         """How the trained model, which is attached, answers: what is best on dev, and a note about it."""
-        from rung.ladder.answer_by import WRITING
+        from rung.ladder.answer_by import usual
         from rung.ladder.tuned_dev import DevScores, choose_answer
 
         if not self.picks(context):
-            return WRITING, (), ()
+            return usual(context.task), (), ()
         context.watcher.begin(self.name, "choosing on dev")
         prepared = context.prepared
         scores = DevScores(prepared, context.split.dev, forecast.MOST_CHOOSING_ROWS)
@@ -197,7 +202,10 @@ class TuneRung(Rung):
 
         return tuning.load(folder)
 
+    def _work(self, context: Context) -> Workload:
+        """The tokens of what it is trained on."""
+        return context.work.in_pairs if METHODS.prefers(self.method) else context.work
 
-def _tokens(context: Context, size: Size) -> float:
-    """Of the train rows, in all epochs."""
-    return size.train * size.epochs * context.work.row_tokens
+    def _tokens(self, context: Context, size: Size) -> float:
+        """Of the train rows, in all epochs."""
+        return size.train * size.epochs * self._work(context).row_tokens
