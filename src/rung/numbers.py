@@ -32,6 +32,12 @@ _NAMES = {
     "json_valid": "valid JSON",
     "function_match": "right function",
     "number_match": "numbers within 5%",
+    "micro_f1": "micro F1",
+    "exact_set": "exact set of labels",
+    "jaccard": "Jaccard",
+    "samples_f1": "F1 of a row",
+    "copied": "untranslated copies",
+    "empty": "empty answers",
     "kl": "drift (KL)",
     "top1_agreement": "same next token",
 }

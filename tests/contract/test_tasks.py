@@ -35,6 +35,12 @@ SAMPLES = (
         "who knows",
     ),
     Sample(
+        "multi_label",
+        tuple((f"note {i}", ("cat; dog", "dog", "cat; bird; dog", "bird")[i % 4]) for i in range(30)),
+        "fish; cow; cat",
+        "who knows",
+    ),
+    Sample(
         "extraction",
         tuple((f"bill {i}", json.dumps({"to": f"n{i}", "sum": i})) for i in range(30)),
         '{"to": "nobody", "sum": -1000}',
@@ -92,7 +98,8 @@ def test_the_target_is_right(sample: Sample) -> None:
     scores = [graded(task, example, example.target) for example in examples]
     assert {score.status for score in scores} == {"ok"}
     for measure in measures(task, examples, scores, [example.target for example in examples]):
-        assert measure.value == pytest.approx(100 if measure.unit == "points" else 1)
+        best = 100 if measure.unit == "points" else 1
+        assert measure.value == pytest.approx(best if measure.higher_is_better else 0)
     assert all(KINDS[task.kind].parse(task, example.target) for example in examples)
 
 
@@ -113,7 +120,11 @@ def test_a_text_without_an_answer_is_unparsed_and_worth_nothing(sample: Sample) 
         score = graded(task, examples[0], text)
         assert (score.status, score.answer) == ("unparsed", None)
         assert score.note == f"no {KINDS[task.kind].wanted} found"
-        assert not any(value for name, value in score.values.items() if name in METRICS)
+        assert all(
+            value == (not METRICS[name].higher_is_better) or name == "copied"  # no text is no copy
+            for name, value in score.values.items()
+            if name in METRICS
+        )
 
 
 def test_what_it_says_is_text_and_evidence_is_json(sample: Sample) -> None:

@@ -19,7 +19,7 @@ from rung.records import Completion, Example, Measure, Message, Score, Task
 MOOD = Task("classification", "", ("accuracy", "macro_f1"), labels=("good", "bad", "so-so"))
 SLOTS = Task("extraction", "", ("field_f1", "exact_match", "json_valid"))
 CALLS = Task("api_call", "", ("exact_call", "function_match"), functions=("hub.load", "hub.list"))
-FRENCH = Task("translation", "", ("chrf", "bleu"))
+FRENCH = Task("translation", "", ("chrf", "bleu", "length_ratio", "copied", "empty"))
 FREE = Task("generation", "", ("rouge_l", "exact_match"))
 ALL = (MOOD, SLOTS, CALLS, FRENCH, FREE, Task("knowledge", "", ("rouge_l", "exact_match")))
 
@@ -60,7 +60,9 @@ def test_an_unreadable_answer_is_wrong_in_every_metric(task: Task) -> None:
     target = {"extraction": '{"a": 1}', "api_call": "hub.load(1)"}.get(task.kind, "good")
     score = graded(task, target, "")
     assert score.status == "unparsed"
-    assert not any(score.values[name] for name in score.values if name in METRICS)
+    good = [name for name in score.values if name in METRICS and METRICS[name].higher_is_better]
+    assert good
+    assert not any(score.values[name] for name in good)
     assert graded(task, target, "", truncated=True).status == "truncated"
 
 
@@ -141,14 +143,17 @@ def test_translation_is_sacrebleus() -> None:
     words = ["le", "la", "chat", "chien", "mange", "dort", ",", "vite", ".", "où"]
     targets = [" ".join(rng.choices(words, k=9)) for _ in range(30)]
     texts = [" ".join(w for w in target.split() if rng.random() < 0.8) for target in targets]
-    chrf, bleu = measured(FRENCH, targets, texts)
+    chrf, bleu, ratio, copied, empty = measured(FRENCH, targets, texts)
+    found = BLEU().corpus_score(texts, [targets])
+    assert ratio.value == pytest.approx(found.sys_len / found.ref_len) == pytest.approx(found.ratio)
+    assert (copied.value, empty.value) == (0, 0)
     assert chrf.value == pytest.approx(CHRF().corpus_score(texts, [targets]).score)
     assert bleu.value == pytest.approx(BLEU().corpus_score(texts, [targets]).score)
     assert (chrf.unit, bleu.unit) == ("points", "points")
     assert "nc:6" in chrf.note
     assert "tok:13a" in bleu.note
     row = graded(FRENCH, targets[0], texts[0])
-    assert row.values == {"chrf": pytest.approx(CHRF().sentence_score(texts[0], [targets[0]]).score)}
+    assert row.values["chrf"] == pytest.approx(CHRF().sentence_score(texts[0], [targets[0]]).score)
     for one in (chrf, bleu):
         assert one.low is not None
         assert one.high is not None
@@ -161,8 +166,11 @@ def test_every_measure_has_an_interval_even_without_a_flaw(task: Task) -> None:
     target = {"extraction": '{"a": 1, "b": 2}', "api_call": "hub.load(1)"}.get(
         task.kind, "good and well done it"
     )
-    for text, low, high in ((target, 0.5, 1.0), ("", 0.0, 0.5)):
+    for text, best in ((target, True), ("", False)):
         for one in measured(task, [target] * 10, [text] * 10):
+            if one.name in ("length_ratio", "copied"):  # a ratio has no best end, and no text is no copy
+                continue
+            low, high = (0.5, 1.0) if best == one.higher_is_better else (0.0, 0.5)
             top = 100 if one.unit == "points" else 1
             assert one.n == 10
             assert one.low is not None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
 WRAPPING = " \t\r\n\"'`“”‘’«».,;:!?*()[]{}<>…。，、；：！？（）【】《》「」『』"
 _NO_BREAK = str.maketrans({"\u00a0": " ", "\u2007": " ", "\u202f": " "})
 _SELECTORS = str.maketrans({"\ufe0e": None, "\ufe0f": None})  # text or emoji form of one character
+_JOINER = "\u200d"  # joins emoji
 _MINUS = re.compile(r"(?<!\w)[−–](?=\d)")
 _SIGN = re.compile(r"(?:[<>]|(?<![.,])[.,])$")  # belongs to the number behind it
 _JOINT = re.compile(r"(?<=\w)(?:[\s_-]+(?=[^\W\d])|[\s_]+(?=\d)|-(?=\d))")
@@ -44,6 +45,23 @@ def equal_label(text: str, labels: Sequence[str]) -> str | None:
         if key and (label := table.get(key)) is not None:
             return label
     return None
+
+
+def loose(label: str) -> str:
+    """What labels have in common that differ only by case, spaces, Unicode form or unseen characters."""
+    seen = "".join(one for one in label if unicodedata.category(one) != "Cf" or one == _JOINER)
+    return _folded(seen)
+
+
+def twin(label: str, labels: Sequence[str]) -> Iterator[str]:
+    """A sentence's end where an earlier one of `labels` looks the same as `label`, which is one of them."""
+    for other in labels[: labels.index(label)]:
+        if loose(other) == loose(label):
+            yield (
+                f"has the label {label!r}, which differs from {other!r} only by case, space or Unicode form: "
+                "write it the same way if it means the same"
+            )
+            return
 
 
 def _folded(text: str) -> str:

@@ -48,9 +48,15 @@ class Metric:
     unit: str = ""  # "" for a share of 1, "points" for 0-100
     higher_is_better: bool = True
     note: Callable[[], str] = str
+    span: Callable[[Task], float | None] | None = None  # its largest value; None: 1, or 100 points
+
+    def reach(self, task: Task) -> float | None:
+        """The largest value it can have, 0 being the smallest; None where it has no end."""
+        return self.span(task) if self.span else 100.0 if self.unit == "points" else 1.0
 
 
 METRICS: Registry[Metric] = Registry("metric")
+_RATIO = "words of all answers over words of all targets; 1 is best, less is too short, more too long"
 
 
 # --- one row ----------------------------------------------------------------------------------------
@@ -129,8 +135,10 @@ def _measure(
         if metric.share
         else stats.interval(rows, metric.value, seed, inflation)
     )
-    top = 100.0 if unit == "points" else 1.0
-    if low is not None and low == high == top:  # no row has a flaw: bound the share of rows that might
+    top = metric.reach(task)
+    if top is None:  # a ratio: it has no best end
+        pass
+    elif low is not None and low == high == top:  # no row has a flaw: bound the share of rows that might
         low = top * stats.wilson(n, n, inflation)[0]
     elif high is not None and low == high == 0:
         high = top * stats.wilson(0, n, inflation)[1]
@@ -175,18 +183,50 @@ def _label_rows(
     task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
 ) -> Floats:
     """tp, fp, fn of every label that occurs as a target: (n, 3 * labels)."""
-    wanted = [score.evidence["wanted"] for score in graded]
-    place = {label: 3 * i for i, label in enumerate(sorted(set(wanted)))}
+    wanted = [_label_set(score.evidence["wanted"]) for score in graded]
+    place = {label: 3 * i for i, label in enumerate(sorted(set().union(*wanted)))}
     rows = np.zeros((len(wanted), 3 * len(place)))
     for row, want, score in zip(rows, wanted, graded, strict=True):
-        got = score.evidence["got"]
-        if got == want:
-            row[place[want]] = 1
-            continue
-        row[place[want] + 2] = 1
-        if got in place:
-            row[place[got] + 1] = 1
+        got = _label_set(score.evidence["got"])
+        for label in want:
+            row[place[label] + (0 if label in got else 2)] = 1
+        for label in got - want:
+            if label in place:
+                row[place[label] + 1] = 1
     return rows
+
+
+def _label_set(found: str | Sequence[str] | None) -> set[str]:
+    """A label, several or none as a set."""
+    return {found} if isinstance(found, str) else set(found or ())
+
+
+def _error_rows(
+    task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
+) -> Floats:
+    """Absolute errors (n, 2); a row whose target is no number counts as none."""
+    known = [score.values.get("absolute_error") for score in graded]
+    return np.array([(0.0, 0.0) if error is None else (error, 1.0) for error in known]).reshape(-1, 2)
+
+
+def _mean_error_of(totals: Floats) -> Floats:
+    return np.asarray(totals[..., 0] / np.maximum(totals[..., 1], 1e-12))
+
+
+def _widest_error(task: Task) -> float:
+    steps = task.facts.get("scale", {}).values()
+    return float(max(steps) - min(steps)) if steps else 1.0
+
+
+def _length_rows(
+    task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
+) -> Floats:
+    return _bleu_rows(task, examples, graded, texts)[:, :2]
+
+
+def _ratio_of(totals: Floats) -> Floats:
+    """Words of answers over words of targets, from totals (..., 2)."""
+    return np.asarray(totals[..., 0] / np.maximum(totals[..., 1], 1))
 
 
 def _macro_f1_of(totals: Floats) -> Floats:
@@ -209,10 +249,22 @@ def _bleu_rows(
     return overlap.bleu_rows(texts, [example.target for example in examples])
 
 
-for _name in ("accuracy", "exact_match", "json_valid", "exact_call", "function_match"):
+for _name in ("accuracy", "exact_match", "exact_set", "json_valid", "exact_call", "function_match"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True))
-METRICS.add("rouge_l", Metric(_mean("rouge_l"), stats.mean_of))
-METRICS.add("field_f1", Metric(_field_rows, stats.f1_of))
+for _name in ("copied", "empty"):
+    METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True, higher_is_better=False))
+for _name in ("rouge_l", "jaccard", "samples_f1"):
+    METRICS.add(_name, Metric(_mean(_name), stats.mean_of))
+for _name in ("field_f1", "micro_f1"):
+    METRICS.add(_name, Metric(_field_rows, stats.f1_of))
+METRICS.add(
+    "mean_absolute_error",
+    Metric(_error_rows, _mean_error_of, unit="on the scale", higher_is_better=False, span=_widest_error),
+)
+METRICS.add(
+    "length_ratio",
+    Metric(_length_rows, _ratio_of, unit="of the target", note=lambda: _RATIO, span=lambda task: None),
+)
 METRICS.add("number_match", Metric(_number_rows, _share_of))
 METRICS.add("macro_f1", Metric(_label_rows, _macro_f1_of))
 METRICS.add(

@@ -49,12 +49,29 @@ def read_label(text: str, labels: Sequence[str]) -> str | None:
     """
     names = tuple(labels)
     first = next((line for line in text.splitlines() if line.strip(WRAPPING)), "")
-    tail = _TAIL.match(first.strip())
-    for part in (text, first, tail[1] if tail else ""):
+    for part in (text, first, after_colon(first)):
         label = equal_label(part, names) or _leading_label(part, names)
         if label is not None:
             return label
     return _mentioned_label(plain_text(text), names)
+
+
+def after_colon(line: str) -> str:
+    """What stands in a line behind a few words and a ``:``, ``=`` or "is"; "" where there is no such thing."""
+    tail = _TAIL.match(line.strip())
+    return tail[1] if tail else ""
+
+
+def mentioned_labels(text: str, labels: Sequence[str]) -> list[str]:
+    """All labels that `text` names as whole words and not behind a "not", each once, in its order."""
+    names, plain = tuple(labels), plain_text(text)
+    pattern = _mention(names)
+    found = (
+        equal_label(mention[0], names)
+        for mention in (pattern.finditer(plain) if pattern else ())
+        if not _is_denied(plain, mention)
+    )
+    return list(dict.fromkeys(label for label in found if label is not None))
 
 
 def _leading_label(text: str, labels: tuple[str, ...]) -> str | None:
@@ -94,11 +111,16 @@ def _mentioned_label(text: str, labels: tuple[str, ...]) -> str | None:
     found = set()
     for mention in pattern.finditer(text):
         label = equal_label(mention[0], labels)
-        before = text[max(0, mention.start() - 40) : mention.start()]
-        if label is None or _NEGATED.search(before) or _DENIED.match(text, mention.end()):
+        if label is None or _is_denied(text, mention):
             return None
         found.add(label)
     return found.pop() if len(found) == 1 else None
+
+
+def _is_denied(text: str, mention: re.Match[str]) -> bool:
+    """Whether a "not" stands in front of a mention, or its like behind it."""
+    before = text[max(0, mention.start() - 40) : mention.start()]
+    return bool(_NEGATED.search(before) or _DENIED.match(text, mention.end()))
 
 
 # --- JSON objects -----------------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 # The order is the order in which `understand` tries them; text that fits none is generation.
 from rung.evaluation.tasks import (  # isort: skip
     extraction,
+    multi_label,
     classification,
     api_call,
     translation,
     knowledge,
     generation,
 )
-from rung.evaluation.tasks.inference import tidy, understand, unreadable, with_primary
+from rung.evaluation.tasks.inference import doubts, tidy, understand, unreadable, with_primary
 from rung.evaluation.tasks.kind import KINDS, Grade, Kind, register
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "Kind",
     "api_call",
     "classification",
+    "doubts",
     "extraction",
     "generation",
     "knowledge",
+    "multi_label",
     "register",
     "tidy",
     "translation",

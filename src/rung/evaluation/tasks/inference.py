@@ -51,6 +51,12 @@ def unreadable(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]
     return [(row, why) for row, why in found if why]
 
 
+def doubts(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]:
+    """(row, what may be wrong with it and what to do) for rows, as they are in the file, that can be used."""
+    kind = KINDS[task.kind]
+    return [(one.row, doubt) for one in examples if one.target.strip() for doubt in kind.doubts(task, one)]
+
+
 def _first_that_fits(loaded: Loaded) -> tuple[Kind, str]:
     hinted = [KINDS[loaded.hint]] if loaded.hint else []
     others = [kind for _, kind in KINDS.items() if kind is not GENERATION]
@@ -64,6 +70,8 @@ def with_primary(task: Task, metric: str | None) -> Task:
     """The task with `metric` as its primary one. Raises `UsageError` where it has no such metric."""
     if metric is None:
         return task
+    if metric in KINDS[task.kind].more_metrics(task):
+        return replace(task, metrics=(metric, *(name for name in task.metrics if name != metric)))
     if metric not in task.metrics:
         raise UsageError(
             f"the task {task.kind} has no metric {metric!r}.{nearest(metric, task.metrics)}",

@@ -8,6 +8,7 @@ Evidence is what a grade was made from, as JSON.  It is stored in the answer, an
 section "where it went wrong" from it alone, by its shape:
 
 - ``{"wanted": text, "got": text or None}``: a table of what was mistaken for what;
+- ``{"wanted": [labels], "got": [labels] or None}``: a table of labels, right, missing and extra;
 - ``{"fields": [{"path", "wanted", "got", "right"}, ...]}``: a table of fields; a field that is missing from
   the answer has no "got", one that is not in the target has no "wanted";
 - ``{"wanted": [names], "got": [names], "arguments": [names that differ]}``: a table of calls.
@@ -16,7 +17,7 @@ section "where it went wrong" from it alone, by its shape:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -61,6 +62,19 @@ class Kind(ABC):
     def unreadable(self, task: Task, example: Example) -> str:
         """Why `grade` cannot use this row, as the end of a sentence about it; empty where it can."""
         return ""
+
+    def doubts(self, task: Task, example: Example) -> Iterator[str]:
+        """What may be wrong with a row that can be used, as it is in the file, and what to do about it: ends
+        of sentences about the row."""
+        yield from ()
+
+    def constants(self, task: Task, targets: Sequence[str]) -> list[str]:
+        """Answers worth trying as the answer to every row, besides the targets themselves."""
+        return []
+
+    def more_metrics(self, task: Task) -> tuple[str, ...]:
+        """Metrics that are measured only where the user asks for one of them as the primary one."""
+        return ()
 
     def parse(self, task: Task, text: str) -> str | None:
         """The answer in a completion, in the task's own words; None where it has none."""

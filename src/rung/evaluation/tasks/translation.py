@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
 from rung.data import Loaded
 from rung.evaluation import overlap
+from rung.evaluation.frame import Frame
 from rung.evaluation.languages import language_of, letters_only
 from rung.evaluation.tasks.kind import Grade, Kind, counted, register
 from rung.records import Example, Task
@@ -16,12 +17,15 @@ from rung.records import Example, Task
 _TRANSLATE = re.compile(r"\b(translat\w*|tradu[iczs]\w*|übersetz\w*|vertaal\w*)", re.IGNORECASE)
 
 
+COPIED = 0.8  # share of the words of both in common from which an answer is a copy of its source
+
+
 class Translation(Kind):
     """Graded by characters in common; ``task.fields`` holds the two languages where they are known."""
 
     name = "translation"
     title = "Translation"
-    metrics = ("chrf", "bleu")
+    metrics = ("chrf", "bleu", "length_ratio", "copied", "empty")
     row_metric = "chrf"
 
     def infer(self, loaded: Loaded) -> str:
@@ -44,11 +48,21 @@ class Translation(Kind):
         )
 
     def fill(self, task: Task, loaded: Loaded) -> Task:
-        return replace(task, fields=loaded.languages or languages(loaded.examples) or ())
+        frame = Frame.around([_question(example) for example in loaded.examples])
+        facts = {**task.facts, "frame": [frame.before, frame.after]}
+        return replace(task, fields=loaded.languages or languages(loaded.examples) or (), facts=facts)
 
     def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
-        counts = overlap.chrf_rows([answer or ""], [example.target])[0]
-        return Grade({"chrf": float(overlap.chrf_of(counts))})
+        said, source = answer or "", source_of(task, example)
+        counts = overlap.chrf_rows([said], [example.target])[0]
+        copied = same_text(said, source) and not same_text(example.target, source)
+        values = {"chrf": float(overlap.chrf_of(counts)), "copied": float(copied), "empty": float(not said)}
+        return Grade(values)
+
+    def doubts(self, task: Task, example: Example) -> Iterator[str]:
+        source = source_of(task, example)
+        if example.target.strip() == source.strip():
+            yield "has a target that is its own source: translate it, or leave the row out if it is no mistake"
 
     def instruction(self, task: Task) -> str:
         pair = f" from {task.fields[0]} to {task.fields[1]}" if len(task.fields) == 2 else ""
@@ -56,6 +70,25 @@ class Translation(Kind):
 
     def headings(self, task: Task) -> tuple[str, str]:
         return (task.fields[0], task.fields[1]) if len(task.fields) == 2 else ("Text", "Translation")
+
+
+def source_of(task: Task, example: Example) -> str:
+    """What is to be translated: the question without what all questions of the file begin and end with."""
+    return Frame(*task.facts.get("frame", ())).inside(_question(example))
+
+
+def same_text(text: str, source: str) -> bool:
+    """Whether `text` is `source` or mostly repeats it: words in common, in order, for four fifths of both.
+
+    Case and punctuation do not count; texts without words are compared as they are.
+    """
+    if not text.strip():
+        return False
+    said, asked = overlap.words(text), overlap.words(source)
+    if not said or not asked:
+        return text.strip() == source.strip()
+    common = overlap.common_subsequence(said, asked)
+    return common >= COPIED * max(len(said), len(asked))
 
 
 def languages(examples: Sequence[Example]) -> tuple[str, str] | None:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from rung.data import sample
 from rung.evaluation.fields import plain
+from rung.evaluation.frame import Frame
 from rung.evaluation.parse import read_json
 from rung.evaluation.tasks import KINDS
 from rung.ladder.classical import fitted
 from rung.ladder.classical.fitted import Fitted, Graded, graded
-from rung.ladder.classical.texts import Frame, last_question
+from rung.ladder.classical.texts import last_question
 from rung.ladder.responder import Responder
 from rung.records import Choice, Completion, Example, RungKind, Task
 

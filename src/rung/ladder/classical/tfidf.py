@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rung.evaluation.frame import Frame
 from rung.ladder.classical.fitted import require_fit
-from rung.ladder.classical.texts import Frame
 
 if TYPE_CHECKING:
     from scipy import sparse
