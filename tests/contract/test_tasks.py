@@ -183,8 +183,9 @@ class Sums(Kind):
     def parse(self, task: Task, text: str) -> str | None:
         return text.strip() if text.strip().isdigit() else None
 
-    def grade(self, task: Task, target: str, answer: str | None) -> Grade:
-        return Grade({"accuracy": float(answer == target)}, {"wanted": target, "got": answer})
+    def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
+        wanted = example.target
+        return Grade({"accuracy": float(answer == wanted)}, {"wanted": wanted, "got": answer})
 
     def instruction(self, task: Task) -> str:
         return "Answer with the sum."

@@ -316,7 +316,7 @@ DIALECTS: dict[str, Dialect] = {
     "one column for each of several labels": answer(
         "a.csv",
         table(["Text", "'Love'", "'Joy'", "'Hate'"], ASK, [0, 1, 0] * 4, [1, 1, 0] * 4, [0, 1] * 6),
-        target='{"labels": ["Joy"]}',
+        target="Joy",
     ),
     "true or false for each label": answer(
         "a.jsonl",
@@ -327,7 +327,7 @@ DIALECTS: dict[str, Dialect] = {
             insult=[True] + [False] * 11,
             threat=[False] * N,
         ),
-        target='{"labels": ["toxic", "insult"]}',
+        target="toxic; insult",
     ),
     "German": label("a.csv", table(["Nachricht", "Kategorie"], ASK, TOPICS, mark=";")),
     "French": label("a.csv", table(["Texte", "Étiquette"], ASK, TOPICS, mark=";")),

@@ -242,6 +242,8 @@ def _require_format(columns: Columns, found: str, source: RowFile) -> None:
 def _hint(parts: Parts, columns: Columns, format: str) -> TaskKind | None:
     if columns.classification or columns.format == "text-label" or parts.kind == "label":
         return "classification"
+    if parts.indicators:
+        return "multi_label"
     if parts.learned:
         return "generation"
     return "translation" if format == "translation" else None

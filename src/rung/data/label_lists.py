@@ -49,6 +49,11 @@ def found_in(targets: Sequence[str]) -> Found | None:
     return None
 
 
+def counted_with(targets: Sequence[str], joint: str) -> Found:
+    """The labels of targets that are known to be written with `joint`."""
+    return _counted(joint, [items(target, joint) for target in targets])
+
+
 def joint_of(targets: Iterable[str], mark: str) -> str:
     """What most often stands between two labels: `mark` with the spaces around it."""
     joints = Counter(match[0] for target in targets for match in _JOINT.finditer(target) if match[1] == mark)

@@ -17,6 +17,7 @@ from rung.data.conversations import (
     tools_text,
     written_calls,
 )
+from rung.data.label_lists import written
 from rung.data.parts import Parts
 from rung.data.reading import RowFile
 from rung.data.spans import is_tags, span_target, tag_spans
@@ -214,7 +215,7 @@ class Builder:
             return turns
         if self.parts.indicators:
             named = [name for name in columns if truth(row.get(name))]
-            label = named[0] if self.parts.kind == "label" else text_of({"labels": named}, "the target")
+            label = written(named, " | " if any(";" in name for name in columns) else "; ")
             return [*turns, Message("assistant", label)]
         if len(columns) > 1:
             value: Any = {name: self._cell(row, name) for name in columns}

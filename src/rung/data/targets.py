@@ -165,9 +165,9 @@ def _tags(sheet: Sheet) -> bool:
 
 
 def _indicators(sheet: Sheet) -> bool:
-    """Three or more columns of 0 and 1 next to a text, each named after a label: the answer is
-    ``{"labels": [...]}`` with the names that are 1, or the name itself where that is one in every row."""
-    found = [c for c in sheet.left.values() if _is_indicator(sheet, c)]
+    """Three or more columns of 0 and 1 next to a text, each named after a label: the answer is the names that
+    are 1, as ``a; b`` ("none" where none is), or the one name where that is one in every row."""
+    found = _with_neighbours(sheet, [c for c in sheet.left.values() if _is_indicator(sheet, c)])
     texts = [c for c in sheet.left.values() if c not in found and (c.may("prompt", "context") or c.free)]
     rivals = [c for c in sheet.may("target") if c not in found and c.only("target")]
     others = [c for c in _others(sheet, [*found, *texts]) if not c.only("not used")]
@@ -181,16 +181,33 @@ def _indicators(sheet: Sheet) -> bool:
     sheet.parts.kind, sheet.parts.indicators = "label" if one else "answer", True
     every = ",".join(flag(c.name) for c in found)
     sheet.parts.notes.append(
-        f"{len(found)} columns of 0 and 1 are read as {'the label' if one else 'a list of the labels'} "
+        f"{len(found)} columns of 0 and 1 are read as the label{'' if one else 's'} "
         f"with a 1; to learn the numbers themselves, as one JSON object: --completion {every}"
     )
     return True
+
+
+def _with_neighbours(sheet: Sheet, found: list[Column]) -> list[Column]:
+    """With the columns of 0 and 1 right next to three or more labels, whose names mean other things elsewhere:
+    "support" next to "billing", "shipping" and "quality" is a label too."""
+    if len(found) < 3:
+        return found
+    near = {c.place: c for c in sheet.left.values() if c not in found and _is_bits(sheet, c)}
+    near = {place: c for place, c in near.items() if not (c.only("target") or names.is_yes_or_no(c.name))}
+    grown = {c.place: c for c in found}
+    while new := [place for place in near if place not in grown and {place - 1, place + 1} & set(grown)]:
+        grown |= {place: near[place] for place in new}
+    return [grown[place] for place in sorted(grown)]
 
 
 def _is_indicator(sheet: Sheet, column: Column) -> bool:
     """Whether every row has 0 or 1 (or true or false) here, and the name may be a label's own."""
     if column.known and not (column.only("target") and column.rank("target") > 0):
         return False
+    return _is_bits(sheet, column)
+
+
+def _is_bits(sheet: Sheet, column: Column) -> bool:
     if not (column.numbers or column.truths) or column.filled < column.rows:
         return False
     return all(str(value).strip().lower() in _BITS for value in sheet.values(column.name))

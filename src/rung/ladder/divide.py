@@ -82,7 +82,7 @@ def divide(data: Understood, settings: Settings) -> Divided:
         split=parts,
         task=data.task,
         left_out=tuple(data.left_out),
-        warnings=tuple(data.warnings),
+        warnings=(*data.warnings, *data.doubts),
     )
 
 

@@ -10,7 +10,7 @@ from rung.data.check import require_trainable
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows, source_of
 from rung.errors import DataError
-from rung.evaluation.tasks import tidy, understand
+from rung.evaluation.tasks import doubts, tidy, understand
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, lines
 from rung.records import Example, Task
@@ -24,6 +24,7 @@ class Understood:
     test: Loaded | None
     task: Task
     unknown: str  # a sentence about labels that only the test rows have, or ""
+    doubted: tuple[LeftOut, ...] = ()  # rows that are used and may be wrong
 
     @property
     def left_out(self) -> list[LeftOut]:
@@ -37,6 +38,11 @@ class Understood:
         both = [*self.loaded.warnings, *(self.test.warnings if self.test else ()), *self.task.notes]
         return [line for line in dict.fromkeys([*both, self.unknown]) if line]
 
+    @property
+    def doubts(self) -> list[str]:
+        """A line for each thing that may be wrong with rows that are used."""
+        return lines(self.doubted, self.loaded.name, fate="")
+
 
 def understand_data(data: object, settings: Settings, test: Rows | None = None) -> Understood:
     """Read `data`, a path or rows in memory, and find its task.
@@ -49,13 +55,15 @@ def understand_data(data: object, settings: Settings, test: Rows | None = None) 
     require_rows(loaded.examples, left_out, loaded.name)
     held_out = test or settings.test
     loaded_test = read_examples(held_out, settings.columns) if held_out else None
+    raw = [loaded, *([loaded_test] if loaded_test else [])]
     task, loaded = understand(loaded, settings.task, settings.metric)
+    doubted = [LeftOut(one.name, row, why) for one in raw for row, why in doubts(task, one.examples)]
     unknown = ""
     if loaded_test:
         unknown_labels(task, loaded_test.examples)  # raises where none is known as it is written
         loaded_test = replace(loaded_test, examples=tidy(task, loaded_test.examples))
         unknown = unknown_labels(task, loaded_test.examples)
-    return Understood(loaded, loaded_test, task, unknown)
+    return Understood(loaded, loaded_test, task, unknown, tuple(doubted))
 
 
 def require_rows(

@@ -15,6 +15,7 @@ from rung.data.label_lists import (
     LIST,
     MARKS,
     Found,
+    counted_with,
     found_in,
     items,
     joint_of,
@@ -48,13 +49,15 @@ class MultiLabel(Kind):
     any_text = False
 
     def infer(self, loaded: Loaded) -> str:
-        found = sets_in([example.target for example in loaded.examples])
+        targets = [example.target for example in loaded.examples]
+        found = sets_in(targets)
+        if found is None and loaded.hint == NAME:
+            found = counted_with(targets, _joint(targets))
         if found is None:
             return ""
-        labels = counted(sum(n > 1 for n in found.counts.values()), "label")
         return (
-            f"{self.title}: {found.several:,} of {counted(len(loaded.examples), 'target')} hold several of "
-            f"{labels}; their order does not matter."
+            f"{self.title}: {found.several:,} of {counted(len(targets), 'target')} hold several of "
+            f"{counted(len(found.counts), 'label')}; their order does not matter."
         )
 
     def fill(self, task: Task, loaded: Loaded) -> Task:

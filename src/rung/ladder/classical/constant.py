@@ -133,7 +133,8 @@ def _candidates(task: Task, targets: Sequence[str], seed: int) -> list[str]:
     spelled = [written[answer].most_common(1)[0][0] for answer in order]
     rest = spelled[_COMMONEST:]
     others = random.Random(f"constant {seed}").sample(rest, min(_OTHERS, len(rest)))
-    return list(dict.fromkeys([*spelled[:_COMMONEST], *_objects(targets), *others]))
+    own = kind.constants(task, targets)
+    return list(dict.fromkeys([*spelled[:_COMMONEST], *own, *_objects(targets), *others]))
 
 
 def _objects(targets: Sequence[str]) -> Iterator[str]:

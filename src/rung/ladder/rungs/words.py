@@ -1,6 +1,6 @@
 """Logistic regression on TF-IDF of words and characters."""
 
-from rung.ladder.classical import words
+from rung.ladder.classical import word_sets, words
 from rung.ladder.rungs.classical import ClassicalRung
 from rung.ladder.rungs.rung import register
 
@@ -9,9 +9,9 @@ register(
         words.NAME,
         words.TITLE,
         words.KIND,
-        words.fit,
-        words.load,
-        words.applies,
+        word_sets.fit,
+        word_sets.load,
+        word_sets.applies,
         seconds=1.0,
         row_seconds=0.002,
     )
