@@ -16,6 +16,7 @@ from rung.data.parts import Reading
 from rung.data.strict_json import Row, RowError, show
 from rung.errors import DataError, ResumeError, UsageError, nearest
 from rung.evaluation.tasks import KINDS
+from rung.evaluation.tasks.multi_label import labels_of
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.rungs import RUNGS
 from rung.records import Completion, Example, Message, Result, RunInfo, Task, Verdict, from_json
@@ -153,11 +154,11 @@ class Predictor:
             return Prediction("", error="; ".join(part for part in (answered.what, answered.why) if part))
         answer, known = answered.completion, answered.known
         text = answer.text
-        if self.task.labels:
+        if self.task.labels or labels_of(self.task):
             label = KINDS[self.task.kind].parse(self.task, text)
             if label is None:
                 return Prediction("", known, f"the answer is none of the labels: {show(text, 200)}")
-            text = self._in_file(label)
+            text = self._in_file(label) if self.task.labels else label
         cut = f"the answer was cut off after {answer.tokens} tokens" if answer.truncated else ""
         return Prediction(text, known, cut)
 

@@ -155,7 +155,8 @@ def _choose(
     score = partial(regression.judged, task, examples, labels, truth)
     tried = [Reading(*way) for way in product(ways, layers, POOLS)]
     screened = {
-        reading: score(_ridge(features.of(examples, reading), truth, len(labels), folds)) for reading in tried
+        reading: score(ridge(features.of(examples, reading), np.eye(len(labels))[truth], folds))
+        for reading in tried
     }
     finalists = sorted(screened, key=lambda reading: screened[reading], reverse=True)[:FINALISTS]
     found: dict[tuple[Reading, float], tuple[float, float]] = {}
@@ -175,17 +176,15 @@ def _choose(
     )
 
 
-def _ridge(
-    matrix: NDArray[np.float32], truth: NDArray[np.int_], labels: int, folds: NDArray[np.int_]
-) -> Floats:
-    """Scores (rows, labels), each row's from a ridge regression on 0/1 targets that was fitted without it.
+def ridge(matrix: NDArray[np.float32], y: Floats, folds: NDArray[np.int_]) -> Floats:
+    """Scores (rows, labels), each row's from a ridge regression on the 0/1 targets `y` (rows, labels) that was
+    fitted without it.
 
     Solved in the smaller of the two spaces: W = (Z'Z + a)^-1 Z'Y = Z'(ZZ' + a)^-1 Y.
     """
     z = standardised(matrix)[0]  # (n, d)
     few = len(z) < z.shape[1]
     square = (z @ z.T if few else z.T @ z).astype(np.float64)  # (n, n) or (d, d)
-    y = np.eye(labels)[truth]  # (n, labels)
     found = np.zeros_like(y)
     for fold in sorted(set(folds.tolist())):
         out = folds == fold

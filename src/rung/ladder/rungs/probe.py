@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rung import cost
 from rung.data.split import sample
+from rung.ladder.classical import word_sets
 from rung.ladder.context import Context
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung, register
@@ -27,7 +28,7 @@ class ProbeRung(Rung):
     kind: RungKind = "probe"
 
     def applies(self, task: Task) -> bool:
-        return bool(task.labels)
+        return word_sets.applies(task)
 
     def quote(self, context: Context) -> Quote:
         size, work, budget = context.size, context.work, context.settings.budget
@@ -51,20 +52,20 @@ class ProbeRung(Rung):
         )
 
     def run(self, context: Context, limit: float | None) -> Outcome:
-        from rung.ladder import probing
+        from rung.ladder import set_probing
 
         split, seed = context.split, context.settings.seed
         train = sample(split.train, context.plan.quote(self.name).train_rows, seed)
-        found = probing.fit(context.prepared, context.features, [*train, *split.dev], context.watcher, seed)
+        found = set_probing.fit(context.prepared, context.features, [*train, *split.dev], context.watcher, seed)
         notes = found.notes
         if len(train) < len(split.train):
             notes = (*notes, f"fitted on {len(train):,} of {len(split.train):,} train rows")
         return Outcome(found.responder, found.choices, notes=notes, trainable_parameters=found.parameters)
 
     def load(self, folder: Path) -> Responder:
-        from rung.ladder import probing
+        from rung.ladder import set_probing
 
-        return probing.load(folder)
+        return set_probing.load(folder)
 
 
 register(ProbeRung())
