@@ -143,9 +143,24 @@ def points(value: float) -> str:
     return f"{text} point" if text == "1" else f"{text} points"
 
 
-def interval(low: float | None, high: float | None) -> str:
+def gap(value: float, unit: str, signed: bool = False) -> str:
+    """A difference on the scale that is shown: ``14.2 points``, ``+0.31 on the scale``."""
+    if unit in ("", "points"):
+        text = tenth(value)
+        return f"{'+' if signed and not text.startswith('-') and text != '0.0' else ''}{text} points"
+    return f"{'+' if signed and value > 0 else ''}{_fine(value)} {unit}"
+
+
+def interval(low: float | None, high: float | None, unit: str = "") -> str:
     """``95% interval 10.1 to 25.3``, of bounds on the scale that is shown; empty without them."""
-    return "" if low is None or high is None else f"95% interval {tenth(low)} to {tenth(high)}"
+    show = tenth if unit in ("", "points") else _fine
+    return "" if low is None or high is None else f"95% interval {show(low)} to {show(high)}"
+
+
+def _fine(value: float) -> str:
+    """Two decimals: ``0.31``; never ``-0.00``."""
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text
 
 
 def significant(value: float | None, digits: int = 3) -> str:

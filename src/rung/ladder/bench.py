@@ -60,10 +60,14 @@ class Bench:
         """Points of the screen on the metric's own scale."""
         return points if self.metric.unit else points / 100
 
+    def width(self, points: float) -> float:
+        """A difference in points on the metric's own scale: as many hundredths of what it can be."""
+        return points / 100 * (self.metric.reach(self.task) or 1.0)
+
     @property
     def margin(self) -> float:
         """`MARGIN` on the metric's own scale."""
-        return self.scaled(MARGIN)
+        return self.width(MARGIN)
 
     def judged(self, rung: str) -> dict[str, Answer]:
         """The answers that could be graded, by row."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rung import numbers
+from rung.evaluation.metrics import METRICS
 from rung.evaluation.tasks import KINDS
 from rung.ladder import bound
 from rung.ladder.case import Case, title, worth
+from rung.ladder.skew import about_skew
 from rung.records import Comparison, Measure, Result, Task
 
 FORGETS = 0.1  # nats/token from which drift is said to cost general ability
@@ -61,7 +63,7 @@ def reasons_of(case: Case) -> tuple[str, ...]:
         metric = numbers.metric_name(case.task.primary)
         found.append(
             f"The rule: the cheapest rung at {case.volume:,} answers whose expected regret is within "
-            f"{numbers.points(case.tolerance)}, or else the one with the least. Regret is how far a rung "
+            f"{_tolerance(case)}, or else the one with the least. Regret is how far a rung "
             f"falls behind the best ({metric} on the same test rows, joint Bayesian bootstrap)."
         )
     found += [_evidence(pair, case.results) for pair in case.comparisons]
@@ -74,6 +76,7 @@ def reasons_of(case: Case) -> tuple[str, ...]:
             f"{numbers.capital(numbers.listed(names))} answered {rows:,} of {case.rows:,} test rows, and "
             f"{'is' if len(names) == 1 else 'are'} compared with the others on those."
         )
+    found += about_skew(case)
     found += [numbers.sentence(note) for note in case.notes]
     for result in case.results.values():
         found += [*_about_bound(case, result), *_remarks(result, case.task)]
@@ -91,7 +94,7 @@ def _advice(case: Case, result: Result) -> str:
         likely = numbers.chance(chance, words=True)
         known = result.primary is not None and result.primary.value is not None
         score = f"scores {_score(result.primary)} and " if known and result.primary else ""
-        use += f": it {score}is within {numbers.points(case.tolerance)} of the best with {likely} chance"
+        use += f": it {score}is within {_tolerance(case)} of the best with {likely} chance"
         use += f" ({case.certainty})"
     return f"{use}. {_below_goal(case)}".strip()
 
@@ -145,19 +148,19 @@ def _against_rival(case: Case, result: Result, rival: Result) -> str:
     pair = case.between(result.rung, rival.rung)
     if pair is None:
         return ""
-    name, other = title(result), title(rival)
+    name, other, unit = title(result), title(rival), pair.difference.unit
     value, reach = _seen_from(pair, result.rung)
     if value > 0 and not pair.distinguishable:
-        return f"{name} is ahead of {other} by {numbers.tenth(value)} points{_bracketed(reach)}"
+        return f"{name} is ahead of {other} by {numbers.gap(value, unit)}{_bracketed(reach, unit)}"
     if not pair.distinguishable:
         end = _and_costs(case, rival, result)
-        gap = f"{numbers.signed(-value)} points{_reach(reach, -1)}"
+        gap = f"{numbers.gap(-value, unit, signed=True)}{_reach(reach, unit, -1)}"
         return f"{other} is not distinguishable from {name} ({gap}){end}"
     if value < 0:
-        return f"{other} beats {name} by {-value:.1f} points{_bracketed(reach, -1)}"
+        return f"{other} beats {name} by {numbers.gap(-value, unit)}{_bracketed(reach, unit, -1)}"
     took = result.cost.seconds
     time = "" if took is None or result.prompts else f" in {numbers.seconds(took)}"
-    return f"{name} beats {other} by {value:.1f} points{_bracketed(reach)}{time}"
+    return f"{name} beats {other} by {numbers.gap(value, unit)}{_bracketed(reach, unit)}{time}"
 
 
 def _alternatives(case: Case, result: Result) -> list[str]:
@@ -181,11 +184,12 @@ def _open_question(case: Case, result: Result) -> str:
     pair = case.between(result.rung, rung)
     assert pair is not None
     value, reach = _seen_from(pair, rung)
+    unit = pair.difference.unit
     enough = f"about {numbers.roughly(pair.rows_needed)} would do, " if pair.rows_needed else ""
     return (
         f"there are not enough test rows to tell {title(other)} and {title(result)} apart "
-        f"({enough}used here: {pair.difference.n:,}): {title(other)} scores {numbers.signed(value)} points"
-        f"{_reach(reach)}{_and_costs(case, other, result)}"
+        f"({enough}used here: {pair.difference.n:,}): {title(other)} scores {numbers.gap(value, unit, signed=True)}"
+        f"{_reach(reach, unit)}{_and_costs(case, other, result)}"
     )
 
 
@@ -229,14 +233,15 @@ def _and_costs(case: Case, other: Result, result: Result) -> str:
 
 def _evidence(pair: Comparison, results: Mapping[str, Result]) -> str:
     value, reach = _seen_from(pair, pair.first)
+    unit = pair.difference.unit
     p_value = numbers.p_value(pair.p_value)
     p_text = f"p {p_value.replace('<', '< ')}" if p_value.startswith("<") else f"p = {p_value}"
     adjusted = ", Holm-adjusted" if pair.difference.note else ""
     apart = "distinguishable" if pair.distinguishable else "not distinguishable"
     names = f"{numbers.capital(title(results[pair.first]))} against {title(results[pair.second])}"
     return (
-        f"{names}: {numbers.signed(value)} points"
-        f"{_reach(reach)} on {pair.difference.n:,} rows, {apart} ({pair.test}, {p_text}{adjusted})."
+        f"{names}: {numbers.gap(value, unit, signed=True)}"
+        f"{_reach(reach, unit)} on {pair.difference.n:,} rows, {apart} ({pair.test}, {p_text}{adjusted})."
     )
 
 
@@ -307,20 +312,30 @@ def _seen_from(pair: Comparison, rung: str) -> tuple[float, tuple[float, float] 
     return value, (low, high)
 
 
-def _reach(reach: tuple[float, float] | None, sign: int = 1) -> str:
+def _reach(reach: tuple[float, float] | None, unit: str, sign: int = 1) -> str:
     if reach is None:
         return ""
     low, high = sorted((sign * reach[0], sign * reach[1]))
-    return f", {numbers.interval(low, high)}"
+    return f", {numbers.interval(low, high, unit)}"
 
 
-def _bracketed(reach: tuple[float, float] | None, sign: int = 1) -> str:
-    text = _reach(reach, sign).removeprefix(", ")
+def _bracketed(reach: tuple[float, float] | None, unit: str, sign: int = 1) -> str:
+    text = _reach(reach, unit, sign).removeprefix(", ")
     return f" ({text})" if text else ""
+
+
+def _tolerance(case: Case) -> str:
+    """``1 point``; of an error on a scale, as many hundredths of its width."""
+    metric = METRICS[case.task.primary]
+    if metric.unit in ("", "points"):
+        return numbers.points(case.tolerance)
+    return numbers.gap(case.tolerance / 100 * (metric.reach(case.task) or 1.0), metric.unit)
 
 
 def _score(measure: Measure) -> str:
     """``85.0%``, or ``48.2`` where the metric has points of its own."""
+    if measure.unit not in ("", "points"):
+        return numbers.gap(measure.value or 0.0, measure.unit)
     return f"{numbers.tenth((measure.value or 0.0) * numbers.factor(measure))}{'' if measure.unit else '%'}"
 
 
@@ -329,7 +344,7 @@ def _level(task: Task, result: Result) -> str:
     if measure is None or measure.value is None:
         return ""
     _, low, high = numbers.scaled(measure)
-    parts = [f"{numbers.metric_name(task.primary)} {_score(measure)}", numbers.interval(low, high)]
+    parts = [f"{numbers.metric_name(task.primary)} {_score(measure)}", numbers.interval(low, high, measure.unit)]
     return f" ({', '.join(part for part in parts if part)})"
 
 

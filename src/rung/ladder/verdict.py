@@ -130,7 +130,7 @@ def _said(bench: Bench, case: Case, values: Mapping[str, float]) -> Verdict:
         conclusive=case.conclusive,
         regrets=case.regrets,
         certainty=case.certainty,
-        tolerance=bench.scaled(case.tolerance),
+        tolerance=bench.width(case.tolerance),
         volume=case.volume,
         helps=helps(case, bench.answers, bench.examples),
     )
@@ -167,7 +167,7 @@ def _choose(
     if goal is not None:
         reached = regret.scores(board.given, bench.metric.value)
         enough = [i for i, at in enumerate(places) if bench.sign * (reached[at] - bench.scaled(goal)) >= 0]
-    taken, regrets = regret.choose(names, drawn[places], floors, bench.scaled(points), enough)
+    taken, regrets = regret.choose(names, drawn[places], floors, bench.width(points), enough)
     if taken is None:
         return _Chosen(None, "open", regrets, board)
     certainty: Certainty = "open"

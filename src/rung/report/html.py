@@ -71,6 +71,7 @@ def render(view: View) -> str:
         confusions=_confusions(view),
         field_tables=_field_tables(view),
         call_tables=_call_tables(view),
+        label_tables=_label_tables(view),
         rows_json=_rows_json(view),
         opening=mistakes.shared_opening(view.examples),
         unshown=max(0, len(view.examples) - mistakes.ROW_CAP),
@@ -191,6 +192,22 @@ def _field_tables(view: View) -> list[tuple[str, tables.Table, int]]:
             for f in errors[: mistakes.MOST_ERRORS]
         )
         found.append((rung, tables.Table(head, rows, frozenset(range(1, 6))), unread))
+    return found
+
+
+def _label_tables(view: View) -> list[tuple[str, tables.Table, int]]:
+    """(rung, labels by errors, answers without a label) where rows have several labels."""
+    found = []
+    for rung in _shown_rungs(view):
+        errors, unread = mistakes.label_errors(view.answers[rung])
+        if not errors:
+            continue
+        head = ("label", "in targets", "right", "missing", "extra")
+        rows = tuple(
+            (f.name, *(numbers.count(n) for n in (f.expected, f.right, f.missing, f.extra)))
+            for f in errors[: mistakes.MOST_ERRORS]
+        )
+        found.append((rung, tables.Table(head, rows, frozenset(range(1, 5))), unread))
     return found
 
 

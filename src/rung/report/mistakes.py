@@ -1,7 +1,7 @@
 """What went wrong, row by row: the side-by-side table, confusions, field and call errors.
 
 Made from the evidence that the grader stored in each answer; nothing is parsed or graded again.  Evidence
-has one of three shapes: ``wanted`` and ``got`` are two labels; ``fields`` is a list of fields with their
+has one of four shapes: ``wanted`` and ``got`` are two labels, or two lists of labels; ``fields`` is a list of fields with their
 ``path``; ``wanted``, ``got`` and ``arguments`` are lists of names of calls and of arguments that differ.
 Answers without evidence, from an older run or a task that gives none, have no such table.
 """
@@ -150,6 +150,26 @@ def _fate(found: Mapping[str, Any]) -> str:
     if "wanted" not in found:
         return "extra"
     return "right" if found["right"] else "wrong"
+
+
+def label_errors(rows: Sequence[Answer]) -> tuple[tuple[FieldErrors, ...], int]:
+    """Errors by label where rows have several, most errors first, and how many answers had no label in them.
+
+    A label is right, missing or extra; an answer without labels lacks all that its row has.
+    """
+    tallies: dict[str, Counter[str]] = {}
+    unread = 0
+    for answer in rows:
+        wanted, got = answer.evidence.get("wanted"), answer.evidence.get("got")
+        if answer.status == "error" or not isinstance(wanted, list) or "arguments" in answer.evidence:
+            continue
+        unread += got is None
+        for label in {*wanted, *(got or ())}:
+            tally = tallies.setdefault(one_line(label), Counter())
+            tally["expected"] += label in wanted
+            tally["right" if label in wanted and label in (got or ()) else "missing" if label in wanted else "extra"] += 1
+    found = [FieldErrors(name, t["expected"], t["right"], 0, t["missing"], t["extra"]) for name, t in tallies.items()]
+    return tuple(sorted(found, key=lambda one: (-one.errors, one.name))), unread
 
 
 @dataclass(frozen=True, slots=True)

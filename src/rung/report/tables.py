@@ -53,11 +53,16 @@ def ladder(view: View) -> Table:
             f"{view.metric}{unit} (95% interval){lower}",
             lambda r: r.quality.replace(", not finished", "\nnot finished"),
         ),
-        ("regret, points", lambda r: r.regret),
+        (f"regret, {_apart(view)}", lambda r: r.regret),
         (f"chance {view.tolerance}", lambda r: r.chance),
         *(costs if view.measured else whole),
         ("forgot, nats/token", lambda r: r.forgot),
     )
+
+
+def _apart(view: View) -> str:
+    """The unit of a difference in the primary metric."""
+    return "points" if view.metric_unit in ("", "%") else view.metric_unit
 
 
 def details(view: View) -> Table:
@@ -102,7 +107,7 @@ def highlights(view: View) -> tuple[tuple[str, str, str], ...]:
             found.append((f"over {numbers.one_line(pair.second)}", f"{gain} {unit}", spread.rstrip(")")))
     if rung.regret != ABSENT:
         within = f"{rung.chance} chance of being {view.tolerance} of the best"
-        found.append(("expected regret", f"{rung.regret} points", within))
+        found.append(("expected regret", f"{rung.regret} {_apart(view)}", within))
     found += _cost_figures(rung)
     if rung.forgot != ABSENT:
         found.append(("forgot", rung.forgot, "nats/token, lower is better"))
@@ -122,8 +127,18 @@ def _cost_figures(rung: Rung) -> list[tuple[str, str, str]]:
 def metrics(view: View) -> Table:
     """Every metric of every rung; empty where the primary one is all there is."""
     measured = {r.name: r.result.metrics for r in view.rungs if r.ok}
-    table = _measures(measured)
+    table = _measures(measured, directions=True)
     return table if len(table.head) > 2 else Table((), ())
+
+
+def others(view: View) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """For every metric but the primary one its name, unit and direction, and (rung, value) of each rung."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for rung in view.rungs:
+        for measure in rung.result.metrics[1:] if rung.ok else ():
+            value = numbers.quality(measure).partition(" (")[0]
+            found.setdefault(_headed(measure, directions=True), []).append((rung.name, value))
+    return tuple((name, tuple(values)) for name, values in found.items())
 
 
 def metric_notes(view: View) -> tuple[str, ...]:
@@ -142,14 +157,20 @@ def forgetting(view: View) -> Table:
     return _measures({r.name: r.result.forgetting for r in view.rungs if r.result.forgetting})
 
 
-def _measures(measured: Mapping[str, tuple[Measure, ...]]) -> Table:
-    columns = dict.fromkeys((m.name, numbers.unit(m)) for measures in measured.values() for m in measures)
+def _measures(measured: Mapping[str, tuple[Measure, ...]], directions: bool = False) -> Table:
+    columns = dict.fromkeys(_headed(m, directions) for measures in measured.values() for m in measures)
     rows = []
     for rung, measures in measured.items():
-        mine = {(m.name, numbers.unit(m)): numbers.quality(m) for m in measures}
+        mine = {_headed(m, directions): numbers.quality(m) for m in measures}
         rows.append((rung, *(mine.get(column, ABSENT) for column in columns)))
-    head = ("rung", *(f"{numbers.metric_name(name)}, {unit}" for name, unit in columns))
+    head = ("rung", *columns)
     return Table(head, tuple(rows), frozenset(range(1, len(head))))
+
+
+def _headed(measure: Measure, directions: bool) -> str:
+    """``macro F1, %``, and ``empty answers, % (lower is better)`` where directions are said."""
+    lower = " (lower is better)" if directions and not measure.higher_is_better else ""
+    return f"{numbers.metric_name(measure.name)}, {numbers.unit(measure)}{lower}"
 
 
 def comparisons(view: View) -> Table:

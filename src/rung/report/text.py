@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rung import numbers
+from rung.report import tables
 from rung.report.costs import break_evens, sentences
 from rung.report.view import Rung, View
 
@@ -32,6 +33,7 @@ def print_view(view: View, console: Console, report: Path | None = None) -> None
         for note, rungs in view.notes.items():
             names = ", ".join(rung.name for rung in rungs)
             console.print(Text.assemble((names, "bold"), ": ", note))
+    _print_others(view, console)
     if inside or view.notes:
         console.print()
     _print_verdict(view, console)
@@ -121,6 +123,15 @@ def _style(rung: Rung) -> str:
     if rung.recommended:
         return "bold green"
     return "" if rung.ok else "dim"
+
+
+def _print_others(view: View, console: Console) -> None:
+    """A line for every metric but the primary one, and what makes scores of other tools comparable."""
+    for name, values in tables.others(view):
+        found = ", ".join(f"{rung} {value}" for rung, value in values)
+        console.print(Padding(Text.assemble((name, "bold"), f": {found}"), (0, 0, 0, 2)))
+    for note in tables.metric_notes(view):
+        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
 
 
 def _print_verdict(view: View, console: Console) -> None:

@@ -126,7 +126,10 @@ class View:
         measure = self._primary()
         if measure is None or self.verdict is None or self.verdict.tolerance is None:
             return ""
-        return f"within {numbers.points(self.verdict.tolerance * numbers.factor(measure))}"
+        tolerance = self.verdict.tolerance * numbers.factor(measure)
+        if measure.unit in ("", "points"):
+            return f"within {numbers.points(tolerance)}"
+        return f"within {numbers.gap(tolerance, measure.unit)}"
 
     @property
     def volume(self) -> int:
@@ -280,9 +283,15 @@ def _row(result: Result, verdict: Verdict | None, volume: int) -> Rung:
         money=numbers.money(cost.money, cost.currency),
         missed=_missed(result.counts),
         notes=(*reasons, *(numbers.one_line(note) for note in result.notes)),
-        regret=numbers.tenth(regret.expected * factor) if regret else numbers.ABSENT,
+        regret=_regret(regret.expected * factor, result) if regret else numbers.ABSENT,
         chance=numbers.chance(regret.chance) if regret else numbers.ABSENT,
     )
+
+
+def _regret(value: float, result: Result) -> str:
+    """Without its unit: in points, or as fine as the metric is."""
+    unit = result.primary.unit if result.primary else ""
+    return numbers.gap(value, unit).partition(" ")[0]
 
 
 def drift_of(result: Result) -> Measure | None:

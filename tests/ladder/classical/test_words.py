@@ -120,7 +120,7 @@ def test_coordinates_keep_products() -> None:
     from scipy import sparse
 
     matrix = sparse.csr_array(np.random.default_rng(0).random((6, 40)).astype(np.float32))
-    rotated = words.rotated(matrix)
+    rotated = words.turned(matrix)
     assert rotated.shape == (6, 6)
     assert rotated @ rotated.T == pytest.approx((matrix @ matrix.T).toarray(), abs=1e-4)
 

@@ -125,7 +125,7 @@ def _choose(
 
     def tried(ngrams: str, cs: Sequence[float]) -> list[tuple[float, float]]:
         """For each C the best threshold and the metric with it."""
-        rotated = words.rotated(joined(parts[name] for name in words.NGRAMS[ngrams])[rows])
+        rotated = words.turned(joined(parts[name] for name in words.NGRAMS[ngrams])[rows])
         odds = one_vs_rest.left_out(rotated, truth[rows], folds, cs, _CHOOSING_STEPS)
         return [one_vs_rest.best_share(task, examples, labels, one) for one in odds]
 

@@ -127,7 +127,7 @@ def _choose(
 
     def tried(ngrams: str, cs: Sequence[float]) -> list[tuple[float, float]]:
         """For each C the metric and the mean log-probability of the right label; higher is better."""
-        rotated = rotated(joined(parts[name] for name in NGRAMS[ngrams])[rows])
+        rotated = turned(joined(parts[name] for name in NGRAMS[ngrams])[rows])
         found = regression.left_out(rotated, truth[rows], len(labels), folds, cs, _CHOOSING_STEPS)
         return [regression.judged(task, examples, labels, truth[rows], scores) for scores in found]
 
@@ -148,7 +148,7 @@ def _choose(
     )
 
 
-def rotated(matrix: Matrix) -> Floats:
+def turned(matrix: Matrix) -> Floats:
     """The rows of `matrix` (n, terms) in their own coordinates, (n, at most n).
 
     Distances and angles stay, so a regression with a penalty on squared weights finds the same answers, in a
