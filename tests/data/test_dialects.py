@@ -105,9 +105,14 @@ def label(name: str, content: bytes, prompt: str = ASK[0], target: str = "pets")
 
 
 def answer(
-    name: str, content: bytes, prompt: str = ASK[0], target: str = REPLY[0], format: str = ""
+    name: str,
+    content: bytes,
+    prompt: str = ASK[0],
+    target: str = REPLY[0],
+    format: str = "",
+    hint: str | None = None,
 ) -> Dialect:
-    return Dialect(name, content, format or "prompt-completion", None, [("user", prompt)], target)
+    return Dialect(name, content, format or "prompt-completion", hint, [("user", prompt)], target)
 
 
 def chat(
@@ -317,6 +322,7 @@ DIALECTS: dict[str, Dialect] = {
         "a.csv",
         table(["Text", "'Love'", "'Joy'", "'Hate'"], ASK, [0, 1, 0] * 4, [1, 1, 0] * 4, [0, 1] * 6),
         target="Joy",
+        hint="multi_label",
     ),
     "true or false for each label": answer(
         "a.jsonl",
@@ -328,6 +334,7 @@ DIALECTS: dict[str, Dialect] = {
             threat=[False] * N,
         ),
         target="toxic; insult",
+        hint="multi_label",
     ),
     "German": label("a.csv", table(["Nachricht", "Kategorie"], ASK, TOPICS, mark=";")),
     "French": label("a.csv", table(["Texte", "Étiquette"], ASK, TOPICS, mark=";")),

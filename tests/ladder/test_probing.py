@@ -39,9 +39,11 @@ def test_ridge_judges_rows_that_were_left_out() -> None:
     truth = rng.integers(0, 3, 90)
     noise = rng.normal(size=(90, 40)).astype(np.float32)
     folds = np.arange(90) % 3
-    assert (probing._ridge(noise, truth, 3, folds).argmax(1) == truth).mean() < 0.55
+    assert (probing.ridge(noise, np.eye(3)[truth], folds).argmax(1) == truth).mean() < 0.55
     shifted = noise + 2 * np.eye(3)[truth] @ rng.normal(size=(3, 40))
-    assert (probing._ridge(shifted.astype(np.float32), truth, 3, folds).argmax(1) == truth).mean() > 0.9
+    assert (
+        probing.ridge(shifted.astype(np.float32), np.eye(3)[truth], folds).argmax(1) == truth
+    ).mean() > 0.9
 
 
 @pytest.mark.parametrize("columns", [8, 40])  # fewer than rows, and more
@@ -56,7 +58,7 @@ def test_ridge_in_rows_and_in_columns_is_the_same(columns: int) -> None:
         y = np.eye(3)[truth[~out]]
         square = z[~out].T @ z[~out] + probing.RIDGE * np.eye(columns)
         wanted[out] = y.mean(0) + z[out] @ np.linalg.solve(square, z[~out].T @ (y - y.mean(0)))
-    assert probing._ridge(matrix, truth, 3, folds) == pytest.approx(wanted, abs=1e-5)
+    assert probing.ridge(matrix, np.eye(3)[truth], folds) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_more_rows_than_choices_are_made_on(

@@ -1,4 +1,4 @@
-"""Several labels in one cell: ``a; b``, ``a|b``, ``a, b`` or a JSON list; how a file writes them, and reading.
+"""Several labels in one cell: ``a; b``, ``a|b``, ``a, b`` or a JSON list: how they are read and written.
 
 A separator is believed only where what stands between it behaves like labels: few, short, used again, more of
 them in some rows than in others, and in more than one company. ``Paris, France`` is one label.
@@ -68,7 +68,9 @@ def listed(text: str) -> list[str] | None:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, list) or any(isinstance(one, list | dict | bool) or one is None for one in value):
+    if not isinstance(value, list) or any(
+        isinstance(one, list | dict | bool) or one is None for one in value
+    ):
         return None
     return [str(one).strip() for one in value]
 

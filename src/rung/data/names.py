@@ -172,6 +172,10 @@ _LANGUAGES = {
 _SHORT_ANSWER: tuple[Part, Kind, int] = ("target", "answer", 2)  # of "A" next to "Q"
 _FIRST = ("target", "output", "expected", "gold", "reference", "corrected", "simplified", "translated")
 _NAMELESS = re.compile(r"(?:column|unnamed:?)?[\s_]*\d*", re.IGNORECASE)
+_ATTRIBUTES = (
+    "brand product productname producttitle producttype item itemname manufacturer company "
+    "vendor ingredients marke produkt marque produit marca producto prodotto produto"
+)
 _OF_AN_ACT = ("by", "at", "on")
 _YES_OR_NO = ("is", "has", "was", "were", "are", "have", "had", "can", "does", "did")
 _QUOTES = {"'": "'", '"': '"', "`": "`", "‘": "’", "“": "”", "„": "“", "«": "»", "「": "」"}
@@ -255,6 +259,11 @@ def is_name(name: str) -> bool:
 def language(name: str) -> str | None:
     """The language that a column is named after, or None."""
     return _LANGUAGES.get(name.strip().casefold())
+
+
+def is_attribute(name: str) -> bool:
+    """Whether a column says what the text of a row is about, such as a brand or a product."""
+    return plain(name) in _ATTRIBUTES.split()
 
 
 def is_chosen(name: str) -> bool:

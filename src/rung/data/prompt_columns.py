@@ -39,7 +39,9 @@ def give_prompt(sheet: Sheet) -> None:
         if (c not in options or asked or len(c.name) > 1 < len(options) or names.plain(c.name) in _OPTIONS)
         and not _leaks(sheet, c)
     ]
-    free = [c for c in unknown if not _leaks(sheet, c)]
+    about = [c for c in sheet.left.values() if names.is_attribute(c.name) and not c.known and _is_text(c)]
+    named += [c for c in about if c.filled] if named and not asked else []
+    free = [c for c in unknown if c not in named and not _leaks(sheet, c)]
     if asked and free and _between(sheet, named, free):
         said = f"{listed(free)} {'is' if len(free) == 1 else 'are'} read as part of the prompt; without: "
         sheet.parts.notes.append(f"{said}--prompt {','.join(flag(c.name) for c in named)}")

@@ -188,7 +188,7 @@ def _indicators(sheet: Sheet) -> bool:
 
 
 def _with_neighbours(sheet: Sheet, found: list[Column]) -> list[Column]:
-    """With the columns of 0 and 1 right next to three or more labels, whose names mean other things elsewhere:
+    """With the columns of 0 and 1 right next to three or more labels, whatever their names mean elsewhere:
     "support" next to "billing", "shipping" and "quality" is a label too."""
     if len(found) < 3:
         return found

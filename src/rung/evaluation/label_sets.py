@@ -16,7 +16,7 @@ _ARRAY = re.compile(r"\[[^\[\]]*\]")
 def read_labels(text: str, labels: Sequence[str], joint: str) -> list[str] | None:
     """The labels that a text gives, each once, or None.
 
-    In turn: a JSON list; the first line, what stands behind its colon, or all lines, cut at the file's own
+    In turn: a JSON list; all lines, the first line, or what stands behind its colon, cut at the file's own
     separator or at others, where every part is a label; a text that says that there is none; the first line
     where some of its parts are labels and the others look like some, which then count as wrong; labels that
     are named in the text as whole words and not behind a "not".
@@ -26,10 +26,10 @@ def read_labels(text: str, labels: Sequence[str], joint: str) -> list[str] | Non
     if listing is not None:
         return list(dict.fromkeys(equal_label(one, names) or one for one in listing if one))
     first = next((line for line in text.splitlines() if line.strip()), "")
-    whole = [one for one in (first, after_colon(first), text) if one.strip()]
+    whole = [one for one in (text, first, after_colon(first)) if one.strip()]
     mark = joint.strip() or ";"
-    for one in whole:
-        for cut in (one.split(mark), _WIDE.split(one)):
+    for text_part in whole:
+        for cut in (text_part.split(mark), _WIDE.split(text_part)):
             named = [equal_label(part, names) for part in cut if part.strip(" .")]
             if named and all(label is not None for label in named):
                 return list(dict.fromkeys(label for label in named if label is not None))

@@ -57,7 +57,7 @@ def read_label(text: str, labels: Sequence[str]) -> str | None:
 
 
 def after_colon(line: str) -> str:
-    """What stands in a line behind a few words and a ``:``, ``=`` or "is"; "" where there is no such thing."""
+    """What stands in a line behind a few words and a ``:``, ``=`` or "is"; else ""."""
     tail = _TAIL.match(line.strip())
     return tail[1] if tail else ""
 

@@ -29,7 +29,7 @@ _WORDS = (
     "very low,low,medium|moderate|normal,high,very high,critical|urgent",
     "very small,small,medium,large|big,very large",
     "none,mild|minor|low,moderate|medium,severe|major|high,critical",
-    "terrible|awful|very poor|very bad,poor|bad,fair|average|ok|okay|neutral|mixed,good,great|very good,excellent",
+    "terrible|awful|very poor|very bad,poor|bad,fair|average|ok|okay|neutral,good,great|very good,excellent",
     "strongly disagree,disagree,neutral|neither agree nor disagree|undecided,agree,strongly agree",
     "very dissatisfied,dissatisfied,neutral,satisfied,very satisfied",
     "very unlikely,unlikely,neutral|possible,likely,very likely",
@@ -52,7 +52,12 @@ def scale_of(labels: Sequence[str], meanings: Mapping[str, str], columns: Sequen
     found = numbered(labels, meanings)
     if found and len(set(found.values())) == len(found):
         worded = any(_RATED.search(label) for label in labels) or any(_OF.search(label) for label in labels)
-        if worded or any(map(is_rating, columns)) or _usual(found.values()) or worded_scale(meanings.values()):
+        if (
+            worded
+            or any(map(is_rating, columns))
+            or _usual(found.values())
+            or worded_scale(meanings.values())
+        ):
             return found
         return _same_order(labels, found)
     return worded_scale(labels)
@@ -81,7 +86,9 @@ def number_in(label: str) -> float | None:
 
 def is_rating(column: str) -> bool:
     """Whether a column is named after a rating: rating, stars, score, severity, ..."""
-    rated = any(part == "target" and kind == "label" and rank % 10 == 2 for part, kind, rank in names.parts_of(column))
+    rated = any(
+        part == "target" and kind == "label" and rank % 10 == 2 for part, kind, rank in names.parts_of(column)
+    )
     return rated or bool(_RATING_NAMES & set(names.words_of(column)))
 
 
@@ -97,7 +104,7 @@ def worded_scale(labels: Iterable[str]) -> Scale:
 
 
 def main_labels(counts: Counter[str]) -> list[str]:
-    """The labels without those that one row has by mistake, such as 55 among 1 to 5: they do not stretch it."""
+    """The labels without those that one row has by mistake, such as 55 among 1 to 5."""
     most = max(1, counts.total() // 100)
     often = [label for label, n in counts.items() if n > 1]
     rare = [label for label in counts if label not in often]

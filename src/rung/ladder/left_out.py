@@ -28,7 +28,7 @@ def grouped(rows: Iterable[LeftOut]) -> list[dict[str, Any]]:
 
 
 def lines(rows: Sequence[LeftOut], file: str, fate: str = " left out") -> list[str]:
-    """A line for each reason; rows of another file than `file` carry its name. `fate` is what became of them."""
+    """A line for each reason; rows of another file than `file` carry its name. `fate`: what they are."""
     found = []
     for group in grouped(rows):
         places = group["rows"]

@@ -16,7 +16,7 @@ from rung.data.parts import Reading
 from rung.data.strict_json import Row, RowError, show
 from rung.errors import DataError, ResumeError, UsageError, nearest
 from rung.evaluation.tasks import KINDS
-from rung.evaluation.tasks.multi_label import labels_of
+from rung.evaluation.tasks.multi_label import labels_of, renamed
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.rungs import RUNGS
 from rung.records import Completion, Example, Message, Result, RunInfo, Task, Verdict, from_json
@@ -158,7 +158,7 @@ class Predictor:
             label = KINDS[self.task.kind].parse(self.task, text)
             if label is None:
                 return Prediction("", known, f"the answer is none of the labels: {show(text, 200)}")
-            text = self._in_file(label) if self.task.labels else label
+            text = self._in_file(label) if self.task.labels else renamed(self.task, label, self._in_file)
         cut = f"the answer was cut off after {answer.tokens} tokens" if answer.truncated else ""
         return Prediction(text, known, cut)
 

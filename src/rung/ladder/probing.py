@@ -177,8 +177,9 @@ def _choose(
 
 
 def ridge(matrix: NDArray[np.float32], y: Floats, folds: NDArray[np.int_]) -> Floats:
-    """Scores (rows, labels), each row's from a ridge regression on the 0/1 targets `y` (rows, labels) that was
-    fitted without it.
+    """Scores (rows, labels), each row's from a ridge regression on 0/1 targets that was fitted without it.
+
+    `y` (rows, labels) are the targets.
 
     Solved in the smaller of the two spaces: W = (Z'Z + a)^-1 Z'Y = Z'(ZZ' + a)^-1 Y.
     """

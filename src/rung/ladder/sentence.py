@@ -188,8 +188,8 @@ def _open_question(case: Case, result: Result) -> str:
     enough = f"about {numbers.roughly(pair.rows_needed)} would do, " if pair.rows_needed else ""
     return (
         f"there are not enough test rows to tell {title(other)} and {title(result)} apart "
-        f"({enough}used here: {pair.difference.n:,}): {title(other)} scores {numbers.gap(value, unit, signed=True)}"
-        f"{_reach(reach, unit)}{_and_costs(case, other, result)}"
+        f"({enough}used here: {pair.difference.n:,}): {title(other)} scores "
+        f"{numbers.gap(value, unit, signed=True)}{_reach(reach, unit)}{_and_costs(case, other, result)}"
     )
 
 
@@ -344,7 +344,10 @@ def _level(task: Task, result: Result) -> str:
     if measure is None or measure.value is None:
         return ""
     _, low, high = numbers.scaled(measure)
-    parts = [f"{numbers.metric_name(task.primary)} {_score(measure)}", numbers.interval(low, high, measure.unit)]
+    parts = [
+        f"{numbers.metric_name(task.primary)} {_score(measure)}",
+        numbers.interval(low, high, measure.unit),
+    ]
     return f" ({', '.join(part for part in parts if part)})"
 
 

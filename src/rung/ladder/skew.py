@@ -1,4 +1,4 @@
-"""What a verdict says where most rows have one label: accuracy alone would praise an answer that never changes."""
+"""What a verdict says where most rows have one label: accuracy alone would praise one answer to all rows."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """What went wrong, row by row: the side-by-side table, confusions, field and call errors.
 
 Made from the evidence that the grader stored in each answer; nothing is parsed or graded again.  Evidence
-has one of four shapes: ``wanted`` and ``got`` are two labels, or two lists of labels; ``fields`` is a list of fields with their
-``path``; ``wanted``, ``got`` and ``arguments`` are lists of names of calls and of arguments that differ.
-Answers without evidence, from an older run or a task that gives none, have no such table.
+has one of four shapes: ``wanted`` and ``got`` are two labels, or two lists of labels; ``fields`` is a list of
+fields with their ``path``; ``wanted``, ``got`` and ``arguments`` are lists of names of calls and of
+arguments that differ. Answers without evidence, from an older run or a task that gives
+none, have no such table.
 """
 
 from __future__ import annotations
@@ -167,8 +168,17 @@ def label_errors(rows: Sequence[Answer]) -> tuple[tuple[FieldErrors, ...], int]:
         for label in {*wanted, *(got or ())}:
             tally = tallies.setdefault(one_line(label), Counter())
             tally["expected"] += label in wanted
-            tally["right" if label in wanted and label in (got or ()) else "missing" if label in wanted else "extra"] += 1
-    found = [FieldErrors(name, t["expected"], t["right"], 0, t["missing"], t["extra"]) for name, t in tallies.items()]
+            tally[
+                "right"
+                if label in wanted and label in (got or ())
+                else "missing"
+                if label in wanted
+                else "extra"
+            ] += 1
+    found = [
+        FieldErrors(name, t["expected"], t["right"], 0, t["missing"], t["extra"])
+        for name, t in tallies.items()
+    ]
     return tuple(sorted(found, key=lambda one: (-one.errors, one.name))), unread
 
 

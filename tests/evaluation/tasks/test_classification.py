@@ -8,7 +8,7 @@ import pytest
 
 from rows_of import loaded_of, of_targets, rows, task_of
 from rung.evaluation.metrics import grade, measures
-from rung.evaluation.tasks import tidy, understand
+from rung.evaluation.tasks import doubts, tidy, understand
 from rung.records import Completion, Example, Score, Task
 
 LONG = (
@@ -141,9 +141,15 @@ def test_labels_that_are_numbers() -> None:
     )
     (note,) = task_of(of_targets("-1", "1.0", times=10)).notes
     assert "labels -1 and 1.0" in note
-    (note,) = task_of(of_targets(*[f"{i}.0" for i in range(1, 6)], times=6)).notes
-    assert note.startswith("labels 1.0, 2.0, 3.0, ... are numbers: a base cannot know what they mean.")
-    assert note.endswith(f"{handicap}. Numbers are compared as text: a near miss counts as wrong")
+    (note,) = task_of(of_targets(*[f"{i}.0" for i in range(4)], times=6)).notes
+    assert note.startswith("labels 0.0, 1.0, 2.0, ... are numbers: a base cannot know what they mean.")
+    assert note.endswith(
+        f"{handicap}. Numbers are compared as text, so a near miss counts as wrong; if they are ratings, "
+        "--metric mean_absolute_error says how far answers are off"
+    )
+    note, scale = task_of(of_targets(*[f"{i}.0" for i in range(1, 6)], times=6)).notes
+    assert note.endswith(handicap)
+    assert scale.startswith("labels are steps of a scale, 1.0 to 5.0: mean absolute error says how far")
     for targets in (("0", "1", "unsure"), ("1 star", "2 stars")):
         assert task_of(of_targets(*targets, times=10)).notes == ()
 
@@ -195,3 +201,78 @@ def test_macro_f1_by_hand() -> None:
     ]
     found = {one.name: one.value for one in measures(task, examples, scores, texts)}
     assert found == {"accuracy": 0.5, "macro_f1": pytest.approx((2 * 2 / (2 * 2 + 1 + 1) + 0) / 2)}
+
+
+def errors(task: Task, targets: list[str], texts: list[str]) -> list[float | None]:
+    pairs = zip(targets, texts, strict=True)
+    return [graded(task, target, text).values.get("absolute_error") for target, text in pairs]
+
+
+def test_mean_absolute_error_by_hand_and_by_scikit_learn() -> None:
+    from sklearn.metrics import mean_absolute_error
+
+    task = task_of(of_targets("1", "2", "3", "4", "5", times=8))
+    assert task.metrics == ("accuracy", "macro_f1", "mean_absolute_error")
+    targets, texts = ["1", "4", "5", "2"], ["1", "3", "2", "4."]
+    examples = of_targets(*targets)
+    scores = [
+        grade(task, one, Completion(one.id, text, 1)) for one, text in zip(examples, texts, strict=True)
+    ]
+    accuracy, _, error = measures(task, examples, scores, texts)
+    assert (accuracy.value, error.value) == (0.25, (0 + 1 + 3 + 2) / 4)
+    assert error.value == mean_absolute_error([1, 4, 5, 2], [1, 3, 2, 4])
+    assert (error.higher_is_better, error.unit) == (False, "on the scale")
+    assert error.low is not None
+    assert error.high is not None
+    assert error.low < error.value < error.high
+    right = [grade(task, one, Completion(one.id, one.target, 1)) for one in examples]
+    best = measures(task, examples, right, targets)[2]
+    assert (best.value, best.low) == (0, 0)
+    assert best.high is not None
+    assert 0 < best.high < 4  # four right rows do not show that none is wrong
+
+
+def test_an_answer_that_cannot_be_read_is_as_far_off_as_can_be() -> None:
+    task = task_of(of_targets("1", "2", "3", "4", "5", times=8))
+    assert errors(task, ["2", "5", "3"], ["who knows", "", "?"]) == [3, 4, 2]
+    assert errors(task, ["no idea"], ["2"]) == [None]  # no number is wanted: the row does not count
+
+
+def test_scales_of_words_and_of_names_for_numbers() -> None:
+    task = task_of(of_targets("low", "medium", "high", times=10))
+    assert errors(task, ["low", "high"], ["high", "medium"]) == [2, 1]
+    named = task_of(
+        of_targets("bad", "fine", "great", times=10), label_names={"1": "bad", "3": "fine", "4": "great"}
+    )
+    assert errors(named, ["bad", "great"], ["fine", "fine"]) == [2, 1]
+    plain = task_of(of_targets("0", "1", "2", "3", times=10))
+    assert plain.metrics == ("accuracy", "macro_f1")
+    asked = understand(loaded_of(of_targets("0", "1", "2", "3", times=10)), None, "mean_absolute_error")[0]
+    assert asked.metrics == ("mean_absolute_error", "accuracy", "macro_f1")
+    assert errors(asked, ["0"], ["3"]) == [3]
+
+
+def test_one_label_for_most_rows_is_said_with_what_it_is_worth() -> None:
+    (note,) = task_of(of_targets(*["ham"] * 9, "spam", times=10)).notes
+    assert note == (
+        "90% of the rows have the label ham: to answer it always has an accuracy of 90% and a macro F1 of 47%. "
+        "Macro F1 counts every label the same; to choose by it: --metric macro_f1"
+    )
+    assert task_of(of_targets("ham", "ham", "spam", times=10)).notes == ()
+
+
+def test_what_may_be_wrong_with_rows() -> None:
+    task = task_of(of_targets("good", "bad", "Good", "good", times=10))
+    assert dict(doubts(task, of_targets("good", "BAD", "fine", "Good", " ", "bad\u200b"))) == {
+        2: "has 'BAD', which is read as 'bad': they differ by case, space or Unicode form",
+        3: "has the label 'fine', which no train row has: correct it, or add train rows with it",
+        4: "has the label 'Good', which differs from 'good' only by case, space or Unicode form: "
+        "write it the same way if it means the same",
+        6: "has the label 'bad\\u200b', which no train row has: correct it, or add train rows with it",
+    }
+    ratings = task_of(of_targets(*"12345" * 20, "55"))
+    (row,) = doubts(ratings, of_targets("3", "55"))
+    assert row == (
+        2,
+        "has the rating '55', which is outside of the scale 1 to 5: correct it, or leave the row out",
+    )

@@ -69,8 +69,8 @@ class Classification(Kind):
         if scale:
             low, high = min(scale, key=scale.__getitem__), max(scale, key=scale.__getitem__)
             note = (
-                f"labels are steps of a scale, {low} to {high}: mean absolute error says how far answers are off, "
-                "so that a near miss counts for more than a far one"
+                f"labels are steps of a scale, {low} to {high}: mean absolute error says how far answers "
+                "are off, so that a near miss counts for more than a far one"
             )
             task = replace(task, metrics=(*task.metrics, MEAN_ERROR), notes=(*task.notes, note))
         numbers = scale or numbered(main, meanings)
@@ -81,6 +81,8 @@ class Classification(Kind):
 
     def doubts(self, task: Task, example: Example) -> Iterator[str]:
         written = example.target.strip()
+        if not written:
+            return
         label = equal_label(written, task.labels)
         if label is None and spelling(written) not in task.meanings:
             yield f"has the label {written!r}, which no train row has: correct it, or add train rows with it"
@@ -91,10 +93,12 @@ class Classification(Kind):
         if MEAN_ERROR in task.metrics and (label or written) not in task.facts["scale"]:
             low, high = (pick(task.facts["scale"].values()) for pick in (min, max))
             number = number_in(written)
-            what = "no number" if number is None else "outside" if not low <= number <= high else "between steps"
+            what = (
+                "no number" if number is None else "outside" if not low <= number <= high else "between steps"
+            )
             yield (
-                f"has the rating {written!r}, which is {what} of the scale {low:g} to {high:g}: correct it, or "
-                "leave the row out"
+                f"has the rating {written!r}, which is {what} of the scale {low:g} to {high:g}: correct it, "
+                "or leave the row out"
             )
 
     def tidy(self, task: Task, target: str) -> str:
@@ -189,8 +193,9 @@ def _skewed(labels: tuple[str, ...], counts: Mapping[str, int]) -> str:
         return ""
     macro = 2 * share / (1 + share) / len(labels)
     return (
-        f"{share:.0%} of the rows have the label {labels[0]}: to answer it always has an accuracy of {share:.0%} "
-        f"and a macro F1 of {macro:.0%}. Macro F1 counts every label the same; to choose by it: --metric macro_f1"
+        f"{share:.0%} of the rows have the label {labels[0]}: to answer it always has an accuracy of "
+        f"{share:.0%} and a macro F1 of {macro:.0%}. Macro F1 counts every label the same; to choose by it: "
+        "--metric macro_f1"
     )
 
 

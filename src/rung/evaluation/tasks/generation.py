@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median_low
 
 from rung.data import Loaded
+from rung.data.label_lists import LENGTH, MOST_LABELS
 from rung.evaluation import overlap
 from rung.evaluation.labels import is_number
 from rung.evaluation.tasks.kind import Grade, Kind, counted, register
@@ -32,6 +34,13 @@ class Generation(Kind):
         )
 
     def fill(self, task: Task, loaded: Loaded) -> Task:
+        different = Counter(example.target.strip() for example in loaded.examples)
+        if len(different) > MOST_LABELS and _come_back(different):
+            note = (
+                f"{len(different):,} short targets come back again and again; more than {MOST_LABELS} are "
+                "read as texts. If they are labels: --task classification"
+            )
+            return replace(task, notes=(note,))
         if not all(is_number(example.target) for example in loaded.examples):
             return task
         note = "all targets are numbers; they are compared as text, so a near miss counts as wrong"
@@ -47,6 +56,12 @@ def _mostly_unspaced(targets: Sequence[str]) -> bool:
     """Whether most letters are of a script whose characters `overlap.words` counts one by one."""
     letters = [letter for target in targets for letter in target[:20] if letter.isalpha()]
     return 2 * sum(map(overlap.stands_alone, letters)) > len(letters)
+
+
+def _come_back(counts: Counter[str]) -> bool:
+    """Whether nearly all targets are short and occur several times, as labels do."""
+    again = sum(n for target, n in counts.items() if n > 1 and len(target) <= LENGTH)
+    return again >= 0.95 * counts.total()
 
 
 def _loose(text: str) -> Sequence[str]:

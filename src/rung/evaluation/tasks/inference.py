@@ -54,7 +54,7 @@ def unreadable(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]
 def doubts(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]:
     """(row, what may be wrong with it and what to do) for rows, as they are in the file, that can be used."""
     kind = KINDS[task.kind]
-    return [(one.row, doubt) for one in examples if one.target.strip() for doubt in kind.doubts(task, one)]
+    return [(one.row, doubt) for one in examples for doubt in kind.doubts(task, one)]
 
 
 def _first_that_fits(loaded: Loaded) -> tuple[Kind, str]:

@@ -1,13 +1,13 @@
 """Multi-label classification: every target is a set of labels, in any order.
 
-Labels are learned in one order, the most frequent first (as in SGM, Yang et al. 2018, arXiv 1806.04822), so that
-a model that writes has one right text for a set. Grading does not see the order.
+Labels are learned in one order, the most frequent first (as in SGM, Yang et al. 2018, arXiv 1806.04822), so
+that a model that writes has one right text for a set. Grading does not see the order.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from rung.data import Loaded
@@ -96,6 +96,9 @@ class MultiLabel(Kind):
 
     def doubts(self, task: Task, example: Example) -> Iterator[str]:
         labels, joint = labels_of(task), _joint_of(task)
+        if not example.target.strip():
+            yield f"has an empty target and is dropped; write {written((), joint)!r} where no label applies"
+            return
         found = listed(example.target)
         found = parts(example.target, joint.strip() or ";") if found is None else found
         if "" in found and any(found):
@@ -148,7 +151,9 @@ class MultiLabel(Kind):
 
     def features(self, target: str) -> set[str]:
         found = listed(target)
-        return set(found if found is not None else items(target, next((m for m in MARKS if m in target), ";")))
+        return set(
+            found if found is not None else items(target, next((m for m in MARKS if m in target), ";"))
+        )
 
     def constants(self, task: Task, targets: Sequence[str]) -> list[str]:
         """The most frequent label, the two most frequent ones, and so on."""
@@ -178,6 +183,12 @@ def wanted_of(task: Task, example: Example) -> list[str]:
 def text_for(task: Task, labels: Sequence[str]) -> str:
     """A set of labels as an answer."""
     return _in_order(labels, labels_of(task), _joint_of(task))
+
+
+def renamed(task: Task, text: str, name: Callable[[str], str]) -> str:
+    """A set of labels with `name` put on each of them."""
+    joint = _joint_of(task)
+    return written([name(one) for one in items(text, joint)], joint)
 
 
 def graded_sets(wanted: Sequence[str], got: Sequence[str] | None) -> Grade:

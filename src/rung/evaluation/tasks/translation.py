@@ -61,8 +61,8 @@ class Translation(Kind):
 
     def doubts(self, task: Task, example: Example) -> Iterator[str]:
         source = source_of(task, example)
-        if example.target.strip() == source.strip():
-            yield "has a target that is its own source: translate it, or leave the row out if it is no mistake"
+        if example.target.strip() and example.target.strip() == source.strip():
+            yield "has a target that is its own source: translate it, or keep it if it is a name"
 
     def instruction(self, task: Task) -> str:
         pair = f" from {task.fields[0]} to {task.fields[1]}" if len(task.fields) == 2 else ""

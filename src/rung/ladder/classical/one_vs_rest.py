@@ -40,7 +40,9 @@ def several(task: Task, known: Sequence[Example]) -> tuple[tuple[str, ...], Bits
     return labels, np.array([[label in row for label in labels] for row in named]).reshape(len(named), -1)
 
 
-def fit(matrix: Matrix | NDArray[np.floating], truth: Bits, cs: Sequence[float], steps: int) -> Iterator[Model]:
+def fit(
+    matrix: Matrix | NDArray[np.floating], truth: Bits, cs: Sequence[float], steps: int
+) -> Iterator[Model]:
     """For each C, from the one before: weights (labels, columns of `matrix`) and bias (labels,).
 
     `truth` is (rows, labels); `steps` is the most that the solver (L-BFGS) takes.
@@ -83,7 +85,7 @@ def left_out(
 
 
 def given(odds: NDArray[np.floating], share: float, empty: bool) -> Bits:
-    """Which label is given to which row, (rows, labels), by log-odds: those of at least the probability `share`.
+    """Which label is given to which row, (rows, labels): those of at least the probability `share`.
 
     Where no row of the file is without a label (`empty` is false), each row has its likeliest one at least.
     """
@@ -93,12 +95,16 @@ def given(odds: NDArray[np.floating], share: float, empty: bool) -> Bits:
     return found
 
 
-def best_share(task: Task, examples: Sequence[Example], labels: Sequence[str], odds: Floats) -> tuple[float, float]:
+def best_share(
+    task: Task, examples: Sequence[Example], labels: Sequence[str], odds: Floats
+) -> tuple[float, float]:
     """The probability from which labels are given that the task's metric likes best, and its value there.
 
     The value has its sign turned where lower is better; of equals the share nearest to a half is taken.
     """
-    values = {share: judged(task, examples, labels, given(odds, share, can_be_empty(task))) for share in SHARES}
+    values = {
+        share: judged(task, examples, labels, given(odds, share, can_be_empty(task))) for share in SHARES
+    }
     best = max(SHARES, key=lambda share: (values[share], -abs(share - USUAL)))
     return best, values[best]
 
@@ -107,7 +113,7 @@ def judged(task: Task, examples: Sequence[Example], labels: Sequence[str], picke
     """The task's metric of `picked` (rows, labels), with its sign turned where lower is better."""
     metric, scores = METRICS[task.primary], []
     for example, row in zip(examples, picked, strict=True):
-        found = graded_sets(wanted_of(task, example), [labels[i] for i in np.flatnonzero(row)])
+        found = graded_sets(wanted_of(task, example), [labels[i] for i in np.flatnonzero(row).tolist()])
         scores.append(Score(example.id, "ok", found.values, "", evidence=found.evidence))
     value = float(metric.value(metric.rows(task, examples, scores, [""] * len(scores)).sum(0)))
     return value if metric.higher_is_better else -value
@@ -143,7 +149,9 @@ class SetClassifier(Responder):
         """A set of labels for each example, in their order."""
         odds, read = self.judge(examples, watcher)
         picked = given(odds, self.share, can_be_empty(self.task))
-        texts = [text_for(self.task, [self.labels[i] for i in np.flatnonzero(row)]) for row in picked]
+        texts = [
+            text_for(self.task, [self.labels[i] for i in np.flatnonzero(row).tolist()]) for row in picked
+        ]
         return [
             Completion(example.id, text, tokens=0, read=tokens)
             for example, text, tokens in zip(examples, texts, read, strict=True)

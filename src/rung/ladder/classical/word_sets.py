@@ -1,6 +1,6 @@
 """TF-IDF and logistic regression where a row has several labels: one against the rest each.
 
-N-grams, C and the threshold are chosen by cross-validation on train and dev, then all of these rows are fitted.
+N-grams, C and the threshold are chosen by cross-validation on train and dev, then all rows are fitted.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class WordSets(one_vs_rest.SetClassifier):
 
 
 def load(folder: Path) -> Responder:
-    """What `WordSets.save` or `Words.save` wrote. Raises `ResumeError` where a file is missing or was changed."""
+    """What `WordSets.save` or `Words.save` wrote. Raises `ResumeError` for a damaged file."""
     if "share" not in storage.read_object(folder / fitted.SETTINGS, rung=str):
         return words.load(folder)
     settings, arrays = fitted.load(folder, words.NAME, tfidf=dict, labels=list, share=float, task=dict)
@@ -91,7 +91,9 @@ def fit(task: Task, train: Sequence[Example], dev: Sequence[Example], seed: int 
     chosen = _choose(task, known, labels, truth, tfidf.parts(texts), seed)
     tfidf = tfidf.only(words.NGRAMS[chosen.ngrams])
     parts = tfidf.parts(texts)
-    weights, bias = next(one_vs_rest.fit(joined(parts[name] for name in tfidf.blocks), truth, [chosen.c], _STEPS))
+    weights, bias = next(
+        one_vs_rest.fit(joined(parts[name] for name in tfidf.blocks), truth, [chosen.c], _STEPS)
+    )
     responder = WordSets(task, tfidf, labels, chosen.share, weights, bias)
     return Fitted(responder, chosen.choices, chosen.notes, weights.size + bias.size)
 
@@ -113,7 +115,7 @@ def _choose(
     parts: Mapping[str, Matrix],
     seed: int,
 ) -> _Chosen:
-    """N-grams first, then C, each with its best threshold, by the task's metric on rows left out of the fit."""
+    """N-grams first, then C, each with its best threshold, by the task's metric on rows left out."""
     rows = regression.sampled(known, len(labels), seed)
     examples = [known[row] for row in rows]
     folds = one_vs_rest.folds_of(examples, truth[rows], seed)

@@ -56,7 +56,9 @@ class ProbeRung(Rung):
 
         split, seed = context.split, context.settings.seed
         train = sample(split.train, context.plan.quote(self.name).train_rows, seed)
-        found = set_probing.fit(context.prepared, context.features, [*train, *split.dev], context.watcher, seed)
+        found = set_probing.fit(
+            context.prepared, context.features, [*train, *split.dev], context.watcher, seed
+        )
         notes = found.notes
         if len(train) < len(split.train):
             notes = (*notes, f"fitted on {len(train):,} of {len(split.train):,} train rows")
