@@ -13,7 +13,8 @@ from rung.evaluation.scales import main_labels, number_in, scale_of, worded_scal
     ("label", "number"),
     [
         ("4", 4), ("4.5", 4.5), ("4,5", 4.5), ("-1", -1), ("4 stars", 4), ("4/5", 4), ("4 out of 5", 4),
-        ("★★★☆☆", 3),        ("4 - good", 4), ("good", None), ("1-2", None), ("2 of 3 and 4", None), ("", None), ("v1.2.3", None),
+        ("★★★☆☆", 3), ("4 - good", 4),
+        ("good", None), ("1-2", None), ("2 of 3 and 4", None), ("", None), ("v1.2.3", None),
     ],
 )  # fmt: skip
 def test_the_number_in_a_label(label: str, number: float | None) -> None:

@@ -25,7 +25,8 @@ def test_macro_f1_stands_next_to_accuracy() -> None:
     said = about_skew(case(floor, result("nearest", 0.94, 0.482), result("words", 0.97, 0.9)))
     assert said == [
         "One label for every row is right in 94.0% of the test rows and has a macro F1 of 48.0%, so macro F1 "
-        "says more: nearest row 48.2% and TF-IDF and logistic regression 90.0%; --metric macro_f1 compares by it.",
+        "says more: nearest row 48.2% and TF-IDF and logistic regression 90.0%; --metric macro_f1 "
+        "compares by it.",
         "Nearest row does no better than one label for every row.",
     ]
     by_macro = Task("classification", "", ("macro_f1", "accuracy"), labels=("ham", "spam"))

@@ -255,8 +255,8 @@ def test_scales_of_words_and_of_names_for_numbers() -> None:
 def test_one_label_for_most_rows_is_said_with_what_it_is_worth() -> None:
     (note,) = task_of(of_targets(*["ham"] * 9, "spam", times=10)).notes
     assert note == (
-        "90% of the rows have the label ham: to answer it always has an accuracy of 90% and a macro F1 of 47%. "
-        "Macro F1 counts every label the same; to choose by it: --metric macro_f1"
+        "90% of the rows have the label ham: to answer it always has an accuracy of 90% and a macro F1 of "
+        "47%. Macro F1 counts every label the same; to choose by it: --metric macro_f1"
     )
     assert task_of(of_targets("ham", "ham", "spam", times=10)).notes == ()
 

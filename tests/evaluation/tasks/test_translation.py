@@ -74,7 +74,7 @@ def test_an_instruction_around_the_source_is_no_part_of_it() -> None:
     pairs = [(f"Translate to German: {a} Thanks!", b) for a, b in GERMAN] * 6
     examples = rows(pairs)
     task = task_of(examples, "translation")
-    assert source_of(task, examples[1]) == "She does not want to go with him. "
+    assert source_of(task, examples[1]) == "She does not want to go with him."
     score = grade(task, examples[1], Completion("x", GERMAN[1][0], 1))
     assert score.values["copied"] == 1
 
