@@ -118,6 +118,7 @@ class Completion:
     tokens: int  # generated, the end of turn included; 0 where labels were scored instead
     truncated: bool = False  # the token limit came before the end of turn
     read: int = 0  # tokens of the prompt, examples in it included; 0 where no model reads
+    altered: bool = False  # a grammar kept the model from a token that it preferred
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,165 @@
+"""A JSON Schema as a grammar in which answers are written, in the notation of llguidance (Lark, with ``%json``).
+
+Keys come in any order and each at most once, as in train: a rule has a number whose bits say which keys have
+been written. The spaces are those of the train targets, since a tuned model has learned them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_BITS = 64  # keys of an object whose order is free: the number of a rule has so many bits
+_OBJECT = {"type", "properties", "required", "additionalProperties"}
+_ARRAY = {"type", "items"}
+_SPACE = "ws"
+_AROUND = r"/[ \n]{0,4}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How JSON is spaced. With an `indent`, every item is on a line of its own."""
+
+    item: str = ", "
+    key: str = ": "
+    indent: int | None = None
+
+    def text(self, value: Any, ascii_only: bool = False) -> str:
+        """`value` in this style."""
+        separators = (self.item, self.key)
+        return json.dumps(value, indent=self.indent, separators=separators, ensure_ascii=ascii_only)
+
+
+STYLES = (
+    Style(),
+    Style(",", ":"),
+    Style(",", ": "),
+    *(Style(",", ": ", indent) for indent in (2, 4, 1, 3)),
+)
+
+
+def style_of(texts: Sequence[str]) -> Style | None:
+    """The style of most of these JSON texts; None where fewer than half have the same one."""
+    found: Counter[Style] = Counter()
+    for text in texts:
+        value = json.loads(text)
+        same = (style for style in STYLES if text.strip() in (style.text(value), style.text(value, True)))
+        if (style := next(same, None)) is not None:
+            found[style] += 1
+    best = found.most_common(1)
+    return best[0][0] if best and 2 * best[0][1] >= len(texts) else None
+
+
+def grammar_of(schema: Mapping[str, Any], style: Style | None) -> str:
+    """The grammar of the texts that keep to `schema`, written in `style`; with any spaces where it is None.
+
+    A few spaces and line breaks may stand around it, as some chat templates put them. Objects with more than 64 keys have them in the schema's order.
+    """
+    writer = _Writer(schema, style)
+    top = writer.value(schema, 0)
+    return "\n".join([f"start: {_AROUND} {top} {_AROUND}", *writer.rules]) + "\n"
+
+
+class _Writer:
+    """Collects the rules of one grammar."""
+
+    def __init__(self, root: Mapping[str, Any], style: Style | None) -> None:
+        self.style = style
+        self.rules: list[str] = [] if style else [rf"{_SPACE}: /[ \t\r\n]{{0,80}}/"]
+        self._shared = {name: root[name] for name in ("$defs", "definitions") if name in root}
+        self._names = 0
+
+    def value(self, node: Any, depth: int) -> str:
+        """The name of the rule of a value."""
+        if isinstance(node, Mapping):
+            if _is(node, "object", _OBJECT) and _is_closed(node):
+                return self._object(node, depth)
+            if _is(node, "array", _ARRAY) and isinstance(node.get("items"), Mapping):
+                return self._array(node["items"], depth)
+            if set(node) == {"anyOf"}:
+                return self._rule(" | ".join(self.value(one, depth) for one in node["anyOf"]))
+        return self._rule(self._json(node))
+
+    def _json(self, node: Any) -> str:
+        """A value that llguidance writes by itself."""
+        whole = {"allOf": [node]} if isinstance(node, bool) else dict(node)
+        inside = self.style is None or self.style.indent is not None
+        options: dict[str, Any] = {"whitespace_flexible": inside}
+        if not inside and self.style is not None:
+            options |= {"item_separator": self.style.item, "key_separator": self.style.key}
+        return f"%json {json.dumps({**self._shared, **whole, 'x-guidance': options})}"
+
+    def _object(self, node: Mapping[str, Any], depth: int) -> str:
+        needed = set(node.get("required", ()))
+        pairs = [
+            self._rule(f"{_literal(json.dumps(key, ensure_ascii=False))} {self._colon()} {self.value(inner, depth + 1)}")
+            for key, inner in node["properties"].items()
+        ]
+        asked = [place for place, key in enumerate(node["properties"]) if key in needed]
+        between = self._gap(depth, ",")
+        more, first = self._name(), self._name()
+        conditions = _all_set(asked)
+        rules = [f'{more}::_: ""{conditions}']
+        rules += [
+            f"    | {between} {pair} {more}::set_bit({place}) %if bit_clear({place})"
+            for place, pair in enumerate(pairs)
+        ]
+        some = [f"{pair} {more}::set_bit({place})" for place, pair in enumerate(pairs)]
+        opening, closing = self._gap(depth, "{"), self._gap(depth - 1, "", "}")
+        self.rules.append("\n".join(rules))
+        self.rules.append(f"{first}::_: " + "\n    | ".join(some))
+        full = f"{opening} {first}::0x0 {closing}"
+        return self._rule(full if asked else f'{full} | "{{}}"')
+
+    def _array(self, items: Mapping[str, Any], depth: int) -> str:
+        item = self.value(items, depth + 1)
+        opening, closing = self._gap(depth, "["), self._gap(depth - 1, "", "]")
+        return self._rule(f'"[]" | {opening} {item} ({self._gap(depth, ",")} {item})* {closing}')
+
+    def _colon(self) -> str:
+        return f'{_SPACE} ":" {_SPACE}' if self.style is None else _literal(self.style.key)
+
+    def _gap(self, depth: int, before: str, after: str = "") -> str:
+        """What stands between items of an object or list `depth` levels down: a mark and spaces."""
+        if self.style is None:
+            parts = [_literal(before)] if before else []
+            return " ".join([*([_SPACE] if before == "," else []), *parts, _SPACE, *([_literal(after)] if after else [])])
+        if self.style.indent is not None:
+            return _literal(f"{before}\n{' ' * (self.style.indent * (depth + 1))}{after}")
+        return _literal((self.style.item if before == "," else before) + after)
+
+    def _name(self) -> str:
+        self._names += 1
+        return f"r{self._names}"
+
+    def _rule(self, body: str) -> str:
+        name = self._name()
+        self.rules.append(f"{name}: {body}")
+        return name
+
+
+def _is(node: Mapping[str, Any], kind: str, keywords: set[str]) -> bool:
+    return node.get("type") == kind and set(node) <= keywords
+
+
+def _is_closed(node: Mapping[str, Any]) -> bool:
+    inner = node.get("properties")
+    closed = node.get("additionalProperties") is False and isinstance(inner, Mapping)
+    return closed and 0 < len(inner or ()) <= _BITS and set(node.get("required", ())) <= set(inner or ())
+
+
+def _all_set(places: Sequence[int]) -> str:
+    """The condition that all these bits are set."""
+    if not places:
+        return ""
+    found = f"bit_set({places[-1]})"
+    for place in reversed(places[:-1]):
+        found = f"and(bit_set({place}), {found})"
+    return f" %if {found}"
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
