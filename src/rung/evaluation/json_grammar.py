@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rung.evaluation.schema import ORDER
+
 _BITS = 64  # keys of an object whose order is free: the number of a rule has so many bits
-_OBJECT = {"type", "properties", "required", "additionalProperties"}
+_OBJECT = {"type", "properties", "required", "additionalProperties", "maxProperties", ORDER}
 _ARRAY = {"type", "items"}
 _SPACE = "ws"
 _AROUND = r"/[ \n]{0,4}/"
@@ -93,26 +95,39 @@ class _Writer:
         return f"%json {json.dumps({**self._shared, **whole, 'x-guidance': options})}"
 
     def _object(self, node: Mapping[str, Any], depth: int) -> str:
-        needed = set(node.get("required", ()))
-        pairs = [
-            self._rule(f"{_literal(json.dumps(key, ensure_ascii=False))} {self._colon()} {self.value(inner, depth + 1)}")
-            for key, inner in node["properties"].items()
-        ]
-        asked = [place for place, key in enumerate(node["properties"]) if key in needed]
+        """Pairs, of which each bit of the rules' number says whether it has been written."""
+        first = [key for key in node.get(ORDER, ()) if key in node["properties"]]
+        keys = [*first, *(key for key in node["properties"] if key not in first)]
+        needed = [place for place, key in enumerate(keys) if key in set(node.get("required", ()))]
+        most = min(node.get("maxProperties", _BITS), len(keys))
+        pairs, conditions = [], []
+        for place, key in enumerate(keys):
+            value = self.value(node["properties"][key], depth + 1)
+            pairs.append(self._rule(f"{_literal(json.dumps(key, ensure_ascii=False))} {self._colon()} {value}"))
+            before = [f"bit_set({other})" for other in needed if other < min(place, len(first))]
+            free = f"is_zeros([{place}:{_BITS}])" if place < len(first) else f"bit_clear({place})"
+            conditions.append([free, *before])
+        full = [f"bit_count_lt(_, {most})"] if most < len(keys) else []
+        start, more = self._name(), self._name()
         between = self._gap(depth, ",")
-        more, first = self._name(), self._name()
-        conditions = _all_set(asked)
-        rules = [f'{more}::_: ""{conditions}']
-        rules += [
-            f"    | {between} {pair} {more}::set_bit({place}) %if bit_clear({place})"
-            for place, pair in enumerate(pairs)
-        ]
-        some = [f"{pair} {more}::set_bit({place})" for place, pair in enumerate(pairs)]
-        opening, closing = self._gap(depth, "{"), self._gap(depth - 1, "", "}")
-        self.rules.append("\n".join(rules))
-        self.rules.append(f"{first}::_: " + "\n    | ".join(some))
-        full = f"{opening} {first}::0x0 {closing}"
-        return self._rule(full if asked else f'{full} | "{{}}"')
+        self.rules.append(
+            "\n    | ".join(
+                [f'{more}::_: ""{_if([f"bit_set({place})" for place in needed])}']
+                + [
+                    f"{between} {pair} {more}::set_bit({place}){_if([*condition, *full])}"
+                    for place, (pair, condition) in enumerate(zip(pairs, conditions, strict=True))
+                ]
+            )
+        )
+        self.rules.append(
+            f"{start}::_: "
+            + "\n    | ".join(
+                f"{pair} {more}::set_bit({place}){_if(condition)}"
+                for place, (pair, condition) in enumerate(zip(pairs, conditions, strict=True))
+            )
+        )
+        whole = f'{self._gap(depth, "{")} {start}::0x0 {self._gap(depth - 1, "", "}")}'
+        return self._rule(whole if needed else f'{whole} | "{{}}"')
 
     def _array(self, items: Mapping[str, Any], depth: int) -> str:
         item = self.value(items, depth + 1)
@@ -151,13 +166,13 @@ def _is_closed(node: Mapping[str, Any]) -> bool:
     return closed and 0 < len(inner or ()) <= _BITS and set(node.get("required", ())) <= set(inner or ())
 
 
-def _all_set(places: Sequence[int]) -> str:
-    """The condition that all these bits are set."""
-    if not places:
+def _if(conditions: Sequence[str]) -> str:
+    """All of these conditions, behind a way to write something."""
+    if not conditions:
         return ""
-    found = f"bit_set({places[-1]})"
-    for place in reversed(places[:-1]):
-        found = f"and(bit_set({place}), {found})"
+    found = conditions[-1]
+    for condition in reversed(conditions[:-1]):
+        found = f"and({condition}, {found})"
     return f" %if {found}"
 
 

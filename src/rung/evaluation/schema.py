@@ -10,9 +10,10 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend, validator_for
 from referencing import Registry
@@ -21,11 +22,15 @@ from rung.evaluation.patterns import found_in
 
 Schema = Mapping[str, Any]
 
+ORDER = "x-order"  # keys of an object that come first, in this order; for writing, not for validation
 RARE = 200  # of so many values, one that differs from all others in its type is taken for a slip
 _FEWEST, _MOST_CHOICES, _OFTEN = 20, 100, 5  # values that make an enum; choices; times that each occurs
 _NEW = 0.01  # an enum is taken where the next value is a new one with at most this chance
 _OPEN = 0.2  # an object whose next key is a new one with more than this chance has any keys
+_FEWER = 0.6  # of the keys, that a kind of object has on average
+_LEADING = 3  # keys at the beginning of an object whose order is looked at
 _DEPTH = 40  # of nested values that are looked at
+_KIND = ("type", "enum", "const")  # keywords that say what a value is
 _SHOWN = 160  # characters of what is wrong
 
 
@@ -44,11 +49,19 @@ def breach(schema: Schema, value: Any) -> str:
     error = next(iter(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value)), None)
     if error is None:
         return ""
-    while error.context:  # of several forms that do not fit, the one that fits best
-        error = max(error.context, key=lambda one: len(one.absolute_path))
+    while error.context:
+        error = _nearest(error.context)
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
     message = error.message if len(error.message) <= _SHOWN else f"{error.message[:_SHOWN]}…"
     return f"{where.removeprefix('.')}: {message}" if where else message
+
+
+def _nearest(errors: Sequence[ValidationError]) -> ValidationError:
+    """Of several forms that do not fit, an error of the one whose types and choices fit, and that has fewest."""
+    forms: dict[Any, list[ValidationError]] = {}
+    for error in errors:
+        forms.setdefault(error.schema_path[0], []).append(error)
+    return min(forms.values(), key=lambda form: (any(one.validator in _KIND for one in form), len(form)))[0]
 
 
 def fits(schema: Schema, value: Any) -> bool:
@@ -65,8 +78,6 @@ def _validator(schema: str) -> Validator:
 
 
 def _pattern(_: Validator, pattern: str, instance: Any, __: Schema) -> Any:
-    from jsonschema import ValidationError
-
     if isinstance(instance, str) and not found_in(pattern, instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
@@ -118,19 +129,23 @@ def _comes_back(choices: Counter[str]) -> bool:
     return enough and once <= _NEW * total
 
 
-def _object(values: Sequence[dict[str, Any]], depth: int) -> dict[str, Any]:
+def _object(values: Sequence[dict[str, Any]], depth: int, split: bool = True) -> dict[str, Any]:
     keys = Counter(key for value in values for key in value)
     once = sum(count == 1 for count in keys.values())
     if once > _OPEN * keys.total():  # keys are data, such as names
         inside = [item for value in values for item in value.values()]
         return {"type": "object", "additionalProperties": _node(inside, depth - 1)}
     inner = {key: _node([one[key] for one in values if key in one], depth - 1) for key in _in_order(values)}
-    missing = {key: len(values) - keys[key] for key in inner}
+    required = [key for key in inner if (len(values) - keys[key]) * RARE < len(values)]
+    if split and (groups := _kinds(values, inner, required)):
+        return {"anyOf": [_object(group, depth, False) for group in groups]}
     return {
         "type": "object",
         "properties": inner,
-        "required": [key for key in inner if missing[key] * RARE < len(values)],
+        "required": required,
         "additionalProperties": False,
+        "maxProperties": max(map(len, values)) + 1,
+        ORDER: _order(values, list(inner)),
     }
 
 
@@ -141,3 +156,43 @@ def _in_order(values: Sequence[dict[str, Any]]) -> list[str]:
         for place, key in enumerate(value):
             places.setdefault(key, []).append(place / len(value))
     return sorted(places, key=lambda key: sum(places[key]) / len(places[key]))
+
+
+def _order(values: Sequence[dict[str, Any]], keys: list[str]) -> list[str]:
+    """The keys that come first and always in this order: all of them, those at the beginning, or none."""
+    place = {key: number for number, key in enumerate(keys)}
+    for count in range(len(keys), 0, -1):
+        if count < len(keys) and count > _LEADING:
+            continue
+        kept = sum(_keeps(list(value), place, count) for value in values)
+        if (len(values) - kept) * RARE < len(values):
+            return keys[:count]
+    return []
+
+
+def _keeps(written: list[str], place: Mapping[str, int], count: int) -> bool:
+    """Whether the first `count` keys come before all others, and in order, where they are there."""
+    places = [min(place[key], count) for key in written]
+    return all(one <= other for one, other in pairwise(places))
+
+
+def _kinds(
+    values: Sequence[dict[str, Any]], inner: Mapping[str, Any], required: Sequence[str]
+) -> list[list[dict[str, Any]]]:
+    """The objects by the field that says which keys they have, such as an intent or a type; or nothing.
+
+    Taken is the field that leaves the fewest keys to an object on average, where these are at most
+    `_FEWER` of all.
+    """
+    best: list[list[dict[str, Any]]] = []
+    fewest = _FEWER * len(inner)
+    for key in required:
+        choices = inner[key].get("enum", ())
+        if len(choices) < 2 or None in choices:
+            continue
+        groups = [[value for value in values if value.get(key) == choice] for choice in choices]
+        groups = [group for group in groups if group]
+        told = sum(len(group) * len({name for one in group for name in one}) for group in groups) / len(values)
+        if min(map(len, groups)) >= _FEWEST and told <= fewest:
+            best, fewest = groups, told
+    return best

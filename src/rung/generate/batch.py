@@ -23,7 +23,7 @@ from rung.compute.head import target_logits
 from rung.compute.passes import Pass
 from rung.generate.cache import BLOCK, COPIED, Decode, Ids, common_prefix, prefill, read_prefix
 from rung.generate.checks import check_finite
-from rung.generate.grammars import Guide, Hold, vocabulary_of
+from rung.generate.grammars import Guide, Hold
 from rung.methods.slots import slots_of
 
 # What is called with prompts as they are read: which they are, their pack, the hidden states (rows, d) of
@@ -86,7 +86,7 @@ class Batch:
         self._own = [*self._slots, *({None} & found)]  # all of them, the plain base's last
         self.mixed = len(self._own) > 1  # whether the rows have different slots
         self._by_row: ByRow | None = None  # of one token of each row
-        self._guide = Guide(vocabulary_of(base), how.stop_ids) if any(row.hold for row in rows) else None
+        self._guide = Guide(base, how.stop_ids) if any(row.hold for row in rows) else None
         for slot in self._own:
             self._share([row for row in rows if row.slot == slot])
         prefix = rows[0].prefix if rows and not self.mixed else None

@@ -3,7 +3,7 @@
 A grammar is a text in llguidance's notation (Lark with ``%json``). llguidance computes masks of tokens in a
 thread of its own, without Python's lock, while the model runs. Most often the token that the model likes best
 is allowed; only where it is not are the others looked at. An answer may end where its grammar is complete, and
-nowhere else; one that reaches its limit before is cut off like any other.
+nowhere else; near its limit it is closed where that can be done (`rung.generate.closing`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor
 from rung.bases.base import Base
 from rung.border import foreign
 from rung.errors import BaseModelError, UsageError
+from rung.generate.closing import RESERVE, closing
 
 if TYPE_CHECKING:
     from rung.generate.batch import Row
@@ -39,11 +40,13 @@ class Hold:
         self.matcher = matcher
         self.mask: NDArray[np.int32] = np.zeros(0, dtype=np.int32)  # bits of tokens that may come next
         self.altered = False  # whether the model was kept from a token that it preferred
+        self.plan: list[int] | None = None  # near its limit: what closes it, where something does
+        self.ending = False  # whether it is being closed
 
     def again(self) -> Hold:
         """At the beginning."""
         self.matcher.reset()
-        self.altered = False
+        self.altered, self.plan, self.ending = False, None, False
         return self
 
     def allows(self, token: int) -> bool:
@@ -115,7 +118,9 @@ def _worker() -> _Worker:
 class Guide:
     """Keeps the rows of a batch to their grammars."""
 
-    def __init__(self, vocabulary: int, stop_ids: Collection[int]) -> None:
+    def __init__(self, base: Base, stop_ids: Collection[int]) -> None:
+        self._tokens = Grammars.of(base).tokens
+        vocabulary = vocabulary_of(base)
         self._words = -(-vocabulary // _WORD)
         self._stops = np.zeros(self._words, dtype=np.uint32)
         for token in stop_ids:
@@ -169,11 +174,37 @@ class Guide:
             hold.altered = True
         if sampler is not None:
             tokens = sampler(logits)
+        return self._written(rows, held, tokens)
+
+    def _written(self, rows: Sequence[Row], held: Sequence[tuple[int, Hold]], tokens: Tensor) -> Tensor:
+        """The tokens (B,) with those that close a row in time, and each row one further in its grammar."""
         chosen = tokens.tolist()
         for place, hold in held:
-            if chosen[place] not in self._stop_ids:
-                hold.matcher.consume_token(chosen[place])
+            token = self._in_time(rows[place], hold, chosen[place])
+            if token != chosen[place]:
+                hold.altered = True
+                tokens = tokens.clone()
+                tokens[place] = token
+            if token not in self._stop_ids:
+                hold.matcher.consume_token(token)
         return tokens
+
+    def _in_time(self, row: Row, hold: Hold, token: int) -> int:
+        """`token`, or the next one of what closes the row where it could not be closed after `token`."""
+        left = row.limit - len(row.ids)  # this token and its stop token included
+        if left > RESERVE or token in self._stop_ids or hold.matcher.is_error():
+            return token
+        if not hold.ending:
+            after = closing(hold.matcher, self._tokens, row.ids, token)
+            if after is not None and 1 + len(after) < left:
+                hold.plan = after
+                return token
+            if hold.plan is None:
+                hold.plan = closing(hold.matcher, self._tokens, row.ids)
+            if not hold.plan:
+                return token
+            hold.ending = True
+        return hold.plan.pop(0) if hold.plan else token
 
     def _wait(self) -> None:
         """Until the masks are there; then stop tokens are allowed where a grammar is complete."""
