@@ -30,6 +30,8 @@ _NAMES = {
     "bleu": "BLEU",
     "rouge_l": "ROUGE-L",
     "json_valid": "valid JSON",
+    "schema_valid": "keeps to the schema",
+    "made_up": "made up values",
     "function_match": "right function",
     "number_match": "numbers within 5%",
     "kl": "drift (KL)",

@@ -111,6 +111,7 @@ def _print_json(data: Understood, checked: Checked | None = None) -> None:
     }
     if checked is not None:
         value["findings"] = to_json(checked.findings)
+        value["odd"] = [{"row": row, "why": why} for row, why in checked.odd]
         value["ungraded"] = [{"row": row, "why": why} for row, why in checked.ungraded]
     print_json(value)
 
@@ -197,6 +198,7 @@ def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
     if found.imbalance is not None and found.imbalance >= 20:
         lines.append(f"the largest class has {found.imbalance:.0f} times the rows of the smallest")
     lines += account(checked.ungraded, found.name)
+    lines += account(checked.odd, found.name, "used all the same")
     problems = [line for line in lines if line]
     console.print("\nFound nothing wrong." if not problems else "\nFound:")
     for line in problems:

@@ -1,4 +1,4 @@
-"""A JSON Schema as a grammar in which answers are written, in the notation of llguidance (Lark, with ``%json``).
+"""A JSON Schema as a grammar for answers, in the notation of llguidance (Lark, with ``%json``).
 
 Keys come in any order and each at most once, as in train: a rule has a number whose bits say which keys have
 been written. The spaces are those of the train targets, since a tuned model has learned them.
@@ -18,7 +18,6 @@ _BITS = 64  # keys of an object whose order is free: the number of a rule has so
 _OBJECT = {"type", "properties", "required", "additionalProperties", "maxProperties", ORDER}
 _ARRAY = {"type", "items"}
 _SPACE = "ws"
-_AROUND = r"/[ \n]{0,4}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,10 @@ def style_of(texts: Sequence[str]) -> Style | None:
     """The style of most of these JSON texts; None where fewer than half have the same one."""
     found: Counter[Style] = Counter()
     for text in texts:
-        value = json.loads(text)
+        try:
+            value = json.loads(text)
+        except ValueError:  # JSON with words around it
+            continue
         same = (style for style in STYLES if text.strip() in (style.text(value), style.text(value, True)))
         if (style := next(same, None)) is not None:
             found[style] += 1
@@ -58,11 +60,12 @@ def style_of(texts: Sequence[str]) -> Style | None:
 def grammar_of(schema: Mapping[str, Any], style: Style | None) -> str:
     """The grammar of the texts that keep to `schema`, written in `style`; with any spaces where it is None.
 
-    A few spaces and line breaks may stand around it, as some chat templates put them. Objects with more than 64 keys have them in the schema's order.
+    A few spaces and line breaks may come first and a line break last, as some chat templates put them. Objects
+    with more than 64 keys have them in the schema's order.
     """
     writer = _Writer(schema, style)
     top = writer.value(schema, 0)
-    return "\n".join([f"start: {_AROUND} {top} {_AROUND}", *writer.rules]) + "\n"
+    return "\n".join([rf"start: /[ \n]{{0,4}}/ {top} /\n?/", *writer.rules]) + "\n"
 
 
 class _Writer:
@@ -103,7 +106,9 @@ class _Writer:
         pairs, conditions = [], []
         for place, key in enumerate(keys):
             value = self.value(node["properties"][key], depth + 1)
-            pairs.append(self._rule(f"{_literal(json.dumps(key, ensure_ascii=False))} {self._colon()} {value}"))
+            pairs.append(
+                self._rule(f"{_literal(json.dumps(key, ensure_ascii=False))} {self._colon()} {value}")
+            )
             before = [f"bit_set({other})" for other in needed if other < min(place, len(first))]
             free = f"is_zeros([{place}:{_BITS}])" if place < len(first) else f"bit_clear({place})"
             conditions.append([free, *before])
@@ -126,7 +131,7 @@ class _Writer:
                 for place, (pair, condition) in enumerate(zip(pairs, conditions, strict=True))
             )
         )
-        whole = f'{self._gap(depth, "{")} {start}::0x0 {self._gap(depth - 1, "", "}")}'
+        whole = f"{self._gap(depth, '{')} {start}::0x0 {self._gap(depth - 1, '', '}')}"
         return self._rule(whole if needed else f'{whole} | "{{}}"')
 
     def _array(self, items: Mapping[str, Any], depth: int) -> str:
@@ -141,7 +146,9 @@ class _Writer:
         """What stands between items of an object or list `depth` levels down: a mark and spaces."""
         if self.style is None:
             parts = [_literal(before)] if before else []
-            return " ".join([*([_SPACE] if before == "," else []), *parts, _SPACE, *([_literal(after)] if after else [])])
+            return " ".join(
+                [*([_SPACE] if before == "," else []), *parts, _SPACE, *([_literal(after)] if after else [])]
+            )
         if self.style.indent is not None:
             return _literal(f"{before}\n{' ' * (self.style.indent * (depth + 1))}{after}")
         return _literal((self.style.item if before == "," else before) + after)

@@ -166,6 +166,13 @@ def _number_rows(
     return np.array(counts).reshape(-1, 2)
 
 
+def _invented_rows(
+    task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
+) -> Floats:
+    counts = [[score.values[key] for key in ("invented", "copied")] for score in graded]
+    return np.array(counts).reshape(-1, 2)
+
+
 def _share_of(totals: Floats) -> Floats:
     """The share of numbers, from totals (..., 2) of those that are near enough and all; 0 of none is 0."""
     return np.asarray(totals[..., 0] / np.maximum(totals[..., 1], 1))
@@ -209,11 +216,12 @@ def _bleu_rows(
     return overlap.bleu_rows(texts, [example.target for example in examples])
 
 
-for _name in ("accuracy", "exact_match", "json_valid", "exact_call", "function_match"):
+for _name in ("accuracy", "exact_match", "json_valid", "schema_valid", "exact_call", "function_match"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True))
 METRICS.add("rouge_l", Metric(_mean("rouge_l"), stats.mean_of))
 METRICS.add("field_f1", Metric(_field_rows, stats.f1_of))
 METRICS.add("number_match", Metric(_number_rows, _share_of))
+METRICS.add("made_up", Metric(_invented_rows, _share_of, higher_is_better=False))
 METRICS.add("macro_f1", Metric(_label_rows, _macro_f1_of))
 METRICS.add(
     "chrf", Metric(_chrf_rows, overlap.chrf_of, unit="points", note=lambda: overlap.signature("chrf"))

@@ -1,4 +1,4 @@
-"""Patterns of schemas are data: one that could take for ever is refused, and every search has a limit of time."""
+"""Patterns of schemas are data: those that could take for ever are refused, and a search has a limit of time."""
 
 from __future__ import annotations
 
@@ -48,24 +48,23 @@ def _explodes(items: Sequence[Any], inside: bool) -> bool:
     needed = sum(not _may_be_absent(item) for item in items)
     for item in items:
         name, value = str(item[0]), item[1]
-        alone = needed - (not _may_be_absent(item)) == 0
+        alone = inside and needed == (not _may_be_absent(item))  # all else may be absent
         if name in _LOOPS:
             many = value[1] >= _MANY and value[0] != value[1]
-            if many and inside and alone:
+            if many and alone:
                 return True
-            if _explodes(value[2], many or (inside and alone)):
-                return True
+            parts, within = [value[2]], many or alone
         elif name == "BRANCH":
-            branches = value[1]
-            if inside and alone and _begin_alike(branches):
+            if alone and _begin_alike(value[1]):
                 return True
-            if any(_explodes(branch, inside and alone) for branch in branches):
-                return True
-        elif name == "SUBPATTERN" and _explodes(value[3], inside and alone):
-            return True
-        elif name == "ATOMIC_GROUP" and _explodes(value, inside and alone):
-            return True
-        elif name in _LOOKS and _explodes(value[1], False):
+            parts, within = value[1], alone
+        elif name == "SUBPATTERN":
+            parts, within = [value[3]], alone
+        elif name == "ATOMIC_GROUP":
+            parts, within = [value], alone
+        else:
+            parts, within = [value[1]] if name in _LOOKS else [], False
+        if any(_explodes(part, within) for part in parts):
             return True
     return False
 

@@ -1,7 +1,7 @@
 """JSON Schema of the targets of extraction: learned from train rows, and what breaks it.
 
-A schema says what a reader of train would expect: the types of each field, the strings that a field is one of,
-which keys an object always has, what lists hold. It is data: validation opens no URL.
+A schema says what a reader of train would expect: the types of each field, the strings that a field is one
+of, which keys an object always has, what lists hold. It is data: validation opens no URL.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def breach(schema: Schema, value: Any) -> str:
 
 
 def _nearest(errors: Sequence[ValidationError]) -> ValidationError:
-    """Of several forms that do not fit, an error of the one whose types and choices fit, and that has fewest."""
+    """Of forms that do not fit, the first error of the one whose types and choices fit and that has fewest."""
     forms: dict[Any, list[ValidationError]] = {}
     for error in errors:
         forms.setdefault(error.schema_path[0], []).append(error)
@@ -74,7 +74,9 @@ def _validator(schema: str) -> Validator:
     """Of a schema as JSON text; references are looked up in it alone, patterns have a limit of time."""
     value = json.loads(schema)
     known = validator_for(value, default=Draft202012Validator)
-    return extend(known, {"pattern": _pattern})(value, registry=Registry())
+    kind: Any = extend(known, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    found: Validator = kind(value, registry=Registry())
+    return found
 
 
 def _pattern(_: Validator, pattern: str, instance: Any, __: Schema) -> Any:
@@ -192,7 +194,9 @@ def _kinds(
             continue
         groups = [[value for value in values if value.get(key) == choice] for choice in choices]
         groups = [group for group in groups if group]
-        told = sum(len(group) * len({name for one in group for name in one}) for group in groups) / len(values)
+        told = sum(len(group) * len({name for one in group for name in one}) for group in groups) / len(
+            values
+        )
         if min(map(len, groups)) >= _FEWEST and told <= fewest:
             best, fewest = groups, told
     return best

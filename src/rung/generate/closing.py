@@ -1,7 +1,7 @@
 """Ending an answer in time: what closes the text that is open when the limit comes.
 
-A base that has not been tuned may go on for ever inside a grammar. An answer that is cut off there has no form
-at all, so near its limit a row may write only what it can still close.
+A base that has not been tuned may go on for ever inside a grammar. An answer that is cut off there has no
+form at all, so near its limit a row may write only what it can still close.
 """
 
 from __future__ import annotations

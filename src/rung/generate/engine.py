@@ -75,8 +75,8 @@ class Engine:
         `grammars` says what each answer keeps to (`rung.generate.grammars`); an empty one allows everything.
         An answer that its grammar never touched (`Generated.altered`) is the one that is written without.
 
-        Raises `UsageError` for a slot that is not there or a grammar that cannot be read, `DataError` for a prompt that is empty or leaves no
-        room in the context, `BaseModelError` where logits are not finite or the base's tokens fit no grammar.
+        Raises `UsageError` for a slot that is not there or a grammar that cannot be read, `DataError` for a
+        prompt that is empty or leaves no room in the context, `BaseModelError` where logits are not finite or the base's tokens fit no grammar.
         """
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {max_new_tokens}", fix="Give 1 or more")
@@ -106,7 +106,9 @@ class Engine:
                 write(rows)
             else:
                 self._by_slot(rows, write)
-        return [Generated(tuple(row.ids), row.stop, row.hold is not None and row.hold.altered) for row in rows]
+        return [
+            Generated(tuple(row.ids), row.stop, row.hold is not None and row.hold.altered) for row in rows
+        ]
 
     def _by_slot(self, rows: Sequence[Row], write: Callable[[Sequence[Row]], None]) -> None:
         """Write every row with its own adapter, and as many adapters together as can be."""

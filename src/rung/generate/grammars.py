@@ -2,8 +2,8 @@
 
 A grammar is a text in llguidance's notation (Lark with ``%json``). llguidance computes masks of tokens in a
 thread of its own, without Python's lock, while the model runs. Most often the token that the model likes best
-is allowed; only where it is not are the others looked at. An answer may end where its grammar is complete, and
-nowhere else; near its limit it is closed where that can be done (`rung.generate.closing`).
+is allowed; only where it is not are the others looked at. An answer may end where its grammar is complete,
+and nowhere else; near its limit it is closed where that can be done (`rung.generate.closing`).
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ class Grammars:
         """Whether the whole of `text` is in `grammar`."""
         matcher = self._first(grammar).deep_copy()
         tokens = self.tokens.tokenize_str(text)
-        return bool(matcher.validate_tokens(tokens) == len(tokens) and matcher.consume_tokens(tokens)) and bool(
-            matcher.is_accepting()
-        )
+        return bool(
+            matcher.validate_tokens(tokens) == len(tokens) and matcher.consume_tokens(tokens)
+        ) and bool(matcher.is_accepting())
 
     def _compiled(self, grammar: str) -> Any:
         from llguidance import LLMatcher
@@ -127,6 +127,8 @@ class Guide:
             if token < vocabulary:
                 self._stops[token // _WORD] |= np.uint32(1 << (token % _WORD))
         self._stop_ids = frozenset(stop_ids)
+        eos = base.tokenizer.eos_token_id
+        self._end = eos if eos in self._stop_ids else min(self._stop_ids, default=-1)
         self._stops = self._stops.view(np.int32)
         self._job: Future[None] | None = None
         self._held: list[Hold] = []
@@ -192,7 +194,7 @@ class Guide:
     def _in_time(self, row: Row, hold: Hold, token: int) -> int:
         """`token`, or the next one of what closes the row where it could not be closed after `token`."""
         left = row.limit - len(row.ids)  # this token and its stop token included
-        if left > RESERVE or token in self._stop_ids or hold.matcher.is_error():
+        if left > RESERVE or token in self._stop_ids or self._end < 0 or hold.matcher.is_error():
             return token
         if not hold.ending:
             after = closing(hold.matcher, self._tokens, row.ids, token)
@@ -201,10 +203,10 @@ class Guide:
                 return token
             if hold.plan is None:
                 hold.plan = closing(hold.matcher, self._tokens, row.ids)
-            if not hold.plan:
+            if hold.plan is None:
                 return token
             hold.ending = True
-        return hold.plan.pop(0) if hold.plan else token
+        return hold.plan.pop(0) if hold.plan else self._end
 
     def _wait(self) -> None:
         """Until the masks are there; then stop tokens are allowed where a grammar is complete."""

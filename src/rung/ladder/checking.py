@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rung.config import Settings, load_settings
 from rung.data.check import Findings
 from rung.data.check import check as find
-from rung.evaluation.tasks import unreadable
+from rung.evaluation.tasks import learn, odd, unreadable
 from rung.ladder.understood import Understood, understand_data
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Checked:
     findings: Findings
     ungraded: tuple[tuple[int, str], ...]  # (row, why): targets that the task's grader cannot read
     renderer: Renderer
+    odd: tuple[tuple[int, str], ...] = ()  # (row, why): rows that are used although something is wrong
 
 
 def check(data: object, config: str | Path | None = None, **settings: Any) -> Checked:
@@ -44,4 +45,6 @@ def examine(data: Understood, settings: Settings) -> Checked:
     renderer = Renderer(base.tokenizer)
     longest = min(settings.max_length or base.context, base.context)
     found = find(data.loaded, renderer, longest, data.test, data.task.labels)
-    return Checked(data, found, tuple(unreadable(data.task, data.loaded.examples)), renderer)
+    task, rows = data.task, data.loaded.examples
+    strange = tuple(odd(learn(task, rows), rows))
+    return Checked(data, found, tuple(unreadable(task, rows)), renderer, strange)

@@ -80,7 +80,7 @@ def evaluate(
     limit = s.max_new_tokens or _longest_answer(speaker, examples)
     _require_room(speaker, examples, limit)
 
-    answering = Answering(speaker, _answer_by(origin, task, adapter), limit)
+    answering = Answering(speaker, _answer_by(origin, task, adapter), limit, task)
     if answering.by != WRITING:
         watcher.say(f"Base and adapter answer by {answering.by.name}, as was chosen for the adapter")
 

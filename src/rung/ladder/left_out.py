@@ -27,15 +27,15 @@ def grouped(rows: Iterable[LeftOut]) -> list[dict[str, Any]]:
     return [{"file": file, "why": why, "rows": sorted(found)} for (file, why), found in groups.items()]
 
 
-def lines(rows: Sequence[LeftOut], file: str) -> list[str]:
-    """A line for each reason; rows of another file than `file` carry its name."""
+def lines(rows: Sequence[LeftOut], file: str, fate: str = "left out") -> list[str]:
+    """A line for each reason, `fate` in it; rows of another file than `file` carry its name."""
     found = []
     for group in grouped(rows):
         places = group["rows"]
         other = f" of {group['file']}" if group["file"] != file else ""
         more = f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else ""
         which = f"row{'s' * (len(places) > 1)} {', '.join(map(str, places[:SHOWN]))}{more}"
-        found.append(f"{counted(len(places))}{other} left out: {group['why']} ({which})")
+        found.append(f"{counted(len(places))}{other} {fate}: {group['why']} ({which})")
     return found
 
 

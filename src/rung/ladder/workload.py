@@ -8,6 +8,7 @@ from statistics import fmean
 from rung.data.prefix import common_length
 from rung.evaluation.prompts import few_shot, pick_shots, zero_shot
 from rung.ladder.forecast import Workload
+from rung.ladder.forms import can_keep
 from rung.ladder.prepare import Prepared
 from rung.records import Example
 
@@ -54,6 +55,7 @@ def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
         label_tokens=_label_tokens([renderer.completion_ids(label) for label in task.labels]),
         shots=shots,
         general_tokens=general_tokens,
+        constrained=can_keep(prepared),
         longest_prompt=max(prepared.rendered[example.id].answer_start for example in prepared.split.test),
     )
 

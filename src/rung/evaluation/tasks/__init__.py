@@ -9,7 +9,15 @@ from rung.evaluation.tasks import (  # isort: skip
     knowledge,
     generation,
 )
-from rung.evaluation.tasks.inference import tidy, understand, unreadable, with_primary
+from rung.evaluation.tasks.inference import (
+    grammars,
+    learn,
+    odd,
+    tidy,
+    understand,
+    unreadable,
+    with_primary,
+)
 from rung.evaluation.tasks.kind import KINDS, Grade, Kind, register
 
 __all__ = [
@@ -20,7 +28,10 @@ __all__ = [
     "classification",
     "extraction",
     "generation",
+    "grammars",
     "knowledge",
+    "learn",
+    "odd",
     "register",
     "tidy",
     "translation",

@@ -51,6 +51,29 @@ def unreadable(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]
     return [(row, why) for row, why in found if why]
 
 
+def learn(task: Task, train: Sequence[Example]) -> Task:
+    """The task with what its kind learns from train alone; rows that cannot be graded teach nothing."""
+    bad = {row for row, _ in unreadable(task, train)}
+    rows = [one for one in train if one.target.strip() and one.row not in bad]
+    return KINDS[task.kind].learn(task, rows)
+
+
+def odd(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]:
+    """(row, why) for each row that is used although something is wrong with it."""
+    kind = KINDS[task.kind]
+    found = [
+        (one.row, kind.odd(task, one))
+        for one in examples
+        if one.target.strip() and not kind.unreadable(task, one)
+    ]
+    return [(row, why) for row, why in found if why]
+
+
+def grammars(task: Task, examples: Sequence[Example]) -> list[str]:
+    """What the answer to each row can be kept to; empty where any text is an answer."""
+    return [KINDS[task.kind].grammar(task, example) for example in examples]
+
+
 def _first_that_fits(loaded: Loaded) -> tuple[Kind, str]:
     hinted = [KINDS[loaded.hint]] if loaded.hint else []
     others = [kind for _, kind in KINDS.items() if kind is not GENERATION]

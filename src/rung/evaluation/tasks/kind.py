@@ -16,7 +16,7 @@ section "where it went wrong" from it alone, by its shape:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -58,8 +58,21 @@ class Kind(ABC):
         """The target in the one spelling that is learned."""
         return target
 
+    def learn(self, task: Task, train: Sequence[Example]) -> Task:
+        """The task with what is known from the train rows alone, such as a schema; `fill` sees all rows."""
+        return task
+
     def unreadable(self, task: Task, example: Example) -> str:
         """Why `grade` cannot use this row, as the end of a sentence about it; empty where it can."""
+        return ""
+
+    def odd(self, task: Task, example: Example) -> str:
+        """What is wrong with a row that is used all the same, as the end of a sentence about it; or empty."""
+        return ""
+
+    def grammar(self, task: Task, example: Example) -> str:
+        """The grammar that answers to a row can be kept to, in llguidance's notation; empty where any text is
+        an answer. Targets are not looked at."""
         return ""
 
     def parse(self, task: Task, text: str) -> str | None:
