@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rung.evaluation.schema import ORDER
@@ -22,16 +22,18 @@ _SPACE = "ws"
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How JSON is spaced. With an `indent`, every item is on a line of its own."""
+    """How JSON is written. With an `indent`, every item is on a line of its own; with `ascii`, letters of other
+    alphabets are escapes such as ``\\u00e9``."""
 
     item: str = ", "
     key: str = ": "
     indent: int | None = None
+    ascii: bool = False
 
-    def text(self, value: Any, ascii_only: bool = False) -> str:
+    def text(self, value: Any) -> str:
         """`value` in this style."""
         separators = (self.item, self.key)
-        return json.dumps(value, indent=self.indent, separators=separators, ensure_ascii=ascii_only)
+        return json.dumps(value, indent=self.indent, separators=separators, ensure_ascii=self.ascii)
 
 
 STYLES = (
@@ -50,18 +52,17 @@ def style_of(texts: Sequence[str]) -> Style | None:
             value = json.loads(text)
         except ValueError:  # JSON with words around it
             continue
-        same = (style for style in STYLES if text.strip() in (style.text(value), style.text(value, True)))
-        if (style := next(same, None)) is not None:
-            found[style] += 1
+        for style in (*STYLES, *(replace(one, ascii=True) for one in STYLES)):
+            found[style] += text.strip() == style.text(value)
     best = found.most_common(1)
     return best[0][0] if best and 2 * best[0][1] >= len(texts) else None
 
 
 def grammar_of(schema: Mapping[str, Any], style: Style | None) -> str:
-    """The grammar of the texts that keep to `schema`, written in `style`; with any spaces where it is None.
+    """The grammar of the texts that keep to `schema`, written in `style`; any spaces where it is None.
 
-    A few spaces and line breaks may come first and a line break last, as some chat templates put them. Objects
-    with more than 64 keys have them in the schema's order.
+    A few spaces and line breaks may come first and a line break last, as some chat templates put them.
+    Objects with more than 64 keys have them in the schema's order.
     """
     writer = _Writer(schema, style)
     top = writer.value(schema, 0)
@@ -86,13 +87,15 @@ class _Writer:
                 return self._array(node["items"], depth)
             if set(node) == {"anyOf"}:
                 return self._rule(" | ".join(self.value(one, depth) for one in node["anyOf"]))
+            if "enum" in node and set(node) <= {"type", "enum"} and all(map(_is_leaf, node["enum"])):
+                return self._rule(" | ".join(self._fixed(one) for one in node["enum"]))
         return self._rule(self._json(node))
 
     def _json(self, node: Any) -> str:
         """A value that llguidance writes by itself."""
         whole = {"allOf": [node]} if isinstance(node, bool) else dict(node)
         inside = self.style is None or self.style.indent is not None
-        options: dict[str, Any] = {"whitespace_flexible": inside}
+        options: dict[str, Any] = {"whitespace_flexible": inside, "json_allow_general_unicode_escapes": True}
         if not inside and self.style is not None:
             options |= {"item_separator": self.style.item, "key_separator": self.style.key}
         return f"%json {json.dumps({**self._shared, **whole, 'x-guidance': options})}"
@@ -106,9 +109,7 @@ class _Writer:
         pairs, conditions = [], []
         for place, key in enumerate(keys):
             value = self.value(node["properties"][key], depth + 1)
-            pairs.append(
-                self._rule(f"{_literal(json.dumps(key, ensure_ascii=False))} {self._colon()} {value}")
-            )
+            pairs.append(self._rule(f"{self._fixed(key)} {self._colon()} {value}"))
             before = [f"bit_set({other})" for other in needed if other < min(place, len(first))]
             free = f"is_zeros([{place}:{_BITS}])" if place < len(first) else f"bit_clear({place})"
             conditions.append([free, *before])
@@ -139,6 +140,10 @@ class _Writer:
         opening, closing = self._gap(depth, "["), self._gap(depth - 1, "", "]")
         return self._rule(f'"[]" | {opening} {item} ({self._gap(depth, ",")} {item})* {closing}')
 
+    def _fixed(self, value: Any) -> str:
+        """A key, or one of a few values."""
+        return _literal(json.dumps(value, ensure_ascii=self.style is not None and self.style.ascii))
+
     def _colon(self) -> str:
         return f'{_SPACE} ":" {_SPACE}' if self.style is None else _literal(self.style.key)
 
@@ -161,6 +166,10 @@ class _Writer:
         name = self._name()
         self.rules.append(f"{name}: {body}")
         return name
+
+
+def _is_leaf(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool | int)
 
 
 def _is(node: Mapping[str, Any], kind: str, keywords: set[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Patterns of schemas are data: those that could take for ever are refused, and a search has a limit of time."""
+"""Patterns of schemas are data: slow ones are refused, and every search has a limit of time."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def flaw(pattern: str) -> str:
     """Why `pattern` is refused, as the end of a sentence about it; empty where it can be used.
 
     Refused are patterns that cannot be read, and a repetition whose inside is, but for what may be absent,
-    one more repetition or a choice of beginnings that are the same, as in ``(a+)+`` and ``(a|ab)*``: their
-    number of readings doubles with every character.
+    one more repetition, or that has a choice of beginnings that may be the same, as in ``(a+)+`` and
+    ``(a|ab)*``: their number of readings can double with every character.
     """
     try:
         regex.compile(pattern)
@@ -55,7 +55,7 @@ def _explodes(items: Sequence[Any], inside: bool) -> bool:
                 return True
             parts, within = [value[2]], many or alone
         elif name == "BRANCH":
-            if alone and _begin_alike(value[1]):
+            if inside and _begin_alike(value[1]):
                 return True
             parts, within = value[1], alone
         elif name == "SUBPATTERN":

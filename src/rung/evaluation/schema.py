@@ -57,7 +57,7 @@ def breach(schema: Schema, value: Any) -> str:
 
 
 def _nearest(errors: Sequence[ValidationError]) -> ValidationError:
-    """Of forms that do not fit, the first error of the one whose types and choices fit and that has fewest."""
+    """The first error of the form that fits best: its types and choices fit, and it has fewest errors."""
     forms: dict[Any, list[ValidationError]] = {}
     for error in errors:
         forms.setdefault(error.schema_path[0], []).append(error)

@@ -76,7 +76,8 @@ class Engine:
         An answer that its grammar never touched (`Generated.altered`) is the one that is written without.
 
         Raises `UsageError` for a slot that is not there or a grammar that cannot be read, `DataError` for a
-        prompt that is empty or leaves no room in the context, `BaseModelError` where logits are not finite or the base's tokens fit no grammar.
+        prompt that is empty or leaves no room in the context, `BaseModelError` where logits are not finite or
+        the base's tokens fit no grammar.
         """
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {max_new_tokens}", fix="Give 1 or more")

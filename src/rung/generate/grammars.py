@@ -209,11 +209,15 @@ class Guide:
         return hold.plan.pop(0) if hold.plan else self._end
 
     def _wait(self) -> None:
-        """Until the masks are there; then stop tokens are allowed where a grammar is complete."""
+        """Until the masks are there."""
         if self._job is None:
             return
         self._job.result()
         self._job = None
+        self._finish()
+
+    def _finish(self) -> None:
+        """Stop tokens are allowed in a mask where the grammar is complete, and nowhere else."""
         for hold in self._held:
             if hold.matcher.is_error():  # too much work for llguidance: the row goes on without
                 hold.mask[:] = -1

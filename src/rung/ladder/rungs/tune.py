@@ -107,7 +107,7 @@ class TuneRung(Rung):
         return forecast.judged_rows(work, size.train, size.epochs, most)
 
     def picks(self, context: Context) -> bool:
-        """Whether dev also tries other ways than writing: labels by likelihood, answers in the task's form."""
+        """Whether dev also tries labels by likelihood, or answers in the task's form."""
         if not (context.task.labels or context.work.constrained):
             return False
         return context.settings.budget is None or forecast.picks_in_time(context.work, context.speeds)
