@@ -22,8 +22,8 @@ _SPACE = "ws"
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How JSON is written. With an `indent`, every item is on a line of its own; with `ascii`, letters of other
-    alphabets are escapes such as ``\\u00e9``."""
+    """How JSON is written. With an `indent`, every item is on a line of its own; with `ascii`, other
+    letters are escapes such as ``\\u00e9``."""
 
     item: str = ", "
     key: str = ": "

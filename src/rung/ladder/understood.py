@@ -10,6 +10,7 @@ from rung.data.check import require_trainable
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows, source_of
 from rung.errors import DataError
+from rung.evaluation.given_schema import with_schema
 from rung.evaluation.tasks import tidy, understand
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, lines
@@ -50,6 +51,8 @@ def understand_data(data: object, settings: Settings, test: Rows | None = None) 
     held_out = test or settings.test
     loaded_test = read_examples(held_out, settings.columns) if held_out else None
     task, loaded = understand(loaded, settings.task, settings.metric)
+    if settings.json_schema is not None:
+        task = with_schema(task, settings.json_schema)
     unknown = ""
     if loaded_test:
         unknown_labels(task, loaded_test.examples)  # raises where none is known as it is written
