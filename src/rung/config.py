@@ -82,6 +82,10 @@ class Settings(BaseModel):
     test: Annotated[Path | None, MAIN] = Field(
         None, description="File of held-out rows; otherwise a part of FILE is held out."
     )
+    json_schema: Annotated[Path | None, DATA] = Field(
+        None,
+        description="File of a JSON Schema that extracted objects keep to; learned from train if not given.",
+    )
     format: Annotated[str | None, DATA] = Field(
         None, description="Format of the rows; detected if not given."
     )

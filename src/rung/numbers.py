@@ -32,6 +32,8 @@ _NAMES = {
     "likelier": "chosen is likelier",
     "chosen_change": "change of the chosen",
     "json_valid": "valid JSON",
+    "schema_valid": "keeps to the schema",
+    "made_up": "made up values",
     "function_match": "right function",
     "number_match": "numbers within 5%",
     "micro_f1": "micro F1",

@@ -119,6 +119,7 @@ class Completion:
     truncated: bool = False  # the token limit came before the end of turn
     read: int = 0  # tokens of the prompt, examples in it included; 0 where no model reads
     values: Mapping[str, float] = field(default_factory=dict, hash=False)  # what it measured of the row
+    altered: bool = False  # a grammar kept the model from a token that it preferred
 
 
 @dataclass(frozen=True, slots=True)

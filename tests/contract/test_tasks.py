@@ -11,7 +11,7 @@ from rows_of import loaded_of, rows, task_of
 from rung.config import make_settings
 from rung.evaluation.metrics import METRICS, grade, measures, primary_rows
 from rung.evaluation.prompts import few_shot, pick_shots, zero_shot
-from rung.evaluation.tasks import KINDS, Grade, Kind, register, tidy, understand, unreadable
+from rung.evaluation.tasks import KINDS, Grade, Kind, learn, register, tidy, understand, unreadable
 from rung.records import Answer, Completion, Example, Message, Score, Task, from_json, to_json
 from rung.registry import Registry
 
@@ -72,7 +72,7 @@ def sample(request: pytest.FixtureRequest) -> Sample:
 
 def understood(sample: Sample) -> tuple[Task, tuple[Example, ...]]:
     task, loaded = understand(loaded_of(rows(sample.pairs)), None if sample.inferred else sample.kind)
-    return task, loaded.examples
+    return learn(task, loaded.examples), loaded.examples
 
 
 def graded(task: Task, example: Example, text: str) -> Score:
@@ -98,8 +98,8 @@ def test_the_target_is_right(sample: Sample) -> None:
     scores = [graded(task, example, example.target) for example in examples]
     assert {score.status for score in scores} == {"ok"}
     for measure in measures(task, examples, scores, [example.target for example in examples]):
-        best = 100 if measure.unit == "points" else 1
-        assert measure.value == pytest.approx(best if measure.higher_is_better else 0)
+        best = (100 if measure.unit == "points" else 1) if measure.higher_is_better else 0
+        assert measure.value == pytest.approx(best)
     assert all(KINDS[task.kind].parse(task, example.target) for example in examples)
 
 

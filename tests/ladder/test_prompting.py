@@ -57,7 +57,7 @@ class Model:
         monkeypatch.setattr(answer_by, "pick_labels", self.pick)
         monkeypatch.setattr(trials, "Picked", lambda *given: FakePicked(self, *given))
 
-    def write(self, _: Any, examples: Sequence[Example], *__: Any) -> list[Completion]:
+    def write(self, _: Any, examples: Sequence[Example], *__: Any, **___: Any) -> list[Completion]:
         self.asked.append((self.way.name, "writing", len(examples)))
         return right(examples, self.shares("writing", self.way))
 

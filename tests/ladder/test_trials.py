@@ -8,7 +8,7 @@ from rows_of import rows, task_of
 from rung.compute.load import tiny
 from rung.data.templates import Renderer
 from rung.evaluation.run import Speaker, Watch, write
-from rung.ladder.trials import GENERATE, Picked, Written, trials_of
+from rung.ladder.trials import GENERATE, Both, Picked, Written, trials_of
 from rung.ladder.ways import Asker, Way
 
 DEV = rows([(f"text {i}", "ab"[i % 2]) for i in range(20)])
@@ -57,7 +57,7 @@ def test_rows_that_were_read_are_not_read_again(asker: Asker) -> None:
 
 
 def test_written_answers_are_graded(asker: Asker) -> None:
-    trial = Written(asker, DEV, Began(), 4)
+    trial = Written(asker, DEV, Began(), Both(asker, 4))
     trial.read(20)
     texts = [one.text for one in write(asker.speaker, DEV, asker.ids(DEV), 4)]
     right = sum(text == one.target for text, one in zip(texts, DEV, strict=True)) / 20

@@ -197,7 +197,7 @@ def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
     ]
     if found.imbalance is not None and found.imbalance >= 20:
         lines.append(f"the largest class has {found.imbalance:.0f} times the rows of the smallest")
-    lines += account(checked.ungraded, found.name)
+    lines += [f"{line}; correct it to have it used" for line in account(checked.ungraded, found.name)]
     lines += checked.data.doubts
     problems = [line for line in lines if line]
     console.print("\nFound nothing wrong." if not problems else "\nFound:")

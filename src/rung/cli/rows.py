@@ -48,11 +48,11 @@ def _print_row(console: Console, example: Example) -> None:
         console.print(line)
 
 
-def account(rows: Sequence[tuple[int, str]], file: str) -> list[str]:
-    """A line for each reason why rows are left out, with how many there are."""
+def account(rows: Sequence[tuple[int, str]], file: str, fate: str = "left out") -> list[str]:
+    """A line for each reason why rows are left out, or met another `fate`, with how many there are."""
     from rung.ladder.left_out import LeftOut, lines
 
-    return lines([LeftOut(file, row, why) for row, why in rows], file)
+    return lines([LeftOut(file, row, why) for row, why in rows], file, fate)
 
 
 def write_messages(loaded: Loaded, path: Path) -> None:

@@ -189,6 +189,13 @@ def _number_rows(
     return np.array(counts).reshape(-1, 2)
 
 
+def _invented_rows(
+    task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
+) -> Floats:
+    counts = [[score.values[key] for key in ("invented", "copied")] for score in graded]
+    return np.array(counts).reshape(-1, 2)
+
+
 def _share_of(totals: Floats) -> Floats:
     """The share of numbers, from totals (..., 2) of those that are near enough and all; 0 of none is 0."""
     return np.asarray(totals[..., 0] / np.maximum(totals[..., 1], 1))
@@ -264,8 +271,10 @@ def _bleu_rows(
     return overlap.bleu_rows(texts, [example.target for example in examples])
 
 
-for _name in ("accuracy", "exact_match", "exact_set", "json_valid", "exact_call", "function_match"):
+for _name in ("accuracy", "exact_match", "exact_set", "json_valid", "schema_valid", "exact_call"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True))
+METRICS.add("function_match", Metric(_mean("function_match"), stats.mean_of, share=True))
+METRICS.add("made_up", Metric(_invented_rows, _share_of, higher_is_better=False))
 for _name in ("copied", "empty"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True, higher_is_better=False))
 for _name in ("rouge_l", "jaccard", "samples_f1"):

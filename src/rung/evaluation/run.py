@@ -46,14 +46,16 @@ def write(
     max_new_tokens: int,
     watch: Watch | None = None,
     on_read: Read | None = None,
+    grammars: Sequence[str] | None = None,
 ) -> list[Completion]:
-    """As `complete`, for prompts that are token ids; `on_read` as in `Engine.generate`."""
+    """As `complete`, for prompts that are token ids; `on_read` and `grammars` as in `Engine.generate`."""
     generated = speaker.engine.generate(
         ids,
         max_new_tokens=max_new_tokens,
         stop_ids=speaker.renderer.stop_ids,
         on_progress=watch,
         on_read=on_read,
+        grammars=grammars,
     )
     return [
         _completion(speaker, example, one, len(prompt))
@@ -63,4 +65,5 @@ def write(
 
 def _completion(speaker: Speaker, example: Example, one: Generated, read: int) -> Completion:
     ids = one.ids if one.stop is None else (*one.ids, one.stop)
-    return Completion(example.id, speaker.renderer.decode(ids), len(ids), truncated=one.truncated, read=read)
+    text = speaker.renderer.decode(ids)
+    return Completion(example.id, text, len(ids), one.truncated, read, altered=one.altered)

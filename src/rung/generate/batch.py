@@ -23,6 +23,7 @@ from rung.compute.head import target_logits
 from rung.compute.passes import Pass
 from rung.generate.cache import BLOCK, COPIED, Decode, Ids, common_prefix, prefill, read_prefix
 from rung.generate.checks import check_finite
+from rung.generate.grammars import Guide, Hold
 from rung.methods.slots import slots_of
 
 # What is called with prompts as they are read: which they are, their pack, the hidden states (rows, d) of
@@ -42,6 +43,7 @@ class Row:
     prefix: Prefix | None = None  # what was read once for it and others
     ids: list[int] = field(default_factory=list)
     stop: int | None = None  # the stop token, once it has come
+    hold: Hold | None = None  # its place in a grammar, where it keeps to one
 
     @property
     def done(self) -> bool:
@@ -51,6 +53,7 @@ class Row:
         """The row with nothing written."""
         self.shared, self.prefix, self.stop = 0, None, None
         self.ids.clear()
+        self.hold = self.hold.again() if self.hold is not None else None
         return self
 
     @property
@@ -83,6 +86,7 @@ class Batch:
         self._own = [*self._slots, *({None} & found)]  # all of them, the plain base's last
         self.mixed = len(self._own) > 1  # whether the rows have different slots
         self._by_row: ByRow | None = None  # of one token of each row
+        self._guide = Guide(base, how.stop_ids) if any(row.hold for row in rows) else None
         for slot in self._own:
             self._share([row for row in rows if row.slot == slot])
         prefix = rows[0].prefix if rows and not self.mixed else None
@@ -99,6 +103,8 @@ class Batch:
         last = [self._last[keep]]
         stay = [self.rows[i] for i in keep]
         packs = []
+        if self._guide is not None:
+            self._guide.look(rows)
         for group, packed, states in self._read(rows):
             tokens = self._write(states, group)
             # an answer may end with its first token
@@ -115,6 +121,8 @@ class Batch:
 
     def step(self) -> None:
         """One more token for every row."""
+        if self._guide is not None:
+            self._guide.look(self.rows)
         at = self.layout.open()
         one = Pass(self._last[:, None], at, self.layout, rows=self._by_row)
         self._last = self._write(hidden_states(self.base.model, one), self.rows)  # states (B, d)
@@ -163,7 +171,9 @@ class Batch:
         logits = target_logits(self.base.model, states)  # (B, vocabulary)
         best, tokens = logits.max(-1)  # (B,) each
         check_finite(self.base, best)
-        if self.how.sampler is not None:
+        if self._guide is not None:
+            tokens = self._guide.choose(rows, logits, tokens, self.how.sampler)
+        elif self.how.sampler is not None:
             tokens = self.how.sampler(logits)
         for row, token in zip(rows, tokens.tolist(), strict=True):
             if row.done:

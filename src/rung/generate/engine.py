@@ -22,6 +22,7 @@ from rung.errors import UsageError
 from rung.generate.batch import Batch, How, Read, Row
 from rung.generate.cache import Ids
 from rung.generate.checks import check_prompts, context_left, evaluating, places_for
+from rung.generate.grammars import Grammars
 from rung.methods.slots import slots_of
 
 Progress = Callable[[int, int], None]
@@ -33,6 +34,7 @@ class Generated:
 
     ids: tuple[int, ...]
     stop: int | None = None  # the stop token that ended it; None where the limit came first
+    altered: bool = False  # a grammar kept the model from a token that it preferred
 
     @property
     def truncated(self) -> bool:
@@ -59,6 +61,7 @@ class Engine:
         on_progress: Progress | None = None,
         on_read: Read | None = None,
         slots: Sequence[str | None] | None = None,
+        grammars: Sequence[str] | None = None,
     ) -> list[Generated]:
         """Continue every prompt until a stop token, `max_new_tokens`, or the end of the base's context.
 
@@ -69,19 +72,30 @@ class Engine:
         answers all. Rows with different adapters are decoded together where these change linear layers alone
         and the base's layers read all tokens of a pass; else one adapter's rows come after the other's.
 
-        Raises `UsageError` for a slot that is not there, `DataError` for a prompt that is empty or leaves no
-        room in the context, `BaseModelError` where logits are not finite.
+        `grammars` says what each answer keeps to (`rung.generate.grammars`); an empty one allows everything.
+        An answer that its grammar never touched (`Generated.altered`) is the one that is written without.
+
+        Raises `UsageError` for a slot that is not there or a grammar that cannot be read, `DataError` for a
+        prompt that is empty or leaves no room in the context, `BaseModelError` where logits are not finite or
+        the base's tokens fit no grammar.
         """
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {max_new_tokens}", fix="Give 1 or more")
         if slots is not None and len(slots) != len(prompts):
             raise UsageError(f"{len(slots)} slots for {len(prompts)} prompts", fix="Give one for each prompt")
+        if grammars is not None and len(grammars) != len(prompts):
+            what = f"{len(grammars)} grammars for {len(prompts)} prompts"
+            raise UsageError(what, fix="Give one for each prompt")
         contexts = self._contexts(len(prompts), slots)
         check_prompts(prompts, contexts, room=1)
         rows = [
             Row(i, tuple(prompt), min(max_new_tokens, contexts[i] - len(prompt)), slots[i] if slots else None)
             for i, prompt in enumerate(prompts)
         ]
+        if grammars is not None and any(grammars):
+            known = Grammars.of(self.base)
+            for row, grammar in zip(rows, grammars, strict=True):
+                row.hold = known.hold(grammar)
 
         def progress() -> None:
             if on_progress:
@@ -93,7 +107,9 @@ class Engine:
                 write(rows)
             else:
                 self._by_slot(rows, write)
-        return [Generated(tuple(row.ids), row.stop) for row in rows]
+        return [
+            Generated(tuple(row.ids), row.stop, row.hold is not None and row.hold.altered) for row in rows
+        ]
 
     def _by_slot(self, rows: Sequence[Row], write: Callable[[Sequence[Row]], None]) -> None:
         """Write every row with its own adapter, and as many adapters together as can be."""

@@ -15,11 +15,11 @@ from rung.evaluation.label_rules import LabelRule
 from rung.evaluation.label_scores import pick_and_score, pick_labels
 from rung.evaluation.preferred import REWARD, preferred
 from rung.evaluation.run import Speaker, Watch, write
-from rung.evaluation.tasks import KINDS
+from rung.evaluation.tasks import KINDS, grammars
 from rung.generate.cache import Ids
 from rung.generate.choose import Scored, log_likelihoods
 from rung.ladder.responder import Scores
-from rung.ladder.trials import GENERATE
+from rung.ladder.trials import CONSTRAINED, GENERATE
 from rung.records import Completion, Example, Task
 
 
@@ -30,6 +30,11 @@ class AnswerBy:
     name: str = GENERATE
     labels: tuple[str, ...] = ()  # of the task; those that are picked from
     rule: LabelRule | None = None  # how a label is picked; None: the answer is written
+
+    @property
+    def constrained(self) -> bool:
+        """Whether what is written is kept to the grammar of the task."""
+        return self.name == CONSTRAINED
 
 
 WRITING = AnswerBy()
@@ -48,6 +53,7 @@ class Answering:
     speaker: Speaker
     by: AnswerBy
     max_new_tokens: int  # of an answer that is written
+    task: Task | None = None  # whose grammar answers are kept to, where `by` says so
 
     def answer(
         self, examples: Sequence[Example], ids: Sequence[Ids], watch: Watch | None = None
@@ -56,7 +62,8 @@ class Answering:
         if self.by == PREFERRING and examples and all(map(is_pair, examples)):
             return preferred(self.speaker, examples, ids, watch)
         if self.by.rule is None:
-            return write(self.speaker, examples, ids, self.max_new_tokens, watch)
+            grammars = self._grammars(examples)
+            return write(self.speaker, examples, ids, self.max_new_tokens, watch, grammars=grammars)
         return pick_labels(self.speaker, self.by.labels, self.by.rule, examples, ids, watch)
 
     def score(self, ids: Sequence[Ids], choices: Sequence[str]) -> Scores:
@@ -75,11 +82,17 @@ class Answering:
         tokens = self._tokens(choices)
         if rule is None:
             scored = Scored(speaker.base, ids, tokens)
-            return write(speaker, examples, ids, self.max_new_tokens, on_read=scored), scored.scores
+            grammars = self._grammars(examples)
+            found = write(speaker, examples, ids, self.max_new_tokens, on_read=scored, grammars=grammars)
+            return found, scored.scores
         if tuple(choices) != self.by.labels:
             return self.answer(examples, ids), self.score(ids, choices)
         answers, scores = pick_and_score(speaker, choices, rule, examples, ids)
         return answers, self._under_rule(scores, choices, tokens)
+
+    def _grammars(self, examples: Sequence[Example]) -> list[str] | None:
+        """What the answer to each row is kept to; None where it is written freely."""
+        return grammars(self.task, examples) if self.by.constrained and self.task is not None else None
 
     def _tokens(self, choices: Sequence[str]) -> list[list[int]]:
         """Each choice and its end of turn."""

@@ -81,7 +81,7 @@ def evaluate(
     limit = s.max_new_tokens or _longest_answer(speaker, examples)
     _require_room(speaker, examples, limit)
 
-    answering = Answering(speaker, _answer_by(origin, task, adapter), limit)
+    answering = Answering(speaker, _answer_by(origin, task, adapter), limit, task)
     if answering.by == PREFERRING:
         watcher.say("Of the two answers of a row the base takes the likelier one, an adapter by its reward")
     elif answering.by != WRITING:

@@ -10,7 +10,7 @@ from rung.config import Settings
 from rung.data.formats import Loaded
 from rung.data.split import Split, split
 from rung.errors import DataError
-from rung.evaluation.tasks import unreadable
+from rung.evaluation.tasks import learn, unreadable
 from rung.ladder import seen
 from rung.ladder.left_out import LeftOut, counted, grouped, lines
 from rung.ladder.understood import Understood, require_rows
@@ -82,7 +82,7 @@ def divide(data: Understood, settings: Settings) -> Divided:
         loaded=data.loaded,
         loaded_test=data.test,
         split=parts,
-        task=data.task,
+        task=learn(data.task, parts.train),
         left_out=tuple(data.left_out),
         warnings=(*data.warnings, *data.doubts),
     )

@@ -48,6 +48,7 @@ class Workload:
     shots: dict[int, int]  # k -> tokens that all k-shot prompts share; only those that fit the context
     general_tokens: int  # in all texts on which forgetting is measured
     longest_prompt: int = 0  # of the test rows
+    constrained: bool = False  # whether answers can be kept to the task's form
     pair_tokens: float = 0.0  # of a preference pair: prompt, chosen and rejected answer; 0 without pairs
 
     @property

@@ -62,6 +62,8 @@ def _arms(work: Workload, speeds: Speeds, ask: Ask, pairs: bool) -> list[tuple[f
     written = 2 * work.target_tokens + 2 if ask.written is None else ask.written
     written = min(work.longest_answer, written)
     found = [(start, ask.own / speeds.prefill + slower * written / speeds.decode)]
+    if work.constrained:  # the same answers in the task's form
+        found *= 2
     if work.label_tokens:
         longer = max(0.0, ask.own - work.tail_tokens)
         found.append((start, slower * (speeds.score + longer / speeds.prefill)))

@@ -13,7 +13,7 @@ from rung.errors import BaseModelError
 from rung.evaluation.label_rules import LabelRule, shares_of
 from rung.evaluation.preferred import by_likelihood, picks, read_pairs
 from rung.evaluation.run import Speaker
-from rung.ladder import retrieval
+from rung.ladder import forms, retrieval
 from rung.ladder.answer_by import AnswerBy, Answering
 from rung.ladder.halving import FURTHER_ROWS, best_of
 from rung.ladder.prepare import Prepared
@@ -44,7 +44,7 @@ class Prompted(Responder):
     @property
     def _answering(self) -> Answering:
         by = AnswerBy(self.how, self.asker.task.labels, self.rule)
-        return Answering(self.asker.speaker, by, self.max_new_tokens)
+        return Answering(self.asker.speaker, by, self.max_new_tokens, self.asker.task)
 
     def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
         rows, ids = watcher.rows if watcher else None, self.asker.ids(examples)
@@ -110,7 +110,8 @@ def choose(
 
     `pool_of` makes the pool that a way retrieves its examples from; ways with the same `similarity` share it.
     Each way is tried with answers that are written and, where the task has labels, with labels by their
-    likelihood; successive halving spends the rows (`rung.ladder.halving`). Of ways with the same prompts the
+    likelihood, or, where it has a form, with answers that keep to it; successive halving spends the rows
+    (`rung.ladder.halving`). Of ways with the same prompts the
     first is tried. Of equals the first wins, and writing before likelihoods.
     """
     chosen = _Choosing(prepared, rung, dev, watcher, pool_of)
@@ -136,6 +137,7 @@ class _Choosing:
         self._speakers: dict[bool, Speaker | None] = {False: prepared.speaker}
         self._pools: dict[str, Pool] = {}
         targets = [example.target.strip() for example in prepared.split.train]
+        self._constrained = forms.can_keep(prepared, watcher.say)
         self._shares = shares_of(prepared.task.labels, targets)
 
     def trials(self, ways: Sequence[Way], writes: bool | None = None) -> list[Trial]:
@@ -149,9 +151,8 @@ class _Choosing:
             if prompts in self._seen:
                 continue
             self._seen.add(prompts)
-            found += trials_of(
-                asker, self.dev, self._shares, self.prepared.max_new_tokens, self._begin, writes
-            )
+            limit, kept = self.prepared.max_new_tokens, self._constrained
+            found += trials_of(asker, self.dev, self._shares, limit, self._begin, writes, kept)
         self.tried += found
         return found
 

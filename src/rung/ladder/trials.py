@@ -11,11 +11,13 @@ from rung.evaluation.label_scores import RAW, LabelScores
 from rung.evaluation.metrics import METRICS
 from rung.evaluation.preferred import WAYS, Read, by_likelihood, picks, read_pairs
 from rung.evaluation.run import Watch, write
+from rung.evaluation.tasks import grammars
 from rung.ladder.classical.fitted import graded
 from rung.ladder.ways import Asker, Way
 from rung.records import Example
 
 GENERATE = "writing"
+CONSTRAINED = "writing in the task's form"  # kept to the grammar of the task
 Begin = Callable[[Way], Watch]  # says that a way is read, and gives what counts its rows
 
 
@@ -70,23 +72,47 @@ class Trial:
         raise NotImplementedError
 
 
-class Written(Trial):
-    """Answers are written."""
+class Both:
+    """What one way writes freely and in the task's form; a row is read once where these are the same."""
 
-    writes, first = True, GENERATE
-
-    def __init__(self, asker: Asker, dev: Sequence[Example], begin: Begin, max_new_tokens: int) -> None:
-        super().__init__(asker, dev, begin)
+    def __init__(self, asker: Asker, max_new_tokens: int) -> None:
+        self._asker = asker
         self._max_new_tokens = max_new_tokens
+        self._found: dict[bool, dict[str, str]] = {False: {}, True: {}}  # constrained? -> example id -> text
+
+    def texts(self, examples: Sequence[Example], constrained: bool, watch: Watch) -> list[str]:
+        """The answers; an answer that its grammar never touched is also the free one."""
+        found, free = self._found[constrained], self._found[False]
+        new = [one for one in examples if one.id not in found]
+        if new:
+            asker = self._asker
+            kept = grammars(asker.task, new) if constrained else None
+            answers = write(asker.speaker, new, asker.ids(new), self._max_new_tokens, watch, grammars=kept)
+            for one in answers:
+                found[one.example_id] = one.text
+                if not one.altered:
+                    free.setdefault(one.example_id, one.text)
+        return [found[one.id] for one in examples]
+
+
+class Written(Trial):
+    """Answers are written, freely or in the task's form."""
+
+    writes = True
+
+    def __init__(
+        self, asker: Asker, dev: Sequence[Example], begin: Begin, both: Both, constrained: bool = False
+    ) -> None:
+        super().__init__(asker, dev, begin)
+        self.first = CONSTRAINED if constrained else GENERATE
+        self._both, self._constrained = both, constrained
         self._answers: list[str] = []
 
     def _read(self, examples: Sequence[Example], watch: Watch) -> None:
-        asker = self.asker
-        found = write(asker.speaker, examples, asker.ids(examples), self._max_new_tokens, watch)
-        self._answers += [one.text for one in found]
+        self._answers += self._both.texts(examples, self._constrained, watch)
 
     def _texts(self) -> dict[str, list[str]]:
-        return {GENERATE: self._answers}
+        return {self.first: self._answers}
 
 
 class Picked(Trial):
@@ -133,14 +159,17 @@ def trials_of(
     max_new_tokens: int,
     begin: Begin,
     writes: bool | None = None,
+    constrained: bool = False,
 ) -> list[Trial]:
-    """The trials of one way: written answers and, where the task has labels, picked ones; or only those that
-    `writes` says. Of pairs an answer is picked."""
+    """The trials of one way: written answers, in the task's form (`constrained`) and freely, and, where the
+    task has labels, picked ones; or only those that `writes` says. Of pairs an answer is picked."""
     if picks(asker.task, dev):
         return [Preferred(asker, dev, begin)]
     found: list[Trial] = []
     if writes is not False:
-        found.append(Written(asker, dev, begin, max_new_tokens))
+        both = Both(asker, max_new_tokens)
+        found += [Written(asker, dev, begin, both, True)] if constrained else []
+        found.append(Written(asker, dev, begin, both))
     if asker.task.labels and not writes:
         found.append(Picked(asker, dev, begin, shares))
     return found

@@ -17,10 +17,12 @@ from rung.evaluation.label_rules import LabelRule
 from rung.evaluation.label_scores import PER_TOKEN, RAW, few_nodes, picks_after, picks_of
 from rung.evaluation.metrics import METRICS, grade
 from rung.evaluation.run import Speaker, Watch, write
+from rung.evaluation.tasks import grammars
 from rung.generate.choose import Scored
 from rung.ladder.answer_by import WRITING, AnswerBy
+from rung.ladder.forms import can_keep
 from rung.ladder.prepare import Prepared
-from rung.ladder.trials import GENERATE
+from rung.ladder.trials import CONSTRAINED, GENERATE
 from rung.ladder.watch import Late, Watcher
 from rung.records import Choice, Completion, Example, Measure, Task
 
@@ -38,18 +40,27 @@ class DevRead:
 class DevScores:
     """The dev rows on which a tuned model is measured while its adapter is attached.
 
-    The ways of answering are "writing" and, where the task has labels, "likelihood" and "likelihood per
-    token". Each call reads the rows again, since the adapter may have changed.
+    The ways of answering are "writing", where the task has a form also with answers kept to it, and, where
+    it has labels, "likelihood" and "likelihood per token". Each call reads the rows again, since the adapter
+    may have changed.
     """
 
     def __init__(
-        self, prepared: Prepared, dev: Sequence[Example], rows: int, writes: bool = True, labels: bool = True
+        self,
+        prepared: Prepared,
+        dev: Sequence[Example],
+        rows: int,
+        writes: bool = True,
+        labels: bool = True,
+        forms: bool = True,
     ) -> None:
-        """At most `rows` of `dev`, a seeded sample; with `writes` or `labels` off, without these ways."""
+        """At most `rows` of `dev`, a seeded sample; with `writes`, `labels` or `forms` off, without these
+        ways."""
         self.task = prepared.task
         self.examples = sample(dev, rows, prepared.settings.seed)
         self.rules = RULES if labels and self.task.labels else {}
         self._writes = writes
+        self.constrains = writes and forms and can_keep(prepared)
         self._max_new_tokens = prepared.max_new_tokens
         renderer = prepared.speaker.renderer
         self._ids = renderer.prompts(self.examples, [example.prompt for example in self.examples])
@@ -84,7 +95,11 @@ class DevScores:
         elif self.rules:
             picked = picks_after(speaker, labels, self.rules, self._ids, watch)
         found = {}
-        if self._writes:
+        if self.constrains:
+            kept = grammars(self.task, self.examples)
+            held = write(speaker, self.examples, self._ids, self._max_new_tokens, watch, grammars=kept)
+            found[CONSTRAINED], found[GENERATE] = held, self._freed(speaker, held, watch)
+        elif self._writes:
             found[GENERATE] = write(
                 speaker, self.examples, self._ids, self._max_new_tokens, watch, on_read=scored
             )
@@ -94,6 +109,17 @@ class DevScores:
             found[name] = [
                 Completion(one.id, text, 0) for one, text in zip(self.examples, texts, strict=True)
             ]
+        return found
+
+    def _freed(self, speaker: Speaker, held: Sequence[Completion], watch: Watch | None) -> list[Completion]:
+        """What is written freely; the same where the form changed nothing."""
+        places = [place for place, one in enumerate(held) if one.altered]
+        some, ids = [self.examples[place] for place in places], [self._ids[place] for place in places]
+        found = list(held)
+        if places:
+            again = write(speaker, some, ids, self._max_new_tokens, watch)
+            for place, one in zip(places, again, strict=True):
+                found[place] = one
         return found
 
     def _graded(self, answers: Sequence[Completion]) -> tuple[float, list[float]]:
@@ -122,7 +148,7 @@ class DevJudge:
         labels = bool(prepared.task.labels)
         self._speaker = prepared.speaker
         self._way = RAW if labels else GENERATE
-        self._scores = DevScores(prepared, prepared.split.dev, rows, writes=not labels)
+        self._scores = DevScores(prepared, prepared.split.dev, rows, writes=not labels, forms=False)
         self._metric = METRICS[prepared.task.primary]
         self.rows = len(self._scores.examples)
         self.name = numbers.metric_name(prepared.task.primary)
@@ -142,18 +168,21 @@ def choose_answer(
 ) -> tuple[AnswerBy, Choice, str]:
     """The way of answering that is best on dev, what was tried, and a line for the screen.
 
-    Of equals the cheapest is taken: likelihood where `labels_cheaper`, else writing; so it is where the time
-    is up before all rows are read.
+    Of equals the one in the task's form is taken, then the cheapest: likelihood where `labels_cheaper`, else
+    writing. Where the time is up before all rows are read, the cheapest is taken.
     """
     task = scores.task
     order = [*scores.rules, GENERATE] if labels_cheaper else [GENERATE, *scores.rules]
+    untried = order[0]
+    if scores.constrains:  # of equals, since it never misses the form
+        order.insert(0, CONSTRAINED)
     try:
         values = scores.values(speaker, watcher.rows if watcher else None)
     except Late:
         values = {}
     sign = 1 if METRICS[task.primary].higher_is_better else -1
-    name = max(order, key=lambda way: sign * values.get(way, -sign * np.inf))
-    by = WRITING if name == GENERATE else AnswerBy(name, task.labels, scores.rules[name])
+    name = max(order, key=lambda way: sign * values.get(way, -sign * np.inf)) if values else untried
+    by = WRITING if name == GENERATE else AnswerBy(name, task.labels, scores.rules.get(name))
     tried = {way: values.get(way) for way in order}
     return by, Choice("answer by", name, tried), _line(task, name, values, len(scores.examples))
 

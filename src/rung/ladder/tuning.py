@@ -40,7 +40,7 @@ from rung.methods.adapter import Adapter
 from rung.methods.method import Attached, Files, Objective
 from rung.methods.origin import ANSWER_BY
 from rung.methods.peft_format import files_of
-from rung.records import Choice, Completion, Example, from_json, to_json
+from rung.records import Choice, Completion, Example, Task, from_json, to_json
 from rung.train.keep import Keep
 from rung.train.optim import Diverged
 from rung.train.trainer import Outcome, Trainer, TrainSettings
@@ -219,7 +219,7 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path, by: AnswerBy = WRITING)
         "task": to_json(prepared.task),
         "applied": tuned.applied,
     }
-    if by.rule is not None:
+    if by != WRITING:
         about[ANSWER_BY] = to_json(by)
     if base.bits is not None:
         about["block_size"] = BLOCK
@@ -240,10 +240,11 @@ class TunedResponder(Responder):
     adapter: Path  # where `save` of this module has written it
     about: dict[str, Any]  # the base, as `base_of` writes it down
     by: AnswerBy = WRITING
+    task: Task | None = None  # whose grammar answers are kept to, where `by` says so
 
     @property
     def _answering(self) -> Answering:
-        return Answering(self.speaker, self.by, self.max_new_tokens)
+        return Answering(self.speaker, self.by, self.max_new_tokens, self.task)
 
     def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
         rows = watcher.rows if watcher else None
@@ -268,6 +269,8 @@ class TunedResponder(Responder):
             "base": self.about,
             ANSWER_BY: to_json(self.by),
         }
+        if self.by.constrained and self.task is not None:
+            value["task"] = to_json(self.task)
         storage.write_folder(folder, {FILE: storage.as_json(value)})
 
 
@@ -278,12 +281,14 @@ def responder(
     adapter: Path,
     about: dict[str, Any],
     by: AnswerBy = WRITING,
+    task: Task | None = None,
 ) -> Responder:
-    """What answers with a tuned model: as `by` says, or with the labels of its head.
+    """What answers with a tuned model: as `by` says, kept to the grammar of `task` where it does, or with the
+    labels of its head.
 
     A whole model has nothing `attached`.
     """
-    own = TunedResponder(speaker, max_new_tokens, adapter, about, by)
+    own = TunedResponder(speaker, max_new_tokens, adapter, about, by, task)
     head = with_head(attached)
     return own if head is None else HeadResponder(speaker, head, own)
 
@@ -302,7 +307,8 @@ def load(folder: Path) -> Responder:
         base = load_base(str(adapter), dtype=device.dtype, device=str(device.device))
         speaker, attached = Speaker(base, Renderer(base.tokenizer)), None
     by = from_json(AnswerBy, value.get(ANSWER_BY, {}), FILE)  # saved answers from before it was kept write
-    return responder(speaker, attached, value["max_new_tokens"], adapter, about, by)
+    task = from_json(Task, value["task"], FILE) if "task" in value else None
+    return responder(speaker, attached, value["max_new_tokens"], adapter, about, by, task)
 
 
 def tokenizer_files(prepared: Prepared) -> Files:

@@ -12,7 +12,8 @@ from rung.data.check import require_trainable
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows, source_of
 from rung.errors import DataError, UsageError
-from rung.evaluation.tasks import doubts, tidy, understand
+from rung.evaluation.given_schema import with_schema
+from rung.evaluation.tasks import doubts, learn, tidy, understand
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, lines
 from rung.records import Example, Task
@@ -60,7 +61,10 @@ def understand_data(data: object, settings: Settings, test: Rows | None = None) 
     raw = [loaded, *([loaded_test] if loaded_test else [])]
     task, loaded = understand(loaded, settings.task, settings.metric, catalogue_facts(settings))
     require_kind(task.kind, settings)
-    doubted = [LeftOut(one.name, row, why) for one in raw for row, why in doubts(task, one.examples)]
+    if settings.json_schema is not None:
+        task = with_schema(task, settings.json_schema)
+    known = learn(task, loaded.examples)
+    doubted = [LeftOut(one.name, row, why) for one in raw for row, why in doubts(known, one.examples)]
     unknown = ""
     if loaded_test:
         unknown_labels(task, loaded_test.examples)  # raises where none is known as it is written

@@ -9,6 +9,7 @@ from rung.data.pairs import size
 from rung.data.prefix import common_length
 from rung.evaluation.prompts import few_shot, pick_shots, zero_shot
 from rung.ladder.forecast import Workload
+from rung.ladder.forms import can_keep
 from rung.ladder.label_rows import pairs_of
 from rung.ladder.prepare import Prepared
 from rung.records import Example
@@ -57,6 +58,7 @@ def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
         shots=shots,
         general_tokens=general_tokens,
         pair_tokens=_pair_tokens(prepared),
+        constrained=can_keep(prepared),
         longest_prompt=max(prepared.rendered[example.id].answer_start for example in prepared.split.test),
     )
 

@@ -11,7 +11,15 @@ from rung.evaluation.tasks import (  # isort: skip
     knowledge,
     generation,
 )
-from rung.evaluation.tasks.inference import doubts, tidy, understand, unreadable, with_primary
+from rung.evaluation.tasks.inference import (
+    doubts,
+    grammars,
+    learn,
+    tidy,
+    understand,
+    unreadable,
+    with_primary,
+)
 from rung.evaluation.tasks.kind import KINDS, Grade, Kind, register
 
 __all__ = [
@@ -23,7 +31,9 @@ __all__ = [
     "doubts",
     "extraction",
     "generation",
+    "grammars",
     "knowledge",
+    "learn",
     "multi_label",
     "preferences",
     "register",

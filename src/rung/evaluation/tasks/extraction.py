@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any
 
 from rung.data import Loaded
 from rung.data.strict_json import RowError, decode_line
 from rung.errors import DataError
+from rung.evaluation.copied import copied_paths, made_up, text_of
 from rung.evaluation.fields import ABSENT, Field, compare, counts_of, f1_of, leaves, plain
+from rung.evaluation.json_grammar import Style, grammar_of, style_of
 from rung.evaluation.parse import read_json
+from rung.evaluation.schema import breach, fits, learn
 from rung.evaluation.tasks.kind import Grade, Kind, counted, list_of, register
 from rung.records import Example, Task
 
 NEAR = 0.05  # of a number's range: how far it may be off
+SCHEMA, GIVEN = "schema", "schema_given"  # in `Task.facts`: a JSON Schema; that the user gave it
+_STYLE, _COPIED = "style", "copied"  # in `Task.facts`: how targets are spaced; fields copied from the text
 _NAMED = 60  # keys named in the instruction
 _ITEM = "[]."  # before the keys of objects in a list
 
@@ -64,6 +70,38 @@ class Extraction(Kind):
         )
         return replace(task, metrics=(*task.metrics, "number_match"), ranges=ranges, notes=(note,))
 
+    def learn(self, task: Task, train: Sequence[Example]) -> Task:
+        """The schema of the targets, unless one is given, how they are spaced, and which fields are copied
+        from the text; answers are then measured by them too."""
+        values = [read_json(one.target) for one in train]
+        if not values:
+            return task
+        schema = task.facts.get(SCHEMA) or learn(values)
+        style = style_of([one.target for one in train])
+        copied = copied_paths((text_of(one.prompt), value) for one, value in zip(train, values, strict=True))
+        found: dict[str, Any] = {SCHEMA: schema, _COPIED: copied}
+        if style is not None:
+            found[_STYLE] = asdict(style)
+        more = [
+            name for name in ("schema_valid", *(["made_up"] if copied else [])) if name not in task.metrics
+        ]
+        return replace(task, facts={**task.facts, **found}, metrics=(*task.metrics, *more))
+
+    def doubts(self, task: Task, example: Example) -> Iterator[str]:
+        value, schema = _value(example.target), task.facts.get(SCHEMA)
+        if value is None or schema is None:
+            return
+        broken = breach(schema, value)
+        whose = "the schema" if task.facts.get(GIVEN) else "the form of the other rows"
+        if broken:
+            yield f"its target breaks {whose} at {broken}; correct it, or leave the row out"
+
+    def grammar(self, task: Task, example: Example) -> str:
+        schema = task.facts.get(SCHEMA)
+        if schema is None:
+            return ""
+        return _grammar(json.dumps(schema), json.dumps(task.facts.get(_STYLE)))
+
     def unreadable(self, task: Task, example: Example) -> str:
         target = example.target
         if read_json(target) is not None:
@@ -99,6 +137,10 @@ class Extraction(Kind):
             "fp": float(fp),
             "fn": float(fn),
         }
+        if (schema := task.facts.get(SCHEMA)) is not None:
+            values["schema_valid"] = float(found is not None and fits(schema, found))
+            wrong, total = made_up(text_of(example.prompt), found, task.facts.get(_COPIED, ()))
+            values["invented"], values["copied"] = float(wrong), float(total)
         if task.ranges:
             numbers = [field for field in fields if field.path in task.ranges and _is_number(field.wanted)]
             values["numbers"] = float(len(numbers))
@@ -121,6 +163,12 @@ class Extraction(Kind):
         items = [value] if isinstance(value, dict) else value or []
         shown = {f"{key}: {json.dumps(inner)}" for item in items for key, inner in item.items()}
         return shown | {key for item in items for key in item}
+
+
+@lru_cache(maxsize=16)
+def _grammar(schema: str, style: str) -> str:
+    spacing = json.loads(style)
+    return grammar_of(json.loads(schema), Style(**spacing) if spacing else None)
 
 
 def _value(text: str) -> Value | None:

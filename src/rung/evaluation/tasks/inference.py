@@ -71,6 +71,18 @@ def doubts(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]:
     return [(one.row, doubt) for one in examples for doubt in kind.doubts(task, one)]
 
 
+def learn(task: Task, train: Sequence[Example]) -> Task:
+    """The task with what its kind learns from train alone; rows that cannot be graded teach nothing."""
+    bad = {row for row, _ in unreadable(task, train)}
+    rows = [one for one in train if one.target.strip() and one.row not in bad]
+    return KINDS[task.kind].learn(task, rows)
+
+
+def grammars(task: Task, examples: Sequence[Example]) -> list[str]:
+    """What the answer to each row can be kept to; empty where any text is an answer."""
+    return [KINDS[task.kind].grammar(task, example) for example in examples]
+
+
 def _first_that_fits(loaded: Loaded) -> tuple[Kind, str]:
     hinted = [KINDS[loaded.hint]] if loaded.hint else []
     others = [kind for _, kind in KINDS.items() if kind is not GENERATION]

@@ -62,6 +62,10 @@ class Kind(ABC):
         """The target in the one spelling that is learned."""
         return target
 
+    def learn(self, task: Task, train: Sequence[Example]) -> Task:
+        """The task with what is known from the train rows alone, such as a schema; `fill` sees all rows."""
+        return task
+
     def unreadable(self, task: Task, example: Example) -> str:
         """Why `grade` cannot use this row, as the end of a sentence about it; empty where it can."""
         return ""
@@ -78,6 +82,11 @@ class Kind(ABC):
     def more_metrics(self, task: Task) -> tuple[str, ...]:
         """Metrics that are measured only where the user asks for one of them as the primary one."""
         return ()
+
+    def grammar(self, task: Task, example: Example) -> str:
+        """The grammar that answers to a row can be kept to, in llguidance's notation; empty where any text is
+        an answer. Targets are not looked at."""
+        return ""
 
     def parse(self, task: Task, text: str) -> str | None:
         """The answer in a completion, in the task's own words; None where it has none."""

@@ -110,8 +110,8 @@ class TuneRung(Rung):
         return forecast.judged_rows(work, size.train, size.epochs, most)
 
     def picks(self, context: Context) -> bool:
-        """Whether it is tried on dev if labels are better picked by likelihood than written."""
-        if not context.task.labels:
+        """Whether dev also tries labels by likelihood, or answers in the task's form."""
+        if not (context.task.labels or context.work.constrained):
             return False
         return context.settings.budget is None or forecast.picks_in_time(context.work, context.speeds)
 
@@ -157,7 +157,13 @@ class TuneRung(Rung):
             raise
         return Outcome(
             tuning.responder(
-                prepared.speaker, tuned.attached, prepared.max_new_tokens, adapter, base_of(prepared), by
+                prepared.speaker,
+                tuned.attached,
+                prepared.max_new_tokens,
+                adapter,
+                base_of(prepared),
+                by,
+                prepared.task,
             ),
             choices=(*([won.choice] if won else []), *tuned.choices, *held.choices, *chosen),
             curve=trained.curve,
