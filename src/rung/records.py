@@ -60,6 +60,16 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document: some paragraphs under one heading."""
+
+    id: str
+    text: str
+    title: str = ""  # of the document, and the headings above the text
+    source: str = ""  # the file, as a path inside the folder that was read
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What the examples ask for, inferred once from all rows of the file or said by the user."""
 
@@ -118,6 +128,7 @@ class Completion:
     tokens: int  # generated, the end of turn included; 0 where labels were scored instead
     truncated: bool = False  # the token limit came before the end of turn
     read: int = 0  # tokens of the prompt, examples in it included; 0 where no model reads
+    values: Mapping[str, float] = field(default_factory=dict, hash=False)  # measured besides the text
 
 
 @dataclass(frozen=True, slots=True)
