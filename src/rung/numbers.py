@@ -29,6 +29,8 @@ _NAMES = {
     "chrf": "chrF",
     "bleu": "BLEU",
     "rouge_l": "ROUGE-L",
+    "rouge_l_recall": "ROUGE-L recall",
+    "choice_accuracy": "right answer most likely",
     "json_valid": "valid JSON",
     "function_match": "right function",
     "number_match": "numbers within 5%",

@@ -70,6 +70,10 @@ class Answering:
         answers, scores = pick_and_score(speaker, choices, rule, examples, ids)
         return answers, self._under_rule(scores, choices, tokens)
 
+    def lengths(self, choices: Sequence[str]) -> list[int]:
+        """Tokens of each choice and its end of turn."""
+        return [len(one) for one in self._tokens(choices)]
+
     def _tokens(self, choices: Sequence[str]) -> list[list[int]]:
         """Each choice and its end of turn."""
         return [self.speaker.renderer.completion_ids(choice) for choice in choices]

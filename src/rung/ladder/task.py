@@ -22,6 +22,7 @@ from rung.data.split import Split
 from rung.errors import ResourceError, ResumeError, UsageError
 from rung.evaluation.judging import Evaluation, judge
 from rung.ladder import hopeless
+from rung.ladder.against import against_others
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, parts_of
 from rung.ladder.fitting import FEWEST_TEST
@@ -272,6 +273,7 @@ def _answered(
         watch = cost.Stopwatch()
         completions = outcome.responder.answer(test, context.watcher)
         seconds = watch.seconds
+        completions = against_others(context, outcome.responder, test, completions)
         outcome.responder.save(context.folder.file("answer", rung.name))
     finally:
         outcome.close()

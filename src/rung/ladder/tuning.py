@@ -235,6 +235,9 @@ class TunedResponder(Responder):
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
         return self._answering.score(self._ids(examples), choices)
 
+    def tokens(self, choices: Sequence[str]) -> list[int] | None:
+        return self._answering.lengths(choices)
+
     def answer_and_score(
         self, examples: Sequence[Example], choices: Sequence[str]
     ) -> tuple[list[Completion], Scores | None]:
