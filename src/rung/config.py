@@ -82,6 +82,15 @@ class Settings(BaseModel):
     test: Annotated[Path | None, MAIN] = Field(
         None, description="File of held-out rows; otherwise a part of FILE is held out."
     )
+    train_questions: Annotated[Path | None, DATA] = Field(
+        None, description="File of questions and answers to learn from, where FILE is a folder of documents."
+    )
+    written_questions: Annotated[int, DATA] = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="Most questions that the base writes from documents, to learn from; 0 for none.",
+    )
     format: Annotated[str | None, DATA] = Field(
         None, description="Format of the rows; detected if not given."
     )

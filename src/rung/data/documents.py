@@ -49,6 +49,19 @@ class Documents:
         return tuple(dict.fromkeys(passage.source for passage in self.passages))
 
     @property
+    def line(self) -> str:
+        """``6 documents, 2,104 words in 24 passages``."""
+        parts = ((len(self.files), "document"), (self.words, "word"), (len(self.passages), "passage"))
+        documents, words, passages = (f"{n:,} {what}{'' if n == 1 else 's'}" for n, what in parts)
+        return f"{documents}, {words} in {passages}"
+
+    def gone(self, most: int = 8) -> list[str]:
+        """A line for each file that is left out; at most so many, and how many more there are."""
+        lines = [f"{name} {why}" for name, why in self.left_out[:most]]
+        more = len(self.left_out) - most
+        return [*lines, *([f"{more:,} more files of the folder are left out"] if more > 0 else [])]
+
+    @property
     def words(self) -> int:
         """Of all passages."""
         return round(sum(size(passage.text) for passage in self.passages))

@@ -17,8 +17,9 @@ _SPACE = re.compile(r"[ \t\f\v\u00a0]+")
 
 _NOT_SHOWN = "script style noscript template head svg math iframe object canvas"
 _BLOCK = """
-    address article aside blockquote body caption dd details dialog div dl dt fieldset figcaption figure footer
-    form header hr li main nav ol option p pre section select summary table tbody td tfoot th thead title tr ul
+    address article aside blockquote body caption dd details dialog div dl dt fieldset figcaption figure
+    footer form header hr li main nav ol option p pre section select summary table tbody td tfoot th thead
+    title tr ul
 """
 _UNSEEN, _BLOCKS = frozenset(_NOT_SHOWN.split()), frozenset(_BLOCK.split())
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")

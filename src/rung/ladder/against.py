@@ -32,8 +32,8 @@ CHOICE = "choice"  # in `Completion.values`: 1 where the right answer is the lik
 
 
 def against_others(
-    context: Context, responder: Responder, examples: Sequence[Example], completions: Sequence[Completion]
-) -> Sequence[Completion]:
+    context: Context, responder: Responder, examples: Sequence[Example], completions: list[Completion]
+) -> list[Completion]:
     """`completions` with `CHOICE`, for at most `MOST_ROWS` rows and as long as there is time for it.
 
     Without it where the kind of task does not ask for it, or the responder has no probabilities.

@@ -32,7 +32,7 @@ def check(data: object, config: str | Path | None = None, **settings: Any) -> Ch
     `settings` are those of `rung.config.Settings`. Raises the errors of `rung.errors`.
     """
     s, _ = load_settings(Path(config) if config else None, settings)
-    return examine(understand_data(data, s), s)
+    return examine(understand_data(data, s, only_look=True), s)
 
 
 def examine(data: Understood, settings: Settings) -> Checked:

@@ -294,6 +294,7 @@ def _short(
     from rung.ladder.general import keep_of
     from rung.ladder.label_rows import rows_for
     from rung.ladder.options import attached_for
+    from rung.ladder.texts import train_rows
     from rung.train.trainer import Trainer
 
     prepared, method, seed = context.prepared, rung.method, context.settings.seed
@@ -314,7 +315,7 @@ def _short(
         keep = keep_of(context, method, quote.train_tokens)
         with attached_for(prepared, method) as attached:
             head_start.begin(prepared, attached, some, context.watcher)
-            learned, shown = (rows_for(prepared, method, part) for part in (some, dev))
+            learned, shown = train_rows(prepared, method, some), rows_for(prepared, method, dev)
             trained = Trainer(
                 prepared.base.model, attached, learned, shown, settings, None, context.watcher, keep
             ).run()

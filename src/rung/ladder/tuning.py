@@ -31,6 +31,7 @@ from rung.ladder.race_rules import Arm
 from rung.ladder.rates import rate_for
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.speaking import device_of, speaker_of
+from rung.ladder.texts import train_rows
 from rung.ladder.tuned_dev import DevJudge
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS
@@ -156,7 +157,7 @@ def _train(
         outcome = Trainer(
             prepared.base.model,
             attached,
-            rows_for(prepared, method, rows),
+            train_rows(prepared, method, rows),
             rows_for(prepared, method, dev),
             settings,
             folder=checkpoints,
@@ -171,6 +172,7 @@ def _train(
     applied: dict[str, Any] = {
         "method": method,
         "rows": len(rows),
+        "texts": len(prepared.texts),
         "dev_loss_rows": len(dev),
         "dev_score_rows": judged,
         **asdict(settings),

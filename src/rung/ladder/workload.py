@@ -54,6 +54,7 @@ def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
         label_tokens=_label_tokens([renderer.completion_ids(label) for label in task.labels]),
         shots=shots,
         general_tokens=general_tokens,
+        text_tokens=sum(len(text.ids) for text in prepared.texts) / max(1, len(train)),
         longest_prompt=max(prepared.rendered[example.id].answer_start for example in prepared.split.test),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median_low
+from typing import ClassVar
 
 from rung.data import Loaded
 from rung.evaluation import overlap
@@ -18,7 +19,7 @@ class Generation(Kind):
 
     name = "generation"
     title = "Generation"
-    metrics = ("rouge_l", "exact_match")
+    metrics: ClassVar[tuple[str, ...]] = ("rouge_l", "exact_match")
     row_metric = "rouge_l"
 
     def infer(self, loaded: Loaded) -> str:

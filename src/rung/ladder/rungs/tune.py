@@ -200,4 +200,4 @@ class TuneRung(Rung):
 
 def _tokens(context: Context, size: Size) -> float:
     """Of the train rows, in all epochs."""
-    return size.train * size.epochs * context.work.row_tokens
+    return size.train * size.epochs * context.work.trained_tokens
