@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rung.errors import DataError
 from rung.evaluation.labels import equal_label
-from rung.ladder.prepare import Prepared
 from rung.methods import METHODS
 from rung.records import Example, Rendered
+
+if TYPE_CHECKING:
+    from rung.ladder.prepare import Prepared
 
 
 def rows_for(prepared: Prepared, method: str, examples: Sequence[Example]) -> list[Rendered]:

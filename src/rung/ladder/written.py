@@ -35,23 +35,25 @@ _AT_ONCE = 64  # that are written together
 _LONGEST = 64  # tokens of a question and its answer
 _WORDS = (5, 60)  # of a sentence that is asked about
 _MOST_ANSWER = 40  # words
+_ASKING = frozenset({"how", "why", "many", "much", "long", "often"})
+_LEANS_ON = "it its they their them he his she her this these that those there both each such"
+_LEANING = frozenset(_LEANS_ON.split())  # words at the beginning of a sentence
 
 _ASK = """\
-Write one question that this sentence answers, and its answer in a few words.
+Write one question that this text answers, and its answer in a few words.
 
-Text: {text}
-
-Sentence: {sentence}"""
+{title}
+{text}"""
 _SHOWN = (
-    ("The Alder Bridge > History", "The Alder Bridge was built in 1912 by Ruth Hale. It is 240 metres long."),
     ("The Alder Bridge was built in 1912 by Ruth Hale.", "Who built the Alder Bridge?", "Ruth Hale"),
+    ("Cars pay 3 crowns on the Alder Bridge.", "What do cars pay on the Alder Bridge?", "3 crowns"),
     ("It is 240 metres long.", "How long is the Alder Bridge?", "240 metres"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One sentence to ask about."""
+    """One sentence to ask about, with the one before it where it begins with a word such as "it"."""
 
     passage: Passage
     sentence: str
@@ -90,56 +92,49 @@ def asks_of(passages: Sequence[Passage], most: int) -> list[Ask]:
     """At most `most` sentences to ask about: one of each passage, then a second one of each, and so on."""
     rounds: dict[int, list[Ask]] = {}
     for passage in passages:
-        low, high = _WORDS
-        lines = (line for line in passage.text.split("\n") if line.strip())
-        found = [
-            one for line in lines for one in sentences(line.lstrip("-*+ ")) if low <= len(one.split()) <= high
-        ]
-        for turn, sentence in enumerate(dict.fromkeys(found)):
+        for turn, sentence in enumerate(dict.fromkeys(_worth_asking(passage.text))):
             rounds.setdefault(turn, []).append(Ask(passage, sentence))
     return [ask for turn in sorted(rounds) for ask in rounds[turn]][:most]
 
 
 def prompt_of(ask: Ask) -> tuple[Message, ...]:
     """What the base is asked, after two examples."""
-    (title, text), *shown = _SHOWN
     turns = []
-    for sentence, question, answer in shown:
-        turns.append(Message("user", _asked(title, text, sentence)))
+    for text, question, answer in _SHOWN:
+        turns.append(Message("user", _ASK.format(title="The Alder Bridge", text=text)))
         turns.append(Message("assistant", f"Question: {question}\nAnswer: {answer}"))
-    return (*turns, Message("user", _asked(ask.passage.title, ask.passage.text, ask.sentence)))
+    return (*turns, Message("user", _ASK.format(title=ask.passage.title, text=ask.sentence)))
 
 
 def parsed(text: str) -> tuple[str, str] | None:
     """Question and answer in what the base wrote; None where one of them is missing."""
     head, mark, answer = text.partition("Answer:")
-    question = head.partition("Question:")[2].strip() or head.strip()
+    question = head.strip().removeprefix("Question:").strip()
     answer = answer.strip().split("\n")[0].strip()
     return (question, answer) if mark and question and answer and "\n" not in question else None
 
 
 def unsupported(question: str, answer: str, ask: Ask) -> str:
-    """Why a question is left out, as the end of a sentence about several; "" where the passage supports it.
+    """Why a question is left out, as the end of a sentence about several; "" where the text supports it.
 
-    Every key word and number of the answer must stand in the passage, and the answer must add something to
-    the question. The question must be about the passage: half its key words stand there, too.
+    Every key word and number of the answer must stand in the sentence that was asked about, and the answer
+    must add something to the question. At least half the key words of the question must stand there too, or
+    in the headings above it.
     """
     if not question.endswith("?"):
         return "are no questions"
     said, asked = key_words(answer), key_words(question)
-    known = key_words(f"{ask.passage.title}\n{ask.passage.text}")
+    known = key_words(ask.sentence)
     if not said or len(answer.split()) > _MOST_ANSWER:
         return "have no short answer"
     if not said <= known:
-        return "have an answer that the passage does not give"
+        return "have an answer that the text does not give"
     if said <= asked:
         return "hold their answer"
-    if 2 * len(asked - _INTERROGATIVES & known) < len(asked - _INTERROGATIVES):
-        return "are not about the passage"
+    about = asked - _ASKING
+    if not about or 2 * len(about & (known | key_words(ask.passage.title))) < len(about):
+        return "are not about the text"
     return ""
-
-
-_INTERROGATIVES = frozenset({"how", "why", "many", "much", "long", "often"})
 
 
 def kept(asks: Sequence[Ask], texts: Sequence[str], counts: Counter[str]) -> list[Example]:
@@ -200,8 +195,17 @@ def _answers(speaker: Speaker, asks: Sequence[Ask], budget: float | None, watche
         yield from (texts.get(i, "") for i in range(len(some)))
 
 
-def _asked(title: str, text: str, sentence: str) -> str:
-    return _ASK.format(text=f"{title}\n{text}", sentence=sentence)
+def _worth_asking(text: str) -> Iterator[str]:
+    """The sentences of `text` of a fair length; one that leans on the one before it comes with that one."""
+    low, high = _WORDS
+    for line in text.split("\n"):
+        before = ""
+        for one in sentences(line.lstrip("-*+| ")):
+            leans = (one.split()[0].casefold().rstrip(",") in _LEANING) and before
+            whole = f"{before} {one}" if leans else one
+            if low <= len(one.split()) and len(whole.split()) <= high:
+                yield whole
+            before = one
 
 
 def _loaded(settings: Settings) -> Base:

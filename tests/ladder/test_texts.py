@@ -1,0 +1,82 @@
+"""Documents as rows to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import letters
+from rung.config import make_settings
+from rung.ladder.prepare import Prepared, prepare
+from rung.ladder.texts import PIECE, text_rows, train_rows
+from rung.ladder.understood import understand_data
+from rung.records import Passage
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    folder = tmp_path_factory.mktemp("texts")
+    (folder / "docs").mkdir()
+    for n in range(8):
+        text = "\n\n".join(f"## Part {k}\n\nMill {n} has wheel {k}. " + "It turns. " * 8 for k in range(4))
+        (folder / "docs" / f"{n}.md").write_text(f"# Mill {n}\n\n{text}")
+    rows = [{"question": f"Who owns mill {n}?", "answer": f"family {n}"} for n in range(40)]
+    questions = letters.write_jsonl(folder / "q.jsonl", rows)
+    settings = make_settings(letters.FAST | {"train_questions": str(questions)})
+    return prepare(understand_data(folder / "docs", settings), settings)
+
+
+def test_every_word_of_a_document_is_learned_outside_of_turns(prepared: Prepared) -> None:
+    renderer = prepared.speaker.renderer
+    passages = prepared.split.texts
+    (row, *_) = text_rows(renderer, passages[:1], 4096)
+    text = renderer.tokenizer.decode(row.ids)
+    assert (
+        text.removeprefix(renderer.tokenizer.bos_token or "") == f"{passages[0].title}\n\n{passages[0].text}"
+    )
+    assert row.mask[0] is False
+    assert all(row.mask[1:])
+    assert not set(renderer.stop_ids) & set(row.ids)
+
+
+def test_a_text_that_spells_control_tokens_gets_none(prepared: Prepared) -> None:
+    renderer = prepared.speaker.renderer
+    token = next(iter(renderer._tokens.special))
+    (row,) = text_rows(renderer, [Passage("x", f"Write {token} here.", "", "x")], 4096)
+    assert renderer._tokens.special[token] not in row.ids[1:]
+
+
+def test_pieces_fit_and_never_mix_documents(prepared: Prepared) -> None:
+    rows = text_rows(prepared.speaker.renderer, prepared.split.texts, 100)
+    assert max(len(row.ids) for row in rows) <= 100
+    assert max(len(row.ids) for row in prepared.texts) <= PIECE
+    assert len(prepared.texts) >= 8
+    tokenizer = prepared.speaker.renderer.tokenizer
+    for row in prepared.texts:
+        text = tokenizer.decode(row.ids)
+        assert len({n for n in range(8) if f"Mill {n}" in text}) <= 1
+    assert len({row.example_id for row in prepared.texts}) == len(prepared.texts)
+
+
+def test_the_share_of_the_texts_is_that_of_the_rows(prepared: Prepared) -> None:
+    train = prepared.split.train
+    whole = train_rows(prepared, "lora", train)
+    assert len(whole) == len(train) + len(prepared.texts)
+    half = train_rows(prepared, "lora", train[: len(train) // 2])
+    texts = {row.example_id for row in prepared.texts}
+    few = [row for row in half if row.example_id in texts]
+    assert len(few) == pytest.approx(len(prepared.texts) / 2, abs=1)
+    assert {row.example_id for row in few} <= {row.example_id for row in whole}
+    first = [row.example_id in texts for row in whole[: len(whole) // 2]]
+    assert sum(first) == pytest.approx(len(prepared.texts) / 2, abs=2)
+    assert train_rows(prepared, "lora", ()) == []
+
+
+def test_rows_are_as_before_where_there_are_no_documents(letters_csv: Path) -> None:
+    settings = make_settings(letters.FAST)
+    plain = prepare(understand_data(letters_csv, settings), settings)
+    assert plain.texts == ()
+    assert train_rows(plain, "lora", plain.split.train) == [
+        plain.rendered[one.id] for one in plain.split.train
+    ]
