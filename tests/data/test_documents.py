@@ -10,7 +10,7 @@ import pytest
 
 from data.test_pdf import pdf_of
 from rung.data import documents
-from rung.data.documents import is_documents, read_documents
+from rung.data.documents import is_documents, read_corpus
 from rung.errors import DataError
 
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_all_kinds_are_read_in_the_order_of_their_names(folder: Path) -> None:
-    found = read_documents(folder)
+    found = read_corpus(folder)
     assert [(one.source, one.title, one.text) for one in found.passages] == [
         ("leave.md", "Leave", "Everyone has 27 days a year."),
         ("leave.md", "Leave > Sick", "Call before nine."),
@@ -43,22 +43,22 @@ def test_all_kinds_are_read_in_the_order_of_their_names(folder: Path) -> None:
 
 
 def test_the_hash_is_of_names_and_contents(folder: Path) -> None:
-    before = read_documents(folder).sha256
-    assert read_documents(folder).sha256 == before
+    before = read_corpus(folder).sha256
+    assert read_corpus(folder).sha256 == before
     (folder / "mill.txt").rename(folder / "mills.txt")
-    renamed = read_documents(folder).sha256
+    renamed = read_corpus(folder).sha256
     assert renamed != before
     (folder / "mills.txt").write_text("The mill opens at six.")
-    assert read_documents(folder).sha256 != renamed
+    assert read_corpus(folder).sha256 != renamed
 
 
 def test_one_file_is_enough(folder: Path) -> None:
-    found = read_documents(folder / "leave.md")
+    found = read_corpus(folder / "leave.md")
     assert [one.source for one in found.passages] == ["leave.md", "leave.md"]
 
 
 def test_what_is_left_out_is_named_and_stops_nothing(folder: Path, tmp_path: Path) -> None:
-    whole = read_documents(folder)
+    whole = read_corpus(folder)
     outside = tmp_path / "secret.md"
     outside.write_text("# Secret\n\nThe code is 4711.")
     (folder / "link.md").symlink_to(outside)
@@ -75,7 +75,7 @@ def test_what_is_left_out_is_named_and_stops_nothing(folder: Path, tmp_path: Pat
     with zipfile.ZipFile(folder / "all.zip", "w") as packed:
         packed.writestr("inside.md", "# Inside")
     (folder / ".hidden.md").write_text("# Hidden")
-    found = read_documents(folder)
+    found = read_corpus(folder)
     assert found.passages == whole.passages
     assert found.sha256 == whole.sha256
     gone = dict(found.left_out)
@@ -102,25 +102,25 @@ def test_what_is_left_out_is_named_and_stops_nothing(folder: Path, tmp_path: Pat
 
 def test_limits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "MOST_BYTES", 30)
-    assert "leave.md" in dict(read_documents(folder).left_out)
+    assert "leave.md" in dict(read_corpus(folder).left_out)
     monkeypatch.undo()
     monkeypatch.setattr(documents, "MOST_FILES", 2)
     with pytest.raises(DataError, match="more than 2 files"):
-        read_documents(folder)
+        read_corpus(folder)
     monkeypatch.undo()
     monkeypatch.setattr(documents, "DEEPEST", 0)
-    assert dict(read_documents(folder).left_out) == {"more": "is more than 0 folders deep"}
+    assert dict(read_corpus(folder).left_out) == {"more": "is more than 0 folders deep"}
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no document that can be read") as caught:
-        read_documents(tmp_path)
+        read_corpus(tmp_path)
     assert "PDF" in str(caught.value)
     (tmp_path / "x.md").write_text("")
     with pytest.raises(DataError, match=r"x\.md is empty"):
-        read_documents(tmp_path)
+        read_corpus(tmp_path)
     with pytest.raises(DataError, match="no such file"):
-        read_documents(tmp_path / "none.md")
+        read_corpus(tmp_path / "none.md")
 
 
 def test_which_paths_are_documents(folder: Path) -> None:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from rung.data.markup import html_sections, markdown_sections, plain_sections
-from rung.data.passages import Section
+from rung.data.sections import Section
 
 
 def test_plain_text_has_paragraphs() -> None:

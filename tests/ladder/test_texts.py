@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import letters
+from rung import storage
 from rung.config import make_settings
+from rung.ladder import written
+from rung.ladder.climb import climb
 from rung.ladder.prepare import Prepared, prepare
+from rung.ladder.task import from_disk, run_task
 from rung.ladder.texts import PIECE, text_rows, train_rows
 from rung.ladder.understood import understand_data
+from rung.ladder.watch import Silent
+from rung.ladder.written import Ask
 from rung.records import Passage
 
 
@@ -80,3 +87,42 @@ def test_rows_are_as_before_where_there_are_no_documents(letters_csv: Path) -> N
     assert train_rows(plain, "lora", plain.split.train) == [
         plain.rendered[one.id] for one in plain.split.train
     ]
+
+
+def test_a_climb_on_documents_continues_and_its_rungs_run_from_disk(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docs").mkdir()
+    names = ["Oduya", "Lass", "Varga", "Holm"]
+    for n, name in enumerate(names):
+        (tmp_path / "docs" / f"{n}.md").write_text(f"# Mill {n}\n\nMill {n} was built by {name}.")
+    rows = [{"question": f"Who owns mill {n}?", "answer": f"f{n}"} for n in range(24)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def answers(speaker: object, asks: list[Ask], *_: object) -> list[str]:
+        titles = [one.passage.title for one in asks]
+        return [f"Question: Who built {title}?\nAnswer: {names[int(title[-1])]}" for title in titles]
+
+    monkeypatch.setattr(written, "_answers", answers)
+    settings = letters.FAST | {"epochs": 1, "rungs": "zero-shot,lora", "test": str(tmp_path / "q.jsonl")}
+    output = tmp_path / "run"
+    first = climb(tmp_path / "docs", output=output, **settings)
+    lora = {one.rung: one for one in first.results}["lora"]
+    assert lora.status == "ok"
+    assert lora.applied["texts"] == 4
+    assert first.info.data["texts"] == 4
+    assert lora.cost.train_tokens is not None
+    assert "choice_accuracy" not in {one.name for one in lora.metrics} or lora.metrics[-1].n > 0
+    kept = storage.read_jsonl(output / "questions.jsonl")
+    assert [row["messages"][1]["content"] for row in kept] == names
+
+    monkeypatch.setattr(written, "_answers", lambda *_: pytest.fail("written again"))
+    again = climb(tmp_path / "docs", output=output, **settings)
+    assert [one.primary for one in again.results] == [one.primary for one in first.results]
+
+    context = from_disk(output, Silent())
+    assert [one.text for one in context.split.texts] == [
+        f"Mill {n} was built by family {n}." for n in range(4)
+    ]
+    assert len(context.prepared.texts) == 4
+    assert run_task(output, "lora").primary == lora.primary

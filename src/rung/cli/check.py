@@ -84,8 +84,8 @@ def check(
     if write is not None:
         screen.print(f"Written to {write}: {len(data.loaded.examples):,} rows of messages")
         return
-    if data.documents is not None and not data.loaded.examples:
-        _print_documents(data, screen, json)
+    if data.corpus is not None and not data.loaded.examples:
+        _print_corpus(data, screen, json)
         return
     ensure_base(config, settings, Screen(quiet=json))
     from rung.ladder.checking import examine
@@ -99,15 +99,15 @@ def check(
     _print_problems(screen, checked, s.long_rows)
 
 
-def _print_documents(data: Understood, screen: Console, json: bool) -> None:
+def _print_corpus(data: Understood, screen: Console, json: bool) -> None:
     """Documents without rows to learn from: what was read, and the questions to test on, if there are any."""
     from rung.cli.output import print_json
     from rung.cli.rows import print_test
     from rung.records import to_json
 
-    assert data.documents is not None
+    assert data.corpus is not None
     if json:
-        print_json({"documents": to_json(data.documents), "task": to_json(data.task)})
+        print_json({"documents": to_json(data.corpus), "task": to_json(data.task)})
         return
     if data.test is not None:
         print_test(screen, data, data.test)

@@ -12,7 +12,7 @@ from rung.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rung.data.documents import Documents
+    from rung.data.documents import Corpus
     from rung.data.formats import Loaded
     from rung.ladder.understood import Understood
     from rung.records import Example
@@ -23,8 +23,8 @@ _COLOURS = {"system": "dim", "user": "cyan", "tool": "magenta", "assistant": "bo
 def print_parts(console: Console, data: Understood, show: int = 0) -> None:
     """The first lines about a file: its columns, its task, what is left out; then `show` of its rows."""
     loaded = data.loaded
-    if data.documents is not None:
-        print_documents(console, data.documents, show)
+    if data.corpus is not None:
+        print_corpus(console, data.corpus, show)
     if not loaded.examples:
         return
     rows = f"{len(loaded.examples):,} row{'s' * (len(loaded.examples) != 1)}"
@@ -39,7 +39,7 @@ def print_parts(console: Console, data: Understood, show: int = 0) -> None:
         _print_row(console, example)
 
 
-def print_documents(console: Console, documents: Documents, show: int = 0) -> None:
+def print_corpus(console: Console, documents: Corpus, show: int = 0) -> None:
     """What was read of a folder, what is left out of it, and the first `show` passages."""
     from rich.text import Text
 

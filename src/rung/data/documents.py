@@ -14,9 +14,9 @@ from pathlib import Path
 
 from rung.data.markup import html_sections, markdown_sections, plain_sections
 from rung.data.opening import Opened, decode, unreadable
-from rung.data.passages import passages_of, size
 from rung.data.pdf import pdf_text
 from rung.data.refusals import is_page, refuse_binary
+from rung.data.sections import passages_of, size
 from rung.errors import DataError
 from rung.plain import TooLarge, read_plain
 from rung.records import Passage
@@ -35,7 +35,7 @@ Gone = tuple[str, str]  # a file, and why it is left out and what to do
 
 
 @dataclass(frozen=True, slots=True)
-class Documents:
+class Corpus:
     """What was read of a folder of documents."""
 
     name: str  # of the folder or file
@@ -72,7 +72,7 @@ def is_documents(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in DOCUMENTS
 
 
-def read_documents(path: Path) -> Documents:
+def read_corpus(path: Path) -> Corpus:
     """The passages of all documents in the folder at `path`, or of the file there.
 
     Hidden files are passed over; links, archives and other kinds of files are left out by name. Raises
@@ -103,7 +103,7 @@ def read_documents(path: Path) -> Documents:
             why="; ".join(f"{name} {why}" for name, why in gone[:5]),
             fix=_KINDS,
         )
-    return Documents(path.resolve().name or str(path), mark.hexdigest(), tuple(passages), tuple(gone))
+    return Corpus(path.resolve().name or str(path), mark.hexdigest(), tuple(passages), tuple(gone))
 
 
 def passages_in(content: bytes, file: Path, name: str) -> tuple[Passage, ...]:

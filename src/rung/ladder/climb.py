@@ -128,7 +128,7 @@ class _Climb:
     def run(self) -> Climbed:
         threads.tell(self.watcher.say)
         mark, owner = self._mark()
-        if self.data.documents is not None:
+        if self.data.corpus is not None:
             with self.folder.claimed(mark, owner):
                 found = with_questions(self.data, self.settings, self.folder, self.watcher, self.base)
                 self.data, self.base = found

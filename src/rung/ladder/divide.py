@@ -81,8 +81,8 @@ def divide(data: Understood, settings: Settings) -> Divided:
         test_fraction=settings.test_fraction,
         test=data.test.examples if data.test else None,
     )
-    if data.documents is not None:
-        parts = replace(parts, texts=data.documents.passages)
+    if data.corpus is not None:
+        parts = replace(parts, texts=data.corpus.passages)
         if given and data.written:
             parts = replace(parts, train=(*parts.train, *_new(data.written, parts)))
     return Divided(

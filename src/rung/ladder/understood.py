@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rung.config import Columns, Settings
 from rung.data.check import require_trainable
-from rung.data.documents import Documents, is_documents, read_documents
+from rung.data.documents import Corpus, is_documents, read_corpus
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows, source_of
 from rung.errors import DataError, UsageError
@@ -27,7 +27,7 @@ class Understood:
     test: Loaded | None
     task: Task
     unknown: str  # a sentence about labels that only the test rows have, or ""
-    documents: Documents | None = None  # to learn from besides the rows
+    corpus: Corpus | None = None  # documents to learn from besides the rows
     written: tuple[Example, ...] | None = None  # what the base asks about them; None before it was asked
 
     @property
@@ -39,13 +39,13 @@ class Understood:
     @property
     def named(self) -> Loaded:
         """The rows under the name of what the user gave."""
-        return replace(self.loaded, name=self.documents.name) if self.documents else self.loaded
+        return replace(self.loaded, name=self.corpus.name) if self.corpus else self.loaded
 
     @property
     def warnings(self) -> list[str]:
         """Lines that the user should read before anything runs."""
         both = [*self.loaded.warnings, *(self.test.warnings if self.test else ()), *self.task.notes]
-        gone = self.documents.gone() if self.documents else []
+        gone = self.corpus.gone() if self.corpus else []
         return [line for line in dict.fromkeys([*gone, *both, self.unknown]) if line]
 
 
@@ -60,7 +60,7 @@ def understand_data(
     """
     source = source_of(data)
     if isinstance(source, Path) and is_documents(source):
-        return _of_documents(source, settings, test, only_look)
+        return _of_corpus(source, settings, test, only_look)
     if settings.train_questions is not None:
         raise UsageError(
             "--train-questions goes with documents",
@@ -81,12 +81,12 @@ def understand_data(
     return Understood(loaded, loaded_test, task, unknown)
 
 
-def _of_documents(path: Path, settings: Settings, test: Rows | None, only_look: bool) -> Understood:
+def _of_corpus(path: Path, settings: Settings, test: Rows | None, only_look: bool) -> Understood:
     """Documents to learn from, with the questions about them that the user gives.
 
     The task is `knowledge`, unless the user says another one.
     """
-    documents = read_documents(path)
+    documents = read_corpus(path)
     held_out, asked = test or settings.test, settings.train_questions
     loaded_test = _questions(held_out, settings.columns) if held_out else None
     loaded = Loaded((), "documents", documents.name, documents.sha256, parts_line=documents.line)

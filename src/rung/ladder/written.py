@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rung import storage
 from rung.config import Settings
 from rung.data import example_of, normalise
-from rung.data.passages import sentences
+from rung.data.sections import sentences
 from rung.errors import DataError
 from rung.evaluation.tasks.knowledge import key_words
 from rung.ladder.understood import Understood
@@ -67,7 +67,7 @@ def with_questions(
     The folder is claimed. Raises `DataError` where neither the user nor the base gives questions to learn
     from.
     """
-    if data.documents is None or data.written is not None:
+    if data.corpus is None or data.written is not None:
         return data, base
     path = folder.file(FILE)
     if not path.exists():
@@ -81,7 +81,7 @@ def with_questions(
         why = f"The base {settings.base} wrote {len(written)} questions that the documents answer"
         raise DataError(
             "there are no questions to learn from",
-            where=data.documents.name,
+            where=data.corpus.name,
             why=why if settings.written_questions else "--written-questions is 0",
             fix="Give questions with their answers with --train-questions",
         )
@@ -159,8 +159,8 @@ def _written(data: Understood, settings: Settings, watcher: Watcher, base: Base)
     from rung.data.templates import Renderer
     from rung.evaluation.run import Speaker
 
-    assert data.documents is not None
-    asks = asks_of(data.documents.passages, settings.written_questions)
+    assert data.corpus is not None
+    asks = asks_of(data.corpus.passages, settings.written_questions)
     texts = list(_answers(Speaker(base, Renderer(base.tokenizer)), asks, settings.budget, watcher))
     counts = Counter[str]()
     rows = kept(asks[: len(texts)], texts, counts)

@@ -8,7 +8,7 @@ other questions (`rung.ladder.against`).
 from __future__ import annotations
 
 from rung.data import Loaded
-from rung.data.passages import sentences
+from rung.data.sections import sentences
 from rung.evaluation import overlap
 from rung.evaluation.tasks.generation import Generation
 from rung.evaluation.tasks.kind import Grade, counted, register

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rung.data.passages import WORDS, Section, passages_of, sentences, size
+from rung.data.sections import WORDS, Section, passages_of, sentences, size
 
 
 def texts(*paragraphs: str) -> list[str]:
