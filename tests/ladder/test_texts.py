@@ -112,7 +112,7 @@ def test_a_climb_on_documents_continues_and_its_rungs_run_from_disk(
     assert lora.applied["texts"] == 4
     assert first.info.data["texts"] == 4
     assert lora.cost.train_tokens is not None
-    assert "choice_accuracy" not in {one.name for one in lora.metrics} or lora.metrics[-1].n > 0
+    assert {one.name: one.n for one in lora.metrics}["choice_accuracy"] == 24
     kept = storage.read_jsonl(output / "questions.jsonl")
     assert [row["messages"][1]["content"] for row in kept] == names
 
@@ -121,8 +121,6 @@ def test_a_climb_on_documents_continues_and_its_rungs_run_from_disk(
     assert [one.primary for one in again.results] == [one.primary for one in first.results]
 
     context = from_disk(output, Silent())
-    assert [one.text for one in context.split.texts] == [
-        f"Mill {n} was built by family {n}." for n in range(4)
-    ]
+    assert [one.title for one in context.split.texts] == [f"Mill {n}" for n in range(4)]
     assert len(context.prepared.texts) == 4
     assert run_task(output, "lora").primary == lora.primary

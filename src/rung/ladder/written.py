@@ -165,7 +165,7 @@ def _written(data: Understood, settings: Settings, watcher: Watcher, base: Base)
     counts = Counter[str]()
     rows = kept(asks[: len(texts)], texts, counts)
     gone = [f"{count:,} {why}" for why, count in counts.most_common() if why]
-    late = "" if len(texts) == len(asks) else f"; there was no time for {len(asks) - len(texts):,} more"
+    late = "" if len(texts) == len(asks) else f" There was no time for {len(asks) - len(texts):,} more."
     left = f" Left out: {', '.join(gone)}." if gone else ""
     watcher.say(
         f"The base wrote {len(texts):,} questions about the documents, {len(rows):,} are used.{left}{late}"
