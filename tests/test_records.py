@@ -22,6 +22,7 @@ from rung.records import (
     Measure,
     Mechanism,
     Message,
+    Passage,
     Point,
     Quote,
     Regret,
@@ -79,6 +80,7 @@ FULL = [
     Tradeoff(0.5, loss=1.25, kl=0.1, taken=True),
     Point(100, 0.5, 0.05),
     Forecast(0.6, 0.5, 0.7, 0.2, points=(Point(100, 0.5, 0.05),), best="probe", bar=0.65),
+    Passage("cd34", "Tea is at four.", "Tea", "a.md"),
 ]
 
 

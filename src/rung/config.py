@@ -86,6 +86,15 @@ class Settings(BaseModel):
         None,
         description="File of a JSON Schema that extracted objects keep to; learned from train if not given.",
     )
+    train_questions: Annotated[Path | None, DATA] = Field(
+        None, description="File of questions and answers to learn from, where FILE is a folder of documents."
+    )
+    written_questions: Annotated[int, DATA] = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="Most questions that the base writes from documents, to learn from; 0 for none.",
+    )
     format: Annotated[str | None, DATA] = Field(
         None, description="Format of the rows; detected if not given."
     )

@@ -31,6 +31,8 @@ _NAMES = {
     "rouge_l": "ROUGE-L",
     "likelier": "chosen is likelier",
     "chosen_change": "change of the chosen",
+    "rouge_l_recall": "ROUGE-L recall",
+    "choice_accuracy": "right answer most likely",
     "json_valid": "valid JSON",
     "schema_valid": "keeps to the schema",
     "made_up": "made up values",

@@ -60,6 +60,16 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document: some paragraphs under one heading."""
+
+    id: str
+    text: str
+    title: str = ""  # of the document, and the headings above the text
+    source: str = ""  # the file, as a path inside the folder that was read
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What the examples ask for, inferred once from all rows of the file or said by the user."""
 

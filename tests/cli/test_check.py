@@ -143,3 +143,34 @@ def test_no_base_is_loaded_for_a_file_that_cannot_be_used(
     path = letters.write_jsonl(tmp_path / "rows.jsonl", [{"text": "x", "label": "a"}])
     assert cli.run(["check", str(path), "--base", "tiny"]) == 3
     assert "too few" in capsys.readouterr().err
+
+
+def test_documents_are_looked_at_without_a_base(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rung.cli.base.ensure_base", lambda *_: pytest.fail("asked for a base"))
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "mill.md").write_text("# Mill\n\nThe mill opens at [seven].\n")
+    (folder / "empty.txt").write_text("")
+    assert cli.run(["check", str(folder), "--show", "1"]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[0] == "docs: 1 document, 5 words in 1 passage"
+    assert "- left out: empty.txt is empty. Put its text in it, or delete it" in said
+    assert "mill.md: Mill\nThe mill opens at [seven]." in said
+    assert "give questions with their answers: --test FILE" in said
+
+    rows = [
+        {"question": f"When does mill {n} open?", "answer": "" if n == 4 else f"at {n}"} for n in range(6)
+    ]
+    test = letters.write_jsonl(tmp_path / "q.jsonl", rows)
+    assert cli.run(["check", str(folder), "--test", str(test)]) == 0
+    said = capsys.readouterr().out
+    assert "q.jsonl: prompt-completion, 6 rows to test on" in said
+    assert "its target is empty (row 5)" in said
+    assert "Task: Knowledge: questions about 1 document." in said
+
+    assert cli.run(["check", str(folder), "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert [one["source"] for one in value["documents"]["passages"]] == ["mill.md"]
+    assert value["task"]["kind"] == "knowledge"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,24 @@ def test_a_fault_is_a_target_that_is_empty_or_unreadable() -> None:
     found = faults(task, bad)
     assert set(found) == {1, 2}
     assert found[2] == "its target is empty"
+
+
+def test_documents_are_learned_whole_and_written_questions_only_in_train(tmp_path: Path) -> None:
+    (tmp_path / "mills.md").write_text("# Mills\n\nMill 1 was built by family 1.")
+    pairs = [{"question": f"Who built mill {n}?", "answer": f"family {n}"} for n in range(30)]
+    asked = letters.write_jsonl(tmp_path / "q.jsonl", pairs)
+    written = tuple(rows_of_pairs([("Who built mill 1?", "1"), *((f"Q {n}?", f"A {n}") for n in range(20))]))
+    settings = make_settings(letters.FAST | {"train_questions": str(asked)})
+    data = replace(understand_data(tmp_path / "mills.md", settings), written=written)
+    found = divide(data, settings)
+    assert [one.text for one in found.split.texts] == ["Mill 1 was built by family 1."]
+    assert found.facts()["texts"] == 1
+    new = {one.id for one in written[1:]}
+    assert {one.id for one in found.split.train if one.source != "q.jsonl"} == new
+    assert not new & {one.id for one in (*found.split.dev, *found.split.test)}
+    settings = make_settings(letters.FAST | {"test": str(asked)})
+    alone = divide(replace(understand_data(tmp_path / "mills.md", settings), written=written), settings)
+    assert {one.id for one in (*alone.split.train, *alone.split.dev)} == new  # the other one is in test
+    assert len(alone.split.dev) == 3
+    assert len(alone.split.test) == 30
+    assert [one.row for one in alone.split.leaked] == [1]

@@ -112,3 +112,55 @@ def test_a_catalogue_is_for_calls(tmp_path: Path) -> None:
     assert [one["call"] for one in found.task.facts["apis"]["entries"]] == ["f(x)", "g(x)"]
     with pytest.raises(UsageError, match="the task is classification"):
         understood(table(tmp_path / "x.jsonl", ["no", "yes"] * 15), apis=str(apis))
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for n in range(3):
+        (folder / f"{n}.md").write_text(f"# Mill {n}\n\nMill {n} was built by family {n}.\n")
+    (folder / "empty.md").write_text("")
+    return folder
+
+
+def questions(path: Path, count: int = 6, **more: str) -> Path:
+    rows = [{"question": f"Who built mill {n}?", "answer": f"family {n}"} | more for n in range(count)]
+    return letters.write_jsonl(path, rows)
+
+
+def test_documents_are_read_with_the_questions_to_test_on(documents: Path, tmp_path: Path) -> None:
+    found = understood(documents, test=str(questions(tmp_path / "q.jsonl")))
+    assert found.corpus is not None
+    assert len(found.corpus.passages) == 3
+    assert (found.loaded.examples, found.loaded.format, found.named.name) == ((), "documents", "docs")
+    assert found.loaded.parts_line == "3 documents, 21 words in 3 passages"
+    assert found.test is not None
+    assert len(found.test.examples) == 6
+    assert (found.task.kind, found.task.why) == ("knowledge", "Knowledge: questions about 3 documents.")
+    assert found.warnings[0] == "empty.md is empty. Put its text in it, or delete it"
+
+
+def test_questions_to_learn_from_keep_their_groups(documents: Path, tmp_path: Path) -> None:
+    path = questions(tmp_path / "q.jsonl", 30, group="all")
+    found = understood(documents, train_questions=str(path))
+    assert {one.group for one in found.loaded.examples} == {"all"}
+    assert found.test is None
+    assert found.named.name == "docs"
+    assert found.loaded.name == "q.jsonl"
+    assert found.loaded.sha256 != understood(documents, test=str(path)).loaded.sha256
+
+
+def test_the_user_may_say_another_task(documents: Path, tmp_path: Path) -> None:
+    found = understood(documents, test=str(questions(tmp_path / "q.jsonl")), task="generation")
+    assert (found.task.kind, found.task.primary) == ("generation", "rouge_l")
+
+
+def test_documents_without_questions_can_only_be_looked_at(documents: Path, letters_csv: Path) -> None:
+    with pytest.raises(UsageError, match=r"need questions to test on.*--test.*--train-questions"):
+        understood(documents)
+    found = understand_data(documents, make_settings({}), only_look=True)
+    assert found.loaded.examples == ()
+    assert found.task.kind == "knowledge"
+    with pytest.raises(UsageError, match="goes with documents"):
+        understood(letters_csv, train_questions=str(letters_csv))

@@ -67,7 +67,9 @@ def check(
     from rung.ladder.understood import understand_data
 
     s, _ = load_settings(config, settings)
-    data = understand_data(file, s)  # report faults in the data before anything heavy is imported
+    data = understand_data(
+        file, s, only_look=True
+    )  # report faults in the data before anything heavy is imported
     from rung.cli.base import ensure_base
     from rung.cli.console import console
     from rung.cli.progress import Screen
@@ -82,6 +84,9 @@ def check(
     if write is not None:
         screen.print(f"Written to {write}: {len(data.loaded.examples):,} rows of messages")
         return
+    if data.corpus is not None and not data.loaded.examples:
+        _print_corpus(data, screen, json)
+        return
     ensure_base(config, settings, Screen(quiet=json))
     from rung.ladder.checking import examine
 
@@ -92,6 +97,22 @@ def check(
     _print_summary(screen, checked.findings, data.task)
     _print_sample(screen, checked.findings, checked.renderer)
     _print_problems(screen, checked, s.long_rows)
+
+
+def _print_corpus(data: Understood, screen: Console, json: bool) -> None:
+    """Documents without rows to learn from: what was read, and the questions to test on, if there are any."""
+    from rung.cli.output import print_json
+    from rung.cli.rows import print_test
+    from rung.records import to_json
+
+    assert data.corpus is not None
+    if json:
+        print_json({"documents": to_json(data.corpus), "task": to_json(data.task)})
+        return
+    if data.test is not None:
+        print_test(screen, data, data.test)
+    else:
+        screen.print("To climb on them, give questions with their answers: --test FILE")
 
 
 def _print_json(data: Understood, checked: Checked | None = None) -> None:

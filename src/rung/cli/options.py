@@ -17,7 +17,8 @@ File = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="File of examples: CSV, JSON, JSONL, Parquet, Excel, ... (docs/data.md).",
+        help="File of examples: CSV, JSON, JSONL, Parquet, Excel, ... (docs/data.md); or, to climb, tune or "
+        "check, a folder of documents.",
         show_default=False,
         readable=False,
     ),

@@ -12,6 +12,7 @@ from rung.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rung.data.documents import Corpus
     from rung.data.formats import Loaded
     from rung.ladder.understood import Understood
     from rung.records import Example
@@ -22,6 +23,10 @@ _COLOURS = {"system": "dim", "user": "cyan", "tool": "magenta", "assistant": "bo
 def print_parts(console: Console, data: Understood, show: int = 0) -> None:
     """The first lines about a file: its columns, its task, what is left out; then `show` of its rows."""
     loaded = data.loaded
+    if data.corpus is not None:
+        print_corpus(console, data.corpus, show)
+    if not loaded.examples:
+        return
     rows = f"{len(loaded.examples):,} row{'s' * (len(loaded.examples) != 1)}"
     console.print(f"{loaded.name}: {loaded.format}, {rows}")
     console.print(loaded.parts_line)
@@ -32,6 +37,18 @@ def print_parts(console: Console, data: Understood, show: int = 0) -> None:
         console.print(f"Note: {line}")
     for example in loaded.examples[:show]:
         _print_row(console, example)
+
+
+def print_corpus(console: Console, documents: Corpus, show: int = 0) -> None:
+    """What was read of a folder, what is left out of it, and the first `show` passages."""
+    from rich.text import Text
+
+    console.print(f"{documents.name}: {documents.line}")
+    for line in documents.gone(most=1000):
+        console.print(f"- left out: {line}", markup=False)
+    for passage in documents.passages[:show]:
+        console.print(Text(f"\n{passage.source}: {passage.title}", style="bold"))
+        console.print(Text(passage.text, style="cyan"))
 
 
 def _print_row(console: Console, example: Example) -> None:
@@ -70,3 +87,15 @@ def _turns(example: Example) -> list[dict[str, object]]:
         {"role": m.role, "content": m.content} | ({} if m.learn or m.role != "assistant" else {"weight": 0})
         for m in example.messages
     ]
+
+
+def print_test(console: Console, data: Understood, test: Loaded) -> None:
+    """The first lines about a file of rows to test on, and those of its rows that cannot be graded."""
+    from rung.ladder.divide import faults
+
+    console.print(f"{test.name}: {test.format}, {len(test.examples):,} rows to test on")
+    console.print(test.parts_line)
+    bad = faults(data.task, test.examples)
+    for line in account([*test.left_out, *bad.items()], test.name):
+        console.print(line)
+    console.print(f"Task: {data.task.why}")

@@ -69,7 +69,7 @@ def refuse_text(path: Path, text: str) -> None:
     head = text[: 1 << 16]
     if head.startswith("version https://git-lfs.github.com/spec/"):
         refuse(path, "is a Git LFS pointer, not the file itself", "Run `git lfs pull` in its repository")
-    if _PAGE.match(head):
+    if is_page(head):
         refuse(
             path, "is a web page, not a data file", "Download the raw file: the link led to a page about it"
         )
@@ -80,6 +80,11 @@ def refuse_text(path: Path, text: str) -> None:
         refuse(path, "holds Python values in single quotes, not JSON", fix)
     if head.startswith(("CREATE TABLE", "INSERT INTO", "-- MySQL dump", "-- PostgreSQL")):
         refuse(path, "is an SQL dump", "Export the table as CSV from the database")
+
+
+def is_page(text: str) -> bool:
+    """Whether `text` is a whole web page."""
+    return _PAGE.match(text) is not None
 
 
 def is_yaml(text: str) -> bool:

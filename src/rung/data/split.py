@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rung.errors import DataError
-from rung.records import Example
+from rung.records import Example, Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Split:
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
     leaked: tuple[Example, ...] = ()  # train rows left out: the test file holds their prompt or their group
+    texts: tuple[Passage, ...] = ()  # documents, whose text tuned rungs learn besides the train rows
     duplicates: int = 0  # rows left out because an earlier row of the same file is exactly the same
 
 

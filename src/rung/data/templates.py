@@ -106,6 +106,11 @@ class Renderer:
         whole = self._lead + text.lstrip(self._strips[0]).rstrip(self._strips[1]) + self._tail
         return [*self._tokens.encode(whole, anchored=self._anchored), self._end_id]
 
+    def text_ids(self, text: str) -> list[int]:
+        """Ids of a text that is no turn of a conversation; it begins as the tokenizer begins a text."""
+        bos = self.tokenizer.bos_token_id if _leading_bos(self.tokenizer) else None
+        return [*([] if bos is None else [bos]), *self._tokens.encode(text)]
+
     def render(self, example: Example) -> Rendered:
         """An example as ids. The mask is true on the last answer and on each earlier one that may be learned.
 

@@ -54,6 +54,8 @@ class Metric:
         """The largest value it can have, 0 being the smallest; None where it has no end."""
         return self.span(task) if self.span else 100.0 if self.unit == "points" else 1.0
 
+    needs: str = ""  # a value without which a row is left out; "" where every graded row has all it takes
+
 
 METRICS: Registry[Metric] = Registry("metric")
 _RATIO = "words of all answers over words of all targets; 1 is best, less is too short, more too long"
@@ -82,8 +84,7 @@ def grade(task: Task, example: Example, completion: Completion) -> Score:
     elif answer is None:
         status = "unparsed"
     note = "" if answer else f"no {kind.wanted} found"
-    values = {**found.values, **completion.values}
-    return Score(example.id, status, values, answer, note, found.evidence)
+    return Score(example.id, status, {**found.values, **completion.values}, answer, note, found.evidence)
 
 
 # --- all rows ---------------------------------------------------------------------------------------
@@ -98,7 +99,8 @@ def measures(
     row_of: Mapping[str, str] | None = None,
     inflation: float = 1.0,
 ) -> tuple[Measure, ...]:
-    """The task's metrics over all rows, the primary one first, each with its 95% interval.
+    """The task's metrics over all rows, the primary one first, each with its 95% interval; then those that
+    its kind only shows, where they could be measured.
 
     `examples`, `scores` and `texts` (what the model wrote) go row by row; rows with a grader's fault are left
     out, and a metric over no rows has no value.  `row_of` maps the ids of examples that are the same row to
@@ -108,11 +110,16 @@ def measures(
     kept = [row for row in zip(examples, scores, texts, strict=True) if row[1].status != "error"]
     if any(example.id != score.example_id for example, score, _ in kept):
         raise ValueError("examples and scores are not of the same rows")
-    columns = ([row[0] for row in kept], [row[1] for row in kept], [row[2] for row in kept])
-    names = [row_of[example.id] for example in columns[0]] if row_of else None
-    return tuple(
-        _measure(name, METRICS[name], task, columns, seed, names, inflation) for name in task.metrics
-    )
+    found = []
+    for name in (*task.metrics, *KINDS[task.kind].shown):
+        needs = METRICS[name].needs
+        some = [row for row in kept if needs in row[1].values] if needs else kept
+        if needs and not some:
+            continue
+        columns = ([row[0] for row in some], [row[1] for row in some], [row[2] for row in some])
+        names = [row_of[example.id] for example in columns[0]] if row_of else None
+        found.append(_measure(name, METRICS[name], task, columns, seed, names, inflation))
+    return tuple(found)
 
 
 def _measure(
@@ -274,10 +281,12 @@ def _bleu_rows(
 for _name in ("accuracy", "exact_match", "exact_set", "json_valid", "schema_valid", "exact_call"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True))
 METRICS.add("function_match", Metric(_mean("function_match"), stats.mean_of, share=True))
+METRICS.add("containment", Metric(_mean("containment"), stats.mean_of, share=True))
+METRICS.add("choice_accuracy", Metric(_mean("choice"), stats.mean_of, share=True, needs="choice"))
 METRICS.add("made_up", Metric(_invented_rows, _share_of, higher_is_better=False))
 for _name in ("copied", "empty"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True, higher_is_better=False))
-for _name in ("rouge_l", "jaccard", "samples_f1"):
+for _name in ("rouge_l", "rouge_l_recall", "jaccard", "samples_f1"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of))
 for _name in ("field_f1", "micro_f1"):
     METRICS.add(_name, Metric(_field_rows, stats.f1_of))

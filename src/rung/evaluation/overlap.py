@@ -119,6 +119,15 @@ def rouge_l(text: str, reference: str) -> float:
     return 2 * common / (len(said) + len(wanted)) if common else 0.0
 
 
+def rouge_l_recall(text: str, reference: str) -> float:
+    """ROUGE-L recall: the share of the reference's `words` in the longest common subsequence (Lin 2004).
+
+    0 for a reference without words.
+    """
+    wanted = words(reference)
+    return common_subsequence(words(text), wanted) / len(wanted) if wanted else 0.0
+
+
 def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
     """Length of the longest common subsequence, one machine word at a time (Hyyrö 2004)."""
     places: dict[str, int] = {}

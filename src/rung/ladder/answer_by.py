@@ -94,6 +94,10 @@ class Answering:
         """What the answer to each row is kept to; None where it is written freely."""
         return grammars(self.task, examples) if self.by.constrained and self.task is not None else None
 
+    def lengths(self, choices: Sequence[str]) -> list[int]:
+        """Tokens of each choice and its end of turn."""
+        return [len(one) for one in self._tokens(choices)]
+
     def _tokens(self, choices: Sequence[str]) -> list[list[int]]:
         """Each choice and its end of turn."""
         return [self.speaker.renderer.completion_ids(choice) for choice in choices]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rung.config import Settings, load_settings
 from rung.data.check import Findings
 from rung.data.check import check as find
+from rung.errors import DataError
 from rung.evaluation.tasks import unreadable
 from rung.ladder.understood import Understood, understand_data
 
@@ -32,11 +33,13 @@ def check(data: object, config: str | Path | None = None, **settings: Any) -> Ch
     `settings` are those of `rung.config.Settings`. Raises the errors of `rung.errors`.
     """
     s, _ = load_settings(Path(config) if config else None, settings)
-    return examine(understand_data(data, s), s)
+    return examine(understand_data(data, s, only_look=True), s)
 
 
 def examine(data: Understood, settings: Settings) -> Checked:
     """Render every row for the base and look through them. Raises `DataError` or `BaseModelError`."""
+    if not data.loaded.examples:
+        raise DataError("has no rows to look through, but documents", where=data.loaded.name)
     from rung.compute.load import load
     from rung.data.templates import Renderer
 

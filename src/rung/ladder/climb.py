@@ -36,6 +36,7 @@ from rung.ladder.task import drop_checkpoints, run_rung, write_rows
 from rung.ladder.understood import Understood, understand_data
 from rung.ladder.verdict import verdict
 from rung.ladder.watch import OnSplit, Silent, Watcher
+from rung.ladder.written import with_questions
 from rung.records import Quote, Result, RunInfo, Verdict, from_json, to_json
 from rung.run_folder import RunFolder
 
@@ -118,7 +119,7 @@ class _Climb:
         self.fresh = False  # whether no time has passed since the plan was made
         self.started = False  # whether the files that tasks read are written
         self.changed = False  # whether a rung was run that an earlier run of the command had not finished
-        self.folder = RunFolder(settings.output or default_folder(data.loaded, asked))
+        self.folder = RunFolder(settings.output or default_folder(data.named, asked))
         self.looks = ""  # how often the test rows were used before
         self.repeated = ""  # what scores are means of
         every = [*asked_for(settings, data.task), *finished_rungs(self.folder)]
@@ -126,11 +127,15 @@ class _Climb:
 
     def run(self) -> Climbed:
         threads.tell(self.watcher.say)
+        mark, owner = self._mark()
+        if self.data.corpus is not None:
+            with self.folder.claimed(mark, owner):
+                found = with_questions(self.data, self.settings, self.folder, self.watcher, self.base)
+                self.data, self.base = found
         self.rows = self._prepare(self.settings)
         self.watcher.prepared(self.rows)
         if self.settings.splits > 1:
             self.watcher.say(f"This is the first of {self.settings.splits} splits; all get the same time")
-        mark, owner = self._mark()
         with self.folder.claimed(mark, owner) as begun:
             self.context = self._context(mark)
             self.before = info_of(self.folder)
@@ -191,13 +196,13 @@ class _Climb:
 
     def _mark(self) -> tuple[str, dict[str, Any]]:
         """Fingerprint of everything that decides the results, and the same in words."""
-        rows = self.rows
+        test = self.data.test
         once = {"splits"} if self.settings.splits == 1 else set()
         owner = self.settings.model_dump(mode="json", exclude={*_FREE, *once})
         owner |= {
-            "data": rows.loaded.sha256,
-            "test": rows.loaded_test.sha256 if rows.loaded_test else None,
-            "apis": rows.task.facts.get("apis", {}).get("sha256"),
+            "data": self.data.loaded.sha256,
+            "test": test.sha256 if test else None,
+            "apis": self.data.task.facts.get("apis", {}).get("sha256"),
             "rung": __version__,
         }
         return storage.fingerprint(owner), owner

@@ -8,7 +8,7 @@ from typing import Any
 
 from rung.config import Settings
 from rung.data.formats import Loaded
-from rung.data.split import Split, split
+from rung.data.split import Split, prompt_key, split
 from rung.errors import DataError
 from rung.evaluation.tasks import learn, unreadable
 from rung.ladder import seen
@@ -52,7 +52,8 @@ class Divided:
             "left_out": grouped(self.left_out),
             "parts": self.loaded.parts_line,
             "reading": to_json(self.loaded.reading),
-            "split": fingerprint([[one.id for one in examples] for _, examples in parts_of(self.split)]),
+            "texts": len(self.split.texts),
+            "split": fingerprint(_ids(self.split)),
             "warnings": list(self.warnings),
             **seen.facts(self.task, self.split.train, self.split.test),
         }
@@ -69,14 +70,23 @@ class Divided:
 
 
 def divide(data: Understood, settings: Settings) -> Divided:
-    """Split `data`; rows that cannot be used are still there (`usable`, `rung.ladder.prepare`)."""
+    """Split `data`; rows that cannot be used are still there (`usable`, `rung.ladder.prepare`).
+
+    Documents are learned whole. Of the questions that the base wrote about them, all are train rows; only
+    where the user gives no others is a part of them drawn as dev rows.
+    """
+    given = data.loaded.examples
     parts = split(
-        data.loaded.examples,
+        given or data.written or (),
         seed=settings.seed,
         dev_fraction=settings.dev_fraction,
         test_fraction=settings.test_fraction,
         test=data.test.examples if data.test else None,
     )
+    if data.corpus is not None:
+        parts = replace(parts, texts=data.corpus.passages)
+        if given and data.written:
+            parts = replace(parts, train=(*parts.train, *_new(data.written, parts)))
     return Divided(
         settings=settings,
         loaded=data.loaded,
@@ -86,6 +96,18 @@ def divide(data: Understood, settings: Settings) -> Divided:
         left_out=tuple(data.left_out),
         warnings=(*data.warnings, *data.doubts),
     )
+
+
+def _new(written: Sequence[Example], parts: Split) -> list[Example]:
+    """Those of `written` that ask what no row of `parts` asks."""
+    known = {prompt_key(one) for _, examples in parts_of(parts) for one in examples}
+    return [one for one in written if prompt_key(one) not in known]
+
+
+def _ids(parts: Split) -> list[list[str]]:
+    """Of the rows of each part, and of the texts where there are any."""
+    ids = [[one.id for one in examples] for _, examples in parts_of(parts)]
+    return [*ids, *([[text.id for text in parts.texts]] if parts.texts else [])]
 
 
 def usable(rows: Divided) -> Divided:

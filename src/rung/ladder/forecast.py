@@ -50,11 +50,17 @@ class Workload:
     longest_prompt: int = 0  # of the test rows
     constrained: bool = False  # whether answers can be kept to the task's form
     pair_tokens: float = 0.0  # of a preference pair: prompt, chosen and rejected answer; 0 without pairs
+    text_tokens: float = 0.0  # of documents, in all of them, over the number of train rows
 
     @property
     def in_pairs(self) -> Workload:
         """The same where a train row is a pair."""
         return replace(self, row_tokens=self.pair_tokens) if self.pair_tokens else self
+
+    @property
+    def trained_tokens(self) -> float:
+        """What is trained on for each train row: its own tokens, and its share of the documents."""
+        return self.row_tokens + self.text_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ def _slower(rate: TrainRate, times: float) -> TrainRate:
 def step_tokens(settings: Settings, work: Workload, rows: int, epochs: float) -> int:
     """Tokens of an optimizer step: as asked, or of 4 to 16 rows, more for a longer training."""
     wanted = min(MOST_STEP_ROWS, max(FEWEST_STEP_ROWS, rows * epochs / STEPS))
-    return settings.batch_tokens or round(wanted * work.row_tokens)
+    return settings.batch_tokens or round(wanted * work.trained_tokens)
 
 
 def evaluation_rows(rows: int, epochs: float) -> int:
@@ -159,7 +165,7 @@ def judged_rows(work: Workload, rows: int, epochs: float, dev_rows: int) -> int:
     give the same number on every machine. A token costs three times as much in training as where it is read.
     """
     answer = _label_cost(work) if work.label_tokens else _WRITTEN * work.target_tokens
-    affordable = JUDGED_SHARE * 3 * rows * epochs * work.row_tokens / (work.tail_tokens + answer)
+    affordable = JUDGED_SHARE * 3 * rows * epochs * work.trained_tokens / (work.tail_tokens + answer)
     found = min(int(affordable / (EVALUATIONS + 1)), MOST_JUDGED_ROWS, dev_rows)
     return found if found >= FEWEST_JUDGED_ROWS else 0
 
@@ -177,7 +183,7 @@ def train_seconds(
     settings: Settings, work: Workload, speeds: Speeds, rate: TrainRate, size: Size, dev_rows: int
 ) -> float:
     """Seconds of training at `rate` on `size`, measuring dev loss on at most `dev_rows` dev rows."""
-    tokens = size.train * work.row_tokens * size.epochs
+    tokens = size.train * work.trained_tokens * size.epochs
     steps = max(1.0, tokens / step_tokens(settings, work, size.train, size.epochs))
     rows = min(evaluation_rows(size.train, size.epochs), dev_rows)
     measuring = (EVALUATIONS + 1) * rows * work.row_tokens / speeds.prefill

@@ -295,6 +295,7 @@ def _short(
     from rung.ladder.general import keep_of
     from rung.ladder.label_rows import loss_for, rows_for
     from rung.ladder.options import attached_for
+    from rung.ladder.texts import train_rows
     from rung.train.trainer import Trainer
 
     prepared, method, seed = context.prepared, rung.method, context.settings.seed
@@ -313,7 +314,7 @@ def _short(
     )
     try:
         keep = keep_of(context, method, quote.train_tokens)
-        learned, shown = (rows_for(prepared, method, part) for part in (some, dev))
+        learned, shown = train_rows(prepared, method, some), rows_for(prepared, method, dev)
         loss = loss_for(prepared, method, [*some, *dev])
         with attached_for(prepared, method) as attached:
             head_start.begin(prepared, attached, some, context.watcher)

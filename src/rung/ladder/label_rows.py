@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rung.data.pairs import Pair, pair
 from rung.errors import DataError
 from rung.evaluation.labels import equal_label
-from rung.ladder.prepare import Prepared
 from rung.methods import METHODS
 from rung.methods.method import Objective
 from rung.records import Example, Rendered
 from rung.train.dpo import Dpo, reference
+
+if TYPE_CHECKING:
+    from rung.ladder.prepare import Prepared
 
 
 def rows_for(prepared: Prepared, method: str, examples: Sequence[Example]) -> list[Rendered]:

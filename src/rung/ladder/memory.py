@@ -94,7 +94,7 @@ def _trunk_bytes(context: Context) -> int:
     prepared, size = context.prepared, context.size
     rows = size.train + min(evaluation_rows(size.train, size.epochs), size.dev)
     width: int = prepared.base.model.config.get_text_config().hidden_size
-    tokens = round(rows * context.work.row_tokens)
+    tokens = round(rows * context.work.trained_tokens)
     return tokens * width * prepared.base.dtype.itemsize + _reading_bytes(prepared)
 
 

@@ -19,9 +19,11 @@ from rung.evaluation.run import Speaker
 from rung.ladder.divide import Divided, divide, faults, parts_of, without
 from rung.ladder.forecast import allowance
 from rung.ladder.left_out import LeftOut, counted
+from rung.ladder.texts import text_rows
 from rung.ladder.understood import Understood
 from rung.records import Example, Rendered, Task
 
+A_SENTENCE = 64  # tokens
 MOST_DROPPED = 0.3  # share of rows that may be dropped as too long, or of answers that may be cut
 
 
@@ -35,6 +37,7 @@ class Prepared(Divided):
     max_new_tokens: int
     rendered: dict[str, Rendered]  # by example id
     others: dict[str, Rendered] = field(default_factory=dict)  # of preference pairs: with the rejected answer
+    texts: tuple[Rendered, ...] = ()  # of documents; all of their tokens are learned
 
     @property
     def base(self) -> Base:
@@ -83,9 +86,10 @@ def on_base(rows: Divided, base: Base | None = None) -> Prepared:
         split=used.split,
         task=used.task,
         max_length=max_length,
-        max_new_tokens=limit or _longest_answer(used.split.train, rendered),
+        max_new_tokens=limit or _longest_answer(used.split, rendered),
         rendered=rendered,
         others=others,
+        texts=text_rows(renderer, used.split.texts, max_length),
         left_out=used.left_out,
         warnings=(*used.warnings, *([cut] if cut else [])),
     )
@@ -170,7 +174,9 @@ def _cut_answers(train: Sequence[Example], rendered: dict[str, Rendered], limit:
     return f"answers end after {limit} tokens, as asked, and {cut:,} of {len(train):,} targets are longer"
 
 
-def _longest_answer(train: Sequence[Example], rendered: dict[str, Rendered]) -> int:
-    """The allowance for the longest train target, but for the last half percent."""
-    lengths = sorted(rendered[example.id].answer_length for example in train)
-    return allowance(lengths[int(0.995 * (len(lengths) - 1))])
+def _longest_answer(parts: Split, rendered: dict[str, Rendered]) -> int:
+    """The allowance for the longest train target, but for the last half percent; with documents, whose
+    questions the base may have written, room for a sentence at least."""
+    lengths = sorted(rendered[example.id].answer_length for example in parts.train)
+    found = allowance(lengths[int(0.995 * (len(lengths) - 1))])
+    return max(found, A_SENTENCE) if parts.texts else found

@@ -56,6 +56,9 @@ class Prompted(Responder):
         """As in `Responder`. Those of the task's labels add up to 1, and the best one is the answer."""
         return self._answering.score(self.asker.ids(examples), choices)
 
+    def tokens(self, choices: Sequence[str]) -> list[int] | None:
+        return self._answering.lengths(choices)
+
     def answer_and_score(
         self, examples: Sequence[Example], choices: Sequence[str]
     ) -> tuple[list[Completion], Scores | None]:

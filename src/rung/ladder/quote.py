@@ -24,9 +24,10 @@ from rung.evaluation.prompts import zero_shot
 from rung.generate.choose import best_choices
 from rung.ladder import memory
 from rung.ladder.forecast import Rates, TrainRate, Workload
-from rung.ladder.label_rows import loss_for, rows_for
+from rung.ladder.label_rows import loss_for
 from rung.ladder.options import attach
 from rung.ladder.prepare import Prepared
+from rung.ladder.texts import train_rows
 from rung.ladder.watch import Silent, Watcher
 from rung.methods import METHODS
 from rung.methods.method import Attached
@@ -325,7 +326,7 @@ def _sample(prepared: Prepared, method: str, step_tokens: int) -> list[Rendered]
     """Train rows for one step."""
     rows: list[Rendered] = []
     room = step_tokens
-    for row in rows_for(prepared, method, prepared.split.train):
+    for row in train_rows(prepared, method, prepared.split.train):
         if rows and size(row) > room:
             break
         rows.append(row)

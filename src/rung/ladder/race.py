@@ -102,13 +102,13 @@ def planned(context: Context, method: str, rate: TrainRate, training: float) -> 
         return None
     reading = dev * work.row_tokens / speeds.prefill
     usual = step_tokens(settings, work, size.train, size.epochs)
-    row = more_tokens(settings, method) * work.row_tokens / rate.tokens_per_second
+    row = more_tokens(settings, method) * work.trained_tokens / rate.tokens_per_second
 
     def one(new: int) -> float:
-        steps = max(1.0, new * work.row_tokens / race_rules.step_tokens(new, work.row_tokens, usual))
+        steps = max(1.0, new * work.trained_tokens / race_rules.step_tokens(new, work.trained_tokens, usual))
         return rate.attach_seconds + new * row + steps * rate.step_seconds + reading
 
-    steps = size.train * size.epochs * work.row_tokens / usual
+    steps = size.train * size.epochs * work.trained_tokens / usual
     return race_rules.planned(arms(context, method, steps), size.train, training, one, reading)
 
 
@@ -171,7 +171,7 @@ class _Ground:
             context.size = size
         if plan is None:  # the machine has become slower
             return self._kept(Race(mark))
-        step = race_rules.step_tokens(plan.rows, context.work.row_tokens, self.plan.step_tokens)
+        step = race_rules.step_tokens(plan.rows, context.work.trained_tokens, self.plan.step_tokens)
         return self._kept(Race(mark, plan.arms, plan.rows, step, round(plan.seconds, 1)))
 
     def run(self, race: Race) -> Won:
@@ -288,10 +288,14 @@ class _Ground:
     def _rows(self, race: Race, turn: int) -> list[Rendered]:
         """Those of a round; an arm has seen none of them before."""
         news = [new for _, new in rounds(len(race.arms), race.rows)]
-        seen = {example.id for example in sample(self.train, sum(news[:turn]), self.seed)}
-        some = sample(self.train, sum(news[: turn + 1]), self.seed)
-        rendered = self.context.prepared.rendered
-        return [rendered[example.id] for example in some if example.id not in seen]
+        from rung.ladder.texts import train_rows
+
+        before, now = (
+            train_rows(self.context.prepared, self.method, sample(self.train, sum(some), self.seed))
+            for some in (news[:turn], news[: turn + 1])
+        )
+        seen = {row.example_id for row in before}
+        return [row for row in now if row.example_id not in seen]
 
     def _state(self, place: int, turn: int) -> Path:
         return self.folder / _SHARED / f"arm-{place}-round-{turn}"

@@ -38,6 +38,10 @@ class Responder(ABC):
         """
         return None
 
+    def tokens(self, choices: Sequence[str]) -> list[int] | None:
+        """How many tokens each choice has in `score`, its end of turn included; None where it has none."""
+        return None
+
     def answer_and_score(
         self, examples: Sequence[Example], choices: Sequence[str]
     ) -> tuple[list[Completion], Scores | None]:

@@ -89,14 +89,15 @@ def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
     """A training of `rung` that takes about `seconds`; None where it fails."""
     from rung.ladder.label_rows import rows_for
     from rung.ladder.options import attached_for
+    from rung.ladder.texts import train_rows
     from rung.ladder.tuning import train_settings_of
     from rung.train.trainer import Trainer
 
     prepared, work, method = context.prepared, context.work, rung.method
     rate = context.speeds.train[method]
     tokens = _tokens(rate, seconds)
-    rows = max(1, min(len(prepared.split.train), round(tokens / work.row_tokens)))
-    epochs = max(1.0, tokens / (rows * work.row_tokens))
+    rows = max(1, min(len(prepared.split.train), round(tokens / work.trained_tokens)))
+    epochs = max(1.0, tokens / (rows * work.trained_tokens))
     context.watcher.begin(rung.name, "screening")
     seed = context.settings.seed
     settings = train_settings_of(
@@ -104,7 +105,7 @@ def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
         method,
         prepared.base,
         epochs=epochs,
-        step_tokens=max(1, round(rows * epochs * work.row_tokens / STEPS)),
+        step_tokens=max(1, round(rows * epochs * work.trained_tokens / STEPS)),
         pack_tokens=context.pack_tokens,
         evaluations=2,
         limit_seconds=2 * seconds,
@@ -114,7 +115,7 @@ def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
             outcome = Trainer(
                 prepared.base.model,
                 attached,
-                rows_for(prepared, method, sample(prepared.split.train, rows, seed)),
+                train_rows(prepared, method, sample(prepared.split.train, rows, seed)),
                 rows_for(prepared, method, sample(prepared.split.dev, DEV_ROWS, seed)),
                 settings,
             ).run()

@@ -11,6 +11,7 @@ from rung import numbers
 from rung.evaluation.metrics import METRICS
 from rung.evaluation.tasks import KINDS
 from rung.ladder import bound
+from rung.ladder.by_lookup import about_lookup
 from rung.ladder.case import Case, title, worth
 from rung.ladder.skew import about_skew
 from rung.records import Comparison, Measure, Result, Task
@@ -38,7 +39,7 @@ def verdict_of(case: Case) -> str:
     tuned = any(case.results[rung].tunes for rung in case.ranked)
     head = "Do not tune: " if tuned and not result.tunes and case.conclusive else ""
     words = numbers.capital(head + "; ".join(part for part in parts if part))
-    return f"{words}. {_advice(case, result)}"
+    return f"{words}. {_advice(case, result)} {about_lookup(case)}".strip()
 
 
 def lone(case: Case) -> str:

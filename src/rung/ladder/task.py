@@ -22,6 +22,7 @@ from rung.data.split import Split
 from rung.errors import ResourceError, ResumeError, UsageError
 from rung.evaluation.judging import Evaluation, judge
 from rung.ladder import hopeless, seen
+from rung.ladder.against import against_others
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, parts_of
 from rung.ladder.fitting import FEWEST_TEST
@@ -31,13 +32,25 @@ from rung.ladder.rungs import RUNGS, Outcome, Rung, place
 from rung.ladder.sized import reason_of
 from rung.ladder.watch import Late, Silent, Until, Watcher
 from rung.plain import read_plain
-from rung.records import Answer, Cost, Example, Quote, Result, RungStatus, RunInfo, from_json, to_json
+from rung.records import (
+    Answer,
+    Cost,
+    Example,
+    Passage,
+    Quote,
+    Result,
+    RungStatus,
+    RunInfo,
+    from_json,
+    to_json,
+)
 from rung.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
 DATA = "data.jsonl"
+TEXT = "text"  # the part that documents are in
 _MOST_YAML = 10 << 20  # bytes of config.yaml
 _GRACE = 0.02  # of the budget: a rung may always answer for so long
 
@@ -59,6 +72,7 @@ def run_task(folder: Path, name: str, watcher: Watcher | None = None) -> Result:
 def write_rows(folder: RunFolder, parts: Split) -> None:
     """Keep the rows of each part for `from_disk`."""
     rows = [{"part": name, "example": to_json(one)} for name, examples in parts_of(parts) for one in examples]
+    rows += [{"part": TEXT, "passage": to_json(one)} for one in parts.texts]
     storage.write_jsonl(folder.file(DATA), rows)
 
 
@@ -81,11 +95,15 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
     plan = from_json(Plan, storage.read_json(folder.file("plan.json")), "plan.json")
     settings = _settings(folder.file("config.yaml"), plan)
     parts: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
+    texts: list[Passage] = []
     for row in storage.read_jsonl(folder.file(DATA)):
+        if isinstance(row, dict) and row.get("part") == TEXT:
+            texts.append(from_json(Passage, row.get("passage"), DATA))
+            continue
         if not isinstance(row, dict) or str(row.get("part")) not in parts:
             raise ResumeError("a row is of no part", where=DATA, fix="Climb again with another --output")
         parts[row["part"]].append(from_json(Example, row.get("example"), DATA))
-    split = Split(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]))
+    split = Split(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]), texts=tuple(texts))
     every = (*split.train, *split.dev, *split.test)
     facts = [info.data.get(name) for name in ("format", "file", "sha256")]
     if not all(isinstance(fact, str) for fact in facts):
@@ -277,6 +295,7 @@ def _answered(
         watch = cost.Stopwatch()
         completions = outcome.responder.answer(test, context.watcher)
         seconds = watch.seconds
+        completions = against_others(context, outcome.responder, test, completions)
         outcome.responder.save(context.folder.file("answer", rung.name))
     finally:
         outcome.close()

@@ -161,7 +161,7 @@ def _train(
     rows = sample(prepared.split.train, plan.train_rows, seed)
     dev = sample(prepared.split.dev, evaluated, seed)
     judge = DevJudge(prepared, judged) if judged else None
-    learned, shown = (rows_for(prepared, method, part) for part in (rows, dev))
+    learned, shown = train_rows(prepared, method, rows), rows_for(prepared, method, dev)
     known = [*rows, *sample(prepared.split.dev, max(evaluated, DEV_ROWS), seed)]  # those of `weaken` too
     loss = loss_for(prepared, method, known, checkpoints)
     attached = attach(prepared, method)
@@ -185,7 +185,8 @@ def _train(
         raise
     applied: dict[str, Any] = {
         "method": method,
-        "rows": len(learned),
+        "rows": len(rows),
+        "texts": len(prepared.texts),
         "dev_loss_rows": len(dev),
         "dev_score_rows": judged,
         **asdict(settings),
@@ -252,6 +253,9 @@ class TunedResponder(Responder):
 
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
         return self._answering.score(self._ids(examples), choices)
+
+    def tokens(self, choices: Sequence[str]) -> list[int] | None:
+        return self._answering.lengths(choices)
 
     def answer_and_score(
         self, examples: Sequence[Example], choices: Sequence[str]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from rung.config import Settings
+from rung.config import Columns, Settings
 from rung.data.catalogue import read_catalogue
 from rung.data.check import require_trainable
+from rung.data.documents import Corpus, is_documents, read_corpus
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows, source_of
 from rung.errors import DataError, UsageError
 from rung.evaluation.given_schema import with_schema
-from rung.evaluation.tasks import doubts, learn, tidy, understand
+from rung.evaluation.tasks import KINDS, doubts, learn, tidy, understand
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, lines
 from rung.records import Example, Task
+from rung.storage import fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Understood:
     task: Task
     unknown: str  # a sentence about labels that only the test rows have, or ""
     doubted: tuple[LeftOut, ...] = ()  # rows that are used and may be wrong
+    corpus: Corpus | None = None  # documents to learn from besides the rows
+    written: tuple[Example, ...] | None = None  # what the base asks about them; None before it was asked
 
     @property
     def left_out(self) -> list[LeftOut]:
@@ -36,10 +41,16 @@ class Understood:
         return [LeftOut(one.name, row, why) for one in both for row, why in one.left_out]
 
     @property
+    def named(self) -> Loaded:
+        """The rows under the name of what the user gave."""
+        return replace(self.loaded, name=self.corpus.name) if self.corpus else self.loaded
+
+    @property
     def warnings(self) -> list[str]:
         """Lines that the user should read before anything runs."""
         both = [*self.loaded.warnings, *(self.test.warnings if self.test else ()), *self.task.notes]
-        return [line for line in dict.fromkeys([*both, self.unknown]) if line]
+        gone = self.corpus.gone() if self.corpus else []
+        return [line for line in dict.fromkeys([*gone, *both, self.unknown]) if line]
 
     @property
     def doubts(self) -> list[str]:
@@ -47,13 +58,25 @@ class Understood:
         return lines(self.doubted, self.loaded.name, fate="")
 
 
-def understand_data(data: object, settings: Settings, test: Rows | None = None) -> Understood:
+def understand_data(
+    data: object, settings: Settings, test: Rows | None = None, only_look: bool = False
+) -> Understood:
     """Read `data`, a path or rows in memory, and find its task.
 
-    `test` are rows in place of ``settings.test``. Raises `DataError` where nothing could be learned or
-    no test label is known, `UsageError` for settings that do not fit the data.
+    `test` are rows in place of ``settings.test``; with `only_look` documents need no questions. Raises
+    `DataError` where nothing could be learned or no test label is known, `UsageError` for settings that do
+    not fit the data.
     """
-    loaded = read_examples(source_of(data), settings.columns)
+    source = source_of(data)
+    if isinstance(source, Path) and is_documents(source):
+        return _of_corpus(source, settings, test, only_look)
+    if settings.train_questions is not None:
+        raise UsageError(
+            "--train-questions goes with documents",
+            where=str(getattr(source, "name", source)),
+            fix="Give a folder of documents in the place of FILE, or leave it out",
+        )
+    loaded = read_examples(source, settings.columns)
     left_out = [LeftOut(loaded.name, row, why) for row, why in loaded.left_out]
     require_rows(loaded.examples, left_out, loaded.name)
     held_out = test or settings.test
@@ -86,6 +109,50 @@ def require_kind(kind: str, settings: Settings) -> None:
             where=str(settings.apis),
             fix="Say --task api_call if the answers are calls or commands, or leave out --apis",
         )
+
+
+def _of_corpus(path: Path, settings: Settings, test: Rows | None, only_look: bool) -> Understood:
+    """Documents to learn from, with the questions about them that the user gives.
+
+    The task is `knowledge`, unless the user says another one.
+    """
+    documents = read_corpus(path)
+    held_out, asked = test or settings.test, settings.train_questions
+    loaded_test = _questions(held_out, settings.columns) if held_out else None
+    loaded = Loaded((), "documents", documents.name, documents.sha256, parts_line=documents.line)
+    if asked is not None:
+        questions = _questions(asked, settings.columns)
+        loaded = replace(
+            questions,
+            sha256=fingerprint([documents.sha256, questions.sha256]),
+            parts_line=f"{documents.line}; {questions.parts_line}",
+        )
+    every = [*loaded.examples, *(loaded_test.examples if loaded_test else ())]
+    if not every and not only_look:
+        raise UsageError(
+            "documents need questions to test on, each with its answer",
+            where=str(path),
+            fix="Give a file of them with --test, or with --train-questions, of which a part is held out",
+        )
+    kind = KINDS[settings.task or "knowledge"]
+    task = Task(kind.name, "", kind.metrics, row_metric=kind.row_metric)
+    if every:
+        task, tidied = understand(replace(loaded, examples=tuple(every)), kind.name, settings.metric)
+        own = len(loaded.examples)
+        loaded = replace(loaded, examples=tidied.examples[:own])
+        loaded_test = loaded_test and replace(loaded_test, examples=tidied.examples[own:])
+    if settings.task is None:
+        count = len(documents.files)
+        task = replace(task, why=f"{kind.title}: questions about {count:,} document{'s' * (count > 1)}.")
+    return Understood(loaded, loaded_test, task, "", corpus=documents)
+
+
+def _questions(source: Path | Rows, columns: Columns) -> Loaded:
+    """Questions about documents; a column called ``group`` names those that ask the same in other words."""
+    found = read_examples(source, columns)
+    if columns.group is None and "group" in found.parts.get("not used", ()):
+        return read_examples(source, replace(columns, group="group"))
+    return found
 
 
 def require_rows(

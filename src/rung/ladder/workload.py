@@ -59,6 +59,7 @@ def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
         general_tokens=general_tokens,
         pair_tokens=_pair_tokens(prepared),
         constrained=can_keep(prepared),
+        text_tokens=sum(len(text.ids) for text in prepared.texts) / max(1, len(train)),
         longest_prompt=max(prepared.rendered[example.id].answer_start for example in prepared.split.test),
     )
 

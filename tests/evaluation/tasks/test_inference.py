@@ -25,7 +25,7 @@ SHARED = Path(__file__).parents[3].parent / "shared" / "data"
         ("api-kubectl/train.jsonl", "api_call"),
         ("api-torchhub/train.json", "api_call"),
         ("instructions-broad/train.jsonl", "generation"),
-        ("knowledge-authors/train.jsonl", "generation"),
+        ("knowledge-authors/train.jsonl", "knowledge"),
     ],
 )
 def test_real_data_is_understood_whole_and_in_part(file: str, kind: str) -> None:

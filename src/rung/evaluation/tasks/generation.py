@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median_low
+from typing import ClassVar
 
 from rung.data import Loaded
 from rung.data.label_lists import LENGTH, MOST_LABELS
@@ -20,7 +21,7 @@ class Generation(Kind):
 
     name = "generation"
     title = "Generation"
-    metrics = ("rouge_l", "exact_match")
+    metrics: ClassVar[tuple[str, ...]] = ("rouge_l", "exact_match")
     row_metric = "rouge_l"
 
     def infer(self, loaded: Loaded) -> str:

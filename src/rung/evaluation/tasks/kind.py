@@ -41,6 +41,8 @@ class Kind(ABC):
     name: ClassVar[str]
     title: ClassVar[str]  # its name at the start of a sentence
     metrics: ClassVar[tuple[str, ...]]  # the primary one first
+    shown: ClassVar[tuple[str, ...]] = ()  # metrics that are measured where they can be, and decide nothing
+    against_others: ClassVar[bool] = False  # whether a target is compared with other rows' by likelihood
     row_metric: ClassVar[str]  # the one that says how good a single row is; higher is better
     wanted: ClassVar[str] = "text"  # what is missing where an answer cannot be read
     shares: ClassVar[str] = ""  # what `shared` names, such as "API"; empty where it names nothing

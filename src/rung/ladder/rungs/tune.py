@@ -214,4 +214,4 @@ class TuneRung(Rung):
 
     def _tokens(self, context: Context, size: Size) -> float:
         """Of the train rows, in all epochs."""
-        return size.train * size.epochs * self._work(context).row_tokens
+        return size.train * size.epochs * self._work(context).trained_tokens
