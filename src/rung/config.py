@@ -113,6 +113,14 @@ class Settings(BaseModel):
     label_names: Annotated[Pairs, DATA] = Field(
         {}, description="What labels mean, such as 0=negative,1=positive."
     )
+    apis: Annotated[Path | None, DATA] = Field(
+        None, description="File of the APIs that there are, one a row, with their documentation."
+    )
+    documents: Annotated[Path | None, DATA] = Field(
+        None,
+        description="File or folder of documents that answers can be looked up in: text, Markdown, or one "
+        "record a row; the file of --apis if not given.",
+    )
     metric: Annotated[str | None, DATA] = Field(
         None, description="Metric to compare rungs by; the task's own if not given."
     )
@@ -220,6 +228,17 @@ class Settings(BaseModel):
     shots: Annotated[Counts, PROMPTING] = Field(
         (2, 4, 8, 16), description="Numbers of few-shot examples to choose from, separated by commas."
     )
+    passages: Annotated[Counts, PROMPTING] = Field(
+        (1, 2, 4, 8),
+        min_length=1,
+        description="Numbers of retrieved passages to choose from, separated by commas; see --documents.",
+    )
+    wrong_passages: Annotated[Finite, TRAINING] = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="Share of train rows that are shown wrong passages where a rung is tuned with retrieval.",
+    )
     max_new_tokens: Annotated[int | None, PROMPTING] = Field(
         None, ge=1, le=8192, description="Longest answer in tokens; from the targets in train if not given."
     )
@@ -266,6 +285,11 @@ class Settings(BaseModel):
                 "a yes or no (true, on, ...) stands for no other value; put quotes around a word"
             )
         return value
+
+    @property
+    def library(self) -> Path | None:
+        """Where passages are retrieved from."""
+        return self.documents or self.apis
 
     @property
     def columns(self) -> Columns:

@@ -60,6 +60,16 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document, or a record of a catalogue, that can be shown in a prompt."""
+
+    id: str  # hex content hash of title and text
+    text: str
+    title: str = ""  # headings above it, or the record's name
+    source: str = ""  # name of the file, without folders
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What the examples ask for, inferred once from all rows of the file or said by the user."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rung.config import Settings
 from rung.data.formats import Loaded
+from rung.data.passages import Documents
 from rung.data.split import Split, split
 from rung.errors import DataError
 from rung.evaluation.tasks import unreadable
@@ -27,6 +28,7 @@ class Divided:
     split: Split
     task: Task
     left_out: tuple[LeftOut, ...] = ()  # besides duplicates and rows that are in test too
+    documents: Documents | None = None
     warnings: tuple[str, ...] = ()  # lines that the user should read before the first rung
 
     def base_facts(self) -> dict[str, Any]:
@@ -49,6 +51,7 @@ class Divided:
             "duplicates_left_out": self.split.duplicates,
             "leaked_left_out": [example.row for example in self.split.leaked],
             "left_out": grouped(self.left_out),
+            "documents": self.documents.facts() if self.documents else None,
             "parts": self.loaded.parts_line,
             "reading": to_json(self.loaded.reading),
             "split": fingerprint([[one.id for one in examples] for _, examples in parts_of(self.split)]),
@@ -81,6 +84,7 @@ def divide(data: Understood, settings: Settings) -> Divided:
         loaded_test=data.test,
         split=parts,
         task=data.task,
+        documents=data.documents,
         left_out=tuple(data.left_out),
         warnings=tuple(data.warnings),
     )

@@ -296,6 +296,7 @@ def _short(
     from rung.ladder.options import attached_for
     from rung.train.trainer import Trainer
 
+    context = rung.view(context)
     prepared, method, seed = context.prepared, rung.method, context.settings.seed
     context.watcher.begin(rung.name, f"a short training on {rows} rows")
     some = sample(prepared.split.train, rows, seed)

@@ -9,6 +9,7 @@ from rung.config import Settings
 from rung.data.check import require_trainable
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows, source_of
+from rung.data.passages import Documents, read_documents
 from rung.errors import DataError
 from rung.evaluation.tasks import tidy, understand
 from rung.ladder.labels import unknown_labels
@@ -24,6 +25,7 @@ class Understood:
     test: Loaded | None
     task: Task
     unknown: str  # a sentence about labels that only the test rows have, or ""
+    documents: Documents | None = None  # that answers can be looked up in
 
     @property
     def left_out(self) -> list[LeftOut]:
@@ -35,7 +37,8 @@ class Understood:
     def warnings(self) -> list[str]:
         """Lines that the user should read before anything runs."""
         both = [*self.loaded.warnings, *(self.test.warnings if self.test else ()), *self.task.notes]
-        return [line for line in dict.fromkeys([*both, self.unknown]) if line]
+        about = self.documents.notes if self.documents else ()
+        return [line for line in dict.fromkeys([*both, self.unknown, *about]) if line]
 
 
 def understand_data(data: object, settings: Settings, test: Rows | None = None) -> Understood:
@@ -48,6 +51,7 @@ def understand_data(data: object, settings: Settings, test: Rows | None = None) 
     left_out = [LeftOut(loaded.name, row, why) for row, why in loaded.left_out]
     require_rows(loaded.examples, left_out, loaded.name)
     held_out = test or settings.test
+    documents = read_documents(settings.library) if settings.library else None
     loaded_test = read_examples(held_out, settings.columns) if held_out else None
     task, loaded = understand(loaded, settings.task, settings.metric)
     unknown = ""
@@ -55,7 +59,7 @@ def understand_data(data: object, settings: Settings, test: Rows | None = None) 
         unknown_labels(task, loaded_test.examples)  # raises where none is known as it is written
         loaded_test = replace(loaded_test, examples=tidy(task, loaded_test.examples))
         unknown = unknown_labels(task, loaded_test.examples)
-    return Understood(loaded, loaded_test, task, unknown)
+    return Understood(loaded, loaded_test, task, unknown, documents)
 
 
 def require_rows(
