@@ -287,7 +287,8 @@ def _as_text(value: Any) -> str:
 def shown(one: Passage) -> str:
     """A passage as it stands in a prompt: its title, unless the text says it, and its text, shortened."""
     text = shortened(one.text)
-    return text if not one.title or one.title in text else f"{one.title}\n{text}"
+    said = not one.title or f": {one.title}" in text  # by a field of the record
+    return text if said else f"{one.title}\n{text}"
 
 
 def shortened(text: str, most: int = MOST_CHARACTERS) -> str:

@@ -117,10 +117,10 @@ def with_recall(outcome: Outcome, context: Context, passages: int = 0) -> Outcom
     applied |= {"library_passages": len(library.passages)}
     if not recall:
         return replace(outcome, applied=outcome.applied | applied)
-    shares = ", ".join(f"{share:.0%} with {k}" for k, share in recall.items())
-    note = f"the retriever finds what the answer needs for these shares of {len(test):,} test rows: {shares}"
+    shares = ", ".join(f"{share:.0%} ({k})" for k, share in recall.items())
+    note = f"share of {len(test):,} test rows whose answer is in the retrieved passages, and their number: "
     applied |= {"retriever_recall": {str(k): round(share, 4) for k, share in recall.items()}}
-    return replace(outcome, notes=(*outcome.notes, f"{note} passages"), applied=outcome.applied | applied)
+    return replace(outcome, notes=(*outcome.notes, note + shares), applied=outcome.applied | applied)
 
 
 def reader_of(context: Context, model: Responder) -> Responder:
