@@ -1,4 +1,4 @@
-"""An invented house with devices: a catalogue of their functions, and requests with the call that does them."""
+"""An invented house with devices: a catalogue of their functions, and requests with their calls."""
 
 from __future__ import annotations
 

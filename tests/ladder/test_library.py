@@ -122,7 +122,7 @@ def test_it_is_read_again_from_another_place(tmp_path: Path) -> None:
 
 def test_passages_that_are_gone_or_were_changed_are_refused(tmp_path: Path) -> None:
     known = Library(PASSAGES, tmp_path / library.FILE)
-    with pytest.raises(ResumeError, match="documents.jsonl is missing"):
+    with pytest.raises(ResumeError, match="is missing"):
         of_reference(tmp_path, known.reference(tmp_path))
     known.save()
     rows_ = storage.read_jsonl(known.file)

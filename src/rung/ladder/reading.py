@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rung import storage
+from rung import numbers, storage
 from rung.data.split import Split
 from rung.ladder.context import Context
 from rung.ladder.forecast import Rates, Speeds, TrainRate, Workload
@@ -63,9 +63,9 @@ def number_of(context: Context) -> int:
     recall is not measured, the smallest.
     """
     library, prepared = _library(context), context.prepared
-    numbers = sorted(set(context.settings.passages))
+    asked = sorted(set(context.settings.passages))
     each = tokens_of(context)
-    few = [k for k in numbers if k == numbers[0] or k * each <= MOST_TOKENS]
+    few = [k for k in asked if k == asked[0] or k * each <= MOST_TOKENS]
     rows = [*prepared.split.dev, *prepared.split.train][:_SAMPLE]
     recall = library.recall(context.task, rows, few)
     return next((k for k in few if recall and recall[k] >= _WORTH * max(recall.values())), few[0])
@@ -117,10 +117,10 @@ def with_recall(outcome: Outcome, context: Context, passages: int = 0) -> Outcom
     applied |= {"library_passages": len(library.passages)}
     if not recall:
         return replace(outcome, applied=outcome.applied | applied)
-    shares = ", ".join(f"{share:.0%} ({k})" for k, share in recall.items())
-    note = f"share of {len(test):,} test rows whose answer is in the retrieved passages, and their number: "
+    shares = numbers.listed([f"for {share:.0%} with {k}" for k, share in recall.items()])
+    note = f"the passages that are retrieved hold the answer to some of the {len(test):,} test rows: {shares}"
     applied |= {"retriever_recall": {str(k): round(share, 4) for k, share in recall.items()}}
-    return replace(outcome, notes=(*outcome.notes, note + shares), applied=outcome.applied | applied)
+    return replace(outcome, notes=(*outcome.notes, note), applied=outcome.applied | applied)
 
 
 def reader_of(context: Context, model: Responder) -> Responder:
