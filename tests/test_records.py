@@ -22,6 +22,7 @@ from rung.records import (
     Measure,
     Mechanism,
     Message,
+    Passage,
     Point,
     Quote,
     Regret,
@@ -41,6 +42,7 @@ TASK = Task("classification", "few targets", ("accuracy", "f1"), labels=("yes", 
 MEASURE = Measure("accuracy", 0.1 + 0.2, 0.25, 0.35, n=40, unit="", note="x")
 FULL = [
     Example("ab12", MESSAGES, 3, "a.jsonl"),
+    Passage("cd34", "Tea is at four.", "Tea", "a.md"),
     TASK,
     Rendered("ab12", (1, 2, 3), (False, True, True)),
     Completion("ab12", "4", 2, truncated=True),

@@ -135,7 +135,7 @@ class _Choosing:
         dev: Sequence[Example],
         watcher: Watcher,
         pool_of: PoolOf,
-        known: Library | None,
+        known: Library | None = None,
     ) -> None:
         self.prepared, self.rung, self.watcher, self.pool_of = prepared, rung, watcher, pool_of
         self.known = known

@@ -64,13 +64,16 @@ def test_an_unknown_rung_is_named_with_the_nearest() -> None:
 
 def test_a_method_leaves_only_the_rung_that_tunes_with_it() -> None:
     assert names(asked_for(make_settings({"method": "full"}))) == [
-        name for name, rung in RUNGS.items() if not rung.on_request and name != "lora"
+        name for name, one in RUNGS.items() if not (one.on_request or one.needs_documents) and name != "lora"
     ]
     with pytest.raises(UsageError, match="no rung is left"):
         asked_for(make_settings({"method": "full", "rungs": "lora"}))
     with pytest.raises(UsageError, match="Did you mean 'lora'"):
         asked_for(make_settings({"method": "lorra"}))
     assert rung_of("full").name == "full"
+    assert rung_of("lora").name == "lora"
+    with_documents = names(asked_for(make_settings({"method": "lora", "documents": "x.md"})))
+    assert with_documents[-3:] == ["lora", "lora-retrieval", "lora-with-retrieval-at-test"]
 
 
 def test_a_rung_that_does_not_apply_is_left_out_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
