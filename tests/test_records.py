@@ -42,7 +42,6 @@ TASK = Task("classification", "few targets", ("accuracy", "f1"), labels=("yes", 
 MEASURE = Measure("accuracy", 0.1 + 0.2, 0.25, 0.35, n=40, unit="", note="x")
 FULL = [
     Example("ab12", MESSAGES, 3, "a.jsonl"),
-    Passage("cd34", "Tea is at four.", "Tea", "a.md"),
     TASK,
     Rendered("ab12", (1, 2, 3), (False, True, True)),
     Completion("ab12", "4", 2, truncated=True),
@@ -81,6 +80,7 @@ FULL = [
     Tradeoff(0.5, loss=1.25, kl=0.1, taken=True),
     Point(100, 0.5, 0.05),
     Forecast(0.6, 0.5, 0.7, 0.2, points=(Point(100, 0.5, 0.05),), best="probe", bar=0.65),
+    Passage("cd34", "Tea is at four.", "Tea", "a.md"),
 ]
 
 

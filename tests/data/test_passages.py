@@ -168,7 +168,8 @@ def test_records_without_text_are_named(tmp_path: Path) -> None:
         ("nothing.jsonl", b'{"a": ""}\n', "holds no text to look answers up in"),
         ("bad.jsonl", b'{"a": "x"}\n{"a": \n', "line 2"),
         ("zero.txt", b"a\0b", "NUL"),
-        ("scan.pdf", b"%PDF-1.4\n", "PDF"),
+        ("scan.pdf", b"%PDF-1.4\n", "is a PDF document.*Extract its text"),
+        ("photo.png", b"\x89PNG\x01\x02", "binary file"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path: Path, name: str, content: bytes, what: str) -> None:

@@ -142,10 +142,12 @@ def _require_size(path: Path, files: Sequence[Path]) -> None:
 
 def _passages(file: Path, notes: list[str]) -> Iterator[Passage]:
     """Those of one file. Raises `DataError` where it cannot be read."""
-    if file.suffix.lower() not in TEXTS:
+    if any(suffix.lower() in RECORDS for suffix in file.suffixes):
         yield from _records(file, notes)
         return
     opened = open_file(file)
+    if opened.content.startswith(b"%PDF"):
+        raise DataError("is a PDF document", where=str(file), fix="Extract its text into a text file first")
     if not opened.content.strip():
         return
     text = decode(opened, file)
