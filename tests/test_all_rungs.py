@@ -15,7 +15,9 @@ def test_every_rung_of_the_ladder_runs(tmp_path: Path, own_cache: Path) -> None:
     asked = letters.FAST | {"epochs": 1, "learning_rate": 0.003, "max_test": 20, "max_dev": 20}
     climbed = climb(data, output=tmp_path / "run", rungs="all", **asked)
     status = {result.rung: (result.status, result.reason) for result in climbed.results}
-    assert status == dict.fromkeys(RUNGS, ("ok", ""))
+    assert status == dict.fromkeys(
+        (name for name, one in RUNGS.items() if not one.needs_documents), ("ok", "")
+    )
     for name in METHODS:
         assert any((climbed.folder / "adapters" / name).glob("*.safetensors"))
     assert climbed.verdict.recommended

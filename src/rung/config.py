@@ -131,6 +131,11 @@ class Settings(BaseModel):
         description="Catalogue of APIs, for api_call: a file of calls, commands or OpenAI tools with their "
         "documentation.",
     )
+    documents: Annotated[Path | None, DATA] = Field(
+        None,
+        description="File or folder of documents that answers can be looked up in: text, Markdown, or one "
+        "record a row; the file of --apis if not given.",
+    )
     metric: Annotated[str | None, DATA] = Field(
         None, description="Metric to compare rungs by; the task's own if not given."
     )
@@ -244,6 +249,17 @@ class Settings(BaseModel):
     shots: Annotated[Counts, PROMPTING] = Field(
         (2, 4, 8, 16), description="Numbers of few-shot examples to choose from, separated by commas."
     )
+    passages: Annotated[Counts, PROMPTING] = Field(
+        (1, 2, 4, 8),
+        min_length=1,
+        description="Numbers of retrieved passages to choose from, separated by commas; see --documents.",
+    )
+    wrong_passages: Annotated[Finite, TRAINING] = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="Share of train rows that are shown wrong passages where a rung is tuned with retrieval.",
+    )
     max_new_tokens: Annotated[int | None, PROMPTING] = Field(
         None, ge=1, le=8192, description="Longest answer in tokens; from the targets in train if not given."
     )
@@ -290,6 +306,11 @@ class Settings(BaseModel):
                 "a yes or no (true, on, ...) stands for no other value; put quotes around a word"
             )
         return value
+
+    @property
+    def library(self) -> Path | None:
+        """Where passages are retrieved from."""
+        return self.documents or self.apis
 
     @property
     def columns(self) -> Columns:

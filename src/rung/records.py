@@ -61,11 +61,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of a document: some paragraphs under one heading."""
+    """A piece of a document, or a record of a catalogue, that can be shown in a prompt."""
 
-    id: str
+    id: str  # hex content hash of title and text
     text: str
-    title: str = ""  # of the document, and the headings above the text
+    title: str = ""  # of the document and the headings above the text, or the record's name
     source: str = ""  # the file, as a path inside the folder that was read
 
 

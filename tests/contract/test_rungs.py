@@ -18,8 +18,11 @@ import letters
 from contexts import context_of
 from rung import storage
 from rung.config import make_settings
+from rung.data.passages import passage
 from rung.errors import ResourceError
+from rung.ladder import library
 from rung.ladder.context import Context
+from rung.ladder.library import Library
 from rung.ladder.plan import make_plan
 from rung.ladder.prepare import Prepared, prepare
 from rung.ladder.rungs import RUNGS, Rung
@@ -46,9 +49,16 @@ ROWS = (
     Row("probe"),
     Row("zero-shot"),
     Row("few-shot"),
+    Row("retrieval"),
+    Row("document"),
     Row("lora"),
     Row("full"),
+    Row("lora-retrieval"),
 )
+NOT_ALONE = "lora-with-retrieval-at-test"  # it asks what another rung has trained
+
+
+VOWELS = tuple(passage(f"{word} {letter}") for word, letter in letters.rows(12, seed=1))  # documents
 
 
 class Clock:
@@ -82,7 +92,7 @@ def context(row: Row, base: Prepared, own_cache: Path, tmp_path: Path) -> Callab
     def make(name: str) -> Context:
         (tmp_path / name).mkdir()
         prepared = replace(base, settings=settings)
-        made = context_of(prepared, tmp_path / name)
+        made = context_of(prepared, tmp_path / name, library=Library(VOWELS, tmp_path / name / library.FILE))
         made.settle(make_plan(made, [RUNGS[row.name]], Clock()))  # type: ignore[arg-type]
         return made
 
@@ -96,7 +106,9 @@ def lines(context: Context, rung: Rung) -> list[dict[str, Any]]:
 def test_every_rung_has_its_row() -> None:
     """But those that tune with another method than the usual ones, which have a contract of their own."""
     assert [row.name for row in ROWS] == [
-        name for name, rung in RUNGS.items() if rung.kind != "tune" or name in USUAL
+        name
+        for name, rung in RUNGS.items()
+        if rung.kind != "tune" or name in USUAL or (rung.needs_documents and name != NOT_ALONE)
     ]
 
 
@@ -228,6 +240,8 @@ def test_what_it_saved_answers_the_same_in_a_fresh_process(
     rung: Rung, row: Row, context: Callable[[str], Context]
 ) -> None:
     made = context("run")
+    assert made.library is not None
+    made.library.save()
     run_rung(made, rung)
     storage.write_jsonl(made.folder.file("test.jsonl"), [_plain(one) for one in made.split.test])
     answered = [line["text"] for line in lines(made, rung)]

@@ -98,12 +98,6 @@ def _plain(value: Any, name: str) -> str:
 
 
 def _metavar(name: str) -> str:
-    kinds = {
-        "test": "FILE",
-        "apis": "FILE",
-        "output": "FOLDER",
-        "budget": "TIME",
-        "base": "NAME",
-        "task": "KIND",
-    }
+    kinds = {"test": "FILE", "output": "FOLDER", "budget": "TIME", "base": "NAME", "task": "KIND"}
+    kinds |= {"apis": "FILE", "documents": "PATH"}
     return kinds.get(name, "VALUE")

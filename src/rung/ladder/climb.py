@@ -27,6 +27,7 @@ from rung.ladder import hopeless, repeat
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
 from rung.ladder.earlier import finished_rungs, info_of, open_again, same_rows
+from rung.ladder.library import Library
 from rung.ladder.looks import look, sentence
 from rung.ladder.pace import Pace, pace_of, still_improving
 from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
@@ -185,6 +186,7 @@ class _Climb:
             size=most_of(self.settings, self.rows.split),
             forgetting=any(rung.kind == "tune" for rung in self.rungs),
             base_name=self.rows.base_facts().get("base", ""),
+            library=Library.of(self.rows.documents, self.folder.path) if self.rows.documents else None,
             fingerprint=mark,
             asked=self.asked,
         )
@@ -203,6 +205,7 @@ class _Climb:
             "data": self.data.loaded.sha256,
             "test": test.sha256 if test else None,
             "apis": self.data.task.facts.get("apis", {}).get("sha256"),
+            "documents": self.data.documents.mark if self.data.documents else None,
             "rung": __version__,
         }
         return storage.fingerprint(owner), owner
@@ -251,7 +254,7 @@ class _Climb:
         """What the tasks read."""
         test = [to_json(example) for example in self.context.split.test]
         storage.write_jsonl(self.folder.file("test.jsonl"), test)
-        write_rows(self.folder, self.rows.split)
+        write_rows(self.folder, self.rows.split, self.context.library)
         settings = {"asked": self.asked, "applied": self._applied()}
         storage.write_file(self.folder.file("config.yaml"), yaml.safe_dump(settings, sort_keys=False))
         self._write_info()

@@ -14,6 +14,7 @@ from rung import cost, machine
 from rung.config import Settings
 from rung.data.split import Split, sample
 from rung.ladder.forecast import Size, Speeds, Workload, step_tokens
+from rung.ladder.library import Library
 from rung.ladder.watch import Watcher
 from rung.records import Example, Task
 from rung.run_folder import RunFolder
@@ -62,11 +63,13 @@ class Context:
     forgetting: bool = False  # whether any rung of the ladder is measured on what it forgot
     pack_tokens: int = PACK_TOKENS
     base_name: str = ""  # for the records; empty where no rung needs a base
+    library: Library | None = None  # the passages of the user's documents
     fingerprint: str = ""  # of everything that decides the results
     asked: Mapping[str, Any] = field(default_factory=dict)  # settings as the user gave them
     planned: Plan | None = None
     room: Room | None = None  # when the plan began to be made; None before
     general: dict[int, General] = field(default_factory=dict)  # by the number of texts, once they are read
+    reading: dict[str, object] = field(default_factory=dict)  # of `rung.ladder.reading`: rows with passages
     whole: Split = field(init=False)
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rung.config import Settings
 from rung.data.formats import Loaded
+from rung.data.passages import Documents
 from rung.data.split import Split, prompt_key, split
 from rung.errors import DataError
 from rung.evaluation.tasks import learn, unreadable
@@ -28,6 +29,7 @@ class Divided:
     split: Split
     task: Task
     left_out: tuple[LeftOut, ...] = ()  # besides duplicates and rows that are in test too
+    documents: Documents | None = None
     warnings: tuple[str, ...] = ()  # lines that the user should read before the first rung
 
     def base_facts(self) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class Divided:
             "duplicates_left_out": self.split.duplicates,
             "leaked_left_out": [example.row for example in self.split.leaked],
             "left_out": grouped(self.left_out),
+            "documents": self.documents.facts() if self.documents else None,
             "parts": self.loaded.parts_line,
             "reading": to_json(self.loaded.reading),
             "texts": len(self.split.texts),
@@ -93,6 +96,7 @@ def divide(data: Understood, settings: Settings) -> Divided:
         loaded_test=data.test,
         split=parts,
         task=learn(data.task, parts.train),
+        documents=data.documents,
         left_out=tuple(data.left_out),
         warnings=(*data.warnings, *data.doubts),
     )

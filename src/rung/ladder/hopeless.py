@@ -298,6 +298,7 @@ def _short(
     from rung.ladder.texts import train_rows
     from rung.train.trainer import Trainer
 
+    context = rung.view(context)
     prepared, method, seed = context.prepared, rung.method, context.settings.seed
     context.watcher.begin(rung.name, f"a short training on {rows} rows")
     some = sample(prepared.split.train, rows, seed)

@@ -34,6 +34,8 @@ def pace_of(quote: Quote | None, result: Result) -> Pace:
     cost = result.cost
     if quote is None or not quote.seconds or cost.seconds is None:
         return Pace()
+    if cost.train_seconds and not quote.train_seconds:  # another rung's training is in its cost
+        return Pace()
     trained, wanted = cost.train_seconds or 0.0, quote.train_seconds or 0.0
     training = 1.0
     if cost.train_tokens and quote.train_tokens and wanted:

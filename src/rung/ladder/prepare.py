@@ -85,6 +85,7 @@ def on_base(rows: Divided, base: Base | None = None) -> Prepared:
         speaker=Speaker(base, renderer),
         split=used.split,
         task=used.task,
+        documents=used.documents,
         max_length=max_length,
         max_new_tokens=limit or _longest_answer(used.split, rendered),
         rendered=rendered,

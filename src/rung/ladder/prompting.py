@@ -13,9 +13,10 @@ from rung.errors import BaseModelError
 from rung.evaluation.label_rules import LabelRule, shares_of
 from rung.evaluation.preferred import by_likelihood, picks, read_pairs
 from rung.evaluation.run import Speaker
-from rung.ladder import forms, retrieval
+from rung.ladder import forms, library, retrieval
 from rung.ladder.answer_by import AnswerBy, Answering
 from rung.ladder.halving import FURTHER_ROWS, best_of
+from rung.ladder.library import Library
 from rung.ladder.prepare import Prepared
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.retrieval import Pool
@@ -75,6 +76,8 @@ class Prompted(Responder):
             "task": to_json(self.asker.task),
             "base": self.about,
         }
+        if self.asker.library is not None:
+            value["library"] = self.asker.library.reference(folder)
         storage.write_folder(folder, {FILE: storage.as_json(value)})
         if self.asker.pool is not None:
             self.asker.pool.save(folder / POOL)
@@ -89,10 +92,11 @@ def load(folder: Path) -> Prompted:
     task, way = from_json(Task, value["task"], FILE), from_json(Way, value["way"], FILE)
     speaker = speaker_of(value["base"])
     pool = retrieval.load(folder / POOL, speaker, task) if way.retrieved else None
+    known = library.of_reference(folder, value["library"]) if "library" in value else None
     if way.plain:
         speaker = plain_speaker(speaker, task)
     return Prompted(
-        asker=Asker(speaker, task, way, value["room"], pool),
+        asker=Asker(speaker, task, way, value["room"], pool, known),
         rule=None if value["rule"] is None else from_json(LabelRule, value["rule"], FILE),
         how=value["how"],
         max_new_tokens=value["max_new_tokens"],
@@ -108,16 +112,18 @@ def choose(
     watcher: Watcher,
     pool_of: PoolOf,
     further: Further = lambda best: (),
+    known: Library | None = None,
 ) -> tuple[Prompted, tuple[Choice, ...]]:
     """The best of `ways` on `dev`, then the best of it and of the ways that `further` makes from it.
 
     `pool_of` makes the pool that a way retrieves its examples from; ways with the same `similarity` share it.
+    `known` is the library of ways that show passages.
     Each way is tried with answers that are written and, where the task has labels, with labels by their
     likelihood, or, where it has a form, with answers that keep to it; successive halving spends the rows
     (`rung.ladder.halving`). Of ways with the same prompts the
     first is tried. Of equals the first wins, and writing before likelihoods.
     """
-    chosen = _Choosing(prepared, rung, dev, watcher, pool_of)
+    chosen = _Choosing(prepared, rung, dev, watcher, pool_of, known)
     best = best_of(chosen.trials(ways), len(dev))
     if more := further(best.asker.way):
         best = best_of([best, *chosen.trials(more, best.writes)], min(len(dev), FURTHER_ROWS))
@@ -130,9 +136,16 @@ class _Choosing:
     """The trials of one rung: what has been tried so far."""
 
     def __init__(
-        self, prepared: Prepared, rung: str, dev: Sequence[Example], watcher: Watcher, pool_of: PoolOf
+        self,
+        prepared: Prepared,
+        rung: str,
+        dev: Sequence[Example],
+        watcher: Watcher,
+        pool_of: PoolOf,
+        known: Library | None = None,
     ) -> None:
         self.prepared, self.rung, self.watcher, self.pool_of = prepared, rung, watcher, pool_of
+        self.known = known
         self.dev = list(dev)
         random.Random(f"dev {prepared.settings.seed}").shuffle(self.dev)
         self.tried: list[Trial] = []
@@ -207,6 +220,6 @@ class _Choosing:
         if way.retrieved and way.similarity not in self._pools:
             self._pools[way.similarity] = self.pool_of(way)
         room = prepared.max_length - prepared.max_new_tokens
-        return Asker(
-            speaker, prepared.task, way, room, self._pools[way.similarity] if way.retrieved else None
-        )
+        pool = self._pools[way.similarity] if way.retrieved else None
+        known = self.known if way.passages or way.whole else None
+        return Asker(speaker, prepared.task, way, room, pool, known)

@@ -52,11 +52,11 @@ def screen(context: Context, rungs: Sequence[Rung], time: float | None) -> Scree
     `time` is the number of seconds left for the climb. A rung that fails here is not left out: it fails where
     it is run. Those that learn labels or pairs go on: their loss is not that of the others.
     """
-    tuned = [rung for rung in rungs if rung.kind == "tune" and not _own_loss(rung.method)]
+    tuned = [rung for rung in rungs if rung.trains and not _own_loss(rung.method)]
     if time is None or len(tuned) <= MOST:
         return Screening()
-    kept = [rung.name for rung in tuned if rung.method == ALWAYS]
-    left = [rung for rung in tuned if rung.method != ALWAYS]
+    kept = [rung.name for rung in tuned if rung.name == ALWAYS]
+    left = [rung for rung in tuned if rung.name != ALWAYS]
     places = MOST - len(kept)
     rounds = [places] if len(left) <= 2 * places else [2 * places, places]
     also = f", alongside {' and '.join(kept)}" if kept else ""
@@ -93,6 +93,7 @@ def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
     from rung.ladder.tuning import train_settings_of
     from rung.train.trainer import Trainer
 
+    context = rung.view(context)
     prepared, work, method = context.prepared, context.work, rung.method
     rate = context.speeds.train[method]
     tokens = _tokens(rate, seconds)

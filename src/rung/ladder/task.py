@@ -21,14 +21,15 @@ from rung.data.formats import Loaded
 from rung.data.split import Split
 from rung.errors import ResourceError, ResumeError, UsageError
 from rung.evaluation.judging import Evaluation, judge
-from rung.ladder import hopeless, seen
+from rung.ladder import hopeless, library, seen
 from rung.ladder.against import against_others
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, parts_of
 from rung.ladder.fitting import FEWEST_TEST
+from rung.ladder.library import Library
 from rung.ladder.pace import FAIR, share_done
 from rung.ladder.plan import SAFETY, Plan, most_of
-from rung.ladder.rungs import RUNGS, Outcome, Rung, place
+from rung.ladder.rungs import RUNGS, Outcome, Rung, Skipped, place
 from rung.ladder.sized import reason_of
 from rung.ladder.watch import Late, Silent, Until, Watcher
 from rung.plain import read_plain
@@ -69,8 +70,10 @@ def run_task(folder: Path, name: str, watcher: Watcher | None = None) -> Result:
     return run_rung(context, RUNGS[name])
 
 
-def write_rows(folder: RunFolder, parts: Split) -> None:
-    """Keep the rows of each part for `from_disk`."""
+def write_rows(folder: RunFolder, parts: Split, known: Library | None = None) -> None:
+    """Keep the rows of each part, and the passages, for `from_disk`."""
+    if known is not None:
+        known.save()
     rows = [{"part": name, "example": to_json(one)} for name, examples in parts_of(parts) for one in examples]
     rows += [{"part": TEXT, "passage": to_json(one)} for one in parts.texts]
     storage.write_jsonl(folder.file(DATA), rows)
@@ -129,6 +132,7 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
         size=most_of(settings, split),
         forgetting=any(RUNGS[quote.rung].kind == "tune" for quote in plan.quotes),
         base_name=info.base,
+        library=library.read(folder.file(library.FILE)),
         fingerprint=storage.read_object(folder.file("claim.json"), fingerprint=str)["fingerprint"],
         asked=info.asked,
     )
@@ -174,6 +178,8 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
         raise
     except Late:
         return _stopped(context, rung, started, watch.seconds), ()
+    except Skipped as skipped:
+        return _result(context, rung, "skipped", started, reason=str(skipped)), ()
     except Exception as error:  # noqa: BLE001  a failed rung is a row with its reason, not a hole
         context.folder.event("rung failed", rung=rung.name, trace=traceback.format_exc())
         return _result(context, rung, "failed", started, reason=reason_of(error)), ()
@@ -190,7 +196,7 @@ def _try(context: Context, rung: Rung, started: str) -> tuple[Result, Sequence[A
             ),
         ),
         counts=evaluation.counts,
-        cost=_cost(context, outcome, spent, answering, memory),
+        cost=_cost(context, outcome, spent + outcome.before_seconds, answering, memory),
         choices=outcome.choices,
         forgetting=outcome.forgetting,
         tradeoffs=outcome.tradeoffs,

@@ -33,6 +33,7 @@ from rung.ladder.rates import rate_for
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.speaking import device_of, speaker_of
 from rung.ladder.strength import DEV_ROWS
+from rung.ladder.texts import train_rows
 from rung.ladder.tuned_dev import DevJudge
 from rung.ladder.watch import Watcher
 from rung.methods import METHODS

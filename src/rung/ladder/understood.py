@@ -13,6 +13,7 @@ from rung.data.check import require_trainable
 from rung.data.documents import Corpus, is_documents, read_corpus
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows, source_of
+from rung.data.passages import Documents, read_documents
 from rung.errors import DataError, UsageError
 from rung.evaluation.given_schema import with_schema
 from rung.evaluation.tasks import KINDS, doubts, learn, tidy, understand
@@ -33,6 +34,7 @@ class Understood:
     doubted: tuple[LeftOut, ...] = ()  # rows that are used and may be wrong
     corpus: Corpus | None = None  # documents to learn from besides the rows
     written: tuple[Example, ...] | None = None  # what the base asks about them; None before it was asked
+    documents: Documents | None = None  # that answers can be looked up in
 
     @property
     def left_out(self) -> list[LeftOut]:
@@ -50,7 +52,8 @@ class Understood:
         """Lines that the user should read before anything runs."""
         both = [*self.loaded.warnings, *(self.test.warnings if self.test else ()), *self.task.notes]
         gone = self.corpus.gone() if self.corpus else []
-        return [line for line in dict.fromkeys([*gone, *both, self.unknown]) if line]
+        about = self.documents.notes if self.documents else ()
+        return [line for line in dict.fromkeys([*gone, *both, self.unknown, *about]) if line]
 
     @property
     def doubts(self) -> list[str]:
@@ -80,6 +83,7 @@ def understand_data(
     left_out = [LeftOut(loaded.name, row, why) for row, why in loaded.left_out]
     require_rows(loaded.examples, left_out, loaded.name)
     held_out = test or settings.test
+    documents = read_documents(settings.library) if settings.library else None
     loaded_test = read_examples(held_out, settings.columns) if held_out else None
     raw = [loaded, *([loaded_test] if loaded_test else [])]
     task, loaded = understand(loaded, settings.task, settings.metric, catalogue_facts(settings))
@@ -93,7 +97,7 @@ def understand_data(
         unknown_labels(task, loaded_test.examples)  # raises where none is known as it is written
         loaded_test = replace(loaded_test, examples=tidy(task, loaded_test.examples))
         unknown = unknown_labels(task, loaded_test.examples)
-    return Understood(loaded, loaded_test, task, unknown, tuple(doubted))
+    return Understood(loaded, loaded_test, task, unknown, tuple(doubted), documents=documents)
 
 
 def catalogue_facts(settings: Settings) -> dict[str, Any]:

@@ -23,8 +23,8 @@ def names(rungs: list[Rung]) -> list[str]:
 
 
 def test_the_order_is_the_place_in_the_list() -> None:
-    others = ["constant", "nearest", "words", "probe", "zero-shot", "few-shot"]
-    assert list(RUNGS) == [*others, *METHODS]
+    others = ["constant", "nearest", "words", "probe", "zero-shot", "few-shot", "retrieval", "document"]
+    assert list(RUNGS) == [*others, *METHODS, "lora-retrieval", "lora-with-retrieval-at-test"]
     assert [place(rung) for _, rung in RUNGS.items()] == list(range(len(RUNGS)))
 
 
@@ -37,7 +37,11 @@ def test_only_a_rung_that_tunes_names_a_method_of_training() -> None:
         "probe": ("probe", ""),
         "zero-shot": ("prompt", "prompt"),
         "few-shot": ("prompt", "prompt"),
+        "retrieval": ("prompt", "prompt"),
+        "document": ("prompt", "prompt"),
         **{name: ("tune", name) for name in METHODS},
+        "lora-retrieval": ("tune", "lora"),
+        "lora-with-retrieval-at-test": ("tune", "lora"),
     }
 
 
@@ -49,7 +53,7 @@ def test_the_rungs_of_a_climb_are_each_run_once_and_cheapest_first() -> None:
 def test_a_climb_that_names_no_rungs_leaves_out_those_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RUNGS["words"], "on_request", True)
     assert names(asked_for(make_settings({}))) == [
-        name for name, rung in RUNGS.items() if not rung.on_request
+        name for name, rung in RUNGS.items() if not (rung.on_request or rung.needs_documents)
     ]
 
 
@@ -60,13 +64,16 @@ def test_an_unknown_rung_is_named_with_the_nearest() -> None:
 
 def test_a_method_leaves_only_the_rung_that_tunes_with_it() -> None:
     assert names(asked_for(make_settings({"method": "full"}))) == [
-        name for name, rung in RUNGS.items() if not rung.on_request and name != "lora"
+        name for name, one in RUNGS.items() if not (one.on_request or one.needs_documents) and name != "lora"
     ]
     with pytest.raises(UsageError, match="no rung is left"):
         asked_for(make_settings({"method": "full", "rungs": "lora"}))
     with pytest.raises(UsageError, match="Did you mean 'lora'"):
         asked_for(make_settings({"method": "lorra"}))
     assert rung_of("full").name == "full"
+    assert rung_of("lora").name == "lora"
+    with_documents = names(asked_for(make_settings({"method": "lora", "documents": "x.md"})))
+    assert with_documents[-3:] == ["lora", "lora-retrieval", "lora-with-retrieval-at-test"]
 
 
 def test_a_rung_that_does_not_apply_is_left_out_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

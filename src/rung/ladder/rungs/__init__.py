@@ -9,14 +9,17 @@ from rung.ladder.rungs import (  # isort: skip
     probe,
     zero_shot,
     few_shot,
+    retrieval,
     methods,
+    tuned_retrieval,
 )
-from rung.ladder.rungs.rung import RUNGS, Outcome, Rung, asked_for, place, register, rung_of
+from rung.ladder.rungs.rung import RUNGS, Outcome, Rung, Skipped, asked_for, place, register, rung_of
 
 __all__ = [
     "RUNGS",
     "Outcome",
     "Rung",
+    "Skipped",
     "asked_for",
     "constant",
     "few_shot",
@@ -26,7 +29,9 @@ __all__ = [
     "place",
     "probe",
     "register",
+    "retrieval",
     "rung_of",
+    "tuned_retrieval",
     "words",
     "zero_shot",
 ]

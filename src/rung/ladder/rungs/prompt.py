@@ -75,6 +75,7 @@ class PromptRung(Rung):
             context.watcher,
             lambda way: self.pool(context, way),
             lambda best: self.further(context, best),
+            context.library,
         )
         allowed = {"max_new_tokens": context.prepared.max_new_tokens}
         return Outcome(responder, choices=choices, applied=allowed)

@@ -34,8 +34,13 @@ class Outcome:
     train_tokens: int | None = None
     trainable_parameters: int | None = None
     adapter_bytes: int | None = None
+    before_seconds: float = 0.0  # another rung's, whose adapter it uses; part of what it costs
     done: float = 1.0  # the share of the planned steps that was taken before the limit
     close: Callable[[], None] = lambda: None  # called when the test rows have been answered
+
+
+class Skipped(Exception):
+    """Raised by `Rung.run` where what it needs is not there; `str` says what. It is skipped, not failed."""
 
 
 class Rung(ABC):
@@ -46,7 +51,13 @@ class Rung(ABC):
     kind: RungKind  # floor, classical, prompt, probe, tune or remote
     method: str = ""  # goes into `Result.method`; the name if empty
     needs_base: bool = True  # whether `quote` or `run` use `Context.prepared`; those that do not run first
+    needs_documents: bool = False  # whether it is tried only where the settings name documents
     on_request: bool = False  # whether a climb tries it only where `--rungs` names it
+
+    @property
+    def trains(self) -> bool:
+        """Whether its run trains a method; one that only uses another rung's adapter does not."""
+        return self.kind == "tune"
 
     def check(self, settings: Settings) -> None:  # noqa: B027  most have nothing to check
         """Raises `UsageError` where what `settings` ask of this rung cannot be; called at first."""
@@ -58,6 +69,10 @@ class Rung(ABC):
     def offered(self, task: Task | None) -> bool:
         """Whether a climb tries it unless `--rungs` says otherwise; of no task yet, whether one could."""
         return not self.on_request and (task is None or self.applies(task))
+
+    def view(self, context: Context) -> Context:
+        """The context with the rows as the rung is trained on them."""
+        return context
 
     @abstractmethod
     def quote(self, context: Context) -> Quote:
@@ -111,7 +126,8 @@ def place(rung: Rung) -> int:
 
 def rung_of(method: str) -> Rung:
     """The rung that tunes with `method`. Raises `UsageError` that names the nearest known one."""
-    known = {rung.method: rung for _, rung in RUNGS.items() if rung.kind == "tune"}
+    tuned = [rung for _, rung in RUNGS.items() if rung.kind == "tune" and not rung.needs_documents]
+    known = {rung.method: rung for rung in tuned}
     found = known.get(method) or RUNGS.make(method)
     if found is None:
         raise UsageError(
@@ -125,18 +141,25 @@ def asked_for(settings: Settings, task: Task | None = None) -> list[Rung]:
 
     If the settings name none, these are the rungs that apply to `task` and are not only run on request; with
     ``all``, these too.
-    Raises `UsageError` for an unknown rung or method, or if nothing is left.
+    Raises `UsageError` for an unknown rung or method, for one that needs documents where there are none, or
+    if nothing is left.
     """
     only = rung_of(settings.method) if settings.method else None
+    listed = [rung for rung in _listed(only) if settings.library or not rung.needs_documents]
     if settings.rungs is None:
-        named = [rung for rung in _listed(only) if rung.offered(task) or rung is only]
+        named = [rung for rung in listed if rung.offered(task) or rung is only]
     elif ALL in settings.rungs:
-        named = [rung for rung in _listed(only) if task is None or rung.applies(task)]
+        named = [rung for rung in listed if task is None or rung.applies(task)]
     else:
         named = list(dict.fromkeys(RUNGS[name] for name in settings.rungs))
-    rungs = [rung for rung in named if only is None or rung.kind != "tune" or rung is only]
+    rungs = [rung for rung in named if only is None or rung.kind != "tune" or rung.method == only.method]
     require_options(settings)
     for rung in rungs:
+        if rung.needs_documents and not settings.library:
+            raise UsageError(
+                f"the rung {rung.name!r} looks answers up in documents, and none are named",
+                fix="Name a file or a folder with --documents, or a catalogue of APIs with --apis",
+            )
         rung.check(settings)
     if not rungs:
         raise UsageError(

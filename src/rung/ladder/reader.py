@@ -1,0 +1,78 @@
+"""A tuned model that is asked with passages: it looks them up for every row, then answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rung import storage
+from rung.data.templates import Renderer
+from rung.errors import ResumeError
+from rung.ladder import library, tuning
+from rung.ladder.library import Library
+from rung.ladder.reading import PLACE, shortest
+from rung.ladder.responder import Responder, Scores
+from rung.ladder.showing import with_passages
+from rung.ladder.watch import Watcher
+from rung.records import Completion, Example, Passage, Task, from_json, to_json
+
+FILE, MODEL = "passages.json", "model"
+
+
+@dataclass(frozen=True)
+class Reader(Responder):
+    """`model` answers rows with `passages` passages of `library` in their prompts, or as many as fit."""
+
+    model: Responder
+    renderer: Renderer
+    task: Task
+    library: Library
+    passages: int
+    room: int  # tokens a prompt may have
+
+    def answer(self, examples: Sequence[Example], watcher: Watcher | None = None) -> list[Completion]:
+        return self.model.answer(self.shown(examples), watcher)
+
+    def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
+        return self.model.score(self.shown(examples), choices)
+
+    def answer_and_score(
+        self, examples: Sequence[Example], choices: Sequence[str]
+    ) -> tuple[list[Completion], Scores | None]:
+        return self.model.answer_and_score(self.shown(examples), choices)
+
+    def shown(self, examples: Sequence[Example]) -> list[Example]:
+        """The rows with their passages. A row that the template cannot write is left as it is: the model
+        refuses it."""
+        near = self.library.like(examples, self.passages)
+        return [self._shown(one, passages) for one, passages in zip(examples, near, strict=True)]
+
+    def _shown(self, example: Example, near: Sequence[Passage]) -> Example:
+        def made(some: Sequence[Passage]) -> tuple[Example, int]:
+            row = with_passages(self.task, example, some, PLACE)
+            return row, len(self.renderer.prompt_ids(row.prompt))
+
+        return shortest(made, near, self.room)
+
+    def save(self, folder: Path) -> None:
+        value = {
+            "task": to_json(self.task),
+            "library": self.library.reference(folder),
+            "passages": self.passages,
+            "room": self.room,
+        }
+        storage.write_folder(folder, {FILE: storage.as_json(value)})
+        self.model.save(folder / MODEL)
+
+
+def load(folder: Path) -> Reader:
+    """What `Reader.save` wrote. Raises `ResumeError`, `AdapterError` or `BaseModelError`."""
+    storage.verify_folder(folder)
+    value = storage.read_object(folder / FILE, task=dict, library=dict, passages=int, room=int)
+    known = library.of_reference(folder, value["library"])
+    model = tuning.load(folder / MODEL)
+    if not isinstance(model, tuning.TunedResponder):
+        raise ResumeError("holds another kind of model", where=folder.name, fix="Climb again")
+    task = from_json(Task, value["task"], FILE)
+    return Reader(model, model.speaker.renderer, task, known, value["passages"], value["room"])
