@@ -1,7 +1,7 @@
 """Documents -> passages: pieces of text, or records of a catalogue, that can be shown in a prompt.
 
-A text is cut at its headings and between its paragraphs into pieces of about `WORDS` words. A record becomes
-one passage with a line for each field. Files are data: no link in them is opened, no archive in a folder is
+A text, a page or a PDF is cut as `rung.data.documents` does it. A record becomes one passage with a line for
+each field. Files are data: no link in them is opened, no archive in a folder is
 unpacked, and what is read is bounded.
 """
 
@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rung import storage
+from rung.data.documents import DOCUMENTS, TEXT, passages_in
+from rung.data.markup import markdown_sections
 from rung.data.names import is_name
-from rung.data.opening import decode, open_file, unreadable
+from rung.data.opening import open_file, unreadable
 from rung.data.reading import numbered, open_rows
+from rung.data.sections import passages_of
 from rung.errors import DataError
 from rung.plain import require_plain
 from rung.records import Passage, to_json
 
-TEXTS = (".txt", ".text", ".md", ".markdown", ".rst")
 RECORDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".xlsx")
-WORDS = 120  # of a passage, about
-MOST_CHARACTERS = 800  # of a passage of prose
+MOST_CHARACTERS = 800  # of a passage as it is shown
 MOST_RECORD = 4_000  # characters of a record that are kept
 MOST_BYTES = 256 << 20  # of all files
 MOST_FILES = 10_000  # of a folder
@@ -34,10 +34,6 @@ MOST_PASSAGES = 200_000
 _WHOLE = 200  # characters of a line that stay in any case
 _LEAST = 20  # characters of a line that are worth showing
 _TITLES = ("title", "name", "api_name", "heading", "topic", "id")
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*$")
-_UNDERLINE = re.compile(r"(=+|-{3,})\s*$")
-_FENCE = re.compile(r"\s*(```|~~~)")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +83,9 @@ def read_documents(path: Path) -> Documents:
     for file in files:
         before = len(found) + same
         for one in _passages(file, notes):
-            same += one.id in found
-            found.setdefault(one.id, one)
+            known = storage.fingerprint([one.title, one.text])
+            same += known in found
+            found.setdefault(known, one)
             if len(found) > MOST_PASSAGES:
                 what = f"holds more than {MOST_PASSAGES:,} passages, the most that are read"
                 raise DataError(what, where=str(path), fix="Take the documents that the questions are about")
@@ -122,7 +119,7 @@ def _files(path: Path) -> tuple[list[Path], list[Path]]:
             file = Path(folder, name)
             if name.startswith(".") or not file.is_file():
                 continue
-            known = file.suffix.lower() in (*TEXTS, *RECORDS)
+            known = file.suffix.lower() in (*DOCUMENTS, *TEXT[:-1], *RECORDS)
             (files if known else others).append(file)
             if len(files) > MOST_FILES:
                 what = f"holds more than {MOST_FILES:,} files, the most that are read"
@@ -146,101 +143,14 @@ def _passages(file: Path, notes: list[str]) -> Iterator[Passage]:
         yield from _records(file, notes)
         return
     opened = open_file(file)
-    if opened.content.startswith(b"%PDF"):
-        raise DataError("is a PDF document", where=str(file), fix="Extract its text into a text file first")
     if not opened.content.strip():
         return
-    text = decode(opened, file)
-    if "\0" in text:
-        what = "is a binary file (it holds NUL bytes)"
-        raise DataError(what, where=str(file), fix="Give its text, or leave it out")
     notes += [f"{file.name}: {note}" for note in opened.notes]
-    title = file.stem.replace("_", " ").replace("-", " ")
-    yield from cut(text, title, file.name)
-
-
-# --- prose ------------------------------------------------------------------------------------------
-
-
-def cut(text: str, title: str = "", source: str = "") -> Iterator[Passage]:
-    """Pieces of `text` of about `WORDS` words; none goes over a heading, none has over `MOST_CHARACTERS`.
-
-    A piece is titled with the headings above it, or with `title` where there are none.
-    """
-    for headings, paragraphs in _sections(text):
-        name = " > ".join(headings) or title
-        pieces: list[str] = []
-        for piece in (piece for paragraph in paragraphs for piece in _short(paragraph)):
-            joined = "\n".join([*pieces, piece])
-            if pieces and (_words(joined) > WORDS or len(joined) > MOST_CHARACTERS):
-                yield passage("\n".join(pieces), name, source)
-                pieces = []
-            pieces.append(piece)
-        if pieces:
-            yield passage("\n".join(pieces), name, source)
-
-
-def _sections(text: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """(headings, paragraphs) of each section of a text or of Markdown."""
-    headings: dict[int, str] = {}
-    paragraphs: list[list[str]] = [[]]
-    fenced = False
-
-    def section() -> tuple[tuple[str, ...], list[str]]:
-        texts = ["\n".join(lines).strip() for lines in paragraphs]
-        return tuple(headings.values()), [text for text in texts if text]
-
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        if _FENCE.match(line):
-            fenced = not fenced
-        match = None if fenced else _HEADING.match(line)
-        under = None if fenced or len(paragraphs[-1]) != 1 else _UNDERLINE.match(line)
-        if match or under:
-            heading = match[2] if match else paragraphs[-1].pop()
-            level = len(match[1]) if match else (1 if line.startswith("=") else 2)
-            if (found := section())[1]:
-                yield found
-            headings = {above: name for above, name in headings.items() if above < level}
-            headings[level] = heading.strip()
-            paragraphs = [[]]
-        elif line.strip() or fenced:
-            paragraphs[-1].append(line.rstrip())
-        elif paragraphs[-1]:
-            paragraphs.append([])
-    if (found := section())[1]:
-        yield found
-
-
-def _words(text: str) -> float:
-    """The number of words; scripts without spaces count by characters."""
-    return max(len(text.split()), len(text) / 12)
-
-
-def _short(paragraph: str) -> Iterator[str]:
-    """`paragraph`, or its sentences where it is long; a longer sentence is cut between words."""
-    if _words(paragraph) <= WORDS and len(paragraph) <= MOST_CHARACTERS:
-        yield paragraph
-        return
-    held = ""
-    for sentence in filter(None, map(str.strip, _SENTENCE.split(paragraph))):
-        for piece in _hard(sentence):
-            joined = f"{held} {piece}" if held else piece
-            if held and (_words(joined) > WORDS or len(joined) > MOST_CHARACTERS):
-                yield held
-                joined = piece
-            held = joined
-    if held:
-        yield held
-
-
-def _hard(sentence: str) -> Iterator[str]:
-    while len(sentence) > MOST_CHARACTERS:
-        end = sentence.rfind(" ", MOST_CHARACTERS // 2, MOST_CHARACTERS)
-        end = end if end > 0 else MOST_CHARACTERS
-        yield sentence[:end].strip()
-        sentence = sentence[end:].strip()
-    if sentence:
-        yield sentence
+    try:
+        yield from passages_in(opened.content, file, file.name)
+    except DataError as error:
+        error.where = error.where or str(file)
+        raise
 
 
 # --- records ----------------------------------------------------------------------------------------
@@ -267,7 +177,7 @@ def _of_record(row: Mapping[str, Any], source: str) -> Iterator[Passage]:
     if not any(character.isalnum() for value in values.values() for character in value):
         return
     if len(texts) == 1 and isinstance(row.get(texts[0]), str):  # prose, in lines of its own
-        yield from cut(row[texts[0]], title, source)
+        yield from passages_of(markdown_sections(row[texts[0]]), title, source)
         return
     # what is nested comes last: where a record is too long, that is cut first
     ordered = sorted(values, key=lambda name: not isinstance(row.get(name), str))

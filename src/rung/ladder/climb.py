@@ -83,6 +83,8 @@ def climb(
         require_one_split(checked)
     asked_for(checked)  # report an unknown rung or method before anything is read
     understood = data if isinstance(data, Understood) else understand_data(data, checked, test)
+    if understood.corpus and not checked.documents and isinstance(data, str | Path):  # answers are looked up in them too
+        checked = checked.model_copy(update={"documents": Path(data)})
     return _Climb(understood, repeat.shared(checked), asked, watcher or Silent()).run()
 
 

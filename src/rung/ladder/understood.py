@@ -148,7 +148,10 @@ def _of_corpus(path: Path, settings: Settings, test: Rows | None, only_look: boo
     if settings.task is None:
         count = len(documents.files)
         task = replace(task, why=f"{kind.title}: questions about {count:,} document{'s' * (count > 1)}.")
-    return Understood(loaded, loaded_test, task, "", corpus=documents)
+    known = Documents(documents.passages, documents.name)
+    if settings.library is not None:
+        known = read_documents(settings.library)
+    return Understood(loaded, loaded_test, task, "", corpus=documents, documents=known)
 
 
 def _questions(source: Path | Rows, columns: Columns) -> Loaded:
