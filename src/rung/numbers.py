@@ -32,6 +32,10 @@ _NAMES = {
     "json_valid": "valid JSON",
     "function_match": "right function",
     "number_match": "numbers within 5%",
+    "prompt_strict": "prompts followed",
+    "prompt_loose": "prompts followed, loosely",
+    "instruction_strict": "rules followed",
+    "instruction_loose": "rules followed, loosely",
     "kl": "drift (KL)",
     "top1_agreement": "same next token",
 }

@@ -112,6 +112,7 @@ def _print_json(data: Understood, checked: Checked | None = None) -> None:
     if checked is not None:
         value["findings"] = to_json(checked.findings)
         value["ungraded"] = [{"row": row, "why": why} for row, why in checked.ungraded]
+        value["ungraded_test"] = [{"row": row, "why": why} for row, why in checked.ungraded_test]
     print_json(value)
 
 
@@ -197,6 +198,9 @@ def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
     if found.imbalance is not None and found.imbalance >= 20:
         lines.append(f"the largest class has {found.imbalance:.0f} times the rows of the smallest")
     lines += account(checked.ungraded, found.name)
+    if (test := checked.data.test) is not None:
+        bad = account((*test.left_out, *checked.ungraded_test), test.name)
+        lines += [f"{test.name}: {line}" for line in bad]
     problems = [line for line in lines if line]
     console.print("\nFound nothing wrong." if not problems else "\nFound:")
     for line in problems:

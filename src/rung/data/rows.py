@@ -22,6 +22,7 @@ from rung.data.reading import RowFile
 from rung.data.spans import is_tags, span_target, tag_spans
 from rung.data.strict_json import Row, RowError, show
 from rung.data.values import Seen, number, text_of, truth, unpacked
+from rung.data.verifiable import rules_in
 from rung.records import Message
 
 Left = tuple[int, str]  # number of a row, and why it is no example
@@ -210,6 +211,8 @@ class Builder:
 
     def _answered(self, row: Row, turns: list[Message]) -> list[Message]:
         columns = self.parts["target"]
+        if self.parts.unanswered:
+            return [*turns, Message("assistant", "")]
         if not columns:
             return turns
         if self.parts.indicators:
@@ -309,7 +312,8 @@ class Builder:
             return "it has no user or system text before the target"
         if free and not messages[-1].content.strip():
             return "its text is empty"
-        return Built(tuple(messages), text_of(row.get(group), group).strip() if group else "")
+        named = text_of(row.get(group), group).strip() if group else ""
+        return Built(tuple(messages), named, rules_in(row, self.parts["rules"]))
 
     def _one_system(self, messages: list[Message]) -> list[Message]:
         """System turns at the start as one. Raises `RowError` for one in the middle."""

@@ -166,8 +166,18 @@ def _number_rows(
     return np.array(counts).reshape(-1, 2)
 
 
+def _rules(level: str) -> Rows:
+    def rows(
+        task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
+    ) -> Floats:
+        counts = [[score.values[key] for key in (f"followed_{level}", "rules")] for score in graded]
+        return np.array(counts).reshape(-1, 2)
+
+    return rows
+
+
 def _share_of(totals: Floats) -> Floats:
-    """The share of numbers, from totals (..., 2) of those that are near enough and all; 0 of none is 0."""
+    """The share of those that are right, from totals (..., 2) of them and of all; 0 of none is 0."""
     return np.asarray(totals[..., 0] / np.maximum(totals[..., 1], 1))
 
 
@@ -211,6 +221,9 @@ def _bleu_rows(
 
 for _name in ("accuracy", "exact_match", "json_valid", "exact_call", "function_match"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True))
+for _name in ("strict", "loose"):  # prompts with all rules followed, and rules followed
+    METRICS.add(f"prompt_{_name}", Metric(_mean(f"prompt_{_name}"), stats.mean_of, share=True))
+    METRICS.add(f"instruction_{_name}", Metric(_rules(_name), _share_of))
 METRICS.add("rouge_l", Metric(_mean("rouge_l"), stats.mean_of))
 METRICS.add("field_f1", Metric(_field_rows, stats.f1_of))
 METRICS.add("number_match", Metric(_number_rows, _share_of))

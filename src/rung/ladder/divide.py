@@ -10,7 +10,7 @@ from rung.config import Settings
 from rung.data.formats import Loaded
 from rung.data.split import Split, split
 from rung.errors import DataError
-from rung.evaluation.tasks import unreadable
+from rung.evaluation.tasks import KINDS, unreadable
 from rung.ladder.left_out import LeftOut, counted, grouped, lines
 from rung.ladder.understood import Understood, require_rows
 from rung.records import Example, Task, to_json
@@ -120,5 +120,6 @@ def parts_of(parts: Split) -> tuple[tuple[str, tuple[Example, ...]], ...]:
 
 def faults(task: Task, examples: Sequence[Example]) -> dict[int, str]:
     """Row -> why its target cannot be graded."""
-    found = dict(unreadable(task, examples))
-    return found | {one.row: "its target is empty" for one in examples if not one.target.strip()}
+    found, needed = dict(unreadable(task, examples)), KINDS[task.kind].needs_target
+    empty = [one.row for one in examples if not one.target.strip() and needed(one)]
+    return found | dict.fromkeys(empty, "its target is empty")

@@ -9,11 +9,14 @@ from rung.config import Settings
 from rung.data.check import require_trainable
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows, source_of
-from rung.errors import DataError
-from rung.evaluation.tasks import tidy, understand
+from rung.data.verifiable import has_rules
+from rung.errors import DataError, UsageError
+from rung.evaluation.tasks import instructions, tidy, understand, unreadable
 from rung.ladder.labels import unknown_labels
-from rung.ladder.left_out import LeftOut, lines
+from rung.ladder.left_out import LeftOut, counted, lines
 from rung.records import Example, Task
+
+INSTRUCTIONS = instructions.Instructions.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +49,53 @@ def understand_data(data: object, settings: Settings, test: Rows | None = None) 
     """
     loaded = read_examples(source_of(data), settings.columns)
     left_out = [LeftOut(loaded.name, row, why) for row, why in loaded.left_out]
+    _require_answers(loaded)
     require_rows(loaded.examples, left_out, loaded.name)
     held_out = test or settings.test
     loaded_test = read_examples(held_out, settings.columns) if held_out else None
-    task, loaded = understand(loaded, settings.task, settings.metric)
+    task, loaded = _task(loaded, loaded_test, settings)
     unknown = ""
     if loaded_test:
         unknown_labels(task, loaded_test.examples)  # raises where none is known as it is written
         loaded_test = replace(loaded_test, examples=tidy(task, loaded_test.examples))
         unknown = unknown_labels(task, loaded_test.examples)
     return Understood(loaded, loaded_test, task, unknown)
+
+
+def _task(loaded: Loaded, test: Loaded | None, settings: Settings) -> tuple[Task, Loaded]:
+    """The task of `loaded`; where test rows have rules to be checked by, that decides, unless the user says
+    another. Raises `UsageError` for a task of rules where no row has any."""
+    checked = instructions.why(test) if test else ""
+    kind = settings.task or (INSTRUCTIONS if checked else None)
+    task, loaded = understand(loaded, kind, settings.metric)
+    if task.kind != INSTRUCTIONS:
+        return task, loaded
+    own = instructions.why(loaded)
+    if not checked and not own:
+        raise UsageError(
+            "no row has rules that an answer could be checked by",
+            where=loaded.name,
+            fix="Give test rows with instruction_id_list and kwargs (docs/tasks/instructions.md), or leave out "
+            "--task instructions",
+        )
+    notes = task.notes
+    if not own:
+        notes = (*notes, "train rows have answers and no rules: choices on dev go by ROUGE-L to these answers")
+    return replace(task, why=checked or own, notes=notes), loaded
+
+
+def _require_answers(loaded: Loaded) -> None:
+    """Raises `DataError` for rows that have rules and not one answer to learn from; it names bad ones."""
+    if not loaded.examples or any(one.target.strip() or not has_rules(one) for one in loaded.examples):
+        return
+    task, _ = understand(loaded, INSTRUCTIONS)
+    bad = [LeftOut(loaded.name, row, why) for row, why in unreadable(task, loaded.examples)]
+    raise DataError(
+        f"its {counted(len(loaded.examples))} have rules and no answers, so there is nothing to learn",
+        where=loaded.name,
+        why="; ".join(lines(bad, loaded.name)),
+        fix=f"Give it as test rows: `rung climb TRAIN.jsonl --test {loaded.name}`",
+    )
 
 
 def require_rows(

@@ -7,6 +7,7 @@ from rung.evaluation.tasks import (  # isort: skip
     api_call,
     translation,
     knowledge,
+    instructions,
     generation,
 )
 from rung.evaluation.tasks.inference import tidy, understand, unreadable, with_primary
@@ -20,6 +21,7 @@ __all__ = [
     "classification",
     "extraction",
     "generation",
+    "instructions",
     "knowledge",
     "register",
     "tidy",

@@ -62,6 +62,10 @@ class Kind(ABC):
         """Why `grade` cannot use this row, as the end of a sentence about it; empty where it can."""
         return ""
 
+    def needs_target(self, example: Example) -> bool:
+        """Whether an answer to this row can only be graded by comparing it with a target."""
+        return True
+
     def parse(self, task: Task, text: str) -> str | None:
         """The answer in a completion, in the task's own words; None where it has none."""
         return text.strip() or None
