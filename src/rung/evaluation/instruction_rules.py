@@ -1,11 +1,11 @@
 """Verifiable instructions: rules that a program can check, such as "at least 300 words" or "no commas".
 
 The rules and their arguments are those that Zhou et al. 2023 describe (IFEval, arXiv 2311.07911, table 1), each
-under its published name.  `problem` says why a rule cannot be checked, `follows` checks one answer as it is, and
+under its published name. `problem` says why a rule cannot be checked, `follows` checks one answer as it is, and
 `variants` are the texts of which one has to follow a rule where the check is loose.
 
-Where the paper's own program lets an answer pass because the check itself fails (no language can be detected), it
-does not pass here.  Sentences are counted by their marks, not by a trained model.
+Where the paper's own program lets an answer pass because the check itself fails (no language can be detected),
+it does not pass here. Sentences are counted by their marks, not by a trained model.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 RELATIONS = ("less than", "at least")
 CHOICES = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 LANGUAGES = frozenset(
-    "af ar bg bn ca cs cy da de el en es et fa fi fr gu he hi hr hu id it ja kn ko lt lv mk ml mr ne nl no pa pl "
-    "pt ro ru sk sl so sq sv sw ta te th tl tr uk ur vi zh-cn zh-tw zh".split()
+    "af ar bg bn ca cs cy da de el en es et fa fi fr gu he hi hr hu id it ja kn ko lt lv mk ml mr ne nl no pa pl"
+    " pt ro ru sk sl so sq sv sw ta te th tl tr uk ur vi zh-cn zh-tw zh".split()
 )  # that the detector knows
 MOST = 100_000  # that a rule may count
 _WORD = re.compile(r"\w+")
@@ -74,7 +74,7 @@ def follows(name: str, arguments: Mapping[str, Any], answer: str) -> bool:
 
 
 def variants(answer: str) -> tuple[str, ...]:
-    """The answer and itself without its first line, its last line, both, each with and without asterisks.
+    """The answer, and without its first line, its last line and both, each with and without asterisks.
 
     A rule is followed loosely where it is followed by one of them: introductions, closing words and
     Markdown do not count against the answer (section 2.2 of the paper).
@@ -142,7 +142,8 @@ def _word_count(answer: str, keyword: str, frequency: float, relation: str) -> b
 @rule("keywords:forbidden_words", forbidden_words=_TEXTS)
 def _no_words(answer: str, forbidden_words: list[str]) -> bool:
     return not any(
-        re.search(rf"(?<!\w){re.escape(word.strip())}(?!\w)", answer, re.IGNORECASE) for word in forbidden_words
+        re.search(rf"(?<!\w){re.escape(word.strip())}(?!\w)", answer, re.IGNORECASE)
+        for word in forbidden_words
     )
 
 
@@ -158,7 +159,7 @@ def _in_language(answer: str, language: str) -> bool:
 
 
 def language_of(text: str) -> str:
-    """The code of the language of a text by langdetect, the detector of the paper; empty where it finds none."""
+    """The code of the language of a text, by the paper's detector, langdetect; empty where it finds none."""
     from langdetect import DetectorFactory, detect
     from langdetect.lang_detect_exception import LangDetectException
 
@@ -189,7 +190,9 @@ def count_sentences(text: str) -> int:
         said = text[start : found.start()].split()
         last = said[-1].casefold().lstrip("(\"'“‘[") if said else ""
         rest = text[found.end() : found.end() + 20].lstrip()
-        inside = last in _SHORT or (last in _MAYBE and not rest[:1].isupper()) or len(last) == 1 or last.isdigit()
+        inside = (
+            last in _SHORT or (last in _MAYBE and not rest[:1].isupper()) or len(last) == 1 or last.isdigit()
+        )
         if found.group() == "." and inside and rest:
             continue
         count += bool(said)
@@ -206,7 +209,12 @@ def _paragraphs(answer: str, num_paragraphs: float) -> bool:
     return sum(bool(part.strip()) for part in parts) == num_paragraphs
 
 
-@rule("length_constraints:nth_paragraph_first_word", num_paragraphs=_COUNT, nth_paragraph=_FIRST, first_word=_TEXT)
+@rule(
+    "length_constraints:nth_paragraph_first_word",
+    num_paragraphs=_COUNT,
+    nth_paragraph=_FIRST,
+    first_word=_TEXT,
+)
 def _first_word(answer: str, num_paragraphs: float, nth_paragraph: float, first_word: str) -> bool:
     parts = answer.split("\n\n")
     place = int(nth_paragraph) - 1

@@ -75,12 +75,15 @@ def _task(loaded: Loaded, test: Loaded | None, settings: Settings) -> tuple[Task
         raise UsageError(
             "no row has rules that an answer could be checked by",
             where=loaded.name,
-            fix="Give test rows with instruction_id_list and kwargs (docs/tasks/instructions.md), or leave out "
-            "--task instructions",
+            fix="Give test rows with instruction_id_list and kwargs (docs/tasks/instructions.md), or leave "
+            "out --task instructions",
         )
     notes = task.notes
     if not own:
-        notes = (*notes, "train rows have answers and no rules: choices on dev go by ROUGE-L to these answers")
+        notes = (
+            *notes,
+            "train rows have answers and no rules: choices on dev go by ROUGE-L to them",
+        )
     return replace(task, why=checked or own, notes=notes), loaded
 
 

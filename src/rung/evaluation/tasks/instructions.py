@@ -1,7 +1,7 @@
 """Instructions that a program can check: an answer has to follow the rules of its row, and needs no target.
 
-Rows with an answer and without rules, such as those that are learned, are graded by what an answer shares with
-theirs (ROUGE-L): that is what choices on dev go by where the rules are in the test rows alone.
+Rows with an answer and without rules, such as those that are learned, are graded by what an answer shares
+with theirs (ROUGE-L): that is what choices on dev go by where the rules are in the test rows alone.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _MOST_RULES = 100  # of a row
 
 
 class Instructions(Kind):
-    """Right where every rule of the row is followed: by the answer as it is (strict), or by one of its variants
-    without introduction, closing line or asterisks (loose)."""
+    """Right where every rule of the row is followed: by the answer as it is (strict), or by one of its
+    variants without introduction, closing line or asterisks (loose)."""
 
     name = "instructions"
     title = "Instructions"
@@ -47,7 +47,8 @@ class Instructions(Kind):
             return _compared(overlap.rouge_l(said, example.target))
         if wrong := next(iter(_problems(example)), ""):
             raise DataError(f"the row's rules cannot be checked: {wrong}")
-        values, fields = {}, []
+        values: dict[str, float] = {}
+        fields: list[dict[str, Any]] = []
         rules = rules_of(example)
         texts = {"strict": (said,), "loose": variants(said)}
         for level in _LEVELS:
