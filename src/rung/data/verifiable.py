@@ -1,8 +1,8 @@
 """Rows with rules that a program can check instead of an answer, in the form of IFEval (arXiv 2311.07911).
 
-``instruction_id_list`` names the rules of a row and ``kwargs`` holds the arguments of each, in the same
-order. They become the fact `RULES` of an example as the file writes them; whether they can be checked is found
-out by `rung.evaluation.instruction_rules`.
+``instruction_id_list`` names the rules of a row and ``kwargs`` holds the arguments of each, in the
+same order. They become the fact `RULES` of an example as the file writes them; whether they can be checked
+is found out by `rung.evaluation.instruction_rules`.
 """
 
 from __future__ import annotations

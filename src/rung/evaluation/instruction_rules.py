@@ -1,11 +1,11 @@
 """Verifiable instructions: rules that a program can check, such as "at least 300 words" or "no commas".
 
-The rules and their arguments are those that Zhou et al. 2023 describe (IFEval, arXiv 2311.07911, table 1), each
-under its published name. `problem` says why a rule cannot be checked, `follows` checks one answer as it is, and
-`variants` are the texts of which one has to follow a rule where the check is loose.
+The rules and their arguments are those that Zhou et al. 2023 describe (IFEval, arXiv 2311.07911, table 1),
+each under its published name. `problem` says why a rule cannot be checked, `follows` checks one answer as it
+is, and `variants` are the texts of which one has to follow a rule where the check is loose.
 
-Where the paper's own program lets an answer pass because the check itself fails (no language can be detected),
-it does not pass here. Sentences are counted by their marks, not by a trained model.
+Where the paper's own program lets an answer pass because the check itself fails (no language can be
+detected), it does not pass here. Sentences are counted by their marks, not by a trained model.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Any
 
 RELATIONS = ("less than", "at least")
 CHOICES = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
-LANGUAGES = frozenset(
-    "af ar bg bn ca cs cy da de el en es et fa fi fr gu he hi hr hu id it ja kn ko lt lv mk ml mr ne nl no pa pl"
-    " pt ro ru sk sl so sq sv sw ta te th tl tr uk ur vi zh-cn zh-tw zh".split()
-)  # that the detector knows
+_CODES = """
+    af ar bg bn ca cs cy da de el en es et fa fi fr gu he hi hr hu id it ja kn ko lt lv mk ml mr ne nl no pa
+    pl pt ro ru sk sl so sq sv sw ta te th tl tr uk ur vi zh zh-cn zh-tw
+"""
+LANGUAGES = frozenset(_CODES.split())  # that the detector knows
 MOST = 100_000  # that a rule may count
 _WORD = re.compile(r"\w+")
 _WHOLE_WORD = re.compile(r"[^\W_]+(?:['’.&-][^\W_]+)*")
@@ -30,10 +31,12 @@ _HIGHLIGHT = re.compile(r"\*\*(?=[^\n*]*[^\n*\s])[^\n*]+\*\*|\*(?=[^\n*]*[^\n*\s
 _BULLET = re.compile(r"^[^\S\n]*(?:\*(?!\*)|-)[^\n]*$", re.MULTILINE)
 _DIVIDER = re.compile(r"\s?\*\*\*\s?")
 _END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+")
-_SHORT = frozenset(
-    "mr mrs ms dr prof st vs fig vol no dept gen col sgt capt gov rev hon approx est e.g i.e p.s p.p.s".split()
-)  # words whose full stop ends no sentence
-_MAYBE = frozenset("etc inc ltd co corp jr sr u.s u.k a.m p.m ph.d".split())  # ends one before a capital
+_ABBREVIATIONS = """
+    mr mrs ms dr prof st vs fig vol no dept gen col sgt capt gov rev hon approx est e.g i.e p.s p.p.s
+"""
+_SHORT = frozenset(_ABBREVIATIONS.split())  # words whose full stop ends no sentence
+_MAYBE = frozenset(("etc", "inc", "ltd", "co", "corp", "jr", "sr", "u.s", "u.k", "a.m", "p.m", "ph.d"))
+"""Words whose full stop ends a sentence where a capital follows."""
 
 Check = Callable[..., bool]
 
@@ -85,7 +88,7 @@ def variants(answer: str) -> tuple[str, ...]:
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that have a value: files list all names, with null for those that a rule does not take."""
+    """The arguments that have a value: files list all names, with null for those not taken."""
     return {name: value for name, value in arguments.items() if value is not None}
 
 
