@@ -36,6 +36,9 @@ _NAMES = {
     "prompt_loose": "prompts followed, loosely",
     "instruction_strict": "rules followed",
     "instruction_loose": "rules followed, loosely",
+    "answer_nats": "the row's answer",
+    "base_answer_nats": "the row's answer, to the base",
+    "likelihood_wins": "wins by likelihood over the base",
     "kl": "drift (KL)",
     "top1_agreement": "same next token",
 }

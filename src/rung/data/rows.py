@@ -37,6 +37,9 @@ class Built:
     facts: Mapping[str, Any] = field(default_factory=dict)  # JSON: what else the row says
 
 
+SOURCE = "source"  # in `Example.facts`
+
+
 class Builder:
     """Turns the rows of one file into messages; counts what the user should know."""
 
@@ -313,7 +316,14 @@ class Builder:
         if free and not messages[-1].content.strip():
             return "its text is empty"
         named = text_of(row.get(group), group).strip() if group else ""
-        return Built(tuple(messages), named, rules_in(row, self.parts["rules"]))
+        return Built(tuple(messages), named, {**rules_in(row, self.parts["rules"]), **self._source(row)})
+
+    def _source(self, row: Row) -> Mapping[str, Any]:
+        """The source of a row, where sources are weighed."""
+        if self.said.source is None:
+            return {}
+        text = text_of(row.get(self.said.source), self.said.source).strip()
+        return {SOURCE: text} if text else {}
 
     def _one_system(self, messages: list[Message]) -> list[Message]:
         """System turns at the start as one. Raises `RowError` for one in the middle."""

@@ -8,11 +8,12 @@ from typing import Any
 
 from rung.config import Settings
 from rung.data.formats import Loaded
+from rung.data.mix import mix, mixed_line
 from rung.data.split import Split, split
 from rung.errors import DataError
 from rung.evaluation.tasks import KINDS, unreadable
 from rung.ladder.left_out import LeftOut, counted, grouped, lines
-from rung.ladder.understood import Understood, require_rows
+from rung.ladder.understood import Understood, mixture_of, require_rows
 from rung.records import Example, Task, to_json
 from rung.storage import fingerprint
 
@@ -75,6 +76,11 @@ def divide(data: Understood, settings: Settings) -> Divided:
         test_fraction=settings.test_fraction,
         test=data.test.examples if data.test else None,
     )
+    warnings = tuple(data.warnings)
+    if settings.mix is not None:
+        train = mix(parts.train, mixture_of(settings.mix), settings.seed)
+        warnings = (*warnings, mixed_line(parts.train, train))
+        parts = replace(parts, train=train)
     return Divided(
         settings=settings,
         loaded=data.loaded,
@@ -82,7 +88,7 @@ def divide(data: Understood, settings: Settings) -> Divided:
         split=parts,
         task=data.task,
         left_out=tuple(data.left_out),
-        warnings=tuple(data.warnings),
+        warnings=warnings,
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rung.config import Settings
 from rung.data.check import require_trainable
 from rung.data.formats import Loaded, read_examples
-from rung.data.memory import Rows, source_of
+from rung.data.memory import Rows
+from rung.data.memory import source_of as opened
+from rung.data.mix import Mixture, mixture, shares, source_of
 from rung.data.verifiable import has_rules
 from rung.errors import DataError, UsageError
 from rung.evaluation.tasks import instructions, tidy, understand, unreadable
@@ -47,9 +50,10 @@ def understand_data(data: object, settings: Settings, test: Rows | None = None) 
     `test` are rows in place of ``settings.test``. Raises `DataError` where nothing could be learned or
     no test label is known, `UsageError` for settings that do not fit the data.
     """
-    loaded = read_examples(source_of(data), settings.columns)
+    loaded = read_examples(opened(data), settings.columns)
     left_out = [LeftOut(loaded.name, row, why) for row, why in loaded.left_out]
     _require_answers(loaded)
+    _require_sources(loaded, settings)
     require_rows(loaded.examples, left_out, loaded.name)
     held_out = test or settings.test
     loaded_test = read_examples(held_out, settings.columns) if held_out else None
@@ -85,6 +89,30 @@ def _task(loaded: Loaded, test: Loaded | None, settings: Settings) -> tuple[Task
             "train rows have answers and no rules: choices on dev go by ROUGE-L to them",
         )
     return replace(task, why=checked or own, notes=notes), loaded
+
+
+def _require_sources(loaded: Loaded, settings: Settings) -> None:
+    """Raises `UsageError` for a mixture that cannot be made of these rows."""
+    if settings.mix is None:
+        return
+    counts = Counter(map(source_of, loaded.examples))
+    shares(counts, mixture_of(settings.mix))
+    if len(counts) < 2:
+        raise UsageError(
+            f"--mix weighs sources, and {settings.mix_by!r} names no column with several",
+            where=loaded.name,
+            fix="Give the column with --mix-by, or several files",
+        )
+
+
+def mixture_of(text: str) -> Mixture:
+    """The mixture that the user asks for. Raises `UsageError`."""
+    try:
+        return mixture(text)
+    except ValueError as error:
+        raise UsageError(
+            f"setting 'mix' cannot be {text!r}: {error}", fix=str(Settings.model_fields["mix"].description)
+        ) from None
 
 
 def _require_answers(loaded: Loaded) -> None:

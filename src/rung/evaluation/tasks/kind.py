@@ -43,6 +43,8 @@ class Kind(ABC):
     wanted: ClassVar[str] = "text"  # what is missing where an answer cannot be read
     any_text: ClassVar[bool] = True  # whether any text is an answer, so that a cut-off one is graded too
 
+    by_likelihood: ClassVar[bool] = False  # whether how likely its answers are is measured too
+
     def infer(self, loaded: Loaded) -> str:
         """Why these rows are of this kind, as one sentence with numbers; empty if they are not.
 
