@@ -4,11 +4,12 @@ A source is a file, or a value of a column. Every source has a weight for its ro
 
 - proportional: 1, so that a source counts by its rows;
 - temperature T: n^(1/T - 1) for n rows, so that its share of the mixture is n^(1/T) over the sum of these
-  (Raffel et al. 2020, arXiv 1910.10683, section 3.5.2); T = 1 is proportional, a large T gives all sources the same;
+  (Raffel et al. 2020, arXiv 1910.10683, section 3.5.2); T = 1 is proportional, a large T gives all
+  sources the same;
 - given: numbers by source; sources without one keep 1, and 0 leaves a source out.
 
-The mixture has as many rows as there are. Where a source has more than its share, some of its rows are left out;
-where it has fewer, rows come again, under ids of their own.
+The mixture has as many rows as there are. Where a source has more than its share, some of its rows are left
+out; where it has fewer, rows come again, under ids of their own.
 """
 
 from __future__ import annotations

@@ -51,9 +51,10 @@ class Renderer:
     Raises `BaseModelError` where the template is hostile or broken, loses or changes the text of plain
     messages, or where neither it nor the tokenizer has a token that ends a turn.
 
-    Attributes: `invented`, true where the base has no template and a plain one is used; `stop_ids`, the ids that end an answer; `fingerprint`, sha256 (hex) of the template and
-    the special tokens; `system_folded`, true where the template has no place for a system message and
-    its text goes before the first user turn; `template`, the source in use.
+    Attributes: `invented`, true where the base has no template and a plain one is used; `stop_ids`, the ids
+    that end an answer; `fingerprint`, sha256 (hex) of the template and the special tokens; `system_folded`,
+    true where the template has no place for a system message and its text goes before the first user turn;
+    `template`, the source in use.
     """
 
     _ours = False  # whether the template is rung's own: then the tokenizer says how a text begins

@@ -1,7 +1,7 @@
 """How likely the answer that a row holds is to a tuned model, against its own base: nats a token, and wins.
 
-A tuned model wins a row where the row's answer is more likely to it than to the base; a tie is half a win. Unlike
-a score of what is written, this says something about every row, also where no written answer is right.
+A tuned model wins a row where the row's answer is more likely to it than to the base; a tie is half a win.
+Unlike a score of what is written, this says something about every row, also where no written answer is right.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def likelihood_measures(
 ) -> tuple[Measure, ...]:
     """Mean nats a token of both models, lower is better, and the share of rows that the tuned one wins.
 
-    Empty where no answer has these numbers. `row_of` and `inflation` as in `rung.evaluation.metrics.measures`.
+    Empty where no answer has these numbers. `row_of` and `inflation`: see `rung.evaluation.metrics.measures`.
     """
     known = [one for one in answers if {TUNED, BASE} <= set(one.values)]
     if not known:

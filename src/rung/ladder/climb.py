@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
 # Settings that decide no result: the same run folder serves, and what is done there is kept.
-_FREE = frozenset({"output", "threads", "checkpoint_seconds", "rungs", "budget", "stop_when_hopeless"})
-_FREE |= {"tolerance", "goal", "volume"}  # of the verdict
+FREE = frozenset({"output", "threads", "checkpoint_seconds", "rungs", "budget", "stop_when_hopeless"})
+FREE |= {"tolerance", "goal", "volume"}  # of the verdict
 _OF_THE_BASE = ("precision", "precision_why", "bits", "path", "path_why", "max_new_tokens")  # kept too
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
@@ -90,7 +90,7 @@ def default_folder(loaded: Loaded, asked: dict[str, Any]) -> Path:
     Which rungs are tried makes no difference, nor do the budget or the settings of the verdict: a later
     climb adds to what is there and draws the verdict again.
     """
-    relevant = {key: value for key, value in asked.items() if key not in _FREE}
+    relevant = {key: value for key, value in asked.items() if key not in FREE}
     mark = storage.fingerprint([loaded.sha256, relevant])
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(loaded.name).stem)[:40]
     return Path("runs") / f"{stem}-{mark[:8]}"
@@ -193,7 +193,7 @@ class _Climb:
         """Fingerprint of everything that decides the results, and the same in words."""
         rows = self.rows
         once = {"splits"} if self.settings.splits == 1 else set()
-        owner = self.settings.model_dump(mode="json", exclude={*_FREE, *once})
+        owner = self.settings.model_dump(mode="json", exclude={*FREE, *once})
         owner |= {
             "data": rows.loaded.sha256,
             "test": rows.loaded_test.sha256 if rows.loaded_test else None,
