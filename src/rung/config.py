@@ -53,6 +53,7 @@ class Columns:
     group: str | None = None
     header: bool | None = None  # whether the first line of a table names its columns; None: found out
     label_names: Mapping[str, str] = field(default_factory=dict)  # label in the file -> its meaning
+    source: str | None = None  # column whose values are sources of a mixture
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,12 @@ class Settings(BaseModel):
         description="File or folder of documents that answers can be looked up in: text, Markdown, or one "
         "record a row; the file of --apis if not given.",
     )
+    mix: Annotated[str | None, DATA] = Field(
+        None,
+        description="How often the rows of each source are learned: proportional, temperature=2, or weights "
+        "such as news=2,mail=0.5; a source is a value of the column that --mix-by names.",
+    )
+    mix_by: Annotated[str, DATA] = Field("source", description="Column of the sources that --mix weighs.")
     metric: Annotated[str | None, DATA] = Field(
         None, description="Metric to compare rungs by; the task's own if not given."
     )
@@ -328,6 +335,7 @@ class Settings(BaseModel):
             group=self.group,
             header=self.header,
             label_names=self.label_names,
+            source=self.mix_by if self.mix else None,
         )
 
 

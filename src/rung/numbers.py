@@ -44,6 +44,13 @@ _NAMES = {
     "samples_f1": "F1 of a row",
     "copied": "untranslated copies",
     "empty": "empty answers",
+    "prompt_strict": "prompts followed",
+    "prompt_loose": "prompts followed, loosely",
+    "instruction_strict": "rules followed",
+    "instruction_loose": "rules followed, loosely",
+    "answer_nats": "the row's answer",
+    "base_answer_nats": "the row's answer, to the base",
+    "likelihood_wins": "wins by likelihood over the base",
     "kl": "drift (KL)",
     "top1_agreement": "same next token",
 }

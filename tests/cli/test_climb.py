@@ -61,3 +61,19 @@ def test_a_run_is_shown_from_its_folder_alone(
     print_run(climbed.folder, climbed.folder / "report.html")
     lines = capsys.readouterr().out.split("\n")
     assert max(len(line) for line in lines if not line.startswith("Report: ")) <= 60
+
+
+def test_several_files_are_several_tasks(
+    letters_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"prompt": f"say {word}", "completion": f"{word} {word}"} for word, _ in letters.rows(50, 7)]
+    other = letters.write_jsonl(tmp_path / "words.jsonl", rows)
+    quick = letters.flags(**letters.FAST | {"rungs": "zero-shot", "epochs": 1, "test_fraction": 0.1})
+    assert cli.run(["climb", str(letters_csv), str(other), "--output", str(tmp_path / "out"), *quick]) == 0
+    out = capsys.readouterr().out
+    assert "one for all" in out
+    assert "Bytes: 2 adapters" in out
+    for page in ("report.html", "words/report.html"):
+        assert (tmp_path / "out" / page).is_file()
+    assert cli.run(["climb", str(other), str(other), *quick]) == 2
+    assert "given twice" in capsys.readouterr().err

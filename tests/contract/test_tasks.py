@@ -60,6 +60,9 @@ SAMPLES = (
     Sample(
         "knowledge", tuple((f"question {i}", f"the answer {i}") for i in range(30)), "zzz", inferred=False
     ),
+    Sample(
+        "instructions", tuple((f"question {i}", f"the answer {i}") for i in range(30)), "zzz", inferred=False
+    ),
     Sample("generation", tuple((f"question {i}", f"the answer {i}") for i in range(30)), "zzz"),
 )
 

@@ -86,7 +86,7 @@ def refusal(path: Path, format: str | None = None) -> str:
 
 
 def test_every_format_is_covered() -> None:
-    assert set(FORMATS) == {*ROWS, "spans", "translation"}
+    assert set(FORMATS) == {*ROWS, "instructions", "spans", "translation"}
 
 
 @pytest.mark.parametrize(("name", "row"), [(name, row) for name, rows in ROWS.items() for row in rows])
@@ -410,7 +410,8 @@ def test_real_files_read(name: str) -> None:
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not next to this checkout")
 def test_real_files_of_other_shapes() -> None:
-    text = refusal(DATA / "instructions-eval/ifeval.jsonl")
-    assert "has no column that is known to be the answer to learn" in text
+    loaded = read_examples(DATA / "instructions-eval/ifeval.jsonl")
+    assert (loaded.format, len(loaded.examples)) == ("instructions", 541)
+    assert loaded.parts["rules"] == ("instruction_id_list", "kwargs")
     loaded = read_examples(DATA / "general-suite/piqa.jsonl")
     assert loaded.parts == {"prompt": ("query", "choices"), "target": ("gold",)}

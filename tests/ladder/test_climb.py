@@ -22,12 +22,11 @@ from contexts import SLOW
 from faults import no_space
 from rung import cli, run_folder, storage
 from rung import device as devices
-from rung.data.formats import read_examples
 from rung.errors import ResourceError, ResumeError
 from rung.ladder import climb as climbing
 from rung.ladder import prompting, tuning
 from rung.ladder import quote as quoting
-from rung.ladder.climb import Climbed, climb, default_folder
+from rung.ladder.climb import Climbed, climb
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.watch import Silent
@@ -48,22 +47,6 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def test_the_same_file_and_settings_give_the_same_folder(letters_csv: Path, tmp_path: Path) -> None:
-    asked = {"base": "tiny", "seed": 1}
-    loaded = read_examples(letters_csv)
-    folder = default_folder(loaded, asked)
-    assert folder.parent == Path("runs")
-    assert folder.name.startswith("letters-")
-    assert default_folder(loaded, asked | {"output": "elsewhere"}) == folder
-    assert default_folder(loaded, asked | {"tolerance": 2.0, "goal": 80, "volume": 9}) == folder
-    assert default_folder(loaded, asked | {"seed": 2}) != folder
-    other = read_examples(letters.write_csv(tmp_path / "letters.csv", 100))
-    assert default_folder(other, asked) != folder
-    named = read_examples(letters.write_csv(tmp_path / ("x;$(rm)é " + "y" * 100 + ".csv"), 30))
-    assert set("; $()") & set(default_folder(named, asked).name) == set()
-    assert len(default_folder(named, asked).name) <= 50
 
 
 def test_without_an_output_it_goes_to_runs(
@@ -579,3 +562,50 @@ def test_the_rates_that_a_rung_showed_are_in_the_plan_of_the_next(
     assert rates is not None
     assert rates.prefill == SLOW.prefill / 4
     assert rates.train["lora"].tokens_per_second == SLOW.train["lora"].tokens_per_second / 2
+
+
+def test_test_rows_with_rules_need_no_answer(tmp_path: Path) -> None:
+    train = [{"prompt": f"say {word}", "completion": f"{word} {word}"} for word, _ in letters.rows(60, 7)]
+    test = [
+        {"prompt": f"Write {n} words", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+        for n in range(25)
+    ]
+    test[3] |= {"instruction_id_list": ["no:rule"]}
+    test[4] |= {"kwargs": [{"num_words": 3}]}
+    held_out = letters.write_jsonl(tmp_path / "rules.jsonl", test)
+    climbed = climb(
+        letters.write_jsonl(tmp_path / "train.jsonl", train),
+        test=held_out,
+        output=tmp_path / "run",
+        **QUICK | {"rungs": "constant,zero-shot,lora"},
+    )
+    assert climbed.info.task.kind == "instructions"
+    assert {one.rung: one.status for one in climbed.results} == dict.fromkeys(
+        ("constant", "zero-shot", "lora"), "ok"
+    )
+    assert all(one.primary is not None and one.primary.n == 23 for one in climbed.results)
+    assert climbed.results[0].primary is not None
+    assert climbed.results[0].primary.value == 1  # a constant answer has no comma either
+    bad = {group["why"]: group["rows"] for group in climbed.info.data["left_out"]}
+    assert bad == {
+        "its rules cannot be checked: there is no rule 'no:rule'": [4],
+        "its rules cannot be checked: punctuation:no_comma takes no 'num_words'": [5],
+    }
+
+
+def test_a_mixture_is_learned_and_answers_are_compared_with_the_base(tmp_path: Path) -> None:
+    words = letters.rows(80, 7)
+    rows = [
+        {"prompt": f"say {word}", "completion": f"{word} {word}", "source": "big" if n % 8 else "small"}
+        for n, (word, _) in enumerate(words)
+    ]
+    data = letters.write_jsonl(tmp_path / "x.jsonl", rows)
+    climbed = climb(data, output=tmp_path / "run", mix="temperature", **QUICK | {"rungs": "zero-shot,lora"})
+    assert any("come again" in line for line in climbed.info.data["warnings"])
+    prompted, tuned = climbed.results
+    assert {"answer_nats", "base_answer_nats", "likelihood_wins"} <= {one.name for one in tuned.metrics}
+    assert "likelihood_wins" not in {one.name for one in prompted.metrics}
+    learned = [json.loads(line) for line in (tmp_path / "run" / "data.jsonl").read_text().splitlines()]
+    ids = [row["example"]["id"] for row in learned if row["part"] == "train"]
+    assert len(ids) == len(set(ids))
+    assert any("-2" in one for one in ids)

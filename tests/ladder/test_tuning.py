@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from rung import storage
 from rung.compute.load import load
 from rung.config import make_settings
 from rung.data.templates import Renderer
+from rung.errors import AdapterError
 from rung.evaluation.label_rules import LabelRule
 from rung.evaluation.run import Speaker
 from rung.ladder import guard, tuning
@@ -28,9 +30,10 @@ from rung.ladder.race_rules import Arm
 from rung.ladder.speaking import base_of
 from rung.ladder.watch import Silent
 from rung.methods import METHODS
-from rung.records import from_json
+from rung.records import Message, from_json
 from rung.storage import verify_folder
 from rung.train import trainer
+from rung.train.loss import row_losses
 from rung.train.optim import Diverged
 from tiny_model import copy_of, same_bytes
 
@@ -76,6 +79,49 @@ def test_what_is_saved_answers_as_what_was_trained(prepared: Prepared, method: s
         again = load(str(tmp_path / method))
     torch.testing.assert_close(logits(again.model), answers, atol=1e-5, rtol=1e-5)
     assert again.tokenizer.chat_template == prepared.base.tokenizer.chat_template
+
+
+def test_a_base_without_a_chat_template_leaves_its_plain_one_with_the_adapter(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    tokenizer = copy.deepcopy(prepared.base.tokenizer)
+    tokenizer.chat_template = None
+    bare = replace(
+        prepared, speaker=Speaker(replace(prepared.base, tokenizer=tokenizer), Renderer(tokenizer))
+    )
+    for method, name in (("lora", "chat_template.jinja"), ("full", "tokenizer_config.json")):
+        tuned = tuning.train(bare, PLAN, method, tmp_path / f"{method}-checkpoints", Silent())
+        tuning.save(bare, tuned, tmp_path / method)
+        tuned.attached.detach()
+        assert (tmp_path / method / name).is_file()
+    written = (tmp_path / "lora" / "chat_template.jinja").read_text()
+    assert load(str(tmp_path / "full")).tokenizer.chat_template == written
+    other, messages = copy.deepcopy(tokenizer), [{"role": "user", "content": "Hello"}]
+    other.chat_template = written
+    theirs = other.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+    assert list(theirs) == bare.speaker.renderer.prompt_ids([Message("user", "Hello")])
+    assert tokenizer.chat_template is None  # the base itself is as it was
+    with pytest.raises(AdapterError, match="another chat template"):
+        attach(tmp_path / "lora", prepared.speaker)
+
+
+def test_how_likely_the_rows_own_answers_are(prepared: Prepared, tmp_path: Path) -> None:
+    tuned = tuning.train(prepared, PLAN, "lora", tmp_path / "checkpoints", Silent())
+    adapter, test = tmp_path / "lora", prepared.split.test[:6]
+    made = tuning.responder(prepared.speaker, tuned.attached, 4, adapter, base_of(prepared))
+    rows = [prepared.rendered[one.id] for one in test]
+    trained = [
+        loss / row.answer_length
+        for loss, row in zip(row_losses(prepared.base.model, rows), rows, strict=True)
+    ]
+    found = made.likelihoods(test)
+    tuned.attached.detach()
+    plain = [
+        loss / row.answer_length
+        for loss, row in zip(row_losses(prepared.base.model, rows), rows, strict=True)
+    ]
+    assert [found[one.id][0] for one in test] == pytest.approx(trained)
+    assert [found[one.id][1] for one in test] == pytest.approx(plain)
 
 
 def test_what_was_used_is_written_beside_it(prepared: Prepared, tmp_path: Path) -> None:

@@ -164,3 +164,53 @@ def test_documents_without_questions_can_only_be_looked_at(documents: Path, lett
     assert found.task.kind == "knowledge"
     with pytest.raises(UsageError, match="goes with documents"):
         understood(letters_csv, train_questions=str(letters_csv))
+
+
+def ruled(path: Path, names: list[str], **more: str) -> Path:
+    rows = [
+        {"prompt": f"Say {n} in a word", "instruction_id_list": names, "kwargs": [{}] * len(names)}
+        | {name: f"{text} {n}" for name, text in more.items()}
+        for n in range(25)
+    ]
+    return letters.write_jsonl(path, rows)
+
+
+def asked(path: Path) -> Path:
+    rows = [{"prompt": f"What is {n}?", "response": f"It is {n} of them"} for n in range(30)]
+    return letters.write_jsonl(path, rows)
+
+
+def test_test_rows_with_rules_say_the_task(tmp_path: Path) -> None:
+    test = ruled(tmp_path / "rules.jsonl", ["punctuation:no_comma"])
+    found = understood(asked(tmp_path / "x.jsonl"), test=str(test))
+    assert found.task.kind == "instructions"
+    assert "25 rows with rules that a program can check, most often punctuation:no_comma" in found.task.why
+    assert any("ROUGE-L" in line for line in found.warnings)
+    other = understood(asked(tmp_path / "y.jsonl"), test=str(asked(tmp_path / "z.jsonl")))
+    assert other.task.kind == "generation"
+
+
+def test_rules_without_answers_are_nothing_to_learn(tmp_path: Path) -> None:
+    path = ruled(tmp_path / "rules.jsonl", ["no:rule"])
+    with pytest.raises(DataError, match=r"25 rows have rules and no answers.*no rule 'no:rule'.*--test"):
+        understood(path)
+
+
+def test_a_task_of_rules_needs_rules(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no row has rules"):
+        understood(asked(tmp_path / "x.jsonl"), task="instructions")
+    own = ruled(tmp_path / "both.jsonl", ["punctuation:no_comma"], response="so it is")
+    assert understood(own).task.kind == "instructions"
+
+
+def test_a_mixture_needs_sources_that_are_there(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p {n}", "response": f"r {n}", "source": "ab"[n % 2]} for n in range(30)]
+    path = letters.write_jsonl(tmp_path / "x.jsonl", rows)
+    assert understood(path, mix="b=2").loaded.examples[1].facts == {"source": "b"}
+    assert understood(path).loaded.examples[1].facts == {}
+    with pytest.raises(UsageError, match="no source 'c'"):
+        understood(path, mix="c=2")
+    with pytest.raises(UsageError, match="'mix' cannot be 'even'"):
+        understood(path, mix="even")
+    with pytest.raises(UsageError, match="names no column with several"):
+        understood(path, mix="temperature", mix_by="topic")

@@ -134,6 +134,7 @@ def _print_json(data: Understood, checked: Checked | None = None) -> None:
         value["findings"] = to_json(checked.findings)
         value["doubts"] = [{"file": one.file, "row": one.row, "why": one.why} for one in data.doubted]
         value["ungraded"] = [{"row": row, "why": why} for row, why in checked.ungraded]
+        value["ungraded_test"] = [{"row": row, "why": why} for row, why in checked.ungraded_test]
     print_json(value)
 
 
@@ -220,6 +221,9 @@ def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
         lines.append(f"the largest class has {found.imbalance:.0f} times the rows of the smallest")
     lines += [f"{line}; correct it to have it used" for line in account(checked.ungraded, found.name)]
     lines += checked.data.doubts
+    if (test := checked.data.test) is not None:
+        bad = account((*test.left_out, *checked.ungraded_test), test.name)
+        lines += [f"{test.name}: {line}" for line in bad]
     problems = [line for line in lines if line]
     console.print("\nFound nothing wrong." if not problems else "\nFound:")
     for line in problems:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from rung.cli.options import Config, File, Json, takes_settings
+from rung.cli.options import Config, Files, Json, takes_settings
 from rung.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -22,8 +22,14 @@ def register(app: typer.Typer) -> None:
 
 
 @takes_settings("Options", "Verdict", "Data", "Prompting", "Training", "Machine and money")
-def climb(file: File, settings: dict[str, Any], config: Config = None, json: Json = False) -> None:
-    """Climb the ladder on FILE: prompting, LoRA, full fine-tuning, and a verdict."""
+def climb(files: Files, settings: dict[str, Any], config: Config = None, json: Json = False) -> None:
+    """Climb the ladder on FILE: prompting, LoRA, full fine-tuning, and a verdict.
+
+    With several files: an adapter for each against one for all of them.
+    """
+    if len(files) > 1:
+        _many(files, settings, config, json)
+        return
     from rung.cli.base import ensure_base
     from rung.cli.progress import Screen
     from rung.config import load_settings
@@ -34,12 +40,33 @@ def climb(file: File, settings: dict[str, Any], config: Config = None, json: Jso
     with screen.shown():
         checked, _ = load_settings(config, settings)
         asked_for(checked)
-        data = understand_data(file, checked)  # report faults in it at once
+        data = understand_data(files[0], checked)  # report faults in it at once
         ensure_base(config, settings, screen)
         from rung.ladder.climb import climb as climb_
 
         climbed = climb_(data, config, screen, **settings)
     show(climbed, json)
+
+
+def _many(files: list[Path], settings: dict[str, Any], config: Path | None, json: bool) -> None:
+    from rung.cli.base import ensure_base
+    from rung.cli.console import console
+    from rung.cli.progress import Screen
+    from rung.ladder.many import climb_many
+    from rung.report.html import write_report
+    from rung.report.many import load, print_many, write_many
+
+    screen = Screen(quiet=json)
+    with screen.shown():
+        ensure_base(config, settings, screen)
+        found = climb_many(files, config, screen, **settings)
+    for part in found.parts:
+        write_report(found.folder / part.name)
+    report, record = write_many(found.folder), load(found.folder)
+    if json:
+        print_json({"folder": str(found.folder), "report": str(report), **record})
+        return
+    print_many(record, console(soft_wrap=False), report)
 
 
 def show(climbed: Climbed, json: bool) -> None:

@@ -23,6 +23,15 @@ File = Annotated[
         readable=False,
     ),
 ]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...",
+        help="File of examples: CSV, JSON, JSONL, Parquet, Excel, ... (docs/data.md); several: a task each.",
+        show_default=False,
+        readable=False,
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(

@@ -82,6 +82,8 @@ class Screen:
         if base := rows.base_facts():
             self.say(f"Base: {base['base']} on {base['precision_why']}")
             self.say(f"  path: {base['path_why']}")
+            if base["template"]:
+                self.say(f"  chat template: {base['template']}")
 
     def planned(self, plan: Plan) -> None:
         limit = f", the budget is {numbers.seconds(plan.budget)}" if plan.budget else ""

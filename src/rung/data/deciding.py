@@ -17,6 +17,7 @@ from rung.data.prompt_columns import give_prompt
 from rung.data.strict_json import show
 from rung.data.targets import give_target, kind_of
 from rung.data.values import Seen, text_of
+from rung.data.verifiable import rule_columns
 
 _SMALL: tuple[Part, ...] = ("weight", "rejected", "system", "history", "tools")
 _FEW_ROWS = 10  # in fewer, one cell is not "nearly none"
@@ -40,12 +41,13 @@ def decide(sheet: Sheet) -> Parts:
     that names no column."""
     _flags(sheet)
     _nameless(sheet)
+    sheet.take("rules", *rule_columns(list(sheet.left)))
     for part in _SMALL:
         sheet.take(part, *[one.name for one in sheet.left.values() if _is(sheet, one, part)])
     if sheet.said.text:
         sheet.take("prompt", *sheet.parts.of.pop("target", []))
         sheet.parts.learned = True
-    elif not _conversation(sheet):
+    elif not _conversation(sheet) and not _unanswered(sheet):
         _ids(sheet)
         _refuse_turns(sheet)
         give_target(sheet)
@@ -72,6 +74,21 @@ def _is(sheet: Sheet, column: Column, part: Part) -> bool:
     if part == "history":
         return column.objects or column.filled == 0
     return part == "system"
+
+
+def _unanswered(sheet: Sheet) -> bool:
+    """Whether rows have rules and no answer; then only the prompt is looked for."""
+    parts = sheet.parts
+    if not parts["rules"] or parts["target"] or any(c.only("target") for c in sheet.may("target")):
+        return False
+    asked = [c for c in sheet.may("prompt") if c.only("prompt") and c.rank("prompt") == 0]
+    asked = asked or [c for c in sheet.left.values() if c.free]
+    if not parts["prompt"]:
+        if not asked:
+            sheet.refuse("has rules for answers and no prompt", ["--prompt COLUMN"])
+        sheet.take("prompt", *[c.name for c in asked])
+    parts.unanswered = True
+    return True
 
 
 def _refuse_turns(sheet: Sheet) -> None:
@@ -253,7 +270,7 @@ def _groups(column: Column) -> bool:
 
 def _require(sheet: Sheet) -> None:
     parts = sheet.parts
-    if parts["conversation"] or parts.learned or parts.whole:
+    if parts["conversation"] or parts.learned or parts.whole or parts.unanswered:
         return
     if not parts["target"]:
         sheet.refuse("has no column to learn", ["--prompt COLUMN --completion COLUMN"])

@@ -40,6 +40,7 @@ FORMATS: Mapping[str, str] = {
     "preference": "a prompt, a chosen and a rejected answer",
     "translation": "two languages",
     "spans": "a text and marked spans or tags",
+    "instructions": "a prompt and rules that its answer has to follow, with or without an answer",
     "text": "one text that holds prompt and answer, or all of which is learned",
 }
 """Names of the combinations of parts -> what they are."""
@@ -210,6 +211,8 @@ def _format(parts: Parts, rows: Sequence[Row]) -> str:
         return "text"
     if parts["rejected"]:
         return "preference"
+    if parts["rules"]:
+        return "instructions"
     if name := parts.one("conversation"):
         first = next((value for row in rows if (value := row.get(name))), None)
         turn = first[0] if isinstance(first, list) and first else None
@@ -227,7 +230,7 @@ def _format(parts: Parts, rows: Sequence[Row]) -> str:
 
 def _require_format(columns: Columns, found: str, source: RowFile) -> None:
     asked = columns.format
-    near = {"text-label", "prompt-completion", "alpaca", "translation"}
+    near = {"text-label", "prompt-completion", "alpaca", "translation", "instructions"}
     if (
         asked is None
         or asked == found
@@ -249,6 +252,8 @@ def _hint(parts: Parts, columns: Columns, format: str) -> TaskKind | None:
         return "generation"
     if parts["tools"]:
         return "api_call"
+    if format == "instructions":
+        return "instructions"
     return "translation" if format == "translation" else None
 
 

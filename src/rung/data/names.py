@@ -21,6 +21,7 @@ Part = Literal[
     "prompt",
     "target",
     "rejected",
+    "rules",
     "wanted",
     "weight",
     "group",

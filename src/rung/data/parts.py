@@ -17,7 +17,7 @@ from rung.errors import DataError, UsageError, nearest
 
 ORDER: tuple[Part, ...] = (
     *("conversation", "system", "history", "tools", "prompt", "target"),
-    *("rejected", "wanted", "weight", "group", "id", "not used"),
+    *("rejected", "rules", "wanted", "weight", "group", "id", "not used"),
 )
 
 
@@ -34,6 +34,7 @@ class Parts:
     )
     whole: bool = False  # one text, to be cut at its marks
     learned: bool = False  # one text, all of which is learned
+    unanswered: bool = False  # rows have rules that check an answer, and no answer
     languages: tuple[str, str] | None = None
     notes: list[str] = field(default_factory=list)
 

@@ -25,6 +25,7 @@ from rung.data.spans import is_tags, span_target, tag_spans
 from rung.data.strict_json import Row, RowError, show
 from rung.data.tool_calls import facts_of, first_admissible, is_admissible, text_of_calls
 from rung.data.values import Seen, number, text_of, truth, unpacked
+from rung.data.verifiable import rules_in
 from rung.records import Message
 
 Left = tuple[int, str]  # number of a row, and why it is no example
@@ -37,6 +38,9 @@ class Built:
     messages: tuple[Message, ...]
     group: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)  # JSON: what else the row says
+
+
+SOURCE = "source"  # in `Example.facts`
 
 
 class Builder:
@@ -205,6 +209,8 @@ class Builder:
 
     def _answered(self, row: Row, turns: list[Message]) -> list[Message]:
         columns = self.parts["target"]
+        if self.parts.unanswered:
+            return [*turns, Message("assistant", "")]
         if not columns:
             return turns
         if self.parts.indicators:
@@ -309,7 +315,12 @@ class Builder:
         if free and not messages[-1].content.strip():
             return "its text is empty"
         named = text_of(row.get(group), group).strip() if group else ""
-        facts = facts_of(row, self.parts["tools"]) | self._rejected(row, messages)
+        facts = {
+            **facts_of(row, self.parts["tools"]),
+            **self._rejected(row, messages),
+            **rules_in(row, self.parts["rules"]),
+            **self._source(row),
+        }
         return Built(tuple(messages), named, facts)
 
     def _rejected(self, row: Row, messages: Sequence[Message]) -> dict[str, str]:
@@ -320,6 +331,13 @@ class Builder:
         if (turns := answer_turns(row[name], name, self.speakers, self.seen)) is not None:
             return paired(messages, turns)
         return {REJECTED: self._target_text(row[name], name)}
+
+    def _source(self, row: Row) -> Mapping[str, Any]:
+        """The source of a row, where sources are weighed."""
+        if self.said.source is None:
+            return {}
+        text = text_of(row.get(self.said.source), self.said.source).strip()
+        return {SOURCE: text} if text else {}
 
     def _one_system(self, messages: list[Message]) -> list[Message]:
         """System turns at the start as one. Raises `RowError` for one in the middle."""

@@ -51,9 +51,10 @@ class Renderer:
     Raises `BaseModelError` where the template is hostile or broken, loses or changes the text of plain
     messages, or where neither it nor the tokenizer has a token that ends a turn.
 
-    Attributes: `stop_ids`, the ids that end an answer; `fingerprint`, sha256 (hex) of the template and
-    the special tokens; `system_folded`, true where the template has no place for a system message and
-    its text goes before the first user turn; `template`, the source in use.
+    Attributes: `invented`, true where the base has no template and a plain one is used; `stop_ids`, the ids
+    that end an answer; `fingerprint`, sha256 (hex) of the template and the special tokens; `system_folded`,
+    true where the template has no place for a system message and its text goes before the first user turn;
+    `template`, the source in use.
     """
 
     _ours = False  # whether the template is rung's own: then the tokenizer says how a text begins
@@ -66,7 +67,9 @@ class Renderer:
     def _learn(self, template: str | None) -> None:
         """Find out what the template and the tokenizer do."""
         tokenizer = self.tokenizer
-        self.template = template if template is not None else _own_template(tokenizer) or PLAIN
+        own = template if template is not None else _own_template(tokenizer)
+        self.invented = not own
+        self.template = own or PLAIN
         self._template = Template(self.template)
         self._tokens = Tokens(tokenizer)
         self._variables = dict(self.tokenizer.special_tokens_map)
@@ -142,6 +145,12 @@ class Renderer:
     def control_tokens(self, text: str) -> list[str]:
         """The special tokens that `text` spells out, in order; rendered, they are plain characters."""
         return self._tokens.spelled(text)
+
+    @property
+    def written_template(self) -> str:
+        """The template for other programs: it writes a bos exactly where rung does."""
+        bos = self._variables.get("bos_token") or self.template != PLAIN
+        return self.template if bos else self.template.removeprefix("{{- bos_token }}\n")
 
     def _write(self, messages: Sequence[Message]) -> str:
         """What the template writes, and the opening of the answer; texts keep the number of their message."""

@@ -203,8 +203,18 @@ def _invented_rows(
     return np.array(counts).reshape(-1, 2)
 
 
+def _rules(level: str) -> Rows:
+    def rows(
+        task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
+    ) -> Floats:
+        counts = [[score.values[key] for key in (f"followed_{level}", "rules")] for score in graded]
+        return np.array(counts).reshape(-1, 2)
+
+    return rows
+
+
 def _share_of(totals: Floats) -> Floats:
-    """The share of numbers, from totals (..., 2) of those that are near enough and all; 0 of none is 0."""
+    """The share of those that are right, from totals (..., 2) of them and of all; 0 of none is 0."""
     return np.asarray(totals[..., 0] / np.maximum(totals[..., 1], 1))
 
 
@@ -304,6 +314,9 @@ METRICS.add("reward_accuracy", Metric(_mean("reward_accuracy"), stats.mean_of, s
 METRICS.add("likelier", Metric(_known("likelier"), stats.mean_of))
 METRICS.add("margin", Metric(_known("margin"), stats.mean_of, unit="nats"))
 METRICS.add("chosen_change", Metric(_known("chosen_change"), stats.mean_of, unit="nats/token"))
+for _name in ("strict", "loose"):  # prompts with all rules followed, and rules followed
+    METRICS.add(f"prompt_{_name}", Metric(_mean(f"prompt_{_name}"), stats.mean_of, share=True))
+    METRICS.add(f"instruction_{_name}", Metric(_rules(_name), _share_of))
 METRICS.add("number_match", Metric(_number_rows, _share_of))
 METRICS.add("macro_f1", Metric(_label_rows, _macro_f1_of))
 METRICS.add(

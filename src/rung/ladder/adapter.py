@@ -16,7 +16,7 @@ def home_of(speaker: Speaker) -> Home:
     return Home(
         name=speaker.base.name,
         fingerprint=speaker.base.fingerprint,
-        template=speaker.renderer.template,
+        template=speaker.renderer.written_template,
         template_fingerprint=speaker.renderer.fingerprint,
         catalog=frozenset(CATALOG),
         bits=speaker.base.bits,

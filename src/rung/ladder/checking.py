@@ -25,6 +25,7 @@ class Checked:
     findings: Findings
     ungraded: tuple[tuple[int, str], ...]  # (row, why): targets that the task's grader cannot read
     renderer: Renderer
+    ungraded_test: tuple[tuple[int, str], ...] = ()  # of the test file
 
 
 def check(data: object, config: str | Path | None = None, **settings: Any) -> Checked:
@@ -47,4 +48,7 @@ def examine(data: Understood, settings: Settings) -> Checked:
     renderer = Renderer(base.tokenizer)
     longest = min(settings.max_length or base.context, base.context)
     found = find(data.loaded, renderer, longest, data.test, data.task.labels)
-    return Checked(data, found, tuple(unreadable(data.task, data.loaded.examples)), renderer)
+    bad, bad_test = (
+        tuple(unreadable(data.task, one.examples)) if one else () for one in (data.loaded, data.test)
+    )
+    return Checked(data, found, bad, renderer, bad_test)

@@ -20,7 +20,6 @@ import yaml
 
 from rung import __version__, cost, machine, storage, threads
 from rung.config import Settings, load_settings, require_one_split
-from rung.data.formats import Loaded
 from rung.data.memory import rows_of
 from rung.errors import DataError, ResourceError
 from rung.ladder import hopeless, repeat
@@ -29,6 +28,7 @@ from rung.ladder.divide import Divided, divide, usable
 from rung.ladder.earlier import finished_rungs, info_of, open_again, same_rows
 from rung.ladder.library import Library
 from rung.ladder.looks import look, sentence
+from rung.ladder.owner import FREE, default_folder
 from rung.ladder.pace import Pace, pace_of, still_improving
 from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
 from rung.ladder.rungs import Rung, asked_for, place
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     from rung.bases.base import Base
     from rung.ladder.prepare import Prepared
 
-# Settings that decide no result: the same run folder serves, and what is done there is kept.
-_FREE = frozenset({"output", "threads", "checkpoint_seconds", "rungs", "budget", "stop_when_hopeless"})
-_FREE |= {"tolerance", "goal", "volume"}  # of the verdict
 _OF_THE_BASE = ("precision", "precision_why", "bits", "path", "path_why", "max_new_tokens")  # kept too
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
@@ -83,21 +80,10 @@ def climb(
         require_one_split(checked)
     asked_for(checked)  # report an unknown rung or method before anything is read
     understood = data if isinstance(data, Understood) else understand_data(data, checked, test)
-    if understood.corpus and not checked.documents and isinstance(data, str | Path):  # answers are looked up in them too
+    # answers are looked up in documents that are learned, too
+    if understood.corpus and not checked.documents and isinstance(data, str | Path):
         checked = checked.model_copy(update={"documents": Path(data)})
     return _Climb(understood, repeat.shared(checked), asked, watcher or Silent()).run()
-
-
-def default_folder(loaded: Loaded, asked: dict[str, Any]) -> Path:
-    """``runs/<file>-<8 digits>``: the same rows and settings always give the same folder.
-
-    Which rungs are tried makes no difference, nor do the budget or the settings of the verdict: a later
-    climb adds to what is there and draws the verdict again.
-    """
-    relevant = {key: value for key, value in asked.items() if key not in _FREE}
-    mark = storage.fingerprint([loaded.sha256, relevant])
-    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(loaded.name).stem)[:40]
-    return Path("runs") / f"{stem}-{mark[:8]}"
 
 
 class _Climb:
@@ -202,7 +188,7 @@ class _Climb:
         """Fingerprint of everything that decides the results, and the same in words."""
         test = self.data.test
         once = {"splits"} if self.settings.splits == 1 else set()
-        owner = self.settings.model_dump(mode="json", exclude={*_FREE, *once})
+        owner = self.settings.model_dump(mode="json", exclude={*FREE, *once})
         owner |= {
             "data": self.data.loaded.sha256,
             "test": test.sha256 if test else None,

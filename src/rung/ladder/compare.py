@@ -12,6 +12,7 @@ from rung.config import Settings, load_settings
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import source_of
 from rung.data.split import sample
+from rung.data.verifiable import has_rules
 from rung.errors import AdapterError, DataError, ResumeError
 from rung.evaluation.judging import Evaluation, judge
 from rung.evaluation.tasks import KINDS, tidy, understand, with_primary
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rung.methods.method import Attached
     from rung.methods.origin import Origin
 
+UNKNOWN_LENGTH = 512  # tokens of an answer where no row has one
 _AS_WORDS = {"adapter": "kept with the adapter", "asked": "as asked"}
 
 
@@ -67,7 +69,7 @@ def evaluate(
     watcher = watcher or Silent()
     s, _ = load_settings(Path(config) if config else None, settings)
     loaded = read_examples(source_of(data), s.columns)
-    if not any(one.target.strip() for one in loaded.examples):
+    if not any(one.target.strip() or has_rules(one) for one in loaded.examples):
         raise DataError("every target is empty", where=loaded.name, fix="Write the wanted answer in each row")
     threads.tell(watcher.say)
     speaker = _speaker(s)
@@ -197,8 +199,9 @@ def _usable(loaded: Loaded, task: Task, s: Settings) -> tuple[tuple[Example, ...
 
 def _longest_answer(speaker: Speaker, examples: Sequence[Example]) -> int:
     """The allowance for the longest target, in tokens."""
-    longest = max(len(speaker.renderer.completion_ids(example.target)) for example in examples)
-    return allowance(longest)
+    targets = [one.target for one in examples if one.target.strip()]
+    lengths = [len(speaker.renderer.completion_ids(target)) for target in targets]
+    return allowance(max(lengths)) if lengths else UNKNOWN_LENGTH
 
 
 def _require_room(speaker: Speaker, examples: Sequence[Example], limit: int) -> None:

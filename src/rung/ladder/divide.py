@@ -8,13 +8,14 @@ from typing import Any
 
 from rung.config import Settings
 from rung.data.formats import Loaded
+from rung.data.mix import mix, mixed_line
 from rung.data.passages import Documents
 from rung.data.split import Split, prompt_key, split
 from rung.errors import DataError
-from rung.evaluation.tasks import learn, unreadable
+from rung.evaluation.tasks import KINDS, learn, unreadable
 from rung.ladder import seen
 from rung.ladder.left_out import LeftOut, counted, grouped, lines
-from rung.ladder.understood import Understood, require_rows
+from rung.ladder.understood import Understood, mixture_of, require_rows
 from rung.records import Example, Task, to_json
 from rung.storage import fingerprint
 
@@ -90,6 +91,11 @@ def divide(data: Understood, settings: Settings) -> Divided:
         parts = replace(parts, texts=data.corpus.passages)
         if given and data.written:
             parts = replace(parts, train=(*parts.train, *_new(data.written, parts)))
+    warnings = (*data.warnings, *data.doubts)
+    if settings.mix is not None:
+        train = mix(parts.train, mixture_of(settings.mix), settings.seed)
+        warnings = (*warnings, mixed_line(parts.train, train))
+        parts = replace(parts, train=train)
     return Divided(
         settings=settings,
         loaded=data.loaded,
@@ -98,7 +104,7 @@ def divide(data: Understood, settings: Settings) -> Divided:
         task=learn(data.task, parts.train),
         documents=data.documents,
         left_out=tuple(data.left_out),
-        warnings=(*data.warnings, *data.doubts),
+        warnings=warnings,
     )
 
 
@@ -148,5 +154,6 @@ def parts_of(parts: Split) -> tuple[tuple[str, tuple[Example, ...]], ...]:
 
 def faults(task: Task, examples: Sequence[Example]) -> dict[int, str]:
     """Row -> why its target cannot be graded."""
-    found = dict(unreadable(task, examples))
-    return found | {one.row: "its target is empty" for one in examples if not one.target.strip()}
+    found, needed = dict(unreadable(task, examples)), KINDS[task.kind].needs_target
+    empty = [one.row for one in examples if not one.target.strip() and needed(one)]
+    return found | dict.fromkeys(empty, "its target is empty")

@@ -24,6 +24,7 @@ from rung.ladder.understood import Understood
 from rung.records import Example, Rendered, Task
 
 A_SENTENCE = 64  # tokens
+PLAIN_TURNS = "the base has none; turns are written as plain text, 'User: …' and 'Assistant: …'"
 MOST_DROPPED = 0.3  # share of rows that may be dropped as too long, or of answers that may be cut
 
 
@@ -54,6 +55,7 @@ class Prepared(Divided):
             "path": self.base.route.path,
             "path_why": str(self.base.route),
             "threads": self.device.threads,
+            "template": PLAIN_TURNS if self.speaker.renderer.invented else "",
             "max_length": self.max_length,
             "max_new_tokens": self.max_new_tokens,
         }

@@ -20,6 +20,7 @@ from typing import Any
 from rung.border import foreign
 from rung.config import Settings
 from rung.errors import ResumeError
+from rung.evaluation.likelihood import likelihood_measures
 from rung.evaluation.metrics import METRICS, measures
 from rung.records import Answer, Example, Result, Task, Verdict, from_json, to_json
 from rung.run_folder import RunFolder
@@ -174,6 +175,7 @@ def pool(tried: Sequence[Tried], task: Task, seed: int = 0) -> Pooled:
             asked = [examples[answer.example_id] for answer in given]
             texts = [answer.text for answer in given]
             found = measures(task, asked, given, texts, seed, row_of, inflated)
+            found += likelihood_measures(given, row_of, inflated, seed)
             counts: Counter[str] = Counter(answer.status for answer in given)
             note = f"mean over {splits} splits: {len(given):,} answers to {found[0].n:,} test rows"
             result = replace(

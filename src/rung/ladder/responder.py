@@ -42,6 +42,13 @@ class Responder(ABC):
         """How many tokens each choice has in `score`, its end of turn included; None where it has none."""
         return None
 
+    def likelihoods(self, examples: Sequence[Example]) -> dict[str, tuple[float, float]]:
+        """Example id -> nats a token of the row's own answer, to this model and to its base.
+
+        Empty where there is no such pair, as here.
+        """
+        return {}
+
     def answer_and_score(
         self, examples: Sequence[Example], choices: Sequence[str]
     ) -> tuple[list[Completion], Scores | None]:

@@ -21,6 +21,8 @@ from rung.data.formats import Loaded
 from rung.data.split import Split
 from rung.errors import ResourceError, ResumeError, UsageError
 from rung.evaluation.judging import Evaluation, judge
+from rung.evaluation.likelihood import likelihood_measures, with_likelihoods
+from rung.evaluation.tasks import KINDS
 from rung.ladder import hopeless, library, seen
 from rung.ladder.against import against_others
 from rung.ladder.context import Context
@@ -302,6 +304,8 @@ def _answered(
         completions = outcome.responder.answer(test, context.watcher)
         seconds = watch.seconds
         completions = against_others(context, outcome.responder, test, completions)
+        compared = KINDS[context.task.kind].by_likelihood
+        pairs = outcome.responder.likelihoods(test) if compared else {}
         outcome.responder.save(context.folder.file("answer", rung.name))
     finally:
         outcome.close()
@@ -314,7 +318,10 @@ def _answered(
         answer_written=written,
         answer_money=cost.money(seconds, context.settings.price_per_hour),
     )
-    return judge(context.task, test, completions, context.settings.seed), answering
+    found = judge(context.task, test, completions, context.settings.seed)
+    answers = with_likelihoods(found.answers, pairs)
+    more = likelihood_measures(answers, seed=context.settings.seed)
+    return replace(found, answers=answers, metrics=(*found.metrics, *more)), answering
 
 
 def _cost(

@@ -43,9 +43,11 @@ from rung.methods.origin import ANSWER_BY
 from rung.methods.peft_format import files_of
 from rung.records import Choice, Completion, Example, Task, from_json, to_json
 from rung.train.keep import Keep
+from rung.train.loss import row_losses
 from rung.train.optim import Diverged
 from rung.train.trainer import Outcome, Trainer, TrainSettings
 
+CHAT_TEMPLATE = "chat_template.jinja"  # where transformers looks for it
 PATIENCE = 2  # looks at dev with a rising loss, after which training stops
 SEVERAL = 2.0  # epochs from which it may: before, every row is new
 
@@ -229,6 +231,8 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path, by: AnswerBy = WRITING)
     files = files_of(Adapter.of(method, tuned.attached, about, copy=False), base.name)
     if method.promises.whole_model:
         files |= tokenizer_files(prepared)
+    elif prepared.speaker.renderer.invented:
+        files[CHAT_TEMPLATE] = prepared.speaker.renderer.written_template.encode()
     storage.write_folder(folder, files)
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
@@ -243,6 +247,7 @@ class TunedResponder(Responder):
     about: dict[str, Any]  # the base, as `base_of` writes it down
     by: AnswerBy = WRITING
     task: Task | None = None  # whose grammar answers are kept to, where `by` says so
+    attached: Attached | None = None
 
     @property
     def _answering(self) -> Answering:
@@ -263,6 +268,19 @@ class TunedResponder(Responder):
     ) -> tuple[list[Completion], Scores | None]:
         """Both, of one reading of the rows. An answer that is written need not be the best choice."""
         return self._answering.answer_and_score(examples, self._ids(examples), choices)
+
+    def likelihoods(self, examples: Sequence[Example]) -> dict[str, tuple[float, float]]:
+        known = [one for one in examples if one.target.strip()]
+        if self.attached is None or not known:
+            return {}
+        rows = [self.speaker.renderer.render(one) for one in known]
+        rows = [replace(row, mask=tuple(i >= row.answer_start for i in range(len(row.ids)))) for row in rows]
+        model = self.speaker.base.model
+        tuned = row_losses(model, rows)
+        with self.attached.disabled():
+            base = row_losses(model, rows)
+        each = zip(known, rows, tuned, base, strict=True)
+        return {one.id: (t / row.answer_length, b / row.answer_length) for one, row, t, b in each}
 
     def _ids(self, examples: Sequence[Example]) -> list[list[int]]:
         return self.speaker.renderer.prompts(examples, [example.prompt for example in examples])
@@ -293,7 +311,7 @@ def responder(
 
     A whole model has nothing `attached`.
     """
-    own = TunedResponder(speaker, max_new_tokens, adapter, about, by, task)
+    own = TunedResponder(speaker, max_new_tokens, adapter, about, by, task, attached)
     head = with_head(attached)
     return own if head is None else HeadResponder(speaker, head, own)
 
@@ -317,9 +335,13 @@ def load(folder: Path) -> Responder:
 
 
 def tokenizer_files(prepared: Prepared) -> Files:
-    """The tokenizer's own files, as transformers writes them."""
+    """The tokenizer's own files, as transformers writes them, with the chat template that was used."""
+    import copy
     import tempfile
 
+    tokenizer = copy.copy(prepared.base.tokenizer)
+    if prepared.speaker.renderer.invented:
+        tokenizer.chat_template = prepared.speaker.renderer.written_template
     with tempfile.TemporaryDirectory() as folder:
-        prepared.base.tokenizer.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
         return {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir()) if file.is_file()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,15 +13,20 @@ from rung.data.catalogue import read_catalogue
 from rung.data.check import require_trainable
 from rung.data.documents import Corpus, is_documents, read_corpus
 from rung.data.formats import Loaded, read_examples
-from rung.data.memory import Rows, source_of
+from rung.data.memory import Rows
+from rung.data.memory import source_of as opened
+from rung.data.mix import Mixture, mixture, shares, source_of
 from rung.data.passages import Documents, read_documents
+from rung.data.verifiable import has_rules
 from rung.errors import DataError, UsageError
 from rung.evaluation.given_schema import with_schema
-from rung.evaluation.tasks import KINDS, doubts, learn, tidy, understand
+from rung.evaluation.tasks import KINDS, doubts, instructions, learn, tidy, understand, unreadable
 from rung.ladder.labels import unknown_labels
-from rung.ladder.left_out import LeftOut, lines
+from rung.ladder.left_out import LeftOut, counted, lines
 from rung.records import Example, Task
 from rung.storage import fingerprint
+
+INSTRUCTIONS = instructions.Instructions.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def understand_data(
     `DataError` where nothing could be learned or no test label is known, `UsageError` for settings that do
     not fit the data.
     """
-    source = source_of(data)
+    source = opened(data)
     if isinstance(source, Path) and is_documents(source):
         return _of_corpus(source, settings, test, only_look)
     if settings.train_questions is not None:
@@ -81,12 +87,14 @@ def understand_data(
         )
     loaded = read_examples(source, settings.columns)
     left_out = [LeftOut(loaded.name, row, why) for row, why in loaded.left_out]
+    _require_answers(loaded)
+    _require_sources(loaded, settings)
     require_rows(loaded.examples, left_out, loaded.name)
     held_out = test or settings.test
     documents = read_documents(settings.library) if settings.library else None
     loaded_test = read_examples(held_out, settings.columns) if held_out else None
     raw = [loaded, *([loaded_test] if loaded_test else [])]
-    task, loaded = understand(loaded, settings.task, settings.metric, catalogue_facts(settings))
+    task, loaded = _task(loaded, loaded_test, settings)
     require_kind(task.kind, settings)
     if settings.json_schema is not None:
         task = with_schema(task, settings.json_schema)
@@ -160,6 +168,69 @@ def _questions(source: Path | Rows, columns: Columns) -> Loaded:
     if columns.group is None and "group" in found.parts.get("not used", ()):
         return read_examples(source, replace(columns, group="group"))
     return found
+
+
+def _task(loaded: Loaded, test: Loaded | None, settings: Settings) -> tuple[Task, Loaded]:
+    """The task of `loaded`; where test rows have rules to be checked by, that decides, unless the user says
+    another. Raises `UsageError` for a task of rules where no row has any."""
+    checked = instructions.why(test) if test else ""
+    kind = settings.task or (INSTRUCTIONS if checked else None)
+    task, loaded = understand(loaded, kind, settings.metric, catalogue_facts(settings))
+    if task.kind != INSTRUCTIONS:
+        return task, loaded
+    own = instructions.why(loaded)
+    if not checked and not own:
+        raise UsageError(
+            "no row has rules that an answer could be checked by",
+            where=loaded.name,
+            fix="Give test rows with instruction_id_list and kwargs (docs/tasks/instructions.md), or leave "
+            "out --task instructions",
+        )
+    notes = task.notes
+    if not own:
+        notes = (
+            *notes,
+            "train rows have answers and no rules: choices on dev go by ROUGE-L to them",
+        )
+    return replace(task, why=checked or own, notes=notes), loaded
+
+
+def _require_sources(loaded: Loaded, settings: Settings) -> None:
+    """Raises `UsageError` for a mixture that cannot be made of these rows."""
+    if settings.mix is None:
+        return
+    counts = Counter(map(source_of, loaded.examples))
+    shares(counts, mixture_of(settings.mix))
+    if len(counts) < 2:
+        raise UsageError(
+            f"--mix weighs sources, and {settings.mix_by!r} names no column with several",
+            where=loaded.name,
+            fix="Give the column with --mix-by, or several files",
+        )
+
+
+def mixture_of(text: str) -> Mixture:
+    """The mixture that the user asks for. Raises `UsageError`."""
+    try:
+        return mixture(text)
+    except ValueError as error:
+        raise UsageError(
+            f"setting 'mix' cannot be {text!r}: {error}", fix=str(Settings.model_fields["mix"].description)
+        ) from None
+
+
+def _require_answers(loaded: Loaded) -> None:
+    """Raises `DataError` for rows that have rules and not one answer to learn from; it names bad ones."""
+    if not loaded.examples or any(one.target.strip() or not has_rules(one) for one in loaded.examples):
+        return
+    task, _ = understand(loaded, INSTRUCTIONS)
+    bad = [LeftOut(loaded.name, row, why) for row, why in unreadable(task, loaded.examples)]
+    raise DataError(
+        f"its {counted(len(loaded.examples))} have rules and no answers, so there is nothing to learn",
+        where=loaded.name,
+        why="; ".join(lines(bad, loaded.name)),
+        fix=f"Give it as test rows: `rung climb TRAIN.jsonl --test {loaded.name}`",
+    )
 
 
 def require_rows(

@@ -9,6 +9,7 @@ from rung.evaluation.tasks import (  # isort: skip
     api_call,
     translation,
     knowledge,
+    instructions,
     generation,
 )
 from rung.evaluation.tasks.inference import (
@@ -32,6 +33,7 @@ __all__ = [
     "extraction",
     "generation",
     "grammars",
+    "instructions",
     "knowledge",
     "learn",
     "multi_label",

@@ -23,6 +23,7 @@ class Generation(Kind):
     title = "Generation"
     metrics: ClassVar[tuple[str, ...]] = ("rouge_l", "exact_match")
     row_metric = "rouge_l"
+    by_likelihood = True
 
     def infer(self, loaded: Loaded) -> str:
         targets = [example.target for example in loaded.examples]

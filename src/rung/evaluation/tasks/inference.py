@@ -12,6 +12,7 @@ from typing import Any
 
 from rung.data import Loaded, example_of
 from rung.data.rejected import is_pair
+from rung.data.verifiable import has_rules
 from rung.errors import DataError, UsageError, nearest
 from rung.evaluation.tasks.generation import GENERATION
 from rung.evaluation.tasks.kind import KINDS, Kind
@@ -32,7 +33,7 @@ def understand(
     about the task.  Raises `UsageError` for an unknown kind or a metric the task does not have, and
     `DataError` where every target is empty.
     """
-    rows = replace(loaded, examples=tuple(one for one in loaded.examples if one.target.strip()))
+    rows = replace(loaded, examples=tuple(one for one in loaded.examples if _says(one)))
     if not rows.examples:
         what = "every target is empty" if loaded.examples else "there are no examples"
         raise DataError(what, where=loaded.name, fix="Write the wanted answer in each row")
@@ -61,7 +62,8 @@ def tidy(task: Task, examples: Sequence[Example]) -> tuple[Example, ...]:
 def unreadable(task: Task, examples: Sequence[Example]) -> list[tuple[int, str]]:
     """(row, why) for each row whose target the task's own grader cannot read; empty targets are left out."""
     kind = KINDS[task.kind]
-    found = [(one.row, kind.unreadable(task, one)) for one in examples if one.target.strip()]
+    graded = [one for one in examples if one.target.strip() or not kind.needs_target(one)]
+    found = [(one.row, kind.unreadable(task, one)) for one in graded]
     return [(row, why) for row, why in found if why]
 
 
@@ -81,6 +83,11 @@ def learn(task: Task, train: Sequence[Example]) -> Task:
 def grammars(task: Task, examples: Sequence[Example]) -> list[str]:
     """What the answer to each row can be kept to; empty where any text is an answer."""
     return [KINDS[task.kind].grammar(task, example) for example in examples]
+
+
+def _says(example: Example) -> bool:
+    """Whether a row says something about the task: by its target, or by rules for one."""
+    return bool(example.target.strip()) or has_rules(example)
 
 
 def _first_that_fits(loaded: Loaded) -> tuple[Kind, str]:

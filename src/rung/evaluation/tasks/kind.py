@@ -49,6 +49,8 @@ class Kind(ABC):
     pairs: ClassVar[bool] = False  # whether an answer is one of the row's two, picked and not written
     any_text: ClassVar[bool] = True  # whether any text is an answer, so that a cut-off one is graded too
 
+    by_likelihood: ClassVar[bool] = False  # whether how likely its answers are is measured too
+
     def infer(self, loaded: Loaded) -> str:
         """Why these rows are of this kind, as one sentence with numbers; empty if they are not.
 
@@ -89,6 +91,10 @@ class Kind(ABC):
         """The grammar that answers to a row can be kept to, in llguidance's notation; empty where any text is
         an answer. Targets are not looked at."""
         return ""
+
+    def needs_target(self, example: Example) -> bool:
+        """Whether an answer to this row can only be graded by comparing it with a target."""
+        return True
 
     def parse(self, task: Task, text: str) -> str | None:
         """The answer in a completion, in the task's own words; None where it has none."""

@@ -1,0 +1,25 @@
+"""Which settings a run folder belongs to, and its name where the user gives none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rung import storage
+from rung.data.formats import Loaded
+
+# Settings that decide no result: the same run folder serves, and what is done there is kept.
+FREE = frozenset({"output", "threads", "checkpoint_seconds", "rungs", "budget", "stop_when_hopeless"})
+FREE |= {"tolerance", "goal", "volume"}  # of the verdict
+
+
+def default_folder(loaded: Loaded, asked: dict[str, Any]) -> Path:
+    """``runs/<file>-<8 digits>``: the same rows and settings always give the same folder.
+
+    Which rungs are tried makes no difference, nor do the budget or the settings of the verdict: a later
+    climb adds to what is there and draws the verdict again.
+    """
+    relevant = {key: value for key, value in asked.items() if key not in FREE}
+    mark = storage.fingerprint([loaded.sha256, relevant])
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(loaded.name).stem)[:40]
+    return Path("runs") / f"{stem}-{mark[:8]}"
