@@ -23,7 +23,7 @@ from rung.ladder.answer_by import WRITING, AnswerBy, Answering
 from rung.ladder.forecast import EVALUATIONS, evaluation_rows
 from rung.ladder.head_answers import HeadResponder, with_head
 from rung.ladder.label_rows import rows_for
-from rung.ladder.options import attach, with_layers
+from rung.ladder.options import attach, settings_of, with_layers
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import FILE
@@ -78,7 +78,7 @@ def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: f
 def train_settings_of(s: Settings, method: str, base: Base, **sizes: Any) -> TrainSettings:
     """`sizes`, and the user's values where given, else the method's own on `base`."""
     return TrainSettings(
-        learning_rate=s.learning_rate or rate_for(base, method),
+        learning_rate=s.learning_rate or rate_for(base, method, settings_of(s, method)),
         warmup=s.warmup,
         weight_decay=s.weight_decay,
         max_grad_norm=s.max_grad_norm,
