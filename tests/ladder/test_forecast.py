@@ -43,7 +43,7 @@ def test_measuring_dev_loss_costs_a_small_share_of_the_training(rows: int, dev_r
 
 def test_a_step_has_as_many_tokens_as_asked_or_a_few_rows() -> None:
     assert step_tokens(make_settings({"batch_tokens": 7}), WORK, 64, 2.0) == 7
-    assert step_tokens(make_settings({}), WORK, 64, 2.0) == 4 * 50
+    assert step_tokens(make_settings({}), WORK, 64, 2.0) == 2 * 50
     assert step_tokens(make_settings({}), WORK, 10_000, 2.0) == 16 * 50
 
 

@@ -28,7 +28,7 @@ from rung.train import optim
 from tiny_model import copy_of, same_bytes
 
 RUNG = TuneRung("mine", "my LoRA", method="lora")
-RATE = METHODS["lora"].learning_rate
+RATE = METHODS["lora"].half_rate or 0.0
 FREE: dict[str, Any] = {"learning_rate": None, "rank": None, "budget": 600.0, "kl_penalty": 0.0}
 
 
@@ -84,9 +84,9 @@ def context(prepared: Prepared, tmp_path: Path) -> Context:
     return ready(prepared, tmp_path)
 
 
-def test_arms_are_rates_around_the_default_and_the_top_half_at_twice_the_rate(context: Context) -> None:
-    assert race.arms(context, "lora", 500) == (Arm(RATE), Arm(RATE / 2), Arm(2 * RATE), Arm(2 * RATE, 1))
-    assert race.arms(context, "lora", 100)[-1] == Arm(4 * RATE)
+def test_arms_are_rates_around_the_default_and_all_layers_at_half_the_rate(context: Context) -> None:
+    assert race.arms(context, "lora", 500) == (Arm(RATE), Arm(RATE / 2, 2), Arm(RATE / 2), Arm(2 * RATE))
+    assert race.arms(context, "lora", 100)[-1] == Arm(RATE, 2)
     full = METHODS["full"].learning_rate
     assert race.arms(context, "full", 100) == (Arm(full), Arm(full / 2), Arm(2 * full))
 
@@ -94,7 +94,7 @@ def test_arms_are_rates_around_the_default_and_the_top_half_at_twice_the_rate(co
 def test_layers_are_raced_where_the_base_is_fused_and_nothing_was_asked(
     prepared: Prepared, tmp_path: Path
 ) -> None:
-    for asked in ({"top_layers": 1}, {"rank": 4}, {"options": {"lora": {"rank": 4}}}):
+    for asked in ({"top_layers": 1}, {"targets": ("q_proj",)}, {"options": {"lora": {"top_layers": 2}}}):
         found = ready(prepared, tmp_path, **asked)
         assert {arm.top_layers for arm in race.arms(found, "lora", 500)} == {None}
     found = ready(prepared, tmp_path)
@@ -140,7 +140,7 @@ def test_the_arm_with_the_lowest_loss_wins(context: Context) -> None:
     assert all(finals[arm] < firsts[arm] for arm in finals)  # they went on where they had stopped
     assert won.arm in [Arm(**kept["arms"][arm]) for arm in finals]
     assert won.choice.name == "setting"
-    assert won.choice.chosen == won.arm.named(layers=True)
+    assert won.choice.chosen == won.arm.named(1)
     assert len(won.choice.tried) == 5
     assert won.notes == ()
     first, second = watching.said
@@ -183,8 +183,9 @@ def test_what_won_is_what_the_same_rate_gives_without_a_race(prepared: Prepared,
     found.close()
     won = state(context)
     rate, layers = found.applied["learning_rate"], found.applied["top_layers"]
-    assert {"rate": rate, "top_layers": layers} in won["arms"]
-    assert found.choices[0].chosen == Arm(rate, layers).named(layers=True)
+    arm = Arm(rate, layers if layers == 2 else None)
+    assert {"rate": rate, "top_layers": arm.top_layers} in won["arms"]
+    assert found.choices[0].chosen == arm.named(1)
     fixed = ready(prepared, tmp_path / "fixed", learning_rate=rate, top_layers=layers)
     fixed.planned = replace(fixed.plan, quotes=(replace(fixed.plan.quotes[0], race_seconds=0.0),))
     same = RUNG.run(fixed, None)
@@ -215,8 +216,9 @@ def test_an_arm_that_diverges_is_out(context: Context, diverging: list[float]) -
     diverging[0] = RATE
     won = raced(context)
     assert won is not None
-    assert won.arm == Arm(RATE / 2)
-    assert [one["losses"] == [] for one in state(context)["ran"]] == [True, False, True, True, True]
+    assert won.arm.rate == RATE / 2
+    firsts = state(context)["ran"][:5]
+    assert [one["losses"] == [] for one in firsts] == [True, False, False, True, True]
     assert next(iter(won.choice.tried.values())) is None
     assert won.notes == ()
 

@@ -18,21 +18,22 @@ from rung.ladder.race_rules import (
     step_tokens,
 )
 
-FIVE = arms_for(0.002, low_rank=True, half=15, short=True)
+FIVE = (Arm(0.002), Arm(0.001), Arm(0.004), Arm(0.008), Arm(0.016))
 
 
 def test_the_most_useful_arms_come_first() -> None:
-    assert (Arm(0.002), Arm(0.001), Arm(0.004), Arm(0.004, 15), Arm(0.008)) == FIVE
-    assert arms_for(0.002, low_rank=True, half=None, short=False) == FIVE[:3]
-    assert arms_for(0.002, low_rank=True, half=15, short=False) == FIVE[:4]
-    assert arms_for(0.002, low_rank=False, half=15, short=True) == FIVE[:3]
-    assert arms_for(0.6, low_rank=False, half=None, short=True) == (Arm(0.6), Arm(0.3))  # no rate above 1
+    half = (Arm(0.002), Arm(0.001, 30), Arm(0.001), Arm(0.004))
+    assert arms_for(0.002, every=30, short=True) == (*half, Arm(0.002, 30))
+    assert arms_for(0.002, every=30, short=False) == half
+    assert arms_for(0.002, every=None, short=True) == FIVE[:4]
+    assert arms_for(0.002, every=None, short=False) == FIVE[:3]
+    assert arms_for(0.6, every=None, short=False) == (Arm(0.6), Arm(0.3))  # no rate above 1
 
 
 def test_an_arm_is_named_by_what_is_raced() -> None:
-    assert Arm(0.002).named(layers=True) == "learning rate 0.002, all layers"
-    assert Arm(0.004, 15).named(layers=True) == "learning rate 0.004, the top 15 layers"
-    assert Arm(0.002).named(layers=False) == "learning rate 0.002"
+    assert Arm(0.002).named(15) == "learning rate 0.002, the top 15 layers"
+    assert Arm(0.001, 30).named(15) == "learning rate 0.001, all layers"
+    assert Arm(0.002).named(None) == "learning rate 0.002"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_steps_are_small_enough_to_take_twelve() -> None:
     assert step_tokens(192, 50.0, 400) == 400  # as in the long training
 
 
-RATES = [Arm(0.002), Arm(0.001), Arm(0.004), Arm(0.004, 15)]
+RATES = [Arm(0.002, 30), Arm(0.001, 30), Arm(0.004, 30), Arm(0.004)]
 
 
 def test_arms_that_are_clearly_worse_are_ranked_by_their_loss() -> None:
@@ -108,15 +109,15 @@ def test_arms_that_are_clearly_worse_are_ranked_by_their_loss() -> None:
     assert ranked(RATES, losses) == [2, 0, 3, 1]
 
 
-def test_of_equals_the_lowest_rate_is_first_and_then_fewer_layers() -> None:
+def test_of_equals_fewer_layers_are_first_and_then_the_lowest_rate() -> None:
     best = [1.0, 2.0, 3.0]
     # differences 0.1, 0.5, -0.3: mean 0.1, standard error 0.4 / sqrt(3) = 0.23
     near = [1.1, 2.5, 2.7]
     assert not clearly_worse(near, best)
-    assert ranked(RATES, [near, near, best, near]) == [1, 0, 3, 2]
+    assert ranked(RATES, [near, near, best, near]) == [3, 1, 0, 2]
     # differences 0.3, 0.7, -0.1: mean 0.3, standard error 0.23
     assert clearly_worse([1.3, 2.7, 2.9], best)
-    assert ranked(RATES, [best, [1.3, 2.7, 2.9], best, best]) == [0, 3, 2, 1]
+    assert ranked(RATES, [best, [1.3, 2.7, 2.9], best, best]) == [3, 0, 2, 1]
 
 
 def test_one_row_has_no_standard_error() -> None:

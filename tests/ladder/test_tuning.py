@@ -267,7 +267,7 @@ def test_a_rate_that_makes_the_base_worse_is_lowered(
     free: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = copy_of(free.base.model)
-    monkeypatch.setattr(tuning, "rate_for", lambda base, method: 8.0)
+    monkeypatch.setattr(tuning, "rate_for", lambda *given: 8.0)
     # tiny is hardly ruined by any rate; the first look comes after one step of the warm-up, at half the rate
     monkeypatch.setattr(trainer, "hurts", lambda curve: len(curve) > 1 and curve[1].learning_rate > 0.5)
     watcher = Saying()
@@ -296,7 +296,7 @@ def test_a_rate_that_makes_the_base_worse_is_lowered(
 def test_a_training_that_diverges_is_done_again_with_a_lower_rate(
     free: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "rate_for", lambda base, method: 0.008)
+    monkeypatch.setattr(tuning, "rate_for", lambda *given: 0.008)
     real = tuning._train
 
     def diverging(*given: Any) -> tuning.Tuned:

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from rung.config import Settings
 
-STEPS = 64  # few rows are learned from in smaller steps, so that there are about this many
-FEWEST_STEP_ROWS, MOST_STEP_ROWS = 4, 16
+STEPS = 128  # few rows are learned from in smaller steps, so that there are about this many
+FEWEST_STEP_ROWS, MOST_STEP_ROWS = 2, 16
 EVALUATIONS = 5  # times that dev loss is measured while training, after the first time before it
 EVALUATION_SHARE = 0.15  # of the training time that these may take
 FEWEST_EVALUATION_ROWS, MOST_EVALUATION_ROWS = 16, 64  # dev rows
@@ -77,6 +77,7 @@ class TrainRate:
     held_bytes: int = 0  # of them, what is held before the first step and while answers are written
     pass_tokens: int = 0  # that the largest pass of these steps computed
     pass_share: float = 1.0  # of a row's tokens that a pass computes: beginnings are shared
+    trunk_seconds: float = 0.0  # once for a token of the rows, where its first layers are computed only once
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +140,12 @@ def _slower(rate: TrainRate, times: float) -> TrainRate:
         step_seconds=rate.step_seconds * times,
         forget_seconds=rate.forget_seconds * times,
         attach_seconds=rate.attach_seconds * times,
+        trunk_seconds=rate.trunk_seconds * times,
     )
 
 
 def step_tokens(settings: Settings, work: Workload, rows: int, epochs: float) -> int:
-    """Tokens of an optimizer step: as asked, or of 4 to 16 rows, more for a longer training."""
+    """Tokens of an optimizer step: as asked, or of 2 to 16 rows, more for a longer training."""
     wanted = min(MOST_STEP_ROWS, max(FEWEST_STEP_ROWS, rows * epochs / STEPS))
     return settings.batch_tokens or round(wanted * work.trained_tokens)
 
@@ -187,7 +189,9 @@ def train_seconds(
     steps = max(1.0, tokens / step_tokens(settings, work, size.train, size.epochs))
     rows = min(evaluation_rows(size.train, size.epochs), dev_rows)
     measuring = (EVALUATIONS + 1) * rows * work.row_tokens / speeds.prefill
-    return rate.attach_seconds + tokens / rate.tokens_per_second + steps * rate.step_seconds + measuring
+    kept = size.train * work.trained_tokens + rows * work.row_tokens
+    once = rate.attach_seconds + kept * rate.trunk_seconds
+    return once + tokens / rate.tokens_per_second + steps * rate.step_seconds + measuring
 
 
 def picks_in_time(work: Workload, speeds: Speeds) -> bool:

@@ -304,9 +304,8 @@ def _short(
     some = sample(prepared.split.train, rows, seed)
     dev: tuple[Example, ...] = sample(prepared.split.dev, evaluation_rows(rows, quote.epochs), seed)
     settings = tuning.train_settings_of(
-        context.settings,
+        prepared,
         method,
-        prepared.base,
         epochs=quote.epochs,
         step_tokens=step_tokens(context.settings, context.work, rows, quote.epochs),
         pack_tokens=quote.pack_tokens or context.pack_tokens,

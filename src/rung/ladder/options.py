@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rung.config import Settings
 from rung.errors import DataError, UsageError, nearest
+from rung.ladder.layers import usual_layers
 from rung.methods import METHODS
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def attach(prepared: Prepared, method: str) -> Attached:
 
     base = prepared.base
     asked = settings_of(prepared.settings, method).encoded(lambda text: Tokens(base.tokenizer).encode(text))
+    if layers := usual_layers(prepared, method, asked):
+        asked = asked.model_copy(update={"top_layers": layers})
     if METHODS.classifies(method):
         asked = _with_labels(asked, method, prepared.task.labels)
     attached = METHODS[method].attach(base.model, asked, seed=prepared.settings.seed)

@@ -26,8 +26,8 @@ from rung.ladder.screening import screen
 from rung.ladder.sized import Refused, quote_at, rounded
 from rung.records import Forecast, Quote
 
-EPOCHS = 3.0  # unless another number is set, and where the budget allows it
-MOST_EPOCHS = 5.0  # for a rung that begins after one that was still improving at the end of its training
+EPOCHS = 5.0  # unless another number is set, and where the budget allows it
+MOST_EPOCHS = 8.0  # for a rung that begins after one that was still improving at the end of its training
 SAFETY = 0.9  # of the time that is left is planned; the rest is for noise and for what cannot be foreseen
 MOST_TRAINING = 1.5  # times the quote of training: where it is stopped at the latest
 MOST_TEST = 1000  # without a budget, unless another number is set

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -17,6 +18,7 @@ from statistics import median
 import numpy as np
 
 from rung import cost
+from rung.compute import body
 from rung.data.pack import computed
 from rung.data.pairs import size, texts
 from rung.evaluation.forgetting import BATCH_TEXTS, Text, drift
@@ -246,7 +248,10 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
         rows = _sample(prepared, method, int(tokens))
         settings = _settings(timing, memory.pack_to_time(prepared, method, timing.pack_tokens))
         trainer = Trainer(prepared.base.model, attached, rows, [], settings, loss=loss_for(prepared, method))
-        steps = _timed_steps(trainer, allowance)
+        with ExitStack() as stack:
+            allowance.timed(lambda: stack.enter_context(trainer.cached_trunk()))
+            steps = _timed_steps(trainer, allowance)
+            below = trainer.trunk.layers if trainer.trunk else 0
         largest = max(_computed(rows, pack) for step in trainer.plan[: len(steps)] for pack in step.packs)
         return TrainRate(
             tokens_per_second=1 / median(step.passes / step.tokens for step in steps),
@@ -259,6 +264,7 @@ def _train_rate(timing: Timing, method: str) -> TrainRate:
             held_bytes=max(0, held),
             pass_tokens=largest,
             pass_share=largest / memory.largest_pass(sum(map(size, rows)), settings.pack_tokens),
+            trunk_seconds=below / body.depth(prepared.base.model) / timing.prefill,
         )
     finally:
         attached.detach()

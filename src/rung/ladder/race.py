@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rung import numbers, storage
 from rung.data.split import sample
@@ -25,7 +25,8 @@ from rung.ladder import race_rules
 from rung.ladder.context import Context
 from rung.ladder.forecast import TrainRate, step_tokens
 from rung.ladder.general import more_tokens
-from rung.ladder.options import asked_options
+from rung.ladder.layers import depth_of, usual_layers
+from rung.ladder.options import settings_of
 from rung.ladder.race_rules import LOWER, MOST_LOWERED, Arm, Planned, ranked, rounds, ruins
 from rung.methods.table import METHODS
 from rung.records import Choice, from_json, to_json
@@ -105,8 +106,9 @@ def planned(context: Context, method: str, rate: TrainRate, training: float) -> 
     row = more_tokens(settings, method) * work.trained_tokens / rate.tokens_per_second
 
     def one(new: int) -> float:
+        read = new * work.trained_tokens * rate.trunk_seconds + reading
         steps = max(1.0, new * work.trained_tokens / race_rules.step_tokens(new, work.trained_tokens, usual))
-        return rate.attach_seconds + new * row + steps * rate.step_seconds + reading
+        return rate.attach_seconds + new * row + steps * rate.step_seconds + read
 
     steps = size.train * size.epochs * work.trained_tokens / usual
     return race_rules.planned(arms(context, method, steps), size.train, training, one, reading)
@@ -116,16 +118,11 @@ def arms(context: Context, method: str, steps: float) -> tuple[Arm, ...]:
     """All arms for a training in so many steps."""
     from rung.ladder.rates import rate_for
 
-    base = context.prepared.base
-    half = None
-    if _layers_are_open(context, method) and base.route.path == "fused" and base.device.type == "cpu":
-        config: Any = base.model.config
-        half = int(config.get_text_config().num_hidden_layers) // 2 or None
+    prepared, asked = context.prepared, settings_of(context.settings, method)
     return race_rules.arms_for(
-        rate_for(base, method),
-        low_rank=_is_low_rank(method),
-        half=half,
-        short=steps <= race_rules.SHORT,
+        rate_for(prepared, method, asked),
+        every=depth_of(prepared.base) if usual_layers(prepared, method, asked) else None,
+        short=METHODS[method].half_rate is not None and steps <= race_rules.SHORT,
     )
 
 
@@ -153,7 +150,7 @@ class _Ground:
         prepared = context.prepared
         self.train = sample(prepared.split.train, plan.train_rows, self.seed)
         self.dev = sample(context.split.dev, race_rules.DEV_ROWS, self.seed)
-        self.layers = _layers_are_open(context, method)
+        self.layers = usual_layers(prepared, method, settings_of(context.settings, method))
 
     def settled(self, training: float) -> Race:
         """The race as race.json has it, or as it is settled now; then it is written there."""
@@ -193,7 +190,7 @@ class _Ground:
             found = ranked([race.arms[place] for place in left], [race.last(place) for place in left])
             order = [left[i] for i in found]
             self._drop(left, turn)
-        best = order[0] if order else min(left, key=lambda place: race.arms[place].rate)
+        best = order[0] if order else min(left, key=lambda place: race.arms[place].gentle)
         return self._won(*self._guarded(race, best), best)
 
     def _guarded(self, race: Race, best: int) -> tuple[Race, int]:
@@ -282,7 +279,7 @@ class _Ground:
 
         context = self.context
         sizes = {"epochs": 1.0, "step_tokens": race.step_tokens, "pack_tokens": self.plan.pack_tokens}
-        found = train_settings_of(context.settings, self.method, context.prepared.base, **sizes)
+        found = train_settings_of(context.prepared, self.method, **sizes)
         return replace(found, learning_rate=arm.rate, seed=self.seed + turn)
 
     def _rows(self, race: Race, turn: int) -> list[Rendered]:
@@ -322,12 +319,3 @@ class _Ground:
 
     def _say(self, text: str) -> None:
         self.context.watcher.say(f"{self.rung}: {text}")
-
-
-def _layers_are_open(context: Context, method: str) -> bool:
-    """Whether the number of layers is not settled: nothing was asked of the method, and it has the option."""
-    return _is_low_rank(method) and not asked_options(context.settings)
-
-
-def _is_low_rank(method: str) -> bool:
-    return {"rank", "top_layers"} <= METHODS[method].Settings.model_fields.keys()

@@ -35,10 +35,15 @@ class Arm:
     rate: float  # peak learning rate
     top_layers: int | None = None  # that are trained; None: as many as without a race
 
-    def named(self, layers: bool) -> str:
-        """For the screen; with `layers` it says which are trained."""
-        which = "all layers" if self.top_layers is None else f"the top {self.top_layers} layers"
-        return f"learning rate {self.rate:g}" + (f", {which}" if layers else "")
+    @property
+    def gentle(self) -> tuple[float, int]:
+        """Less is gentler where every arm diverges: the lowest rate, and of these the fewest layers."""
+        return self.rate, self.top_layers or 0
+
+    def named(self, usual: int | None) -> str:
+        """For the screen; it says which layers are trained where `usual` top layers are without a race."""
+        which = f"the top {usual} layers" if self.top_layers is None else "all layers"
+        return f"learning rate {self.rate:g}" + (f", {which}" if usual else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +55,16 @@ class Planned:
     seconds: float  # of the whole race
 
 
-def arms_for(rate: float, *, low_rank: bool, half: int | None, short: bool) -> tuple[Arm, ...]:
+def arms_for(rate: float, *, every: int | None, short: bool) -> tuple[Arm, ...]:
     """The arms, the most useful first: where time is short, the last ones are left out.
 
-    `half` is half of the decoder layers where only these may be trained, and where that is cheaper.
+    `every` is the number of decoder layers where only the top half is trained without a race.
     """
     arms = [Arm(rate), Arm(rate / 2), Arm(2 * rate)]
-    if low_rank and half:
-        arms.append(Arm(2 * rate, half))
-    if low_rank and short:
-        arms.append(Arm(4 * rate))
+    if every:
+        arms.insert(1, Arm(rate / 2, every))
+    if short:
+        arms.append(Arm(rate, every) if every else Arm(4 * rate))
     return tuple(arm for arm in arms if arm.rate <= 1)
 
 
@@ -118,8 +123,8 @@ Losses = Sequence[float]  # nats of each dev row; nothing where the training div
 def ranked(arms: Sequence[Arm], losses: Sequence[Losses]) -> list[int]:
     """Places of `arms`, the best first, without those that diverged.
 
-    Arms that are not clearly worse than the one with the least loss come first, the lowest rate before the
-    others: lower rates, and then fewer layers, forget less. An arm is clearly worse where the mean of its
+    Arms that are not clearly worse than the one with the least loss come first, fewer layers before more, and
+    then the lowest rate before the others: these forget less. An arm is clearly worse where the mean of its
     differences, row by row, is more than one standard error above 0.
     """
     ran = [place for place, own in enumerate(losses) if own and all(map(math.isfinite, own))]
@@ -127,7 +132,7 @@ def ranked(arms: Sequence[Arm], losses: Sequence[Losses]) -> list[int]:
         return []
 
     def gentle(place: int) -> tuple[float, float]:
-        return arms[place].rate, arms[place].top_layers or math.inf
+        return arms[place].top_layers or 0, arms[place].rate
 
     best = min(ran, key=lambda place: (fmean(losses[place]), *gentle(place)))
     equal = [place for place in ran if place == best or not clearly_worse(losses[place], losses[best])]

@@ -21,10 +21,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rung.ladder.layers import are_few
 from rung.methods.table import METHODS
 
 if TYPE_CHECKING:
-    from rung.bases.base import Base
+    from rung.ladder.prepare import Prepared
+    from rung.methods.method import MethodSettings
 
 WIDTH = 576  # of the base on which the defaults were chosen
 _WEIGHTS = frozenset({"full", "freeze", "head"})
@@ -44,9 +46,12 @@ def factor(width: int, method: str) -> float:
     return float(min(1.0, (WIDTH / width) ** power_of(method)))
 
 
-def rate_for(base: Base, method: str) -> float:
-    """The peak learning rate of `method` on `base`, to three digits where it is not the default."""
-    config: Any = base.model.config
+def rate_for(prepared: Prepared, method: str, asked: MethodSettings) -> float:
+    """The peak learning rate of `method` with the settings `asked`, to three digits where it is not the
+    default."""
+    config: Any = prepared.base.model.config
     times = factor(int(config.get_text_config().hidden_size), method)
-    rate = METHODS[method].learning_rate
+    half, rate = METHODS[method].half_rate, METHODS[method].learning_rate
+    if half is not None and are_few(prepared, method, asked):
+        rate = half
     return rate if times == 1 else float(f"{rate * times:.3g}")

@@ -102,9 +102,8 @@ def _short(context: Context, rung: Rung, seconds: float) -> Screened | None:
     context.watcher.begin(rung.name, "screening")
     seed = context.settings.seed
     settings = train_settings_of(
-        context.settings,
+        prepared,
         method,
-        prepared.base,
         epochs=epochs,
         step_tokens=max(1, round(rows * epochs * work.trained_tokens / STEPS)),
         pack_tokens=context.pack_tokens,

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rung import __version__, storage
-from rung.bases.base import Base
 from rung.compute.blockwise import BLOCK
 from rung.compute.load import load as load_base
-from rung.config import Settings
 from rung.data.pairs import size
 from rung.data.split import sample
 from rung.data.templates import Renderer
@@ -24,7 +22,7 @@ from rung.ladder.answer_by import WRITING, AnswerBy, Answering
 from rung.ladder.forecast import EVALUATIONS, evaluation_rows
 from rung.ladder.head_answers import HeadResponder, with_head
 from rung.ladder.label_rows import loss_for, pairs_of, rows_for
-from rung.ladder.options import attach, with_layers
+from rung.ladder.options import attach, settings_of, with_layers
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.prompting import FILE
@@ -69,9 +67,8 @@ class Tuned:
 def train_settings(prepared: Prepared, plan: Plan, method: str, limit_seconds: float | None) -> TrainSettings:
     """The values of one training run: the user's where given, else the method's own."""
     return train_settings_of(
-        prepared.settings,
+        prepared,
         method,
-        prepared.base,
         epochs=plan.epochs,
         step_tokens=_step_tokens(prepared, plan, method),
         pack_tokens=plan.pack_tokens,
@@ -89,10 +86,11 @@ def _step_tokens(prepared: Prepared, plan: Plan, method: str) -> int:
     return round(plan.step_tokens * sum(map(size, pairs)) / sum(len(pair.ids) for pair in pairs))
 
 
-def train_settings_of(s: Settings, method: str, base: Base, **sizes: Any) -> TrainSettings:
-    """`sizes`, and the user's values where given, else the method's own on `base`."""
+def train_settings_of(prepared: Prepared, method: str, **sizes: Any) -> TrainSettings:
+    """`sizes`, and the user's values where given, else the method's own on the base."""
+    s = prepared.settings
     return TrainSettings(
-        learning_rate=s.learning_rate or rate_for(base, method),
+        learning_rate=s.learning_rate or rate_for(prepared, method, settings_of(s, method)),
         warmup=s.warmup,
         weight_decay=s.weight_decay,
         max_grad_norm=s.max_grad_norm,

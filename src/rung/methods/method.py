@@ -224,6 +224,7 @@ class Method:
     attach: Callable[..., Attached]  # (model, settings, seed=0, slot=...) -> Attached
     format: Any  # how its adapter is written and read: see `rung.methods.adapter.Format`
     promises: Promises = Promises()
+    half_rate: float | None = None  # with the top half of the layers, which the ladder then tunes by default
     classifies: bool = False  # learns labels, which are among its settings, and not what the base writes
     prefers: bool = False  # learns from pairs of a chosen and a rejected answer (`rung.train.dpo`)
 

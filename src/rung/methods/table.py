@@ -119,6 +119,7 @@ def _preferring(plain: str, name: str) -> Method:
         title=METHODS.title(name),
         when=f"Preference pairs: {method.title} that makes the chosen answer likelier than the rejected one.",
         learning_rate=float(f"{_DPO_RATE * method.learning_rate:.3g}"),
+        half_rate=None,
         prefers=True,
     )
 

@@ -101,7 +101,7 @@ class Trainer:
         try:
             self._resume()
             start, before = time.monotonic(), self.progress.seconds
-            with self._cached_trunk():
+            with self.cached_trunk():
                 return self._run(start, before)
         finally:
             if self.folder is not None:
@@ -110,7 +110,7 @@ class Trainer:
     def finish(self) -> None:
         """Take all steps and stay in the last state, without dev loss or checkpoints. See `run`."""
         start = time.monotonic()
-        with self._cached_trunk():
+        with self.cached_trunk():
             for step in self.plan:
                 self._take(step)
                 self.progress.seconds = time.monotonic() - start
@@ -254,7 +254,7 @@ class Trainer:
         return OnDisk(path)
 
     @contextmanager
-    def _cached_trunk(self) -> Iterator[None]:
+    def cached_trunk(self) -> Iterator[None]:
         """Keeps what frozen first layers put out, where there are any; notes which mechanisms are on."""
         layers = self.attached.frozen_layers()
         used = {row for step in self.plan for row in step.rows}

@@ -13,6 +13,7 @@ from rung.ladder import forecast, memory, race
 from rung.ladder.context import Context
 from rung.ladder.forecast import Size, TrainRate, Workload
 from rung.ladder.general import keep_of, more_tokens, reading_seconds, weakening_seconds
+from rung.ladder.layers import epochs_of_all
 from rung.ladder.options import asked_options, settings_of
 from rung.ladder.responder import Responder
 from rung.ladder.rungs.rung import Outcome, Rung
@@ -134,6 +135,8 @@ class TuneRung(Rung):
         won = race.run(context, self.name, self.method, plan, keep)
         if won is not None and limit is not None:
             limit = max(0.0, limit - won.late)
+        if won is not None and won.arm.top_layers is not None:  # all, where the plan is for the top half
+            plan = replace(plan, epochs=epochs_of_all(plan.epochs))
         watcher.begin(self.name, "training")
         tuned = tuning.train(
             prepared, plan, self.method, checkpoints, watcher, limit, judged, keep, won.arm if won else None
