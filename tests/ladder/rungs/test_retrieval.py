@@ -69,6 +69,8 @@ def test_a_budget_leaves_out_numbers_that_are_too_long_to_read(context: Context)
     assert numbers(context) == [1]
     context.settings = context.settings.model_copy(update={"budget": budget / 100})
     assert numbers(context) == [1]  # one is always tried
+    ways = RETRIEVAL.further(context, RETRIEVAL.ways(context)[0])  # type: ignore[attr-defined]
+    assert [way for way in ways if way.retrieved] == []
 
 
 def test_the_whole_document_is_tried_only_where_it_fits(context: Context) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rung.ladder.prompt_forecast import Ask
     from rung.ladder.ways import Way
 
-SHARE = 0.1  # of the budget may be spent on reading the passages of `ROWS` test rows
+SHARE = 0.1  # of the budget may be spent on reading what is retrieved for `ROWS` test rows
 ROWS = 100
 _TRIED = 2  # numbers of examples that are shown next to the passages
 
@@ -111,21 +111,28 @@ def numbers(context: Context) -> list[int]:
     """The numbers of passages that are tried, ascending: those that fit, and that the budget allows."""
     from rung.ladder.reading import longest_prompt, tokens_of
 
-    prepared, settings, each = context.prepared, context.settings, tokens_of(context)
-    asked = sorted(set(settings.passages))
+    prepared, each = context.prepared, tokens_of(context)
+    asked = sorted(set(context.settings.passages))
     room = prepared.max_length - prepared.max_new_tokens - longest_prompt(context)
-    if settings.budget is not None:
-        rows = min(ROWS, max(1, len(context.whole.test)))
-        room = min(room, int(SHARE * settings.budget * context.speeds.prefill / rows))
-    found = [k for k in asked if k * each <= room] or asked[:1]
+    most = min(float(room), _affordable(context))
+    found = [k for k in asked if k * each <= most] or asked[:1]
     return found[::-2][::-1] if context.size.dev < FEW_DEV else found
 
 
 def _shots(context: Context) -> list[int]:
     """The numbers of examples that are shown next to the passages."""
-    few = context.size.dev < FEW_DEV
-    fitting = [k for k in context.work.shots if k <= MOST_RETRIEVED]
+    from rung.ladder.reading import tokens_of
+
+    few, work = context.size.dev < FEW_DEV, context.work
+    room = _affordable(context) - numbers(context)[0] * tokens_of(context)
+    fitting = [k for k in work.shots if k <= MOST_RETRIEVED and k * work.row_tokens <= room]
     return fitting[-(1 if few else _TRIED) :]
+
+
+def _affordable(context: Context) -> float:
+    """Tokens that may be added to a prompt, so that test rows are read within `SHARE` of the budget."""
+    budget, rows = context.settings.budget, min(ROWS, max(1, len(context.whole.test)))
+    return float("inf") if budget is None else SHARE * budget * context.speeds.prefill / rows
 
 
 def _named(k: int) -> str:
