@@ -51,3 +51,15 @@ def test_an_entry_point_that_is_no_method_is_explained(
     with pytest.raises(UsageError, match=why):
         METHODS["mine"]
     assert list(METHODS)[-1] == "mine"
+
+
+def test_every_method_but_those_of_labels_can_learn_from_pairs() -> None:
+    dpo, plain = METHODS["dora-dpo"], METHODS["dora"]
+    assert (dpo.name, dpo.title, dpo.prefers) == ("dora-dpo", "DoRA with DPO", True)
+    assert dpo.learning_rate < plain.learning_rate
+    assert (dpo.Settings, dpo.attach, dpo.format) == (plain.Settings, plain.attach, plain.format)
+    assert METHODS.plain("dora-dpo") == "dora"
+    assert METHODS.plain("dora") == "dora"
+    assert not METHODS.prefers("dora")
+    for name in ("head-dpo", "x-dpo", "-dpo", "dora-dpo-dpo"):
+        assert name not in METHODS

@@ -43,6 +43,7 @@ def methods(name: Name = None, base: BaseName = None, json: Json = False) -> Non
     say(f"\nNumbers are for {where}, with the default options." if where else "")
     if not name:
         say("`rung methods NAME` shows the options of one; any method of PEFT is peft:NAME.")
+        say("NAME-dpo is the same method, trained on preference pairs.")
 
 
 def _sizes(found: list[Method], name: str | None) -> tuple[dict[str, Sizes], str]:

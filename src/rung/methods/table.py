@@ -79,7 +79,9 @@ class Methods:
     def prefers(self, name: str) -> bool:
         """`Method.prefers`: whether it is a known method by another name, one that ends with ``-dpo``."""
         plain = name.removesuffix(_DPO)
-        return plain != name and name not in _known() and plain in self and not self.classifies(plain)
+        if plain == name or plain.endswith(_DPO) or name in _known():
+            return False
+        return plain in self and not self.classifies(plain)
 
     def plain(self, name: str) -> str:
         """The method that trains what `name` trains: itself, or what it is without ``-dpo``."""
