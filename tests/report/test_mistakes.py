@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import pytest
+
+from rung.evaluation.fields import ABSENT, compare
 from rung.records import Answer, Example, Message, ScoreStatus, Task
 from rung.report.mistakes import (
     NO_ANSWER,
@@ -57,7 +61,7 @@ def test_many_labels_share_a_line() -> None:
 
 
 def _fields(n: int, fields: list[dict[str, Any]], status: ScoreStatus = "ok") -> Answer:
-    answer = None if status == "truncated" else "{}"
+    answer = None if status in ("truncated", "unparsed") else "{}"
     return Answer(str(n), "{}", status, answer, evidence={"fields": fields})
 
 
@@ -152,3 +156,33 @@ def test_rows_carry_text_that_is_clean_capped_and_not_repeated() -> None:
     assert len(cell["raw"]) < TEXT_CAP + 60
     assert cell["raw"].endswith("more characters)")
     assert second["cells"] == [None]
+
+
+def test_fields_have_the_precision_recall_and_f1_of_scikit_learn() -> None:
+    """Each value of a field is a label of its row; a row without JSON gives none."""
+    from sklearn.metrics import precision_recall_fscore_support
+    from sklearn.preprocessing import MultiLabelBinarizer
+
+    draw = random.Random(0)
+    rows, wanted_sets, got_sets = [], [], []
+    for n in range(200):
+        wanted = {key: draw.choice("xyz") for key in "abc" if draw.random() < 0.8}
+        got = {key: draw.choice("xyz") for key in "abcd" if draw.random() < 0.7}
+        read = n % 7 > 0
+        fields = [field.as_json() for field in compare(wanted, got if read else ABSENT)]
+        rows.append(_fields(n, fields, "ok" if read else "unparsed"))
+        wanted_sets.append(wanted)
+        got_sets.append(got if read else {})
+    found, unread = field_errors(rows)
+    assert unread == 29
+    for field in found:
+        labels = MultiLabelBinarizer(classes=list("xyz"))
+        truth, said = (
+            labels.fit_transform([{one[field.name]} if field.name in one else set() for one in sets])
+            for sets in (wanted_sets, got_sets)
+        )
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            truth, said, average="micro", zero_division=0
+        )
+        assert (field.precision, field.recall or 0.0, field.f1) == pytest.approx((precision, recall, f1))
+    assert {field.name for field in found} == set("abcd")

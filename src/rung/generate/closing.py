@@ -1,48 +1,54 @@
-"""Ending an answer in time: what closes the text that is open when the limit comes.
+"""Ending an answer in time: the shortest way that is found to complete what has been written.
 
 A base that has not been tuned may go on for ever inside a grammar. An answer that is cut off there has no
-form at all, so near its limit a row may write only what it can still close.
+form at all, so near its limit a row may write only what it can still complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-RESERVE = 16  # tokens before its limit from which a row is watched
-_PAIRS = {"{": "}", "[": "]", "(": ")"}
+RESERVE = 24  # tokens before its limit from which a row is watched
+_BRACKETS, _QUOTES, _ZERO = ("}", "]", ")"), ('"', "'"), ("0",)  # what ends something, or is a short value
+_LETTER = "q"  # allowed inside a free string
 
 
-def closers(text: str) -> str:
-    """The quote and the brackets that end what is open in `text`: ``"]}`` after ``{"a": ["b``."""
-    still, quote, escaped = [], "", False
-    for character in text:
-        if escaped:
-            escaped = False
-        elif quote:
-            escaped = character == "\\"
-            quote = "" if character == quote else quote
-        elif character in "\"'":
-            quote = character
-        elif character in _PAIRS:
-            still.append(_PAIRS[character])
-        elif still and character == still[-1]:
-            still.pop()
-    return quote + "".join(reversed(still))
+def closing(matcher: Any, tokens: Any, next_id: int | None = None) -> list[int] | None:
+    """The ids that complete the answer that `matcher` has read, after `next_id` where it is given.
 
-
-def closing(matcher: Any, tokens: Any, ids: Sequence[int], next_id: int | None = None) -> list[int] | None:
-    """The ids that complete an answer of `ids`, after `next_id` where it is given; None where closers do not.
-
-    `matcher` has read `ids` and stays where it is; `tokens` are llguidance's.
+    None where no way of at most `RESERVE` tokens is found: a quote or a bracket where one is allowed, else what
+    the grammar forces, else the first token that is allowed. `matcher` stays where it is; `tokens` are
+    llguidance's.
     """
     after = matcher.deep_copy()
     if next_id is not None and not after.consume_token(next_id):
         return None
-    if after.is_accepting():
-        return []
-    written = [*ids, next_id] if next_id is not None else list(ids)
-    found: list[int] = tokens.tokenize_str(closers(tokens.decode_str(written)))
-    if after.validate_tokens(found) < len(found) or not after.consume_tokens(found):
-        return None
-    return found if after.is_accepting() else None
+    found: list[int] = []
+    while not after.is_accepting():
+        some = _next(after, tokens)
+        found += some
+        if not some or len(found) > RESERVE or not after.consume_tokens(some):
+            return None
+    return found
+
+
+def _next(matcher: Any, tokens: Any) -> list[int]:
+    """One step towards the end; empty where there is none."""
+    brackets, quotes, zero, letter = _closers(tokens)
+    inside = matcher.validate_tokens(letter[0]) > 0
+    for closer in (*quotes, *brackets, *zero) if inside else (*brackets, *quotes, *zero):
+        if matcher.validate_tokens(closer) == len(closer):
+            return list(closer)
+    if forced := matcher.compute_ff_tokens():
+        return list(forced)
+    mask = matcher.compute_bitmask()
+    return next(
+        ([8 * place + bit] for place, byte in enumerate(mask) for bit in range(8) if byte >> bit & 1), []
+    )
+
+
+@lru_cache(maxsize=8)
+def _closers(tokens: Any) -> tuple[tuple[list[int], ...], ...]:
+    groups = (_BRACKETS, _QUOTES, _ZERO, (_LETTER,))
+    return tuple(tuple(tokens.tokenize_str(closer) for closer in group) for group in groups)

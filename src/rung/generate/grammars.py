@@ -197,12 +197,12 @@ class Guide:
         if left > RESERVE or token in self._stop_ids or self._end < 0 or hold.matcher.is_error():
             return token
         if not hold.ending:
-            after = closing(hold.matcher, self._tokens, row.ids, token)
+            after = closing(hold.matcher, self._tokens, token)
             if after is not None and 1 + len(after) < left:
                 hold.plan = after
                 return token
             if hold.plan is None:
-                hold.plan = closing(hold.matcher, self._tokens, row.ids)
+                hold.plan = closing(hold.matcher, self._tokens)
             if hold.plan is None:
                 return token
             hold.ending = True

@@ -187,12 +187,16 @@ def _field_tables(view: View) -> list[tuple[str, tables.Table, int]]:
         errors, unread = mistakes.field_errors(view.answers[rung])
         if not errors and not unread:
             continue
-        head = ("field", "in targets", "right", "wrong", "missing", "extra")
+        head = ("field", "in targets", "right", "wrong", "missing", "extra", "precision", "recall", "F1")
         rows = tuple(
-            (f.name, *(numbers.count(n) for n in (f.expected, f.right, f.wrong, f.missing, f.extra)))
+            (
+                f.name,
+                *(numbers.count(n) for n in (f.expected, f.right, f.wrong, f.missing, f.extra)),
+                *(numbers.ABSENT if n is None else f"{n:.2f}" for n in (f.precision, f.recall, f.f1)),
+            )
             for f in errors[: mistakes.MOST_ERRORS]
         )
-        found.append((rung, tables.Table(head, rows, frozenset(range(1, 6))), unread))
+        found.append((rung, tables.Table(head, rows, frozenset(range(1, len(head)))), unread))
     return found
 
 

@@ -118,6 +118,23 @@ class FieldErrors:
     wrong: int
     missing: int
     extra: int  # how often answers have it and their targets do not
+    unread: int = 0  # how often targets have it where the answer held no JSON
+
+    @property
+    def precision(self) -> float | None:
+        """The share of given values that are right; None where none was given."""
+        return _share(self.right, self.right + self.wrong + self.extra)
+
+    @property
+    def recall(self) -> float | None:
+        """The share of wanted values that were found; None where none was wanted."""
+        return _share(self.right, self.expected + self.unread)
+
+    @property
+    def f1(self) -> float | None:
+        """F1 of both, where a wrong value is an extra and a missing one; None where there is no value."""
+        given = self.right + self.wrong + self.extra
+        return _share(2 * self.right, given + self.expected + self.unread)
 
     @property
     def errors(self) -> int:
@@ -133,16 +150,23 @@ def field_errors(rows: Sequence[Answer]) -> tuple[tuple[FieldErrors, ...], int]:
             continue
         if answer.answer is None:
             unread += 1
+            for found in answer.evidence["fields"]:
+                tallies.setdefault(one_line(found["path"]), Counter())["unread"] += "wanted" in found
             continue
         for found in answer.evidence["fields"]:
             tally = tallies.setdefault(one_line(found["path"]), Counter())
             tally["expected"] += "wanted" in found
             tally[_fate(found)] += 1
     fields = [
-        FieldErrors(name, t["expected"], t["right"], t["wrong"], t["missing"], t["extra"])
+        FieldErrors(name, t["expected"], t["right"], t["wrong"], t["missing"], t["extra"], t["unread"])
         for name, t in tallies.items()
+        if t.total() > t["unread"]  # a rung that wrote no JSON at all has no table
     ]
     return tuple(sorted(fields, key=lambda f: (-f.errors, f.name))), unread
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _fate(found: Mapping[str, Any]) -> str:
