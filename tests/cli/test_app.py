@@ -71,7 +71,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["climbb"], "No such command 'climbb'. Did you mean 'climb'? See `rung --help`."),
         (["--nonsense"], "No such option: --nonsense. See `rung --help`."),
-        (["climb"], "Missing argument 'FILE'. See `rung climb --help`."),
+        (["climb"], "Missing argument 'FILE...'. See `rung climb --help`."),
         (["bases", "gett"], "No such command 'gett'. Did you mean 'get'? See `rung bases --help`."),
         (["chat", "--temperature", "9"], "See `rung chat --help`."),
         (["report", "a", "b"], "See `rung report --help`."),
