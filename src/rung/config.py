@@ -77,8 +77,13 @@ class Settings(BaseModel):
     )
     task: Annotated[str | None, MAIN] = Field(
         None,
+<<<<<<< ours
         description="What the rows ask for: classification, extraction, api_call, translation, knowledge, "
         "preferences or generation; inferred from all rows if not given.",
+=======
+        description="What the rows ask for: classification, multi_label, extraction, api_call, translation, "
+        "knowledge or generation; inferred from all rows if not given.",
+>>>>>>> theirs
     )
     test: Annotated[Path | None, MAIN] = Field(
         None, description="File of held-out rows; otherwise a part of FILE is held out."
