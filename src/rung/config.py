@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -34,26 +34,8 @@ from rung.setting_values import (
     options_of,
     parse_duration,
 )
+from rung.setting_values import Columns as Columns
 from rung.yaml_file import read_yaml, show
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """What the user says about the columns of a data file; all of it wins over what rung would guess."""
-
-    format: str | None = None
-    prompt: tuple[str, ...] = ()
-    completion: tuple[str, ...] = ()
-    classification: bool = False  # the completion was given as a label
-    messages: str | None = None
-    system: str | None = None
-    text: str | None = None
-    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> names that mean it
-    ignore: tuple[str, ...] = ()
-    group: str | None = None
-    header: bool | None = None  # whether the first line of a table names its columns; None: found out
-    label_names: Mapping[str, str] = field(default_factory=dict)  # label in the file -> its meaning
-    source: str | None = None  # column whose values are sources of a mixture
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +59,8 @@ class Settings(BaseModel):
     )
     task: Annotated[str | None, MAIN] = Field(
         None,
-<<<<<<< ours
-        description="What the rows ask for: classification, extraction, api_call, translation, knowledge, "
-        "preferences or generation; inferred from all rows if not given.",
-=======
         description="What the rows ask for: classification, multi_label, extraction, api_call, translation, "
-        "knowledge or generation; inferred from all rows if not given.",
->>>>>>> theirs
+        "knowledge, instructions, preferences or generation; inferred from all rows if not given.",
     )
     test: Annotated[Path | None, MAIN] = Field(
         None, description="File of held-out rows; otherwise a part of FILE is held out."

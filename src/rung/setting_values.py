@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -98,3 +99,22 @@ Pairs = Annotated[Mapping[str, str], BeforeValidator(_pairs)]
 RoleNames = Annotated[Mapping[str, tuple[str, ...]], BeforeValidator(_roles)]
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(comma_list)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the user says about the columns of a data file; all of it wins over what rung would guess."""
+
+    format: str | None = None
+    prompt: tuple[str, ...] = ()
+    completion: tuple[str, ...] = ()
+    classification: bool = False  # the completion was given as a label
+    messages: str | None = None
+    system: str | None = None
+    text: str | None = None
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> names that mean it
+    ignore: tuple[str, ...] = ()
+    group: str | None = None
+    header: bool | None = None  # whether the first line of a table names its columns; None: found out
+    label_names: Mapping[str, str] = field(default_factory=dict)  # label in the file -> its meaning
+    source: str | None = None  # column whose values are sources of a mixture

@@ -107,13 +107,10 @@ def test_every_rung_has_its_row() -> None:
     """But those that tune with another method than the usual ones, which have a contract of their own, and
     those for preference pairs (tests/ladder/rungs/test_pairs.py)."""
     assert [row.name for row in ROWS] == [
-<<<<<<< ours
         name
         for name, rung in RUNGS.items()
-        if rung.kind != "tune" or name in USUAL or (rung.needs_documents and name != NOT_ALONE)
-=======
-        name for name, rung in RUNGS.items() if (rung.kind != "tune" or name in USUAL) and name != "length"
->>>>>>> theirs
+        if name != "length"
+        and (rung.kind != "tune" or name in USUAL or (rung.needs_documents and name != NOT_ALONE))
     ]
 
 

@@ -188,13 +188,8 @@ class Sums(Kind):
         return text.strip() if text.strip().isdigit() else None
 
     def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
-<<<<<<< ours
-        wanted = example.target
-        return Grade({"accuracy": float(answer == wanted)}, {"wanted": wanted, "got": answer})
-=======
         right = answer == example.target
         return Grade({"accuracy": float(right)}, {"wanted": example.target, "got": answer})
->>>>>>> theirs
 
     def instruction(self, task: Task) -> str:
         return "Answer with the sum."

@@ -17,8 +17,8 @@ _LETTER = "q"  # allowed inside a free string
 def closing(matcher: Any, tokens: Any, next_id: int | None = None) -> list[int] | None:
     """The ids that complete the answer that `matcher` has read, after `next_id` where it is given.
 
-    None where no way of at most `RESERVE` tokens is found: a quote or a bracket where one is allowed, else what
-    the grammar forces, else the first token that is allowed. `matcher` stays where it is; `tokens` are
+    None where no way of at most `RESERVE` tokens is found: a quote or a bracket where one is allowed, else
+    what the grammar forces, else the first token that is allowed. `matcher` stays where it is; `tokens` are
     llguidance's.
     """
     after = matcher.deep_copy()

@@ -1,10 +1,10 @@
 """Which layers a method tunes where the user says nothing: all, or the top half at twice the rate.
 
 It is the top half with LoRA and DoRA (`rung.methods.method.Method.half_rate`) where answers have a form:
-labels, JSON, calls. What lies below is then computed once for all epochs (`rung.train.trunk`), so the same time
-holds about twice as many epochs, and the base forgets less. With the same work it was better on tickets and
-extraction, and all layers were better on translation (docs/defaults.md). Where the trunk cannot be kept, all
-layers are tuned.
+labels, JSON, calls. What lies below is then computed once for all epochs (`rung.train.trunk`), so the same
+time holds about twice as many epochs, and the base forgets less. With the same work it was better on tickets
+and extraction, and all layers were better on translation (docs/defaults.md). Where the trunk cannot be kept,
+all layers are tuned.
 
 A row costs two forward passes of the body in each epoch where all layers are tuned. With the top share k it
 costs 1 - k once, and 2 k in each epoch.

@@ -23,13 +23,18 @@ def names(rungs: list[Rung]) -> list[str]:
 
 
 def test_the_order_is_the_place_in_the_list() -> None:
-<<<<<<< ours
-    others = ["constant", "nearest", "words", "probe", "zero-shot", "few-shot", "retrieval", "document"]
-    assert list(RUNGS) == [*others, *METHODS, "lora-retrieval", "lora-with-retrieval-at-test"]
-=======
-    others = ["constant", "length", "nearest", "words", "probe", "zero-shot", "few-shot"]
-    assert list(RUNGS) == [*others, *METHODS, "lora-dpo"]
->>>>>>> theirs
+    others = [
+        "constant",
+        "length",
+        "nearest",
+        "words",
+        "probe",
+        "zero-shot",
+        "few-shot",
+        "retrieval",
+        "document",
+    ]
+    assert list(RUNGS) == [*others, *METHODS, "lora-dpo", "lora-retrieval", "lora-with-retrieval-at-test"]
     assert [place(rung) for _, rung in RUNGS.items()] == list(range(len(RUNGS)))
 
 
@@ -43,15 +48,11 @@ def test_only_a_rung_that_tunes_names_a_method_of_training() -> None:
         "probe": ("probe", ""),
         "zero-shot": ("prompt", "prompt"),
         "few-shot": ("prompt", "prompt"),
-<<<<<<< ours
         "retrieval": ("prompt", "prompt"),
         "document": ("prompt", "prompt"),
-        **{name: ("tune", name) for name in METHODS},
+        **{name: ("tune", name) for name in (*METHODS, "lora-dpo")},
         "lora-retrieval": ("tune", "lora"),
         "lora-with-retrieval-at-test": ("tune", "lora"),
-=======
-        **{name: ("tune", name) for name in (*METHODS, "lora-dpo")},
->>>>>>> theirs
     }
 
 
@@ -74,11 +75,9 @@ def test_an_unknown_rung_is_named_with_the_nearest() -> None:
 
 def test_a_method_leaves_only_the_rung_that_tunes_with_it() -> None:
     assert names(asked_for(make_settings({"method": "full"}))) == [
-<<<<<<< ours
-        name for name, one in RUNGS.items() if not (one.on_request or one.needs_documents) and name != "lora"
-=======
-        name for name, rung in RUNGS.items() if not rung.on_request and name not in ("lora", "lora-dpo")
->>>>>>> theirs
+        name
+        for name, one in RUNGS.items()
+        if not (one.on_request or one.needs_documents) and name not in ("lora", "lora-dpo")
     ]
     with pytest.raises(UsageError, match="no rung is left"):
         asked_for(make_settings({"method": "full", "rungs": "lora"}))

@@ -22,6 +22,8 @@ from rung.records import Choice, Quote, RungKind
 
 if TYPE_CHECKING:
     from rung.ladder.answer_by import AnswerBy
+    from rung.ladder.prepare import Prepared
+    from rung.ladder.tuning import Tuned
 
 FORGETTING = 0.05  # of the budget is spent by a rung on measuring what it forgot, about
 FEWEST_TEXTS = 8
@@ -125,7 +127,6 @@ class TuneRung(Rung):
     def run(self, context: Context, limit: float | None) -> Outcome:
         from rung.ladder import tuning, weaken
         from rung.ladder.answer_by import WRITING
-        from rung.ladder.speaking import base_of
 
         prepared, folder, watcher = context.prepared, context.folder, context.watcher
         watch = cost.Stopwatch()
@@ -133,10 +134,10 @@ class TuneRung(Rung):
         judged = self.judged_rows(context, plan.size)
         keep = keep_of(context, self.method, self._tokens(context, plan.size))
         won = race.run(context, self.name, self.method, plan, keep)
-        if won is not None and limit is not None:
-            limit = max(0.0, limit - won.late)
-        if won is not None and won.arm.top_layers is not None:  # all, where the plan is for the top half
-            plan = replace(plan, epochs=epochs_of_all(plan.epochs))
+        if won is not None:
+            limit = None if limit is None else max(0.0, limit - won.late)
+            if won.arm.top_layers is not None:  # all, where the plan is for the top half
+                plan = replace(plan, epochs=epochs_of_all(plan.epochs))
         watcher.begin(self.name, "training")
         tuned = tuning.train(
             prepared, plan, self.method, checkpoints, watcher, limit, judged, keep, won.arm if won else None
@@ -159,15 +160,7 @@ class TuneRung(Rung):
             tuned.attached.detach()
             raise
         return Outcome(
-            tuning.responder(
-                prepared.speaker,
-                tuned.attached,
-                prepared.max_new_tokens,
-                adapter,
-                base_of(prepared),
-                by,
-                prepared.task,
-            ),
+            _answering(prepared, tuned, adapter, by),
             choices=(*([won.choice] if won else []), *tuned.choices, *held.choices, *chosen),
             curve=trained.curve,
             forgetting=held.drift,
@@ -218,3 +211,12 @@ class TuneRung(Rung):
     def _tokens(self, context: Context, size: Size) -> float:
         """Of the train rows, in all epochs."""
         return size.train * size.epochs * self._work(context).trained_tokens
+
+
+def _answering(prepared: Prepared, tuned: Tuned, adapter: Path, by: AnswerBy) -> Responder:
+    """What answers with the method that was trained, as it is saved in `adapter`."""
+    from rung.ladder import tuning
+    from rung.ladder.speaking import base_of
+
+    about, longest = base_of(prepared), prepared.max_new_tokens
+    return tuning.responder(prepared.speaker, tuned.attached, longest, adapter, about, by, prepared.task)
