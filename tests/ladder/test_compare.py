@@ -168,7 +168,7 @@ def test_the_task_is_the_one_the_adapter_was_trained_for(
 def test_a_wrong_label_of_the_adapters_is_wrong_and_not_unread(
     four: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kitchen(speaker: object, examples: list[Example], *_: object) -> list[Completion]:
+    def kitchen(speaker: object, examples: list[Example], *_: object, **__: object) -> list[Completion]:
         return [Completion(one.id, "kitchen", 2) for one in examples]
 
     monkeypatch.setattr("rung.ladder.answer_by.write", kitchen)

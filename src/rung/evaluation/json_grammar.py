@@ -66,7 +66,7 @@ def grammar_of(schema: Mapping[str, Any], style: Style | None) -> str:
     """
     writer = _Writer(schema, style)
     top = writer.value(schema, 0)
-    return "\n".join([rf"start: /[ \n]{{0,4}}/ {top} /\n?/", *writer.rules]) + "\n"
+    return "\n".join([rf"start: /[ \n]{{0,2}}/ {top} /\n?/", *writer.rules]) + "\n"
 
 
 class _Writer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-RESERVE = 24  # tokens before its limit from which a row is watched
+RESERVE = 32  # tokens before its limit from which a row is watched
 _BRACKETS, _QUOTES, _ZERO = ("}", "]", ")"), ('"', "'"), ("0",)  # what ends something, or is a short value
 _LETTER = "q"  # allowed inside a free string
 
@@ -17,9 +17,9 @@ _LETTER = "q"  # allowed inside a free string
 def closing(matcher: Any, tokens: Any, next_id: int | None = None) -> list[int] | None:
     """The ids that complete the answer that `matcher` has read, after `next_id` where it is given.
 
-    None where no way of at most `RESERVE` tokens is found: a quote or a bracket where one is allowed, else
-    what the grammar forces, else the first token that is allowed. `matcher` stays where it is; `tokens` are
-    llguidance's.
+    At every step that is a quote or a bracket where one is allowed, else what the grammar forces, else the
+    first token that is allowed. None where that takes more than `RESERVE` tokens. `matcher` stays where it
+    is; `tokens` are llguidance's.
     """
     after = matcher.deep_copy()
     if next_id is not None and not after.consume_token(next_id):
