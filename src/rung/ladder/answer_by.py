@@ -6,7 +6,7 @@ What is picked never misses the format, and nothing is decoded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,7 +63,8 @@ class Answering:
             return preferred(self.speaker, examples, ids, watch)
         if self.by.rule is None:
             grammars = self._grammars(examples)
-            return write(self.speaker, examples, ids, self.max_new_tokens, watch, grammars=grammars)
+            found = write(self.speaker, examples, ids, self.max_new_tokens, watch, grammars=grammars)
+            return [replace(one, text=one.text.strip()) for one in found] if grammars else found
         return pick_labels(self.speaker, self.by.labels, self.by.rule, examples, ids, watch)
 
     def score(self, ids: Sequence[Ids], choices: Sequence[str]) -> Scores:
