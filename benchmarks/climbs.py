@@ -1,6 +1,6 @@
 """Climbs on public data and on helpdesk: run them, and write docs/results.md from the committed records.
 
-python benchmarks/climbs.py run ../shared/data             # all of `CLIMBS`, 15 minutes each
+python benchmarks/climbs.py run ../shared/data             # those that are not kept, 15 minutes each
 python benchmarks/climbs.py run ../shared/data helpdesk    # only the ones named
 python benchmarks/climbs.py render                         # docs/results.md from benchmarks/results/climbs
 
@@ -9,40 +9,48 @@ Climbs run one after the other; one that has been kept is not run again.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from rung import numbers
 from rung.numbers import ABSENT
 from rung.report.view import Rung, View, load_view
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "climbs"
 PAGE = ROOT / "docs" / "results.md"
-CLIMBS = {
-    "helpdesk": ("messages.csv", ""),
-    "sentiment-reviews": ("train.csv", "test.csv"),
-    "extraction-snips": ("train.jsonl", "test.jsonl"),
-    "translation-en-fr": ("train.jsonl", "test.jsonl"),
-    "api-torchhub": ("train.json", "test.json"),
-    "api-kubectl": ("train.jsonl", "test.jsonl"),
+BROAD = ["--base", "gemma-3-270m", "--test", "../instructions-eval/ifeval.jsonl", "--max-test", "100"]
+CLIMBS = {  # the file, and options; paths are those of the data set, or of the example of this name
+    "helpdesk": ["messages.csv"],
+    "sentiment-reviews": ["train.csv", "--test", "test.csv"],
+    "extraction-snips": ["train.jsonl", "--test", "test.jsonl"],
+    "translation-en-fr": ["train.jsonl", "--test", "test.jsonl"],
+    "api-torchhub": ["train.json", "--test", "test.json", "--apis", "apis.jsonl"],
+    "api-kubectl": ["train.jsonl", "--test", "test.jsonl"],
+    "knowledge-authors": ["train.jsonl", "--task", "knowledge"],
+    "instructions-broad": ["train.jsonl", *BROAD],
+    "handbook": ["docs", "--test", "questions.jsonl"],
+    "tools": ["requests.jsonl"],
+    "preferences": ["pairs.jsonl"],
 }
 BUDGET = "15m"
 
 
-def run(data: Path, names: list[str]) -> None:
-    """Climb each data set and keep its records (no rows, no weights)."""
+def run(data: Path, names: list[str], budget: str, more: list[str]) -> None:
+    """Climb each data set with the options `more`, and keep its records (no rows, no weights)."""
     for name in names or [name for name in CLIMBS if not (KEPT / name).exists()]:
-        _climb(data, name)
+        _climb(data, name, budget, more)
 
 
-def _climb(data: Path, name: str) -> None:
-    train, test = CLIMBS[name]
-    source = ROOT / "examples" / name if name == "helpdesk" else data / name
+def _climb(data: Path, name: str, budget: str, more: list[str]) -> None:
+    own = ROOT / "examples" / name
+    source = own if own.is_dir() else data / name
     folder = ROOT / "runs" / name
-    command = ["climb", str(source / train), *(["--test", str(source / test)] if test else [])]
-    options = ["--budget", BUDGET, "--output", str(folder)]
+    given = [str(source / one) if (source / one).exists() else one for one in CLIMBS[name]]
+    command, options = ["climb", *given], ["--budget", budget, "--output", str(folder), *more]
     log = folder.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as screen:
@@ -73,7 +81,7 @@ def render() -> None:
     parts = [
         "# Results",
         "Written by `python benchmarks/climbs.py render` from the records in `benchmarks/results/climbs`. "
-        f"Each table is one climb with `--budget {BUDGET}` and every rung that applies. Those with one "
+        "Each table is one climb with the budget named and every rung that applies. Those with one "
         "thread ran two at a time, next to other work. Intervals are 95%, on test rows that were held out. "
         "*Regret* is how far a rung is expected to fall behind the best one; in brackets the chance that it "
         "is within 1 point of it ([verdict.md](verdict.md)). Times are wall clock on the machine named.",
@@ -88,7 +96,9 @@ def _section(name: str, view: View) -> str:
     threads = follow.split(",")[0]  # of "at most 2, 1 at the lowest so far"
     machine = f"{info.machine.get('processor', '')}, {info.machine.get('cores', '?')} cores, {threads} thread"
     machine += "" if threads == "1" else "s"
-    facts = f"{info.started[:10]} · {machine} · {info.applied.get('precision', '')} · base {info.base}"
+    budget = numbers.seconds(float(info.applied.get("budget") or 0))
+    precision = info.applied.get("precision", "")
+    facts = f"{info.started[:10]} · budget {budget} · {machine} · {precision} · base {info.base}"
     metric = ", ".join(filter(None, (view.metric, view.metric_unit)))
     head = ["rung", f"{metric} (95% interval)", "test rows", "regret (chance)", "to make", "1,000 answers"]
     head.append("forgot, nats/token")
@@ -120,8 +130,20 @@ def _line(rung: Rung) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["run"]:
-        run(Path(sys.argv[2]), sys.argv[3:])
-    elif sys.argv[1:2] == ["keep"]:
-        keep(sys.argv[2], Path(sys.argv[3]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["run", "keep", "render"])
+    parser.add_argument("folder", nargs="?", help="of the data sets, or of a run to keep")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--budget", default=BUDGET)
+    parser.add_argument("--threads", help="of each climb")
+    given = parser.parse_args()
+    if given.what == "run":
+        run(
+            Path(given.folder),
+            given.names,
+            given.budget,
+            ["--threads", given.threads] if given.threads else [],
+        )
+    elif given.what == "keep":
+        keep(given.names[0], Path(given.folder))
     render()
