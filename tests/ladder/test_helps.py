@@ -84,6 +84,12 @@ def test_the_loss_of_a_head_is_of_rows() -> None:
     assert "from 0.800 to 0.700 nats/row between" in said
 
 
+def test_the_loss_of_preferences_is_of_pairs() -> None:
+    falling = result("lora-dpo", curve=curve((0.9, 0.9), (0.7, 0.8), (0.6, 0.7)))
+    (said,) = judged({"words": CLEAR["words"], "lora-dpo": CLEAR["lora"]}, **{"lora-dpo": falling}).helps
+    assert "from 0.800 to 0.700 nats/pair between" in said
+
+
 def test_a_rung_alone_has_evidence_too() -> None:
     falling = result("lora", curve=curve((0.9, 0.9), (0.7, 0.8), (0.6, 0.7)))
     drawn = judged({"lora": CLEAR["lora"]}, lora=falling)

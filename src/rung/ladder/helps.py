@@ -126,6 +126,8 @@ def _train_rows(case: Case, best: Result | None) -> Iterator[str]:
 
 def _unit(result: Result) -> str:
     """Of its loss."""
+    if METHODS.prefers(result.method):
+        return "nats/pair"
     return "nats/row" if METHODS.classifies(result.method) else "nats/token"
 
 
