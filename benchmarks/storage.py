@@ -30,6 +30,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from tempfile import gettempdir
 from types import SimpleNamespace
 from typing import Any
 
@@ -99,6 +100,8 @@ class Branching:
         storage.fault, storage.after = self._before, self._after
 
     def _before(self, name: str, path: Path) -> None:
+        if is_temporary(path):
+            return
         assert not path.is_absolute(), path  # else the forks would work in the folder of the undisturbed run
         place = len(self.operations)
         self.operations.append(f"{name} {left_behind.named(path.as_posix())}")
@@ -108,6 +111,8 @@ class Branching:
                 self._branch(place, fault)
 
     def _after(self, name: str, path: Path) -> None:
+        if is_temporary(path):
+            return
         place, before = self._begun[name, path]
         for fault in self.faults(place, self.operations[place]):
             if fault.done > 0.0:
@@ -129,6 +134,11 @@ class Branching:
         said = log_of(copy).read_text(errors="replace")[-2000:]
         about = {"place": place, "operation": self.operations[place], "fault": fault.name}
         self.judge({**about, "code": code, "said": said})
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether it is in a folder that lives no longer than a timing."""
+    return any(part.startswith("rung-") for part in path.parts) and Path(gettempdir()) in path.parents
 
 
 def size_of(path: Path) -> int:

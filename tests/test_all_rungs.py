@@ -16,7 +16,8 @@ def test_every_rung_of_the_ladder_runs(tmp_path: Path, own_cache: Path) -> None:
     climbed = climb(data, output=tmp_path / "run", rungs="all", **asked)
     status = {result.rung: (result.status, result.reason) for result in climbed.results}
     assert status == dict.fromkeys(
-        (name for name, one in RUNGS.items() if not one.needs_documents), ("ok", "")
+        (name for name, one in RUNGS.items() if not one.needs_documents and one.applies(climbed.info.task)),
+        ("ok", ""),
     )
     for name in METHODS:
         assert any((climbed.folder / "adapters" / name).glob("*.safetensors"))

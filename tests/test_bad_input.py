@@ -165,8 +165,8 @@ CASES: dict[str, tuple[Build, int, tuple[str, ...]]] = {
     "blank": (content(b"\n \n\n"), DATA, ("rows.jsonl: holds only blank lines",)),
     "header only": (content(b"text,label\n", "rows.csv"), DATA, ("rows.csv: holds no rows",)),
     "unreadable": (unreadable, DATA, ("good.csv: cannot be read", "permissions")),
-    "a folder": (lambda folder: [str(folder)], DATA, ("is a folder, not a file",)),
-    "a path with NUL": (lambda folder: ["a\0b.csv"], USAGE, ("'FILE'", "null byte")),
+    "a folder": (lambda folder: [str(folder)], DATA, ("holds no document that can be read",)),
+    "a path with NUL": (lambda folder: ["a\0b.csv"], USAGE, ("'FILE", "null byte")),
     "a pipe": (pipe(), DATA, ("pipe: is a pipe or a device, not a file", "Write the rows to a file")),
     "a pipe as the test file": (pipe("--test"), DATA, ("pipe: is a pipe or a device",)),
     "a device": (lambda folder: ["/dev/zero"], DATA, ("/dev/zero: is a pipe or a device",)),
@@ -364,7 +364,7 @@ CASES: dict[str, tuple[Build, int, tuple[str, ...]]] = {
         ("this folder holds an adapter, not a base",),
     ),
     # the settings
-    "no file": (lambda folder: [], USAGE, ("Missing argument 'FILE'", "rung climb --help")),
+    "no file": (lambda folder: [], USAGE, ("Missing argument 'FILE", "rung climb --help")),
     "an unknown flag": (flag("--bugdet", "3m"), USAGE, ("No such option: --bugdet", "--budget")),
     "a flag without a value": (flag("--budget"), USAGE, ("--budget", "requires an argument")),
     "an unknown rung": (

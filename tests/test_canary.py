@@ -17,6 +17,7 @@ from families import model_of
 
 SOURCE = Path(__file__).parent.parent / "src" / "rung"
 NAMES = {
+    "re._parser.parse": "which patterns of a schema can take for ever",
     "torch.ops.aten._scaled_dot_product_flash_attention_for_cpu": "attention and its log-sum-exp",
     "torch.ops.aten.silu_backward.grad_input": "the gradient of silu, written in place",
     "torch.ops.aten.gelu_backward.grad_input": "the gradient of gelu, written in place",

@@ -189,7 +189,7 @@ def test_ctrl_c_in_training_and_the_same_command_ends_the_same(
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         climb(letters_csv, output=run, watcher=letters.Stopping("lora", 31), **letters.FOUR)
-    assert [folder.name for folder in (run / "checkpoints" / "lora").iterdir()] == ["step-000031"]
+    assert [folder.name for folder in (run / "checkpoints" / "lora").glob("step-*")] == ["step-000031"]
     assert not (run / run_folder.LOCK).exists()
     assert not (run / "results" / "lora.json").exists()
     with pytest.raises(KeyboardInterrupt):

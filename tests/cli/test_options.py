@@ -24,7 +24,7 @@ def test_every_setting_names_its_panel(name: str) -> None:
     ("verb", "without"),
     [
         ("climb", set[str]()),
-        ("tune", {"rungs", "shots", "max_new_tokens", "tolerance", "splits", "goal", "volume"}),
+        ("tune", {"rungs", "shots", "passages", "max_new_tokens", "tolerance", "splits", "goal", "volume"}),
     ],
 )
 def test_the_verbs_that_run_take_them_all(

@@ -56,7 +56,7 @@ def test_retrieval_in_the_place_of_tuning() -> None:
 
 def test_where_learning_is_ahead_it_says_so() -> None:
     said = about_lookup(case_of("lora", retrieval=0.2, lora=0.7))
-    assert said == "Looking the answers up is not needed here: retrieval falls behind."
+    assert said == "Looking the answers up is not needed here: prompting with retrieval falls behind."
 
 
 @pytest.mark.parametrize(

@@ -179,12 +179,12 @@ def test_the_same_budget_changes_nothing(prepared: Prepared, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("later", "again"),
-    [("none", ["zero-shot", "lora"]), (300, ["zero-shot", "lora"]), (46, ["lora"]), (42.5, []), (36, [])],
+    [("none", ["zero-shot", "lora"]), (300, ["zero-shot", "lora"]), (50, ["lora"]), (45.5, []), (38, [])],
 )
 def test_a_finished_rung_runs_again_where_it_gets_more_rows(
     prepared: Prepared, tmp_path: Path, later: float | str, again: list[str]
 ) -> None:
-    context, rungs = climbed_at(prepared, tmp_path, 42, later, zero_shot="ok", lora="ok")
+    context, rungs = climbed_at(prepared, tmp_path, 45, later, zero_shot="ok", lora="ok")
     quotes = context.plan.quotes
     assert quotes[0].test_rows == FEWEST_TEST < context.plan.test_rows
     assert 0 < MORE * quotes[1].train_rows < len(prepared.split.train)

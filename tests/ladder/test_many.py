@@ -42,7 +42,7 @@ def test_files_share_a_table_and_nothing_is_done_twice(files: list[Path], tmp_pa
         assert part.all.measure is not None
         assert part.all.measure.n == part.test_rows
         assert part.prompt == "zero-shot"
-        assert part.alone.bytes == part.all.bytes
+        assert 0 < (part.alone.bytes or 0) <= (part.all.bytes or 0)  # of half of the layers, and of all
         assert part.alone.forgot is not None
         assert set(part.starts) == {"one", "all-2"} - {part.name}
     record = json.loads((tmp_path / "out" / "many.json").read_text())

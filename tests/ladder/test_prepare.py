@@ -136,9 +136,8 @@ def test_labels_that_only_the_test_file_has_are_named(tmp_path: Path) -> None:
     words = [text for text, _ in letters.rows(40, seed=1)]
     partly = [(text, "ABcc"[n % 4]) for n, text in enumerate(words)]
     found = prepared_from(train, test=str(write(tmp_path / "partly.jsonl", partly)))
-    (warning,) = found.facts()["warnings"]
     unknown = sum(one.target == "c" for one in found.split.test)
-    assert warning == f"labels that no train row has, so that they cannot be learned: 'c' ({unknown} rows)"
+    assert any(f"{unknown} rows of partly.jsonl" in line for line in found.facts()["warnings"])
     other = [(text, f"{float(n % 2)}") for n, text in enumerate(words)]
     with pytest.raises(DataError, match=r"no row has a label.*'0\.0'.*train rows are '[ab]', '[ab]'"):
         prepared_from(train, test=str(write(tmp_path / "other.jsonl", other)))

@@ -165,7 +165,7 @@ def test_a_stop_takes_the_method_off(prepared: Prepared, method: str, tmp_path: 
     with pytest.raises(KeyboardInterrupt):
         tuning.train(prepared, PLAN, method, tmp_path / "checkpoints", Stop())
     assert same_bytes(before, copy_of(prepared.base.model))
-    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["step-000001"]
+    assert [folder.name for folder in (tmp_path / "checkpoints").glob("step-*")] == ["step-000001"]
 
 
 def test_rows_are_a_seeded_sample_and_more_rows_hold_the_fewer(prepared: Prepared, tmp_path: Path) -> None:

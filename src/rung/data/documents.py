@@ -69,7 +69,7 @@ class Corpus:
 
 def is_documents(path: Path) -> bool:
     """Whether `path` is a folder, or a file whose name says that it is a document and holds no rows."""
-    return path.is_dir() or path.suffix.lower() in DOCUMENTS
+    return os.path.isdir(path) or path.suffix.lower() in DOCUMENTS  # also for a name that is too long
 
 
 def read_corpus(path: Path) -> Corpus:

@@ -135,7 +135,7 @@ def _measure(
     if not columns[0]:
         return Measure(name, None, higher_is_better=higher, unit=unit, note=note)
     rows = metric.rows(task, *columns)
-    if not rows[:, -1].any() and rows.shape[1] == 2 and metric.value is stats.mean_of:  # of no row
+    if rows.shape[1] == 2 and not rows[:, -1].any() and metric.value is stats.mean_of:  # of no row
         return Measure(name, None, higher_is_better=higher, unit=unit, note=note)
     if names is not None:
         rows = stats.by_row(rows, names)

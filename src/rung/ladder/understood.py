@@ -104,7 +104,7 @@ def understand_data(
     if loaded_test:
         unknown_labels(task, loaded_test.examples)  # raises where none is known as it is written
         loaded_test = replace(loaded_test, examples=tidy(task, loaded_test.examples))
-        unknown = unknown_labels(task, loaded_test.examples)
+        unknown = "" if doubted else unknown_labels(task, loaded_test.examples)  # doubts name the rows
     return Understood(loaded, loaded_test, task, unknown, tuple(doubted), documents=documents)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rows_of import of_targets, rows, task_of
 from rung.evaluation.metrics import METRICS, grade, measures
-from rung.evaluation.tasks import KINDS, grammars, learn, odd, unreadable
+from rung.evaluation.tasks import KINDS, doubts, grammars, learn, unreadable
 from rung.records import Completion, Score, Task, from_json, to_json
 
 
@@ -210,7 +210,7 @@ def test_rows_that_break_the_form_of_the_others_are_named_with_what_to_do() -> N
     many = [json.dumps({"to": f"n{i}", "n": i}) for i in range(400)]
     read = of_targets(*many, json.dumps({"to": ["a", "b"], "n": 1}), '{"to": "a", "to": "b"}')
     task = learn(task_of(read), read)
-    assert odd(task, read) == [
+    assert doubts(task, read) == [
         (401, "its target breaks the form of the other rows at to: ['a', 'b'] is not of type 'string'; "
          "correct it, or leave the row out")
     ]  # fmt: skip

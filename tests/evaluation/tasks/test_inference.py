@@ -61,7 +61,7 @@ def test_a_task_can_be_forced(kind: str) -> None:
 def test_unknown_tasks_and_no_rows_are_refused() -> None:
     with pytest.raises(
         UsageError,
-        match=r"Did you mean 'classification'.*Known: instructions, preferences, extraction, multi_label",
+        match=r"Did you mean 'classification'.*Known: preferences, extraction, multi_label",
     ):
         task_of(of_targets("yes"), "clasification")
     for empty, what in (([], "there are no examples"), (of_targets(" ", times=3), "every target is empty")):

@@ -118,4 +118,4 @@ def test_rows_without_rejected_answers_say_why(own_cache: Path, tmp_path: Path) 
     data = letters.write_jsonl(tmp_path / "x.jsonl", rows)
     (found,) = climb(data, output=tmp_path / "run", **FAST | {"rungs": "lora-dpo"}).results
     assert found.status == "skipped"
-    assert "it is not for generation" in found.reason
+    assert "it is not for knowledge" in found.reason

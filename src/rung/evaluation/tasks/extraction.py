@@ -89,7 +89,7 @@ class Extraction(Kind):
 
     def doubts(self, task: Task, example: Example) -> Iterator[str]:
         value, schema = _value(example.target), task.facts.get(SCHEMA)
-        if value is None or schema is None:
+        if value is None or schema is None or self.unreadable(task, example):
             return
         broken = breach(schema, value)
         whose = "the schema" if task.facts.get(GIVEN) else "the form of the other rows"
