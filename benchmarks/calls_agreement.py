@@ -1,7 +1,7 @@
 """Our grade of calls against the checker of the Berkeley Function Calling Leaderboard, on its own rows.
 
-    pip download bfcl-eval --no-deps -d /tmp/bfcl && unzip -q /tmp/bfcl/*.whl -d /tmp/bfcl/package
-    python benchmarks/calls_agreement.py /tmp/bfcl/package
+    pip download bfcl-eval --no-deps -d FOLDER && unzip -q FOLDER/*.whl -d FOLDER/package
+    python benchmarks/calls_agreement.py FOLDER/package
 
 Its package pins clients of many providers that the checker does not need, so it is unpacked, not installed,
 and the table of models, which imports them, is replaced by the one flag that the checker reads.  A right
