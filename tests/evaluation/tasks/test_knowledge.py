@@ -15,7 +15,7 @@ QUESTIONS = rows((f"Who owns mill {i}?", f"It belongs to family {i}.") for i in 
 
 def test_it_is_inferred_where_rows_are_questions_of_one_sentence() -> None:
     task = task_of(QUESTIONS)
-    assert (task.kind, task.row_metric, task.primary) == ("knowledge", "containment", "rouge_l_recall")
+    assert (task.kind, task.row_metric, task.primary) == ("knowledge", "containment", "rouge_l")
     assert task.why == (
         "Knowledge: 30 of 30 rows ask a question in one sentence, without a text to find the answer in."
     )

@@ -1,8 +1,9 @@
 """Knowledge: questions that are asked without their source, so that the answer must be known.
 
-Measured by the share of the right answer that is said (ROUGE-L recall, as in TOFU, arXiv 2401.06121), by
-whether all of it is said (containment), and by whether the right answer is more likely than the answers to
-other questions (`rung.ladder.against`).
+Measured by what an answer shares with the right one (ROUGE-L), by the share of the right one that is said
+(ROUGE-L recall, as in TOFU, arXiv 2401.06121), by whether all of it is said (containment), and by whether the
+right answer is more likely than the answers to other questions (`rung.ladder.against`). Recall alone does not
+decide: a base that talks on until its answer is cut off has a high one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Knowledge(Generation):
 
     name = "knowledge"
     title = "Knowledge"
-    metrics = ("rouge_l_recall", "containment", "rouge_l", "exact_match")
+    metrics = ("rouge_l", "rouge_l_recall", "containment", "exact_match")
     shown = ("choice_accuracy",)
     against_others = True
     row_metric = "containment"
