@@ -19,6 +19,7 @@ KINDS: dict[str, RungKind] = {
     "few-shot": "prompt",
     "head": "tune",
     "lora": "tune",
+    "lora-dpo": "tune",
 }
 
 
