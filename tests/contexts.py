@@ -40,7 +40,7 @@ SIZE = Size(dev=20, test=100, train=64, epochs=2.0)
 
 
 class Saying(Silent):
-    """Keeps what it is told in one line each."""
+    """Keeps the lines that are said."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

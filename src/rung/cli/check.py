@@ -238,14 +238,6 @@ def _rows(what: str, rows: Sequence[int]) -> str:
     return f"{len(rows)} {noun}: row {', '.join(map(str, rows[:_SHOWN]))}{more}"
 
 
-def _reasons(rows: Sequence[tuple[int, str]]) -> list[str]:
-    """A line for each reason, with the rows it is true of."""
-    reasons: dict[str, list[int]] = {}
-    for row, why in rows:
-        reasons.setdefault(why, []).append(row)
-    return [_rows(f"rows used all the same: {why}", found) for why, found in reasons.items()]
-
-
 def _pairs(what: str, pairs: Sequence[tuple[int, int]]) -> str:
     if not pairs:
         return ""

@@ -285,8 +285,8 @@ def _cut(
 ) -> tuple[list[Example], Marks]:
     """Examples of one text each, cut into prompt and answer at the marks that all of them share."""
     found = cut_texts([example.target for example in examples])
-    if (found is None or not cuts_both(examples, found)) and (alike := common_beginnings(examples)):
-        found = Cut(BEGINNING, alike, Marks())
+    if (found is None or not cuts_both(examples, found)) and (shared := common_beginnings(examples)):
+        found = Cut(BEGINNING, shared, Marks())
     if found is None:
         source.fail(
             f"holds text without a prompt (column {show(parts['prompt'][0])})",

@@ -21,7 +21,7 @@ REJECTED, UNPAIRED = "rejected", "unpaired"  # keys of `Example.facts`
 PROMPTS_DIFFER = "its chosen and rejected answers follow different prompts: give both the same prompt"
 _NO_ANSWER = "its rejected conversation does not end with an assistant turn: add the rejected answer"
 BEGINNING = "the common beginning of the chosen and the rejected text"
-_SHARE = 0.95  # of the pairs that begin alike, for the beginning to be the prompt
+_SHARE = 0.95  # of the pairs that have a common beginning, for it to be the prompt
 
 
 def is_pair(example: Example) -> bool:

@@ -1,6 +1,6 @@
 """What there is to call, the tools of a row or a catalogue: which API a call is of, what in it is made up.
 
-Three kinds of entries are told apart by what they are:
+An entry is one of three kinds:
 
 - a tool has a schema: its name is the API, and an argument that the schema does not have is made up;
 - a Python call of a catalogue is the API together with the texts in it: ``hub.load('repo', 'net')`` is

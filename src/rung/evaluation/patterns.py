@@ -55,7 +55,7 @@ def _explodes(items: Sequence[Any], inside: bool) -> bool:
                 return True
             parts, within = [value[2]], many or alone
         elif name == "BRANCH":
-            if inside and _begin_alike(value[1]):
+            if inside and _share_a_beginning(value[1]):
                 return True
             parts, within = value[1], alone
         elif name == "SUBPATTERN":
@@ -80,7 +80,7 @@ def _may_be_absent(item: Any) -> bool:
     return name == "AT" or name in _LOOKS
 
 
-def _begin_alike(branches: Sequence[Sequence[Any]]) -> bool:
+def _share_a_beginning(branches: Sequence[Sequence[Any]]) -> bool:
     """Whether two branches may begin with the same character, as far as their first items say."""
     firsts = [_first(branch) for branch in branches]
     return any(

@@ -14,7 +14,7 @@ TUNED = ("lora-retrieval", "lora-with-retrieval-at-test")  # a tuned model does
 def about_lookup(case: Case) -> str:
     """A sentence on looking answers up against learning them; "" where no rung looked anything up.
 
-    Nothing is said before rungs can be told apart.
+    Nothing is said where rungs are not distinguishable.
     """
     recommended = case.recommended
     tried = [name for name in case.ranked if name in (*READING, *TUNED)]

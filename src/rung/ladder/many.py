@@ -66,7 +66,7 @@ class Part:
     alone: Side
     all: Side
     difference: Comparison | None  # one for all minus alone
-    better: str  # "alone", "all" or "" where they are not told apart
+    better: str  # "alone", "all" or "" where they are not distinguishable
     starts: dict[str, float] = field(
         default_factory=dict
     )  # adapter -> nats a token less than the base, on dev

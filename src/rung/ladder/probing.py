@@ -64,32 +64,55 @@ class Probe(regression.Classifier):
 
     def judge(self, examples: Sequence[Example], watcher: Watcher | None = None) -> tuple[Floats, list[int]]:
         """See `Classifier`."""
-        found, read = np.zeros((len(examples), len(self.labels))), []
-        for start in range(0, len(examples), _BATCH):
-            some = examples[start : start + _BATCH]
-            features, tokens = fresh(self.speaker, self.task, some, self.reading)  # (some, d)
-            found[start : start + len(some)] = regression.log_softmax(features @ self.weights.T + self.bias)
-            read += tokens
-            if watcher:
-                watcher.rows(start + len(some), len(examples))
-        return found, read
+        model = self.weights, self.bias
+        found, read = scores(self.speaker, self.task, self.reading, model, examples, watcher)
+        return regression.log_softmax(found), read
+
+
+def scores(
+    speaker: Speaker,
+    task: Task,
+    reading: Reading,
+    model: tuple[NDArray[np.float32], NDArray[np.float32]],
+    examples: Sequence[Example],
+    watcher: Watcher | None = None,
+) -> tuple[Floats, list[int]]:
+    """What a linear `model`, weights (labels, d) and bias (labels,), gives each example,
+    (examples, labels), and the tokens the base read for each.
+    """
+    weights, bias = model
+    found, read = np.zeros((len(examples), len(weights))), list[int]()
+    for start in range(0, len(examples), _BATCH):
+        some = examples[start : start + _BATCH]
+        features, tokens = fresh(speaker, task, some, reading)  # (some, d)
+        found[start : start + len(some)] = features @ weights.T + bias
+        read += tokens
+        if watcher:
+            watcher.rows(start + len(some), len(examples))
+    return found, read
 
 
 def load(folder: Path) -> Probe:
     """What `Probe.save` wrote. Raises `ResumeError`, `DataError` or `BaseModelError`."""
-    settings, arrays = fitted.load(folder, NAME, base=dict, task=dict, reading=dict, labels=list)
+    return Probe(**read_saved(folder)[0])
+
+
+def read_saved(folder: Path, **keys: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of a saved probe, checked, and its settings, which have `keys` too. Raises as `load`."""
+    settings, arrays = fitted.load(folder, NAME, base=dict, task=dict, reading=dict, labels=list, **keys)
     speaker = speaker_of(settings["base"])
     width = speaker.base.model.config.get_text_config().hidden_size
     regression.require_fit(settings["labels"], arrays["weights"], arrays["bias"], width)
-    return Probe(
-        speaker=speaker,
-        task=from_json(Task, settings["task"], fitted.SETTINGS),
-        reading=from_json(Reading, settings["reading"], fitted.SETTINGS),
-        labels=tuple(settings["labels"]),
-        weights=arrays["weights"],
-        bias=arrays["bias"],
-        about=settings["base"],
-    )
+    fields = {
+        "speaker": speaker,
+        "task": from_json(Task, settings["task"], fitted.SETTINGS),
+        "reading": from_json(Reading, settings["reading"], fitted.SETTINGS),
+        "labels": tuple(settings["labels"]),
+        "weights": arrays["weights"],
+        "bias": arrays["bias"],
+        "about": settings["base"],
+    }
+    return fields, settings
 
 
 def fit(

@@ -22,14 +22,12 @@ from rung.ladder import probing
 from rung.ladder.classical import fitted, one_vs_rest, regression
 from rung.ladder.classical.fitted import Fitted
 from rung.ladder.classical.one_vs_rest import Bits, Floats
-from rung.ladder.features import POOLS, Features, Reading, Shown, fresh
+from rung.ladder.features import POOLS, Features, Reading, Shown
 from rung.ladder.prepare import Prepared
 from rung.ladder.responder import Responder
-from rung.ladder.speaking import base_of, speaker_of
+from rung.ladder.speaking import base_of
 from rung.ladder.watch import Watcher
-from rung.records import Choice, Example, Task, from_json, to_json
-
-_BATCH = 512  # rows that are answered at once
+from rung.records import Choice, Example, Task, to_json
 
 
 @dataclass(frozen=True)
@@ -58,37 +56,17 @@ class SetProbe(one_vs_rest.SetClassifier):
 
     def judge(self, examples: Sequence[Example], watcher: Watcher | None = None) -> tuple[Floats, list[int]]:
         """See `SetClassifier`."""
-        found, read = np.zeros((len(examples), len(self.labels))), []
-        for start in range(0, len(examples), _BATCH):
-            some = examples[start : start + _BATCH]
-            features, tokens = fresh(self.speaker, self.task, some, self.reading)  # (some, d)
-            found[start : start + len(some)] = features @ self.weights.T + self.bias
-            read += tokens
-            if watcher:
-                watcher.rows(start + len(some), len(examples))
-        return found, read
+        model = self.weights, self.bias
+        return probing.scores(self.speaker, self.task, self.reading, model, examples, watcher)
 
 
 def load(folder: Path) -> Responder:
     """What a probe of either sort saved. Raises `ResumeError`, `DataError` or `BaseModelError`."""
     if "share" not in storage.read_object(folder / fitted.SETTINGS, rung=str):
         return probing.load(folder)
-    keys = {"base": dict, "task": dict, "reading": dict, "labels": list, "share": float}
-    settings, arrays = fitted.load(folder, probing.NAME, **keys)
-    speaker = speaker_of(settings["base"])
-    width = speaker.base.model.config.get_text_config().hidden_size
-    regression.require_fit(settings["labels"], arrays["weights"], arrays["bias"], width)
+    fields, settings = probing.read_saved(folder, share=float)
     fitted.require_fit(0 < settings["share"] < 1)
-    return SetProbe(
-        speaker=speaker,
-        task=from_json(Task, settings["task"], fitted.SETTINGS),
-        reading=from_json(Reading, settings["reading"], fitted.SETTINGS),
-        labels=tuple(settings["labels"]),
-        share=settings["share"],
-        weights=arrays["weights"],
-        bias=arrays["bias"],
-        about=settings["base"],
-    )
+    return SetProbe(**fields, share=settings["share"])
 
 
 def fit(

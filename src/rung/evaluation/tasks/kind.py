@@ -110,7 +110,7 @@ class Kind(ABC):
 
     def shared(self, task: Task, example: Example) -> tuple[str, ...]:
         """What the target of a row has in common with other rows, by name, where `shares` says what it is; so
-        that test rows can be told apart by whether train rows show it."""
+        that test rows can be split by whether train rows show it."""
         return ()
 
     def instruction(self, task: Task) -> str:

@@ -116,7 +116,7 @@ def fit(
     return found
 
 
-def log_softmax(scores: NDArray[np.float32]) -> Floats:
+def log_softmax(scores: NDArray[np.floating]) -> Floats:
     """Log-probabilities (rows, labels) of scores (rows, labels)."""
     exact = np.asarray(scores, dtype=np.float64)
     return np.asarray(exact - np.logaddexp.reduce(exact, axis=1, keepdims=True), dtype=np.float64)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from rung.ladder.watch import Watcher
 
 _WEIGHTS = 2_000_000  # numbers in a block of the model, about
-_BATCH = 500  # rows scored at once
 _STEPS, _CHOOSING_STEPS = 100, 30  # of the solver
 
 
@@ -61,11 +60,7 @@ class WordSets(one_vs_rest.SetClassifier):
 
     def judge(self, examples: Sequence[Example], watcher: Watcher | None = None) -> tuple[Floats, list[int]]:
         """See `SetClassifier`."""
-        found = np.zeros((len(examples), len(self.labels)))
-        for start in range(0, len(examples), _BATCH):
-            texts = [whole_prompt(example) for example in examples[start : start + _BATCH]]
-            found[start : start + _BATCH] = self.tfidf.transform(texts) @ self.weights.T + self.bias
-        return found, [0] * len(examples)
+        return words.scores(self.tfidf, (self.weights, self.bias), examples), [0] * len(examples)
 
 
 def load(folder: Path) -> Responder:

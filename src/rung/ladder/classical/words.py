@@ -64,13 +64,20 @@ class Words(regression.Classifier):
 
     def judge(self, examples: Sequence[Example], watcher: Watcher | None = None) -> tuple[Floats, list[int]]:
         """See `Classifier`."""
-        found = np.zeros((len(examples), len(self.labels)))
-        for start in range(0, len(examples), _BATCH):
-            texts = [whole_prompt(example) for example in examples[start : start + _BATCH]]
-            found[start : start + _BATCH] = regression.log_softmax(
-                self.tfidf.transform(texts) @ self.weights.T + self.bias
-            )
-        return found, [0] * len(examples)
+        found = scores(self.tfidf, (self.weights, self.bias), examples)
+        return regression.log_softmax(found), [0] * len(examples)
+
+
+def scores(
+    tfidf: Tfidf, model: tuple[NDArray[np.float32], NDArray[np.float32]], examples: Sequence[Example]
+) -> Floats:
+    """What a linear `model`, weights (labels, terms) and bias (labels,), gives each: (examples, labels)."""
+    weights, bias = model
+    found = np.zeros((len(examples), len(weights)))
+    for start in range(0, len(examples), _BATCH):
+        texts = [whole_prompt(example) for example in examples[start : start + _BATCH]]
+        found[start : start + _BATCH] = tfidf.transform(texts) @ weights.T + bias
+    return found
 
 
 def load(folder: Path) -> Words:
