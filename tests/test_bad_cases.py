@@ -166,7 +166,7 @@ ROWS: dict[str, Case] = {
     "rows that are in the test file too": Case(
         ("check", "rows.jsonl", "--base", "tiny", "--test", "test.jsonl"),
         0,
-        ("5 rows that are also in the test file, left out of train",),
+        ("5 rows also in the test file, left out of train",),
         {"rows.jsonl": GOOD, "test.jsonl": lines(pairs(5))},
     ),
     "labels that no train row has": Case(

@@ -61,7 +61,7 @@ def test_rows_that_are_also_in_the_test_file(tmp_path: Path, capsys: pytest.Capt
     arguments = ["check", table(tmp_path), "--test", test, "--base", "tiny", "--max-length", "12"]
     assert cli.run([*arguments, "--long-rows", "drop"]) == 0
     out = capsys.readouterr().out
-    assert "rows that are also in the test file, left out of train: 1 and 1, 2 and 2" in " ".join(out.split())
+    assert "rows also in the test file, left out of train: 1 and 1, 2 and 2" in " ".join(out.split())
     assert "and 32 more" in out
     assert "label 'c' occurs in test only (1 rows)" in out
     assert "rows longer than 12 tokens, dropped" in out

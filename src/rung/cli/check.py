@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -38,6 +39,7 @@ Write = Annotated[
     ),
 ]
 _LABEL = 60  # characters of a label
+_SEVERAL = re.compile(r"^(pair|row)s")
 _SHOWN = 8  # row numbers listed before "and n more"
 
 
@@ -194,7 +196,7 @@ def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
     lines = [
         _rows("rows the same as an earlier one, kept once", [row for _, row in found.duplicates]),
         _rows(
-            "rows that nearly repeat an earlier prompt, kept on one side of the split",
+            "rows whose prompt is nearly an earlier one, kept on one side of the split",
             [row for _, row in found.near_duplicates],
         ),
         _pairs("pairs of rows with the same prompt and different targets", found.contradictions),
@@ -210,7 +212,7 @@ def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
             "rows in which the chat template leaves out earlier thoughts, as it does when the model is used",
             found.rewritten_rows,
         ),
-        _pairs("rows that are also in the test file, left out of train", found.overlap),
+        _pairs("rows also in the test file, left out of train", found.overlap),
         _pairs("rows whose prompt is nearly in the test file, left out of train", found.near_overlap),
         *(
             f"label {cut(label, _LABEL)!r} occurs in test only ({len(rows)} rows)"
@@ -219,7 +221,7 @@ def _print_problems(console: Console, checked: Checked, long_rows: str) -> None:
     ]
     if found.imbalance is not None and found.imbalance >= 20:
         lines.append(f"the largest class has {found.imbalance:.0f} times the rows of the smallest")
-    lines += [f"{line}; correct it to have it used" for line in account(checked.ungraded, found.name)]
+    lines += [f"{line}; correct a row to have it used" for line in account(checked.ungraded, found.name)]
     lines += checked.data.doubts
     if (test := checked.data.test) is not None:
         bad = account((*test.left_out, *checked.ungraded_test), test.name)
@@ -234,7 +236,7 @@ def _rows(what: str, rows: Sequence[int]) -> str:
     if not rows:
         return ""
     more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    noun = what if len(rows) > 1 else what.replace("rows ", "row ", 1)
+    noun = what if len(rows) > 1 else _SEVERAL.sub(r"\1", what)
     return f"{len(rows)} {noun}: row {', '.join(map(str, rows[:_SHOWN]))}{more}"
 
 
@@ -243,4 +245,5 @@ def _pairs(what: str, pairs: Sequence[tuple[int, int]]) -> str:
         return ""
     shown = ", ".join(f"{a} and {b}" for a, b in pairs[:_SHOWN])
     more = f", and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
-    return f"{len(pairs)} {what}: {shown}{more}"
+    noun = what if len(pairs) > 1 else _SEVERAL.sub(r"\1", what)
+    return f"{len(pairs)} {noun}: {shown}{more}"

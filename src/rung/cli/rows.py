@@ -65,7 +65,7 @@ def _print_row(console: Console, example: Example) -> None:
         console.print(line)
 
 
-def account(rows: Sequence[tuple[int, str]], file: str, fate: str = "left out") -> list[str]:
+def account(rows: Sequence[tuple[int, str]], file: str, fate: str = " left out") -> list[str]:
     """A line for each reason why rows are left out, or met another `fate`, with how many there are."""
     from rung.ladder.left_out import LeftOut, lines
 

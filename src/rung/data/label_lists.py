@@ -118,8 +118,11 @@ def _is_closed(found: Found, rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _recombine(rows: Sequence[Sequence[str]], mark: str) -> bool:
-    """Whether rows differ in how many labels they have, and labels stand in more than one company."""
+    """Whether rows differ in how many labels they have, few have one twice, and labels stand in more than one
+    company."""
     sets = {frozenset(one for one in row if one) for row in rows}
+    if 2 * sum(len(set(row)) < len(row) for row in rows) > sum(len(row) > 1 for row in rows):
+        return False  # a set has nothing twice
     companies: dict[str, int] = defaultdict(int)
     for labels in sets:
         for label in labels:

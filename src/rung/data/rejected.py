@@ -18,8 +18,8 @@ from rung.data.values import Seen
 from rung.records import Example, Message
 
 REJECTED, UNPAIRED = "rejected", "unpaired"  # keys of `Example.facts`
-PROMPTS_DIFFER = "its chosen and rejected answers follow different prompts: give both the same prompt"
-_NO_ANSWER = "its rejected conversation does not end with an assistant turn: add the rejected answer"
+PROMPTS_DIFFER = "its chosen and rejected answers follow different prompts"
+_NO_ANSWER = "its rejected conversation does not end with an assistant turn"
 BEGINNING = "the common beginning of the chosen and the rejected text"
 _SHARE = 0.95  # of the pairs that have a common beginning, for it to be the prompt
 

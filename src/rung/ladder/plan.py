@@ -7,7 +7,7 @@ whatever process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil, sqrt
@@ -149,7 +149,8 @@ def make_plan(
     spent = clock.seconds  # timing and screening included
     time = None if budget is None else max(0.0, budget - spent) * SAFETY
     fitting = Fitting(context, most, time)
-    fitted, chosen, refused = _together(fitting, able, screening.worst_first)
+    promised = {quote.rung for quote in before.quotes if quote.fits} if before else None
+    fitted, chosen, refused = _together(fitting, able, screening.worst_first, promised)
     gone |= refused
     able = [rung for rung in able if rung.name not in refused]
     if fitted is None and (alone := _alone(fitting, able)):
@@ -167,11 +168,16 @@ def make_plan(
 
 
 def _together(
-    fitting: Fitting, rungs: Sequence[Rung], worst_first: Sequence[str] = ()
+    fitting: Fitting,
+    rungs: Sequence[Rung],
+    worst_first: Sequence[str] = (),
+    promised: Collection[str] | None = None,
 ) -> tuple[Fitted | None, list[Rung], dict[str, Quote]]:
     """Sizes for as many of `rungs` as fit together, without the most expensive ones; None where none fits.
 
-    Of those in `worst_first` all but the last go before any other.
+    Of those in `worst_first` all but the last go before any other, then those that the plan before did not
+    have (`promised` has the others; None for a first plan). The cheapest rung that trains and, in a first
+    plan, the cheapest that does not stay the longest if there is time for both: a climb compares the two.
 
     Also which these are, and why others could not be quoted.
     """
@@ -182,11 +188,23 @@ def _together(
             fitted = fitting.fit(left) or fitting.fit(left, fair=True)
             if fitted is None:
                 worse = [rung for name in worst_first[:-1] for rung in left if rung.name == name]
-                left.remove(worse[0] if worse else max(left, key=partial(fitting.least, fair=True)))
+                new = [rung for rung in left if promised is not None and rung.name not in promised]
+                kept = _compared(fitting, left, first=promised is None)
+                able = new or [rung for rung in left if rung not in kept] or left
+                left.remove(worse[0] if worse else max(able, key=partial(fitting.least, fair=True)))
         except Refused as one:
             refused[one.rung.name] = one.quote
             left.remove(one.rung)
     return fitted, left, refused
+
+
+def _compared(fitting: Fitting, rungs: Sequence[Rung], first: bool) -> list[Rung]:
+    """The cheapest rung that trains and, in a `first` plan, the cheapest that does not; none where there is
+    no time for them."""
+    sides = [[rung for rung in rungs if rung.trains]]
+    sides += [[rung for rung in rungs if not rung.trains]] if first else []
+    pair = [min(side, key=partial(fitting.least, fair=True)) for side in sides if side]
+    return pair if fitting.fit(pair, fair=True) else []
 
 
 def _alone(fitting: Fitting, rungs: Sequence[Rung]) -> tuple[list[Rung], Fitted] | None:

@@ -46,6 +46,20 @@ def test_calls_between_separators_are_no_labels() -> None:
     assert task_of(of_targets("f(x=1); g(y=2)", "f(x=1)", "g(y=2)", times=10)).kind != "multi_label"
 
 
+@pytest.mark.parametrize(
+    "targets",
+    [
+        ["load('a/b', 'small', fast=True)", "load('a/b', 'large', fast=True)", "load('a/b', 'large')"],
+        ["cd /srv; make all", "cd /srv; git pull; make all", "git pull"],
+        ["sort -u | wc -l", "grep x | sort -u | wc -l", "grep x"],
+        ["0, 0, 1", "1, 1", "0, 1, 1, 0", "1, 0"],
+    ],
+    ids=["arguments", "commands", "pipes", "numbers that come twice"],
+)
+def test_parts_of_something_else_are_no_labels(targets: list[str]) -> None:
+    assert task_of(of_targets(*targets, times=20)).kind != "multi_label"
+
+
 def test_one_order_is_learned_in_the_file_s_own_form() -> None:
     _, loaded = understand(loaded_of(of_targets("dog|cat", "cat", "bird|cat|dog|cat", "bird", times=8)))
     assert [one.target for one in loaded.examples[:4]] == ["cat|dog", "cat", "cat|bird|dog", "bird"]

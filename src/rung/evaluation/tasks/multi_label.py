@@ -6,6 +6,7 @@ that a model that writes has one right text for a set. Grading does not see the 
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from rung.evaluation.tasks.kind import Grade, Kind, counted, list_of, register
 from rung.records import Example, Task
 
 NAME = "multi_label"
+_SHELL = re.compile(r"(?:^|\s)(?:-{1,2}[A-Za-z]|>|/\S)")  # an option, a path or a redirection
 _NAMED = 60  # labels named in the instruction
 _MOST_TOGETHER = 12  # labels in a constant answer
 
@@ -162,11 +164,16 @@ class MultiLabel(Kind):
 
 
 def sets_in(targets: Sequence[str]) -> Found | None:
-    """How targets hold several labels, or None; calls and commands between separators are no labels."""
+    """How targets hold several labels, or None; the parts of calls and of commands are no labels."""
     found = found_in(targets)
-    if found is None or sum(bool(name_of_call(label)) for label in found.counts) > 0.1 * len(found.counts):
+    if found is None or _calls(list(found.counts)) > 0.1 or _calls(targets) > 0.5:
         return None
-    return found
+    return None if sum(bool(_SHELL.search(target)) for target in targets) > 0.2 * len(targets) else found
+
+
+def _calls(texts: Sequence[str]) -> float:
+    """The share of calls among texts."""
+    return sum(bool(name_of_call(text)) for text in texts) / max(1, len(texts))
 
 
 def labels_of(task: Task) -> tuple[str, ...]:

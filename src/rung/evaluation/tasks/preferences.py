@@ -54,12 +54,12 @@ class Preferences(Kind):
         if why := str(example.facts.get(UNPAIRED, "")):
             return why
         if REJECTED not in example.facts:
-            return "it has no rejected answer: add one, or learn the chosen answers with --task generation"
+            return "it has no rejected answer (--task generation learns the chosen answers alone)"
         rejected = str(example.facts[REJECTED]).strip()
         if not rejected:
-            return "its rejected answer is empty: write it, or leave the row out"
+            return "its rejected answer is empty"
         if rejected == example.target.strip():
-            return "its chosen and rejected answers are the same: change one, or leave the row out"
+            return "its chosen and rejected answers are the same"
         return ""
 
     def grade(self, task: Task, example: Example, answer: str | None) -> Grade:
