@@ -107,7 +107,9 @@ def test_more_time_never_gives_less(prepared: Prepared, work: Workload) -> None:
     assert whole[0] < whole[-1]
 
 
-def test_the_most_expensive_rung_goes_first_and_tuning_is_still_compared_with_a_prompt(prepared: Prepared, work: Workload) -> None:
+def test_the_most_expensive_rung_goes_first_and_tuning_is_still_compared_with_a_prompt(
+    prepared: Prepared, work: Workload
+) -> None:
     left_out = []
     for budget in range(130, 14, -4):
         plan = planned(prepared, work, budget=budget, setup=1.0)
@@ -139,8 +141,6 @@ def test_a_rung_of_the_plan_before_is_not_given_up_for_another_one(
     again = make_plan(context, rungs, SimpleNamespace(seconds=spent), first)
     assert again.quote("lora").fits
     assert not again.quote("few-shot").fits
-
-
 
 
 def named(quote: Quote) -> float:

@@ -11,6 +11,7 @@ import re
 from rung.data import names
 from rung.data.conversations import ROLE_NAMES, Speakers, read_turns
 from rung.data.facts import Column
+from rung.data.multiple_choice import find_options
 from rung.data.names import Part
 from rung.data.parts import Parts, Sheet, flag, listed
 from rung.data.prompt_columns import give_prompt
@@ -55,6 +56,7 @@ def decide(sheet: Sheet) -> Parts:
             _wanted(sheet)
         give_prompt(sheet)
         _chosen_alone(sheet)
+        find_options(sheet)
     _languages(sheet)
     _rest(sheet)
     _require(sheet)

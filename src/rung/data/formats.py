@@ -263,6 +263,7 @@ def _reading(
     return Reading(
         {part: tuple(found) for part, found in parts.of.items() if found},
         tags=parts.tags,
+        options=parts.options,
         whole=parts.whole,
         learned=parts.learned,
         turns=_asks_in_turns(parts, rows),

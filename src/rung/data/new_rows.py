@@ -32,6 +32,7 @@ class Asker:
         parts = Parts(
             {part: list(found) for part, found in reading.parts.items()},  # type: ignore[misc]
             tags=reading.tags,
+            options=reading.options,
             whole=reading.whole,
         )
         self._builder = Builder(parts, Columns(roles=reading.roles), RowFile("", "", "", "memory", ()))

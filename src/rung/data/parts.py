@@ -35,6 +35,8 @@ class Parts:
     whole: bool = False  # one text, to be cut at its marks
     learned: bool = False  # one text, all of which is learned
     unanswered: bool = False  # rows have rules that check an answer, and no answer
+    options: str = ""  # the prompt column with a list of options, of which the target is a place
+    first: int = 0  # the number of the first of them
     languages: tuple[str, str] | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -57,6 +59,7 @@ class Reading:
 
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # part -> its columns, in their order
     tags: bool = False  # the prompt is a list of words
+    options: str = ""  # a prompt column with a list of options
     whole: bool = False  # prompt and answer were one text, cut at `cut`
     learned: bool = False  # all of one text was learned: there is no prompt
     turns: bool = False  # a prompt is a list of turns

@@ -18,6 +18,7 @@ from rung.data.conversations import (
     written_calls,
 )
 from rung.data.label_lists import written
+from rung.data.multiple_choice import letter_at, lettered
 from rung.data.parts import Parts
 from rung.data.reading import RowFile
 from rung.data.rejected import REJECTED, answer_turns, paired
@@ -196,6 +197,8 @@ class Builder:
         return instructed or (context in first and ask in second)
 
     def _prompt_text(self, value: Any, name: str) -> str:
+        if name == self.parts.options and isinstance(unpacked(value), list):
+            return lettered(unpacked(value))
         value = unpacked(value) if names.plain(name) in ("choices", "options") else value
         if (
             isinstance(value, dict)
@@ -253,6 +256,8 @@ class Builder:
         return None if isinstance(value, str) and not value.strip() else value
 
     def _target_text(self, value: Any, name: str) -> str:
+        if self.parts.options:
+            return letter_at(value, self.parts.first)
         named = self.class_names.get(name)
         if named and type(value) is int:
             self.named.add(name)
