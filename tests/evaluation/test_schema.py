@@ -51,12 +51,12 @@ def test_types_enums_required_keys_lists_and_nesting_are_learned() -> None:
     ("change", "broken"),
     [
         ({}, ""),
-        ({"kind": "memo"}, "kind: 'memo' is not one of"),
-        ({"sum": "much"}, "sum: 'much' is not of type 'number'"),
+        ({"kind": "memo"}, " at kind: 'memo' is not one of"),
+        ({"sum": "much"}, " at sum: 'much' is not of type 'number'"),
         ({"sum": 3}, ""),
-        ({"colour": "red"}, "Additional properties are not allowed ('colour' was unexpected)"),
-        ({"lines": [{"item": "thing 1"}]}, "lines[0]: 'n' is a required property"),
-        ({"place": "Rome"}, "place: 'Rome' is not of type 'object'"),
+        ({"colour": "red"}, ": Additional properties are not allowed ('colour' was unexpected)"),
+        ({"lines": [{"item": "thing 1"}]}, " at lines[0]: 'n' is a required property"),
+        ({"place": "Rome"}, " at place: 'Rome' is not of type 'object'"),
     ],
 )
 def test_what_breaks_a_schema_is_named_with_its_place(change: dict[str, Any], broken: str) -> None:

@@ -45,7 +45,7 @@ def learn(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def breach(schema: Schema, value: Any) -> str:
-    """What in `value` breaks `schema`, the deepest place first found, as the end of a sentence; or ""."""
+    """What in `value` breaks `schema`: `` at place: what``, of the whole ``: what``; "" for nothing."""
     error = next(iter(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value)), None)
     if error is None:
         return ""
@@ -53,7 +53,7 @@ def breach(schema: Schema, value: Any) -> str:
         error = _nearest(error.context)
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
     message = error.message if len(error.message) <= _SHOWN else f"{error.message[:_SHOWN]}…"
-    return f"{where.removeprefix('.')}: {message}" if where else message
+    return f" at {where.removeprefix('.')}: {message}" if where else f": {message}"
 
 
 def _nearest(errors: Sequence[ValidationError]) -> ValidationError:

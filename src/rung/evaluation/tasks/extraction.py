@@ -94,7 +94,7 @@ class Extraction(Kind):
         broken = breach(schema, value)
         whose = "the schema" if task.facts.get(GIVEN) else "the form of the other rows"
         if broken:
-            yield f"its target breaks {whose} at {broken}; correct it, or leave the row out"
+            yield f"its target breaks {whose}{broken}; correct it, or leave the row out"
 
     def grammar(self, task: Task, example: Example) -> str:
         schema = task.facts.get(SCHEMA)
