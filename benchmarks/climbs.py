@@ -10,18 +10,22 @@ Climbs run one after the other; one that has been kept is not run again.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from render import fill
+
 from rung import numbers
 from rung.numbers import ABSENT
+from rung.report.tables import others
 from rung.report.view import Rung, View, load_view
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "climbs"
-PAGE = ROOT / "docs" / "results.md"
+PAGE, TASKS = ROOT / "docs" / "results.md", ROOT / "docs" / "tasks"
 BROAD = ["--base", "gemma-3-270m", "--test", "../instructions-eval/ifeval.jsonl", "--max-test", "100"]
 CLIMBS = {  # the file, and options; paths are those of the data set, or of the example of this name
     "helpdesk": ["messages.csv"],
@@ -88,19 +92,32 @@ def render() -> None:
     ]
     parts += [_section(name, load_view(KEPT / name)) for name in CLIMBS if (KEPT / name).is_dir()]
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    for page in sorted(TASKS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"<!-- climb (\S+) -->", text):
+            text = fill(text, f"climb {name}", _table(load_view(KEPT / name)))
+        page.write_text(text, encoding="utf-8")
+
+
+def _table(view: View) -> str:
+    """A short table of a climb for the page of its task, with its other metrics."""
+    rungs = [rung for rung in view.rungs if rung.ok]
+    more = {name: dict(values) for name, values in others(view)}
+    head = ["rung", _metric(view), *more, "to make", "1,000 answers", "forgot, nats/token"]
+    table = [head, ["---"] * len(head)]
+    for rung in rungs:
+        values = [values.get(rung.name, ABSENT) for values in more.values()]
+        table.append([rung.name, rung.quality, *values, rung.making, rung.thousand, rung.forgot])
+    return "\n".join(f"| {' | '.join(row)} |" for row in table) + f"\n\n{_facts(view)}. {view.sentence}"
+
+
+def _metric(view: View) -> str:
+    return f"{', '.join(filter(None, (view.metric, view.metric_unit)))} (95% interval)"
 
 
 def _section(name: str, view: View) -> str:
     info = view.info
-    follow = str(info.machine.get("threads_follow", info.machine.get("threads", "?")))
-    threads = follow.split(",")[0]  # of "at most 2, 1 at the lowest so far"
-    machine = f"{info.machine.get('processor', '')}, {info.machine.get('cores', '?')} cores, {threads} thread"
-    machine += "" if threads == "1" else "s"
-    budget = numbers.seconds(float(info.applied.get("budget") or 0))
-    precision = info.applied.get("precision", "")
-    facts = f"{info.started[:10]} · budget {budget} · {machine} · {precision} · base {info.base}"
-    metric = ", ".join(filter(None, (view.metric, view.metric_unit)))
-    head = ["rung", f"{metric} (95% interval)", "test rows", "regret (chance)", "to make", "1,000 answers"]
+    head = ["rung", _metric(view), "test rows", "regret (chance)", "to make", "1,000 answers"]
     head.append("forgot, nats/token")
     helps = view.verdict.helps if view.verdict else ()
     shared = (f"{', '.join(rung.name for rung in rungs)}: {note}" for note, rungs in view.notes.items())
@@ -108,7 +125,7 @@ def _section(name: str, view: View) -> str:
     return "\n".join(
         [
             f"## {name}",
-            f"{info.task.why} {facts}.",
+            f"{info.task.why} {_facts(view)}.",
             "",
             f"| {' | '.join(head)} |",
             "|---" * len(head) + "|",
@@ -120,6 +137,18 @@ def _section(name: str, view: View) -> str:
             *[f"- {note}" for note in dict.fromkeys(notes)],
         ]
     )
+
+
+def _facts(view: View) -> str:
+    """When and on what a climb ran."""
+    info = view.info
+    follow = str(info.machine.get("threads_follow", info.machine.get("threads", "?")))
+    threads = follow.split(",")[0]  # of "at most 2, 1 at the lowest so far"
+    machine = f"{info.machine.get('processor', '')}, {info.machine.get('cores', '?')} cores, {threads} thread"
+    machine += "" if threads == "1" else "s"
+    budget = numbers.seconds(float(info.applied.get("budget") or 0))
+    precision = info.applied.get("precision", "")
+    return f"{info.started[:10]} · budget {budget} · {machine} · {precision} · base {info.base}"
 
 
 def _line(rung: Rung) -> str:
