@@ -199,10 +199,10 @@ def _together(
 
 
 def _compared(fitting: Fitting, rungs: Sequence[Rung], first: bool) -> list[Rung]:
-    """The cheapest rung that trains and, in a `first` plan, the cheapest that does not; none where there is
-    no time for them."""
+    """The cheapest rung that trains and, in a `first` plan, the cheapest without a tuned model; none where
+    there is no time for them."""
     sides = [[rung for rung in rungs if rung.trains]]
-    sides += [[rung for rung in rungs if not rung.trains]] if first else []
+    sides += [[rung for rung in rungs if rung.kind != "tune"]] if first else []
     pair = [min(side, key=partial(fitting.least, fair=True)) for side in sides if side]
     return pair if fitting.fit(pair, fair=True) else []
 
