@@ -27,6 +27,12 @@ def test_the_machine_is_described_without_its_name() -> None:
     assert platform.node() not in facts.values()
 
 
+def test_versions_are_those_that_decide_numbers() -> None:
+    found = machine.versions()
+    assert found["python"] == platform.python_version()
+    assert {"rung", "torch", "transformers", "numpy"} <= found.keys()
+
+
 def test_torch_is_not_imported_for_it() -> None:
     out = subprocess.run([sys.executable, "-c", TELL], capture_output=True, text=True, check=True).stdout
     facts, loaded = json.loads(out)

@@ -121,8 +121,9 @@ class Settings(BaseModel):
     )
     mix: Annotated[str | None, DATA] = Field(
         None,
-        description="How often the rows of each source are learned: proportional, temperature=2, or weights "
-        "such as news=2,mail=0.5; a source is a value of the column that --mix-by names.",
+        description="How often the rows of each source are learned: proportional, temperature=2, weights "
+        "such as news=2,mail=0.5, or dev, which compares a few mixtures in short trainings; a source is a "
+        "value of the column that --mix-by names.",
     )
     mix_by: Annotated[str, DATA] = Field("source", description="Column of the sources that --mix weighs.")
     metric: Annotated[str | None, DATA] = Field(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 import sys
 from pathlib import Path
 from typing import Any
 
-from rung import threads
+from rung import __version__, threads
 
 _MEMINFO, _GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
 
 def describe() -> dict[str, str | int]:
@@ -27,6 +29,12 @@ def describe() -> dict[str, str | int]:
         if torch.cuda.is_available():
             facts["gpu"] = torch.cuda.get_device_name()
     return facts
+
+
+def versions() -> dict[str, str]:
+    """Versions of rung, Python and the libraries that decide numbers."""
+    libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"rung": __version__, "python": platform.python_version()} | libraries
 
 
 def _processor() -> str:

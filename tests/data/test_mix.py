@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rows_of import rows
-from rung.data.mix import Mixture, mix, mixed_line, mixture, shares, source_of
+from rung.data.mix import EVEN, Mixture, by_loss, mix, mixed_line, mixture, shares, source_of
 from rung.errors import UsageError
 from rung.records import Example
 
@@ -37,7 +37,7 @@ def test_what_the_user_says(text: str, how: Mixture) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "even", "a=", "=2", "a=x", "a=-1", "a=nan", "a=1,a=2", "temperature=0.5"]
+    "text", ["", "even", "dev", "a=", "=2", "a=x", "a=-1", "a=nan", "a=1,a=2", "temperature=0.5"]
 )
 def test_what_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
@@ -50,6 +50,16 @@ def test_shares_by_hand() -> None:
     assert shares(counts, Mixture(2.0)) == pytest.approx({"a": 0.75, "b": 0.25})  # 30 to 10
     assert shares(counts, Mixture(given={"b": 3.0})) == pytest.approx({"a": 0.75, "b": 0.25})  # 900 to 300
     assert shares(counts, Mixture(given={"a": 0.0}))["b"] == 1
+
+
+def test_sources_that_count_the_same_and_by_their_loss() -> None:
+    counts = {"a": 9000, "b": 100, "c": 100}
+    assert shares(counts, Mixture(EVEN)) == pytest.approx(dict.fromkeys(counts, 1 / 3), abs=0.002)
+    weights = by_loss(counts, {"a": 2.0, "b": 6.0, "d": 1.0})
+    found = shares(counts, Mixture(given=weights))
+    assert found["c"] == pytest.approx(100 / 9200)  # its loss is not known
+    assert found["b"] == pytest.approx(3 * found["a"])
+    assert by_loss(counts, {"a": 0.0}) == {}
 
 
 def test_an_unknown_source_is_named_with_the_nearest() -> None:

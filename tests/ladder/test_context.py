@@ -60,3 +60,17 @@ def test_speeds_are_those_of_this_machine(prepared: Prepared) -> None:
     context = context_of(replace(prepared, settings=make_settings({"base": "tiny"})))
     del context.speeds
     assert context.speeds.prefill > 0
+
+
+def test_other_train_rows_are_read_again_and_the_plan_stays(prepared: Prepared) -> None:
+    context = context_of(prepared)
+    context.settle(PLAN)
+    speeds, before = context.speeds, context.work
+    few = replace(prepared.split, train=prepared.split.train[:30])
+    context.load = lambda: replace(prepared, split=few)
+    context.learn_from(few)
+    assert context.prepared.split == context.whole == few
+    assert len(context.split.dev) == PLAN.dev_rows
+    assert context.split.train == few.train
+    assert context.speeds is speeds
+    assert context.work is not before

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 import letters
+from contexts import Saying
 from rung.config import make_settings
-from rung.errors import UsageError
+from rung.errors import ResourceError, UsageError
+from rung.ladder import many
 from rung.ladder.many import ALL, Many, Part, Side, climb_many, mixture_data, sentence
 from rung.ladder.understood import understand_data
 from rung.records import Comparison, Measure
@@ -68,6 +70,45 @@ def test_no_test_row_of_any_file_is_in_the_mixture(files: list[Path], tmp_path: 
     assert not held & {row.prompt for row in (*parts.train, *parts.dev)}
     assert {row.source for row in parts.train} == {"a", "b"}  # every row of c is one of b's
     assert len({row.row for row in (*mixed.loaded.examples, *parts.test)}) >= len(mixed.loaded.examples)
+
+
+def test_what_there_was_no_time_for_is_said(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = QUICK | {"budget": "600s", "output": tmp_path / "out"}
+    shares = {0: 120.0}
+    monkeypatch.setattr(many, "share_of", lambda budget, spent, done, files: shares.get(done))
+    monkeypatch.setattr(many, "for_all", lambda *_: None)
+    watcher = Saying()
+    found = climb_many(files, watcher=watcher, **asked)
+    assert [part.name for part in found.parts] == ["one"]
+    assert found.parts[0].all.why == "not tuned"
+    assert found.notes == (
+        "all-2 was not measured: the files before it took the time of their half",
+        "no adapter for all was tuned: the adapters of the files took the time",
+    )
+    assert set(found.notes) <= set(watcher.said)
+    assert found.sentence.startswith("Nothing can be compared")
+    shares[1] = 120.0
+    monkeypatch.setattr(many, "for_all", lambda *_: 120.0)
+    monkeypatch.setattr(many, "score", lambda *_: {})
+    found = climb_many(files, **asked)
+    assert [part.name for part in found.parts] == ["one", "all-2"]
+    assert found.notes == ("the adapter for all was not measured on one, all-2: the budget was used up",)
+
+
+def test_a_part_of_the_budget_that_does_for_no_rung_leaves_the_file_out(
+    files: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ResourceError, match="too small for any of the files"):
+        climb_many(files, output=tmp_path / "out", **QUICK | {"budget": "0.01s"})
+
+
+def test_dev_chooses_the_mixture_of_files_and_the_record_has_it(files: list[Path], tmp_path: Path) -> None:
+    found = climb_many(files, output=tmp_path / "out", **QUICK | {"mix": "dev", "epochs": 1})
+    kept = json.loads((tmp_path / "out" / "all" / "mixture.json").read_text())
+    assert found.mix == f"dev, {kept['chosen']}"
+    assert set(kept["tried"]) >= {"proportional", "temperature=2"}
 
 
 @pytest.mark.parametrize(

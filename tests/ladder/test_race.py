@@ -19,6 +19,7 @@ from rung.ladder.forecast import Size
 from rung.ladder.plan import Plan
 from rung.ladder.prepare import Prepared
 from rung.ladder.race import Won
+from rung.ladder.race_rounds import Race
 from rung.ladder.race_rules import Arm
 from rung.ladder.rungs.tune import TuneRung
 from rung.ladder.watch import Silent
@@ -247,7 +248,7 @@ def test_a_rate_that_makes_the_base_worse_is_lowered(
 ) -> None:
     real = race._Ground._trained
 
-    def trained(self: Any, found: race.Race, place: int, turn: int) -> list[float]:
+    def trained(self: Any, found: Race, place: int, turn: int) -> list[float]:
         losses = real(self, found, place, turn)
         return [10 + loss for loss in found.base] if found.every[place].rate > RATE / 20 else losses
 

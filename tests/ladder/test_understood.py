@@ -213,3 +213,4 @@ def test_a_mixture_needs_sources_that_are_there(tmp_path: Path) -> None:
         understood(path, mix="even")
     with pytest.raises(UsageError, match="names no column with several"):
         understood(path, mix="temperature", mix_by="topic")
+    assert understood(path, mix="dev", mix_by="topic").loaded.examples  # dev says that there is one source

@@ -41,6 +41,7 @@ def folder(tmp_path: Path) -> Path:
         "mix": "temperature=2",
         "sentence": "One adapter <for> all.",
         "parts": [part, other],
+        "notes": ["c was not measured"],
     }
     (tmp_path / "many.json").write_text(json.dumps(record))
     return tmp_path
@@ -62,6 +63,9 @@ def test_cells(folder: Path) -> None:
     said = " ".join(notes(load(folder)))
     assert "2 adapters -, one for all" in said  # unknown is not zero
     assert "adapter of: other -0.125" in said
+    assert "c was not measured." in said
+    old = {name: one for name, one in load(folder).items() if name != "notes"}
+    assert "c was not" not in " ".join(notes(old))
 
 
 @pytest.mark.parametrize("width", [60, 140])

@@ -8,6 +8,8 @@ A source is a file, or a value of a column. Every source has a weight for its ro
   sources the same;
 - given: numbers by source; sources without one keep 1, and 0 leaves a source out.
 
+``dev`` leaves the choice to dev (`rung.ladder.mixing`), among these and weights by loss (`by_loss`).
+
 The mixture has as many rows as there are. Where a source has more than its share, some of its rows are left
 out; where it has fewer, rows come again, under ids of their own.
 """
@@ -23,8 +25,10 @@ from rung.data.split import sample
 from rung.errors import UsageError, nearest
 from rung.records import Example
 
+DEV = "dev"  # instead of a mixture
 TEMPERATURE = 2.0
 _MOST = 1000.0  # that a weight or a temperature may be
+EVEN = _MOST  # a temperature with which all sources count the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def mixture(text: str) -> Mixture:
     for part in said.split(","):
         name, equal, value = (piece.strip() for piece in part.rpartition("="))
         if not equal or not name:
-            raise ValueError(f"{part.strip()!r} is not proportional, temperature=2 or source=weight")
+            raise ValueError(f"{part.strip()!r} is not dev, proportional, temperature=2 or source=weight")
         if name in found:
             raise ValueError(f"{name!r} has two weights")
         found[name] = _number(value)
@@ -90,6 +94,17 @@ def shares(counts: Mapping[str, int], how: Mixture) -> dict[str, float]:
             "every source has the weight 0, so there is nothing to learn", fix="Give one a weight"
         )
     return {name: size / total for name, size in sizes.items()}
+
+
+def by_loss(counts: Mapping[str, int], losses: Mapping[str, float]) -> dict[str, float]:
+    """Source -> weight such that its share is in proportion to its loss, not to its number of rows.
+
+    `losses` are those of the untuned base, in nats a token. Sources without a loss are not in the result:
+    they keep their share, and so do the others together.
+    """
+    found = {name: loss for name, loss in losses.items() if counts.get(name) and loss > 0}
+    rows, total = sum(counts[name] for name in found), sum(found.values())
+    return {name: min(_MOST, loss / total * rows / counts[name]) for name, loss in found.items()}
 
 
 def mix(

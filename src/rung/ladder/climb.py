@@ -8,8 +8,6 @@ before the next begins; the same command continues where the last one stopped.
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,7 +20,7 @@ from rung import __version__, cost, machine, storage, threads
 from rung.config import Settings, load_settings, require_one_split
 from rung.data.memory import rows_of
 from rung.errors import DataError, ResourceError
-from rung.ladder import hopeless, repeat
+from rung.ladder import hopeless, mixing, repeat
 from rung.ladder.context import Context
 from rung.ladder.divide import Divided, divide, usable
 from rung.ladder.earlier import finished_rungs, info_of, open_again, same_rows
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
     from rung.ladder.prepare import Prepared
 
 _OF_THE_BASE = ("precision", "precision_why", "bits", "path", "path_why", "max_new_tokens")  # kept too
-_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "scipy", "sacrebleu", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +140,7 @@ class _Climb:
                 self._plan_new(cheap)
                 results = [self._one(rung) for rung in cheap]
                 others = [rung for rung in self.rungs if rung.needs_base]
+                self._mix(others)
                 self._plan_new(others)
                 self.watcher.planned(self.context.plan)
                 self.shown = {quote.rung: quote for quote in self.context.plan.quotes}
@@ -156,12 +154,21 @@ class _Climb:
 
     def _prepare(self, settings: Settings) -> Divided:
         """The rows in their parts; as tokens of the base, where a rung needs one."""
-        rows = divide(self.data, settings)
+        rows = divide(self.data, mixing.resolved(settings, self.folder))
         if not any(rung.needs_base for rung in self.rungs):
             return usable(rows)
         from rung.ladder.prepare import on_base  # imports torch
 
         return on_base(rows, self.base)
+
+    def _mix(self, rungs: Sequence[Rung]) -> None:
+        """Where dev is to choose the mixture of sources: choose it, and learn from its rows from here on."""
+        if mixing.choose(self.context, rungs, self.clock):
+            self.base = getattr(self.rows, "base", None)
+            self.rows = self._prepare(self.rows.settings)
+            self.context.learn_from(self.rows.split)
+            if self.started:
+                self._write_info()
 
     def _context(self, mark: str) -> Context:
         return Context(
@@ -279,8 +286,7 @@ class _Climb:
             | {"step_tokens": plan.step_tokens, "epochs": plan.epochs}
             | {"base_fingerprint": made_for.get("fingerprint")},
             machine=machine.describe(),
-            versions={"rung": __version__, "python": platform.python_version()}
-            | {name: importlib.metadata.version(name) for name in _LIBRARIES},
+            versions=machine.versions(),
             notes=(*plan.notes, *(note for note in (self.looks, self.repeated) if note)),
             started=before.started if before else self.began,
             finished=finished,

@@ -145,6 +145,18 @@ class Context:
         dev = sample(whole.dev, plan.dev_rows, self.settings.seed)
         self.split = replace(whole, dev=dev, test=self.sampled(whole.test, plan.test_rows))
 
+    def learn_from(self, split: Split) -> None:
+        """Take over `split`, whose train rows are other ones; `load` must give these from now on.
+
+        Speeds and texts stay; what was read of the rows is read again.
+        """
+        self.split = self.whole = split
+        self.reading.clear()
+        for name in ("prepared", "work", "plain"):
+            self.__dict__.pop(name, None)
+        if self.planned is not None:
+            self.settle(self.planned)
+
     def sampled(self, test: tuple[Example, ...], rows: int) -> tuple[Example, ...]:
         """`rows` of the test rows, each label with its share of them; fewer are a subset of more."""
         stratum = (lambda example: example.target.strip()) if self.task.labels else None

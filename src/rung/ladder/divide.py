@@ -8,7 +8,7 @@ from typing import Any
 
 from rung.config import Settings
 from rung.data.formats import Loaded
-from rung.data.mix import mix, mixed_line
+from rung.data.mix import DEV, mix, mixed_line
 from rung.data.passages import Documents
 from rung.data.split import Split, prompt_key, split
 from rung.errors import DataError
@@ -92,8 +92,9 @@ def divide(data: Understood, settings: Settings) -> Divided:
         if given and data.written:
             parts = replace(parts, train=(*parts.train, *_new(data.written, parts)))
     warnings = (*data.warnings, *data.doubts)
-    if settings.mix is not None:
-        train = mix(parts.train, mixture_of(settings.mix), settings.seed)
+    task = learn(data.task, parts.train)
+    if settings.mix not in (None, DEV):
+        train = mix(parts.train, mixture_of(settings.mix or ""), settings.seed)
         warnings = (*warnings, mixed_line(parts.train, train))
         parts = replace(parts, train=train)
     return Divided(
@@ -101,7 +102,7 @@ def divide(data: Understood, settings: Settings) -> Divided:
         loaded=data.loaded,
         loaded_test=data.test,
         split=parts,
-        task=learn(data.task, parts.train),
+        task=task,
         documents=data.documents,
         left_out=tuple(data.left_out),
         warnings=warnings,

@@ -2,30 +2,34 @@
 
     a climb a file -> one tuning on a mixture of their train rows -> that adapter on the test rows of each
 
-Every part is a climb in a folder of its own, so the same command continues where it was stopped, and all
-share one budget: half of it goes to the adapters for each, the rest to the one for all. No test row of any
-file is among the rows of the mixture.
+Every part is a climb in a folder of its own, so the same command continues where it was stopped. All share
+one budget (`rung.ladder.many_time`); what there was no time for is said. No test row of any file is among the
+rows of the mixture.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rung import storage
 from rung.config import Settings, load_settings
+from rung.cost import Stopwatch
 from rung.data.formats import Loaded
 from rung.data.split import split
-from rung.errors import DataError, UsageError
+from rung.errors import DataError, ResourceError, UsageError
 from rung.evaluation.metrics import METRICS
 from rung.evaluation.tasks import understand
 from rung.ladder.climb import Climbed, climb
 from rung.ladder.divide import faults
 from rung.ladder.many_scores import Scored, score
+from rung.ladder.many_time import for_all, pace_of, share_of
+from rung.ladder.mixing import NAME as MIXTURE
 from rung.ladder.owner import FREE
+from rung.ladder.plan import TooSmall
 from rung.ladder.rungs import rung_of
 from rung.ladder.understood import Understood, mixture_of, understand_data
 from rung.ladder.verdict import compare
@@ -36,8 +40,6 @@ from rung.records import Answer, Comparison, Example, Measure, Result, from_json
 RECORD = "many.json"
 ALL = "all"  # folder of the mixture
 MIX = "temperature=2"
-_EACH = 0.5  # of the budget, for the adapters of their own
-_SCORING = 0.2  # of what is left after them, for the answers of the one for all
 _PROMPTS = ("constant", "zero-shot", "few-shot")
 _FEWEST = 10  # test rows of the mixture's own climb, whose score nobody reads
 
@@ -82,6 +84,7 @@ class Many:
     parts: tuple[Part, ...]
     sentence: str
     seconds: float
+    notes: tuple[str, ...] = ()  # what was not measured
 
 
 def climb_many(
@@ -92,7 +95,9 @@ def climb_many(
 ) -> Many:
     """Climb on each of `files`, tune one adapter on all of them, and say which serves better.
 
-    Raises what `rung.ladder.climb.climb` raises, and `UsageError` for settings that go with one file alone.
+    Under a budget a file is left out where there is no time for it, and so is the adapter for all; ``notes``
+    of the result say so. Raises what `rung.ladder.climb.climb` raises, but for a budget that is too small for
+    one of several climbs, and `UsageError` for settings that go with one file alone.
     """
     settings, said = load_settings(Path(config) if config else None, asked)
     rung = _require(settings, files)
@@ -101,33 +106,102 @@ def climb_many(
     folder = settings.output or _folder(data, said)
     watcher = watcher or Silent()
     said = {key: value for key, value in said.items() if key not in ("mix", "output", "method")}
-    share = None if settings.budget is None else _EACH * settings.budget / len(files)
-    rungs = tuple(dict.fromkeys([*(settings.rungs or _PROMPTS), rung]))
-    climbed = []
-    for number, (name, one) in enumerate(zip(names, data, strict=True), start=1):
-        watcher.say(f"File {number} of {len(files)}, an adapter of its own: {name}")
-        own = said | {"output": folder / name, "budget": share, "rungs": rungs}
-        climbed.append(climb(one, watcher=watcher, **own))
-    spent = sum(one.info.seconds or 0.0 for one in climbed)
-    budget = None if settings.budget is None else max(_EACH * settings.budget, settings.budget - spent)
+    run = _Run(settings, said, folder, rung, watcher)
+    climbed = run.on_each(dict(zip(names, data, strict=True)))
     mixed = mixture_data(names, data, settings)
-    watcher.say(f"One adapter for all: {len(mixed.loaded.examples):,} rows of {len(files)} files")
-    own = said | {"output": folder / ALL, "rungs": (rung,), "max_test": _FEWEST, "mix": settings.mix or MIX}
-    own |= {
-        "budget": None if budget is None else (1 - _SCORING) * budget,
-        "task": "generation",
-        "metric": None,
-    }
-    both = climb(mixed, watcher=watcher, **own)
-    watcher.say("The adapter for all answers the test rows of each file")
-    scored = score(folder, names, rung, both.results[0], watcher)
-    parts = tuple(
-        _part(name, one, rung, both, scored.get(name)) for name, one in zip(names, climbed, strict=True)
-    )
-    seconds = spent + (both.info.seconds or 0.0) + sum(one.seconds for one in scored.values())
-    found = Many(folder, rung, settings.mix or MIX, parts, sentence(parts), seconds)
+    both, scored = run.on_all(mixed, climbed)
+    parts = tuple(_part(name, one, rung, both, scored.get(name)) for name, one in climbed.items())
+    if both is not None:
+        run.notes += [f"{name}: {note}" for name, one in scored.items() for note in one.notes]
+        run.notes += _not_scored(both, climbed, scored)
+    found = Many(folder, rung, _mix_of(settings, both), parts, sentence(parts), run.spent, tuple(run.notes))
     storage.write_json(folder / RECORD, to_json(replace(found, folder=Path(folder.name))))
     return found
+
+
+class _Run:
+    """The climbs of several files, and what they have taken of the budget."""
+
+    def __init__(
+        self, settings: Settings, said: dict[str, Any], folder: Path, rung: str, watcher: Watcher
+    ) -> None:
+        self.settings, self.said, self.folder, self.rung = settings, said, folder, rung
+        self.watcher = watcher
+        self.spent = 0.0  # seconds of what has ended, also in earlier runs of the command
+        self.notes: list[str] = []
+
+    def on_each(self, data: Mapping[str, Understood]) -> dict[str, Climbed]:
+        """A climb on each file, by name; a file for which there is no time is not among them."""
+        budget, found = self.settings.budget, dict[str, Climbed]()
+        rungs = tuple(dict.fromkeys([*(self.settings.rungs or _PROMPTS), self.rung]))
+        for done, (name, one) in enumerate(data.items()):
+            share = None if budget is None else share_of(budget, self.spent, done, len(data))
+            if budget is not None and share is None:
+                self._left_out(f"{name} was not measured: the files before it took the time of their half")
+                continue
+            self.watcher.say(f"File {done + 1} of {len(data)}, an adapter of its own: {name}")
+            own = self.said | {"output": self.folder / name, "budget": share, "rungs": rungs}
+            if (climbed := self._climb(name, one, own)) is not None:
+                found[name] = climbed
+        if not found:
+            raise ResourceError("the budget is too small for any of the files", fix="Give a larger --budget")
+        return found
+
+    def on_all(
+        self, mixed: Understood, climbed: Mapping[str, Climbed]
+    ) -> tuple[Climbed | None, dict[str, Scored]]:
+        """The climb on the mixture, and its adapter on each file; None and nothing where there is no time."""
+        settings, files = self.settings, len(climbed)
+        paces = {
+            name: pace_of(self.folder / name, self.rung, one.info.task, files)
+            for name, one in climbed.items()
+        }
+        time = None if settings.budget is None else for_all(settings.budget, self.spent, paces.values())
+        if settings.budget is not None and time is None:
+            self._left_out("no adapter for all was tuned: the adapters of the files took the time")
+            return None, {}
+        self.watcher.say(f"One adapter for all: {len(mixed.loaded.examples):,} rows of all files")
+        own = {"output": self.folder / ALL, "rungs": (self.rung,), "max_test": _FEWEST, "budget": time}
+        own |= {"mix": settings.mix or MIX, "task": "generation", "metric": None}
+        both = self._climb("the adapter for all", mixed, self.said | own)
+        if both is None:
+            return None, {}
+        self.watcher.say("The adapter for all answers the test rows of each file")
+        left = None if settings.budget is None else settings.budget - self.spent
+        scored = score(self.folder, paces, self.rung, both.results[0], self.watcher, left)
+        self.spent += sum(one.seconds for one in scored.values())
+        return both, scored
+
+    def _climb(self, name: str, data: Understood, own: Mapping[str, Any]) -> Climbed | None:
+        """A climb; None where its part of the budget is too small for any rung."""
+        watch = Stopwatch()
+        try:
+            found = climb(data, watcher=self.watcher, **own)
+        except TooSmall as error:
+            self.spent += watch.seconds
+            self._left_out(f"{name} was not measured: {error.what}. {error.why}".rstrip(". "))
+            return None
+        self.spent += found.info.seconds or 0.0
+        return found
+
+    def _left_out(self, note: str) -> None:
+        self.notes.append(note)
+        self.watcher.say(note)
+
+
+def _not_scored(both: Climbed, climbed: Mapping[str, Climbed], scored: Mapping[str, Scored]) -> list[str]:
+    """A sentence on the files for which the adapter for all had no time, where there is one."""
+    names = [name for name in climbed if name not in scored]
+    if not names or both.results[0].status not in ("ok", "unfinished"):
+        return []
+    return [f"the adapter for all was not measured on {', '.join(names)}: the budget was used up"]
+
+
+def _mix_of(settings: Settings, both: Climbed | None) -> str:
+    """The mixture for the record; where dev has chosen it, also which one."""
+    text = settings.mix or MIX
+    chosen = [one.chosen for one in both.results[0].choices if one.name == MIXTURE] if both else []
+    return f"{text}, {chosen[0]}" if chosen else text
 
 
 def _require(settings: Settings, files: Sequence[str | Path]) -> str:
@@ -207,9 +281,9 @@ def mixture_data(names: Sequence[str], data: Sequence[Understood], settings: Set
     return Understood(loaded, held_out, replace(task, why=f"Generation: rows of {len(data)} files."), "")
 
 
-def _part(name: str, climbed: Climbed, rung: str, both: Climbed, scored: Scored | None) -> Part:
+def _part(name: str, climbed: Climbed, rung: str, both: Climbed | None, scored: Scored | None) -> Part:
     info, results = climbed.info, {one.rung: one for one in climbed.results}
-    own, mixed = results[rung], both.results[0]
+    own = results[rung]
     prompts = [one for one in climbed.results if one.rung != rung and one.primary and one.status == "ok"]
     sign = 1 if METRICS[info.task.primary].higher_is_better else -1
     best = max(
@@ -228,7 +302,7 @@ def _part(name: str, climbed: Climbed, rung: str, both: Climbed, scored: Scored 
         prompt=best.rung if best else "",
         prompted=best.primary if best else None,
         alone=_side(own, own.primary),
-        all=_side(mixed, scored.measures[0] if scored else None),
+        all=_side(both.results[0], scored.measures[0] if scored else None) if both else Side(why="not tuned"),
         difference=difference,
         better=better,
         starts=dict(scored.starts) if scored else {},

@@ -35,6 +35,10 @@ _LOOKS, _CLOSE = 12, 1.05  # at budgets, until one is known that is at most 5 % 
 _SEEN, _DIFFER = 0.05, 0.125  # a difference worth seeing; the share of rows on which two good rungs differ
 
 
+class TooSmall(ResourceError):
+    """The budget of a climb does not do for any rung."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What will be run; written to plan.json, so that a climb that continues does what it had planned."""
@@ -133,7 +137,7 @@ def make_plan(
 
     ``context.size`` is the most that may be used. `clock` shows the seconds the climb has taken so far.
     `before` is the plan so far, whose other rungs stay as they are. The first quote of a rung times what it
-    needs on this machine. A rung whose quote fails does not fit and says why. Raises `ResourceError` where
+    needs on this machine. A rung whose quote fails does not fit and says why. Raises `TooSmall` where
     not even the cheapest of the rungs fits into the budget and `before` has no other.
     """
     most, budget = context.size, context.settings.budget
@@ -353,10 +357,10 @@ def _rounded_up(seconds: float) -> float:
     return float(ceil(seconds / step) * step)
 
 
-def _too_small(fitting: Fitting, able: Sequence[Rung], spent: float) -> ResourceError:
+def _too_small(fitting: Fitting, able: Sequence[Rung], spent: float) -> TooSmall:
     cheapest = min(able, key=fitting.least)
     needed = spent + fitting.least(cheapest) / SAFETY
-    return ResourceError(
+    return TooSmall(
         f"the budget of {fitting.context.settings.budget:g} s is too small for any rung",
         why=f"The cheapest one asked for, {cheapest.title}, needs about {ceil(needed)} s here",
         fix="Give a larger --budget",

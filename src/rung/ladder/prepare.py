@@ -67,10 +67,14 @@ def prepare(data: Understood, settings: Settings) -> Prepared:
 
 
 def on_base(rows: Divided, base: Base | None = None) -> Prepared:
-    """Load the base, unless it is given, and render `rows` for it. Raises `DataError` or `BaseModelError`."""
+    """Load the base, unless it is given in the number format of `rows`, and render `rows` for it.
+
+    Raises `DataError` or `BaseModelError`.
+    """
     settings = rows.settings
     device = devices.choose(settings.precision, settings.threads)
-    base = base or load(settings.base, dtype=device.dtype, device=str(device.device), bits=settings.bits)
+    if base is None or base.dtype != device.dtype:
+        base = load(settings.base, dtype=device.dtype, device=str(device.device), bits=settings.bits)
     renderer = Renderer(base.tokenizer)
     max_length = min(settings.max_length or base.context, base.context)
     kept, rendered, others, left_out = _render(

@@ -86,9 +86,14 @@ def rows_needed(arms: int, rows: int) -> int:
 
 
 def planned(
-    arms: Sequence[Arm], train_rows: int, training: float, cost: Callable[[int], float], once: float = 0.0
+    arms: Sequence[Arm],
+    train_rows: int,
+    training: float,
+    cost: Callable[[int], float],
+    once: float = 0.0,
+    share: float = SHARE,
 ) -> Planned | None:
-    """The race with the most arms, and then the most rows, that takes at most `SHARE` of `training` seconds.
+    """The race with the most arms, and then the most rows, that takes at most `share` of `training` seconds.
 
     `cost` gives the seconds of one arm in one round with so many new rows; `once` are those of the base's
     own loss on dev.
@@ -103,7 +108,7 @@ def planned(
         low, high = FEWEST_ROWS - 1, most
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if seconds(count, middle) <= SHARE * training else (low, middle - 1)
+            low, high = (middle, high) if seconds(count, middle) <= share * training else (low, middle - 1)
         if low >= FEWEST_ROWS:
             return Planned(tuple(arms[:count]), low, seconds(count, low))
     return None

@@ -50,6 +50,7 @@ from rung.records import (
 from rung.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    from rung.bases.base import Base
     from rung.ladder.prepare import Prepared
 
 DATA = "data.jsonl"
@@ -91,8 +92,9 @@ def _settings(path: Path, plan: Plan) -> Settings:
         raise ResumeError(what, where=path.name, fix="Run the climb's command again") from error
 
 
-def from_disk(path: Path, watcher: Watcher) -> Context:
-    """The context of the climb in `path`. Raises `UsageError` where there is none."""
+def from_disk(path: Path, watcher: Watcher, base: Base | None = None) -> Context:
+    """The context of the climb in `path`; a `base` that is loaded already is used if it is in the same number
+    format. Raises `UsageError` where there is no climb."""
     folder = RunFolder(path)
     if not folder.file(DATA).is_file():
         raise UsageError("this is not the folder of a climb that has begun", where=str(path))
@@ -122,7 +124,7 @@ def from_disk(path: Path, watcher: Watcher) -> Context:
     def load() -> Prepared:
         from rung.ladder.prepare import on_base
 
-        return on_base(rows)
+        return on_base(rows, base)
 
     context = Context(
         settings=settings,

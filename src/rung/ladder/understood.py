@@ -15,7 +15,7 @@ from rung.data.documents import Corpus, is_documents, read_corpus
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import Rows
 from rung.data.memory import source_of as opened
-from rung.data.mix import Mixture, mixture, shares, source_of
+from rung.data.mix import DEV, Mixture, mixture, shares, source_of
 from rung.data.passages import Documents, read_documents
 from rung.data.verifiable import has_rules
 from rung.errors import DataError, UsageError
@@ -196,11 +196,11 @@ def _task(loaded: Loaded, test: Loaded | None, settings: Settings) -> tuple[Task
 
 
 def _require_sources(loaded: Loaded, settings: Settings) -> None:
-    """Raises `UsageError` for a mixture that cannot be made of these rows."""
-    if settings.mix is None:
+    """Raises `UsageError` for a mixture that cannot be made of these rows; dev can choose for any rows."""
+    if settings.mix in (None, DEV):
         return
     counts = Counter(map(source_of, loaded.examples))
-    shares(counts, mixture_of(settings.mix))
+    shares(counts, mixture_of(settings.mix or ""))
     if len(counts) < 2:
         raise UsageError(
             f"--mix weighs sources, and {settings.mix_by!r} names no column with several",
@@ -210,7 +210,9 @@ def _require_sources(loaded: Loaded, settings: Settings) -> None:
 
 
 def mixture_of(text: str) -> Mixture:
-    """The mixture that the user asks for. Raises `UsageError`."""
+    """The mixture that the user asks for; proportional where dev is to choose. Raises `UsageError`."""
+    if text == DEV:
+        return Mixture()
     try:
         return mixture(text)
     except ValueError as error:

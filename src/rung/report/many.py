@@ -77,6 +77,7 @@ def notes(record: Mapping[str, Any]) -> list[str]:
         "Forgot: nats a token against the base. Difference: one for all minus alone; "
         "* where they are told apart.",
     ]
+    found += [f"{numbers.one_line(note)}." for note in record.get("notes", ())]
     for part in parts:
         if part["starts"]:
             saved = [f"{numbers.one_line(name)} {value:+.3f}" for name, value in part["starts"].items()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rung import cost
 from rung.config import Settings
 from rung.evaluation.tasks import KINDS
-from rung.ladder import forecast, memory, race
+from rung.ladder import forecast, memory, mixing, race
 from rung.ladder.context import Context
 from rung.ladder.forecast import Size, TrainRate, Workload
 from rung.ladder.general import keep_of, more_tokens, reading_seconds, weakening_seconds
@@ -161,7 +161,13 @@ class TuneRung(Rung):
             raise
         return Outcome(
             _answering(prepared, tuned, adapter, by),
-            choices=(*([won.choice] if won else []), *tuned.choices, *held.choices, *chosen),
+            choices=(
+                *mixing.choices_of(context),
+                *([won.choice] if won else []),
+                *tuned.choices,
+                *held.choices,
+                *chosen,
+            ),
             curve=trained.curve,
             forgetting=held.drift,
             tradeoffs=held.tradeoffs,
