@@ -28,7 +28,7 @@ from rung.ladder.divide import Divided, divide, usable
 from rung.ladder.earlier import finished_rungs, info_of, open_again, same_rows
 from rung.ladder.library import Library
 from rung.ladder.looks import look, sentence
-from rung.ladder.owner import FREE, default_folder
+from rung.ladder.owner import FREE, contents, default_folder
 from rung.ladder.pace import Pace, pace_of, still_improving
 from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
 from rung.ladder.rungs import Rung, asked_for, place
@@ -186,16 +186,9 @@ class _Climb:
 
     def _mark(self) -> tuple[str, dict[str, Any]]:
         """Fingerprint of everything that decides the results, and the same in words."""
-        test = self.data.test
         once = {"splits"} if self.settings.splits == 1 else set()
         owner = self.settings.model_dump(mode="json", exclude={*FREE, *once})
-        owner |= {
-            "data": self.data.loaded.sha256,
-            "test": test.sha256 if test else None,
-            "apis": self.data.task.facts.get("apis", {}).get("sha256"),
-            "documents": self.data.documents.mark if self.data.documents else None,
-            "rung": __version__,
-        }
+        owner |= contents(self.data) | {"rung": __version__}
         return storage.fingerprint(owner), owner
 
     def _old_plan(self) -> Plan | None:
