@@ -34,6 +34,9 @@ class Echo(Responder):
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
         return np.array([[float(len(one.prompt[-1].content)) for _ in choices] for one in examples])
 
+    def tokens(self, choices: Sequence[str]) -> list[int] | None:
+        return [len(choice) for choice in choices]
+
     def save(self, folder: Path) -> None:
         storage.write_folder(folder, {"echo.json": b"{}"})
 
@@ -60,6 +63,7 @@ def test_the_model_is_asked_with_passages_where_some_are_like_the_row(
     scores = one.score(ROWS, ["a", "b"])
     assert scores is not None
     assert scores.tolist() == [[len(first)] * 2, [len(second)] * 2]
+    assert one.tokens(["a", "bcd"]) == [1, 3]
     answers, both = one.answer_and_score(ROWS, ["a", "b"])
     assert [answer.text for answer in answers] == [first, second]
     assert both is not None

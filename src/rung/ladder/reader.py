@@ -37,6 +37,9 @@ class Reader(Responder):
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
         return self.model.score(self.shown(examples), choices)
 
+    def tokens(self, choices: Sequence[str]) -> list[int] | None:
+        return self.model.tokens(choices)
+
     def answer_and_score(
         self, examples: Sequence[Example], choices: Sequence[str]
     ) -> tuple[list[Completion], Scores | None]:
