@@ -15,6 +15,7 @@ from rung.config import make_settings
 from rung.errors import ResumeError
 from rung.ladder.climb import Climbed, climb
 from rung.ladder.context import Context
+from rung.ladder.earlier import finished_rungs
 from rung.ladder.library import Library
 from rung.ladder.predictor import load
 from rung.ladder.prepare import Prepared, prepare
@@ -24,9 +25,10 @@ from rung.ladder.rungs.tune import TuneRung
 from rung.ladder.task import run_task
 from rung.ladder.understood import understand_data
 from rung.records import Result
+from rung.run_folder import RunFolder
 from tiny_model import copy_of, same_bytes
 
-TUNED, ASKED = RUNGS["lora-retrieval"], RUNGS["lora-with-retrieval-at-test"]
+TUNED, ASKED = RUNGS["lora-retrieval"], RUNGS["lora-open-book"]
 NAMES = ("retrieval", "lora", TUNED.name, ASKED.name)
 FAST = letters.FAST | {"epochs": 1, "max_test": 10, "max_dev": 10, "passages": "1,2", "kl_penalty": 0}
 
@@ -105,6 +107,21 @@ def test_saved_answers_look_passages_up_again_from_a_folder_that_was_moved(
     if name != "lora":
         with pytest.raises(ResumeError, match=r"documents\.jsonl is missing"):
             load(moved, name)
+
+
+def test_a_run_folder_with_the_earlier_name_of_a_rung_is_read(run: Climbed, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(run.folder, old)
+    for name in ("results/{}.json", "predictions/{}.jsonl", "answer/{}"):
+        (old / name.format(ASKED.name)).rename(old / name.format(ASKED.formerly))
+    path = old / "results" / f"{ASKED.formerly}.json"
+    path.write_text(path.read_text().replace(f'"rung": "{ASKED.name}"', f'"rung": "{ASKED.formerly}"'))
+    asked = {"prompt": "Please stop the lamp in room 3"}
+    (was,) = load(old, ASKED.formerly).answer([asked])
+    (now,) = load(run.folder, ASKED.name).answer([asked])
+    assert (was.text, was.error) == (now.text, now.error)
+    finished = [rung.name for rung in finished_rungs(RunFolder(old))]
+    assert sorted(finished) == sorted(set(NAMES) - {ASKED.name})
 
 
 def test_a_task_reads_the_passages_from_the_run_folder(run: Climbed, tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class TuneWithRetrieval(TuneRung):
 class AskedWithRetrieval(Rung):
     """The adapter of plain LoRA, asked with passages that it has not been trained to read."""
 
-    name = "lora-with-retrieval-at-test"
+    name = "lora-open-book"
+    formerly = "lora-with-retrieval-at-test"
     title = "LoRA asked with retrieval"
     kind: RungKind = "tune"
     method = "lora"
