@@ -16,7 +16,7 @@ from rung.data.templates import Renderer
 from rung.errors import ResumeError
 from rung.ladder import reader
 from rung.ladder.library import Library
-from rung.ladder.reader import Reader
+from rung.ladder.reader import Lookup, Reader
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.watch import Watcher
 from rung.records import Completion, Example
@@ -49,7 +49,7 @@ def renderer() -> Renderer:
 def made(renderer: Renderer, folder: Path, room: int = 2000) -> Reader:
     known = Library((passage("Tea is at four."), passage("tea tea and more tea")), folder / "documents.jsonl")
     known.save()
-    return Reader(Echo(), renderer, TASK, known, 2, room)
+    return Reader(Echo(), Lookup(renderer, TASK, known, 2, room))
 
 
 def test_the_model_is_asked_with_passages_where_some_are_like_the_row(
@@ -71,12 +71,12 @@ def test_the_model_is_asked_with_passages_where_some_are_like_the_row(
 
 
 def test_as_many_as_there_is_room_for(renderer: Renderer, tmp_path: Path) -> None:
-    whole = made(renderer, tmp_path).shown(ROWS[:1])[0]
+    whole = made(renderer, tmp_path).lookup.shown(ROWS[:1])[0]
     room = len(renderer.prompt_ids(whole.prompt)) - 1
-    (cut,) = made(renderer, tmp_path, room).shown(ROWS[:1])
+    (cut,) = made(renderer, tmp_path, room).lookup.shown(ROWS[:1])
     text = cut.prompt[-1].content
     assert ("Tea is at four." in text) != ("tea tea and more tea" in text)
-    (none,) = made(renderer, tmp_path, 3).shown(ROWS[:1])
+    (none,) = made(renderer, tmp_path, 3).lookup.shown(ROWS[:1])
     assert none is ROWS[0]
 
 

@@ -34,7 +34,7 @@ from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
 from rung.ladder.rungs import Rung, asked_for, place
 from rung.ladder.sized import what_changed
 from rung.ladder.task import drop_checkpoints, run_rung, write_rows
-from rung.ladder.understood import Understood, understand_data
+from rung.ladder.understood import Understood, looked_up, understand_data
 from rung.ladder.verdict import verdict
 from rung.ladder.watch import OnSplit, Silent, Watcher
 from rung.ladder.written import with_questions
@@ -78,12 +78,10 @@ def climb(
     if test is not None:
         asked["test"] = f"rows in memory, sha256 {test.sha256}"
         require_one_split(checked)
-    asked_for(checked)  # report an unknown rung or method before anything is read
+    known = looked_up(data, checked)
+    asked_for(known)  # report an unknown rung or method before anything is read
     understood = data if isinstance(data, Understood) else understand_data(data, checked, test)
-    # answers are looked up in documents that are learned, too
-    if understood.corpus and not checked.documents and isinstance(data, str | Path):
-        checked = checked.model_copy(update={"documents": Path(data)})
-    return _Climb(understood, repeat.shared(checked), asked, watcher or Silent()).run()
+    return _Climb(understood, repeat.shared(known), asked, watcher or Silent()).run()
 
 
 class _Climb:

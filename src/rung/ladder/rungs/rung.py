@@ -53,6 +53,7 @@ class Rung(ABC):
     method: str = ""  # goes into `Result.method`; the name if empty
     needs_base: bool = True  # whether `quote` or `run` use `Context.prepared`; those that do not run first
     needs_documents: bool = False  # whether it is tried only where the settings name documents
+    needs_answers: bool = False  # whether it learns from the answers of train rows, and from no text alone
     on_request: bool = False  # whether a climb tries it only where `--rungs` names it
 
     @property

@@ -23,6 +23,7 @@ class TuneWithRetrieval(TuneRung):
     """Tuning on rows with passages, some of them wrong ones; passages are looked up for every answer."""
 
     needs_documents = True
+    needs_answers = True
 
     def view(self, context: Context) -> Context:
         from rung.ladder.reading import reading_context
