@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import letters
-from rung import cli
+from rung import cli, storage
 from rung.data.templates import Renderer
 from rung.ladder.climb import Climbed
 
@@ -74,6 +75,18 @@ def test_an_adapter_that_is_none(talk: Talk, tmp_path: Path) -> None:
     code, out, err = talk("hi\n", "--adapter", str(tmp_path))
     assert (code, out) == (4, "")
     assert "holds no adapter_config.json" in err
+
+
+def test_a_chat_with_an_adapter_that_reads_passages_shows_none(
+    talk: Talk, climbed: Climbed, tmp_path: Path
+) -> None:
+    adapter = climbed.folder / "adapters" / "lora"
+    files = {path.name: path.read_bytes() for path in adapter.iterdir() if path.name != storage.MANIFEST}
+    about = json.loads(files["rung.json"]) | {"passages": 2}
+    storage.write_folder(tmp_path / "reads", files | {"rung.json": storage.as_json(about)})
+    code, _, err = talk("hi\n", "--adapter", str(tmp_path / "reads"))
+    assert (code, "a chat shows none; `rung predict` looks them up" in err.replace("\n", " ")) == (0, True)
+    assert "passages" not in talk("hi\n", "--adapter", str(adapter))[2]
 
 
 def test_an_adapter_of_another_base_is_named(talk: Talk, foreign: Path) -> None:

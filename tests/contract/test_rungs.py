@@ -55,7 +55,7 @@ ROWS = (
     Row("full"),
     Row("lora-retrieval"),
 )
-NOT_ALONE = "lora-with-retrieval-at-test"  # it asks what another rung has trained
+NOT_ALONE = "lora-open-book"  # it asks what another rung has trained
 
 
 VOWELS = tuple(passage(f"{word} {letter}") for word, letter in letters.rows(12, seed=1))  # documents

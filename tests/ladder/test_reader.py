@@ -16,7 +16,7 @@ from rung.data.templates import Renderer
 from rung.errors import ResumeError
 from rung.ladder import reader
 from rung.ladder.library import Library
-from rung.ladder.reader import Reader
+from rung.ladder.reader import Lookup, Reader
 from rung.ladder.responder import Responder, Scores
 from rung.ladder.watch import Watcher
 from rung.records import Completion, Example
@@ -34,6 +34,9 @@ class Echo(Responder):
     def score(self, examples: Sequence[Example], choices: Sequence[str]) -> Scores | None:
         return np.array([[float(len(one.prompt[-1].content)) for _ in choices] for one in examples])
 
+    def tokens(self, choices: Sequence[str]) -> list[int] | None:
+        return [len(choice) for choice in choices]
+
     def save(self, folder: Path) -> None:
         storage.write_folder(folder, {"echo.json": b"{}"})
 
@@ -46,7 +49,7 @@ def renderer() -> Renderer:
 def made(renderer: Renderer, folder: Path, room: int = 2000) -> Reader:
     known = Library((passage("Tea is at four."), passage("tea tea and more tea")), folder / "documents.jsonl")
     known.save()
-    return Reader(Echo(), renderer, TASK, known, 2, room)
+    return Reader(Echo(), Lookup(renderer, TASK, known, 2, room))
 
 
 def test_the_model_is_asked_with_passages_where_some_are_like_the_row(
@@ -60,6 +63,7 @@ def test_the_model_is_asked_with_passages_where_some_are_like_the_row(
     scores = one.score(ROWS, ["a", "b"])
     assert scores is not None
     assert scores.tolist() == [[len(first)] * 2, [len(second)] * 2]
+    assert one.tokens(["a", "bcd"]) == [1, 3]
     answers, both = one.answer_and_score(ROWS, ["a", "b"])
     assert [answer.text for answer in answers] == [first, second]
     assert both is not None
@@ -67,12 +71,12 @@ def test_the_model_is_asked_with_passages_where_some_are_like_the_row(
 
 
 def test_as_many_as_there_is_room_for(renderer: Renderer, tmp_path: Path) -> None:
-    whole = made(renderer, tmp_path).shown(ROWS[:1])[0]
+    whole = made(renderer, tmp_path).lookup.shown(ROWS[:1])[0]
     room = len(renderer.prompt_ids(whole.prompt)) - 1
-    (cut,) = made(renderer, tmp_path, room).shown(ROWS[:1])
+    (cut,) = made(renderer, tmp_path, room).lookup.shown(ROWS[:1])
     text = cut.prompt[-1].content
     assert ("Tea is at four." in text) != ("tea tea and more tea" in text)
-    (none,) = made(renderer, tmp_path, 3).shown(ROWS[:1])
+    (none,) = made(renderer, tmp_path, 3).lookup.shown(ROWS[:1])
     assert none is ROWS[0]
 
 

@@ -11,7 +11,7 @@ import pytest
 import letters
 from rung.config import make_settings
 from rung.errors import DataError, UsageError
-from rung.ladder.understood import Understood, understand_data
+from rung.ladder.understood import Understood, looked_up, understand_data
 
 
 def table(path: Path, labels: list[str], start: int = 0) -> Path:
@@ -29,6 +29,20 @@ def test_rows_task_and_notes(tmp_path: Path) -> None:
     assert found.task.labels == ("0", "1")
     assert found.test is None
     assert [line for line in found.warnings if "--label-names 0=negative,1=positive" in line]
+
+
+def test_answers_are_looked_up_in_the_documents_that_are_learned(tmp_path: Path) -> None:
+    page = tmp_path / "mill.md"
+    page.write_text("# Mill\n\nThe mill was built by the family Brandt.\n")
+    plain = make_settings({})
+    assert looked_up(page, plain).library == page
+    assert looked_up(str(page), plain).library == page
+    assert looked_up(understand_data(page, plain, only_look=True), plain).library == page
+    other = make_settings({"documents": "other.md"})
+    assert looked_up(page, other) == other
+    rows = table(tmp_path / "x.jsonl", ["0", "1"] * 15)
+    for data in (rows, understood(rows), [{"text": "a", "label": "b"}]):
+        assert looked_up(data, plain) == plain
 
 
 def test_label_names_are_learned_in_place_of_numbers(tmp_path: Path) -> None:

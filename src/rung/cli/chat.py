@@ -27,6 +27,11 @@ MaxTokens = Annotated[
     int, typer.Option("--max-new-tokens", min=1, max=8192, help="Longest answer in tokens.")
 ]
 
+_NO_PASSAGES = (
+    "the adapter was trained with passages of documents in its prompts, and a chat shows none; "
+    "`rung predict` looks them up"
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -68,6 +73,8 @@ def chat(
         _require_words(attached, adapter)
         for warning in origin.warnings:
             screen.say(f"note: {warning}")
+        if origin.passages:
+            screen.say(f"note: {_NO_PASSAGES}")
     sampler = Sampler(temperature=temperature, seed=s.seed) if temperature > 0 else None
     turns = [Message("system", system)] if system else []
     while line := _read():

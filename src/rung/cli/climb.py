@@ -34,12 +34,12 @@ def climb(files: Files, settings: dict[str, Any], config: Config = None, json: J
     from rung.cli.progress import Screen
     from rung.config import load_settings
     from rung.ladder.rungs import asked_for
-    from rung.ladder.understood import understand_data
+    from rung.ladder.understood import looked_up, understand_data
 
     screen = Screen(quiet=json)
     with screen.shown():
         checked, _ = load_settings(config, settings)
-        asked_for(checked)
+        asked_for(looked_up(files[0], checked))
         data = understand_data(files[0], checked)  # report faults in it at once
         ensure_base(config, settings, screen)
         from rung.ladder.climb import climb as climb_

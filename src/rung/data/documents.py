@@ -42,6 +42,7 @@ class Corpus:
     sha256: str  # of the names and bytes of all files that were read
     passages: tuple[Passage, ...]  # document after document
     left_out: tuple[Gone, ...] = ()
+    path: Path = Path()  # where it was read
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -103,7 +104,7 @@ def read_corpus(path: Path) -> Corpus:
             why="; ".join(f"{name} {why}" for name, why in gone[:5]),
             fix=_KINDS,
         )
-    return Corpus(path.resolve().name or str(path), mark.hexdigest(), tuple(passages), tuple(gone))
+    return Corpus(path.resolve().name or str(path), mark.hexdigest(), tuple(passages), tuple(gone), path)
 
 
 def passages_in(content: bytes, file: Path, name: str) -> tuple[Passage, ...]:

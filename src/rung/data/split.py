@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from rung.errors import DataError
 from rung.records import Example, Passage
 
+TEXT = "text"  # in `Example.facts`, of a piece of a document
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -27,6 +29,16 @@ class Split:
     leaked: tuple[Example, ...] = ()  # train rows left out: the test file holds their prompt or their group
     texts: tuple[Passage, ...] = ()  # documents, whose text tuned rungs learn besides the train rows
     duplicates: int = 0  # rows left out because an earlier row of the same file is exactly the same
+
+    @property
+    def text_alone(self) -> bool:
+        """Whether no train row asks anything: they are pieces of documents (`is_text`)."""
+        return bool(self.train) and all(map(is_text, self.train))
+
+    @property
+    def asking(self) -> tuple[Example, ...]:
+        """Rows to see what questions and answers look like: train, or dev where train is text alone."""
+        return self.dev if self.text_alone else self.train
 
 
 class _Marks(dict[int, str | int]):
@@ -52,6 +64,11 @@ def normalise(text: str) -> str:
     pieces = _SIGN.split(folded)
     bare = "".join(piece if i % 2 else piece.translate(_MARKS) for i, piece in enumerate(pieces))
     return " ".join(bare.split()) or " ".join(folded.split())
+
+
+def is_text(example: Example) -> bool:
+    """Whether a row is a piece of a document: it has no question, and all of it is learned."""
+    return TEXT in example.facts
 
 
 def prompt_key(example: Example) -> str:

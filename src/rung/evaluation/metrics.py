@@ -114,7 +114,7 @@ def measures(
     for name in (*task.metrics, *KINDS[task.kind].shown):
         needs = METRICS[name].needs
         some = [row for row in kept if needs in row[1].values] if needs else kept
-        if needs and not some:
+        if needs and not some and name not in task.metrics:
             continue
         columns = ([row[0] for row in some], [row[1] for row in some], [row[2] for row in some])
         names = [row_of[example.id] for example in columns[0]] if row_of else None
@@ -135,7 +135,7 @@ def _measure(
     if not columns[0]:
         return Measure(name, None, higher_is_better=higher, unit=unit, note=note)
     rows = metric.rows(task, *columns)
-    if rows.shape[1] == 2 and not rows[:, -1].any() and metric.value is stats.mean_of:  # of no row
+    if rows.shape[1] == 2 and not rows[:, -1].any() and metric.value in (stats.mean_of, _share_of):  # of none
         return Measure(name, None, higher_is_better=higher, unit=unit, note=note)
     if names is not None:
         rows = stats.by_row(rows, names)
@@ -199,7 +199,7 @@ def _number_rows(
 def _invented_rows(
     task: Task, examples: Sequence[Example], graded: Sequence[Graded], texts: Sequence[str]
 ) -> Floats:
-    counts = [[score.values[key] for key in ("invented", "copied")] for score in graded]
+    counts = [[score.values.get(key, 0.0) for key in ("invented", "copied")] for score in graded]
     return np.array(counts).reshape(-1, 2)
 
 
@@ -214,7 +214,8 @@ def _rules(level: str) -> Rows:
 
 
 def _share_of(totals: Floats) -> Floats:
-    """The share of those that are right, from totals (..., 2) of them and of all; 0 of none is 0."""
+    """The share of those that are right, from totals (..., 2) of them and of all; of none it is 0 here, and
+    absent from measures."""
     return np.asarray(totals[..., 0] / np.maximum(totals[..., 1], 1))
 
 
@@ -293,7 +294,7 @@ for _name in ("accuracy", "exact_match", "exact_set", "json_valid", "schema_vali
 METRICS.add("function_match", Metric(_mean("function_match"), stats.mean_of, share=True))
 METRICS.add("containment", Metric(_mean("containment"), stats.mean_of, share=True))
 METRICS.add("choice_accuracy", Metric(_mean("choice"), stats.mean_of, share=True, needs="choice"))
-METRICS.add("made_up", Metric(_invented_rows, _share_of, higher_is_better=False))
+METRICS.add("made_up", Metric(_invented_rows, _share_of, higher_is_better=False, needs="copied"))
 for _name in ("copied", "empty"):
     METRICS.add(_name, Metric(_mean(_name), stats.mean_of, share=True, higher_is_better=False))
 for _name in ("rouge_l", "rouge_l_recall", "jaccard", "samples_f1"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from rung.ladder.case import Case, title, worth
 
 READING = ("retrieval", "document")  # the base reads what was looked up
-TUNED = ("lora-retrieval", "lora-with-retrieval-at-test")  # a tuned model does
+TUNED = ("lora-retrieval", "lora-open-book")  # a tuned model does
 
 
 def about_lookup(case: Case) -> str:

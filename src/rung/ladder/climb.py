@@ -26,13 +26,13 @@ from rung.ladder.divide import Divided, divide, usable
 from rung.ladder.earlier import finished_rungs, info_of, open_again, same_rows
 from rung.ladder.library import Library
 from rung.ladder.looks import look, sentence
-from rung.ladder.owner import FREE, default_folder
+from rung.ladder.owner import FREE, contents, default_folder
 from rung.ladder.pace import Pace, pace_of, still_improving
 from rung.ladder.plan import EPOCHS, MOST_EPOCHS, Plan, make_plan, most_of
 from rung.ladder.rungs import Rung, asked_for, place
 from rung.ladder.sized import what_changed
 from rung.ladder.task import drop_checkpoints, run_rung, write_rows
-from rung.ladder.understood import Understood, understand_data
+from rung.ladder.understood import Understood, looked_up, understand_data
 from rung.ladder.verdict import verdict
 from rung.ladder.watch import OnSplit, Silent, Watcher
 from rung.ladder.written import with_questions
@@ -75,12 +75,10 @@ def climb(
     if test is not None:
         asked["test"] = f"rows in memory, sha256 {test.sha256}"
         require_one_split(checked)
-    asked_for(checked)  # report an unknown rung or method before anything is read
+    known = looked_up(data, checked)
+    asked_for(known)  # report an unknown rung or method before anything is read
     understood = data if isinstance(data, Understood) else understand_data(data, checked, test)
-    # answers are looked up in documents that are learned, too
-    if understood.corpus and not checked.documents and isinstance(data, str | Path):
-        checked = checked.model_copy(update={"documents": Path(data)})
-    return _Climb(understood, repeat.shared(checked), asked, watcher or Silent()).run()
+    return _Climb(understood, repeat.shared(known), asked, watcher or Silent()).run()
 
 
 class _Climb:
@@ -193,16 +191,9 @@ class _Climb:
 
     def _mark(self) -> tuple[str, dict[str, Any]]:
         """Fingerprint of everything that decides the results, and the same in words."""
-        test = self.data.test
         once = {"splits"} if self.settings.splits == 1 else set()
         owner = self.settings.model_dump(mode="json", exclude={*FREE, *once})
-        owner |= {
-            "data": self.data.loaded.sha256,
-            "test": test.sha256 if test else None,
-            "apis": self.data.task.facts.get("apis", {}).get("sha256"),
-            "documents": self.data.documents.mark if self.data.documents else None,
-            "rung": __version__,
-        }
+        owner |= contents(self.data) | {"rung": __version__}
         return storage.fingerprint(owner), owner
 
     def _old_plan(self) -> Plan | None:

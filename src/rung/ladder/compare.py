@@ -11,6 +11,7 @@ from rung import threads
 from rung.config import Settings, load_settings
 from rung.data.formats import Loaded, read_examples
 from rung.data.memory import source_of
+from rung.data.passages import read_documents
 from rung.data.split import sample
 from rung.data.verifiable import has_rules
 from rung.errors import AdapterError, DataError, ResumeError
@@ -20,6 +21,7 @@ from rung.ladder.divide import faults
 from rung.ladder.forecast import allowance
 from rung.ladder.labels import unknown_labels
 from rung.ladder.left_out import LeftOut, counted, lines
+from rung.ladder.library import Library
 from rung.ladder.plan import MOST_TEST
 from rung.ladder.understood import catalogue_facts, require_kind
 from rung.ladder.verdict import compare
@@ -30,6 +32,7 @@ from rung.records import Answer, Comparison, Completion, Example, Measure, Task,
 if TYPE_CHECKING:
     from rung.evaluation.run import Speaker
     from rung.ladder.answer_by import AnswerBy, Answering
+    from rung.ladder.reader import Lookup
     from rung.methods.method import Attached
     from rung.methods.origin import Origin
 
@@ -58,11 +61,11 @@ def evaluate(
     watcher: Watcher | None = None,
     **settings: Any,
 ) -> Evaluated:
-    """Let the base, and the adapter on top of it, answer the rows of `data` as they are, and grade both.
+    """Let the base, and the adapter on top of it, answer the rows of `data`, and grade both.
 
-    `data` is a path, a list of dicts, a DataFrame or a Dataset. The task is the one that ``settings["task"]``
-    says, else the one that the adapter was trained for, else what the rows look like. Raises the errors of
-    `rung.errors`.
+    `data` is a path, a list of dicts, a DataFrame or a Dataset. Rows are asked with passages where the
+    adapter was trained so or ``settings["documents"]`` names some. The task is ``settings["task"]``, else the
+    adapter's, else what the rows look like. Raises the errors of `rung.errors`.
     """
     from rung.ladder.answer_by import PREFERRING, WRITING, Answering
 
@@ -81,7 +84,8 @@ def evaluate(
     for warning in warnings:
         watcher.say(f"note: {warning}")
     limit = s.max_new_tokens or _longest_answer(speaker, examples)
-    _require_room(speaker, examples, limit)
+    asked = _asked(examples, _lookup(adapter, origin, task, speaker, s, limit), watcher)
+    _require_room(speaker, asked, limit)
 
     answering = Answering(speaker, _answer_by(origin, task, adapter), limit, task)
     if answering.by == PREFERRING:
@@ -91,7 +95,7 @@ def evaluate(
 
     def ask(who: str, head: Attached | None = None) -> Evaluation:
         watcher.begin(who, "answering")
-        return judge(task, examples, _answers(answering, head, examples, watcher), s.seed)
+        return judge(task, examples, _answers(answering, head, asked, watcher), s.seed)
 
     tuned = ask("adapter", attached) if attached is not None else None
     if attached is not None:
@@ -146,6 +150,41 @@ def _answer_by(origin: Origin, task: Task, adapter: str | Path | None) -> Answer
     except ResumeError as error:
         raise AdapterError(error.what, where=f"{adapter}/{OURS}", fix=COPY_OURS) from error
     return by if by.labels == task.labels else usual(task)
+
+
+def _lookup(
+    adapter: str | Path | None, origin: Origin, task: Task, speaker: Speaker, s: Settings, limit: int
+) -> Lookup | None:
+    """What puts passages into the prompts: of the documents that the user names, else of the run that the
+    adapter is in; None where there are none to show.
+
+    Raises `AdapterError` for an adapter that was trained with passages which are not there.
+    """
+    from rung.ladder.reader import Lookup, of_adapter
+
+    fix = "Give the adapter in its run folder, or the documents with --documents"
+    if s.documents is None:
+        try:
+            found = of_adapter(Path(adapter), speaker.renderer) if adapter is not None else None
+        except ResumeError as error:
+            raise AdapterError(error.what, where=str(adapter), why=error.why, fix=fix) from error
+        if found is None and origin.passages:
+            why = "Its rows were shown passages of documents, which are not in its folder"
+            raise AdapterError("the adapter was trained with retrieval", where=str(adapter), why=why, fix=fix)
+        return found and replace(found, room=speaker.base.context - limit)
+    library = Library(read_documents(s.documents).passages, s.documents)
+    k = origin.passages or min(s.passages)
+    return Lookup(speaker.renderer, task, library, k, speaker.base.context - limit)
+
+
+def _asked(examples: Sequence[Example], lookup: Lookup | None, watcher: Watcher) -> Sequence[Example]:
+    """The rows as they are asked: with passages where there are some to show."""
+    if lookup is None:
+        return examples
+    k = lookup.passages
+    passages = f"{k} passages" if k > 1 else "passage"
+    watcher.say(f"Base and adapter are shown the {passages} most like each row")
+    return lookup.shown(examples)
 
 
 def _answers(

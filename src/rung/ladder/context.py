@@ -107,10 +107,10 @@ class Context:
 
     @cached_property
     def plain(self) -> bool:
-        """Whether every train target can be written in the plain layout."""
+        """Whether every target that is learned from can be written in the plain layout."""
         from rung.ladder.ways import plain_fits
 
-        return plain_fits(self.prepared.split.train)
+        return plain_fits(self.prepared.split.asking)
 
     @cached_property
     def speeds(self) -> Speeds:

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rung.config import Settings
-from rung.data.formats import Loaded
+from rung.data.documents import Corpus
+from rung.data.formats import Loaded, example_of
 from rung.data.mix import DEV, mix, mixed_line
 from rung.data.passages import Documents
-from rung.data.split import Split, prompt_key, split
+from rung.data.split import TEXT, Split, prompt_key, split
 from rung.errors import DataError
 from rung.evaluation.tasks import KINDS, learn, unreadable
 from rung.ladder import seen
 from rung.ladder.left_out import LeftOut, counted, grouped, lines
 from rung.ladder.understood import Understood, mixture_of, require_rows
-from rung.records import Example, Task, to_json
+from rung.records import Example, Message, Task, to_json
 from rung.storage import fingerprint
 
 
@@ -77,9 +78,12 @@ def divide(data: Understood, settings: Settings) -> Divided:
     """Split `data`; rows that cannot be used are still there (`usable`, `rung.ladder.prepare`).
 
     Documents are learned whole. Of the questions that the base wrote about them, all are train rows; only
-    where the user gives no others is a part of them drawn as dev rows.
+    where the user gives no others is a part of them drawn as dev rows. Where there are no questions to learn
+    from, the train rows are the passages, and dev rows are drawn from the questions to test on.
     """
     given = data.loaded.examples
+    if data.corpus is not None and data.test is not None and not given and not data.written:
+        return _text_alone(data, data.corpus, data.test, settings)
     parts = split(
         given or data.written or (),
         seed=settings.seed,
@@ -106,6 +110,43 @@ def divide(data: Understood, settings: Settings) -> Divided:
         documents=data.documents,
         left_out=tuple(data.left_out),
         warnings=warnings,
+    )
+
+
+def _text_alone(data: Understood, corpus: Corpus, test: Loaded, settings: Settings) -> Divided:
+    """The text of the documents as train rows, the questions to test on as dev and test rows."""
+    asked = split(
+        test.examples,
+        seed=settings.seed,
+        dev_fraction=settings.dev_fraction,
+        test_fraction=settings.test_fraction,
+        test=(),
+    )
+    text = [
+        example_of(
+            [Message("assistant", "\n\n".join(filter(None, (one.title, one.text))))],
+            number,
+            one.source,
+            facts={TEXT: True},
+        )
+        for number, one in enumerate(corpus.passages, 1)
+    ]
+    parts = replace(asked, train=tuple({one.id: one for one in text}.values()), test=asked.train)
+    warning = (
+        "there are no questions to learn from, so tuned rungs learn the text of the documents alone, and "
+        f"rungs that learn from answers are left out; of the questions in {test.name}, {len(parts.dev):,} "
+        f"are dev rows, on which choices are made, and {len(parts.test):,} are test rows. --train-questions "
+        "gives some to learn from"
+    )
+    return Divided(
+        settings=settings,
+        loaded=data.loaded,
+        loaded_test=test,
+        split=parts,
+        task=learn(data.task, parts.dev),
+        documents=data.documents,
+        left_out=tuple(data.left_out),
+        warnings=(*data.warnings, *data.doubts, warning),
     )
 
 

@@ -20,11 +20,12 @@ MORE = 1.1  # times the rows it had: from there on a finished rung runs again
 
 
 def finished_rungs(folder: RunFolder) -> list[Rung]:
-    """The rungs that have a result in `folder`; those from outside the package that are not registered do not
-    count."""
+    """The rungs that have a result in `folder` under the name of today; those from outside the package that
+    are not registered do not count."""
     stems = {path.stem for path in folder.file("results").glob("*.json")}
     listed = [rung for name, rung in RUNGS.items() if name in stems]
-    return listed + [RUNGS[name] for name in sorted(stems - set(RUNGS)) if name in RUNGS]
+    others = [RUNGS[name] for name in sorted(stems - set(RUNGS)) if name in RUNGS]
+    return listed + [rung for rung in others if rung.name in stems]
 
 
 def info_of(folder: RunFolder) -> RunInfo | None:

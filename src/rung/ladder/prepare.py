@@ -11,7 +11,7 @@ from rung.bases.base import Base
 from rung.compute.load import load
 from rung.config import Settings
 from rung.data.rejected import is_pair, rejected_of
-from rung.data.split import Split
+from rung.data.split import Split, is_text
 from rung.data.templates import Renderer
 from rung.data.turns import refusal
 from rung.errors import DataError, TurnsError
@@ -19,7 +19,7 @@ from rung.evaluation.run import Speaker
 from rung.ladder.divide import Divided, divide, faults, parts_of, without
 from rung.ladder.forecast import allowance
 from rung.ladder.left_out import LeftOut, counted
-from rung.ladder.texts import text_rows
+from rung.ladder.texts import text_row, text_rows
 from rung.ladder.understood import Understood
 from rung.records import Example, Rendered, Task
 
@@ -39,6 +39,7 @@ class Prepared(Divided):
     rendered: dict[str, Rendered]  # by example id
     others: dict[str, Rendered] = field(default_factory=dict)  # of preference pairs: with the rejected answer
     texts: tuple[Rendered, ...] = ()  # of documents; all of their tokens are learned
+    passages: int = 0  # of documents that stand in the prompt of each row, at most
 
     @property
     def base(self) -> Base:
@@ -82,7 +83,7 @@ def on_base(rows: Divided, base: Base | None = None) -> Prepared:
     )
     used = without(rows, kept, left_out)
     limit = settings.max_new_tokens
-    cut = _cut_answers(used.split.train, rendered, limit) if limit else ""
+    cut = _cut_answers(used.split.asking, rendered, limit) if limit else ""
     return Prepared(
         settings=settings,
         loaded=used.loaded,
@@ -117,7 +118,7 @@ def _render(
         bad = faults(task, examples)
         for example in examples:
             try:
-                tokens = renderer.render(example)
+                tokens = text_row(renderer, example) if is_text(example) else renderer.render(example)
                 other = renderer.render(rejected_of(example)) if is_pair(example) else None
             except TurnsError as error:
                 refused.append(error)
@@ -184,6 +185,6 @@ def _cut_answers(train: Sequence[Example], rendered: dict[str, Rendered], limit:
 def _longest_answer(parts: Split, rendered: dict[str, Rendered]) -> int:
     """The allowance for the longest train target, but for the last half percent; with documents, whose
     questions the base may have written, room for a sentence at least."""
-    lengths = sorted(rendered[example.id].answer_length for example in parts.train)
+    lengths = sorted(rendered[example.id].answer_length for example in parts.asking)
     found = allowance(lengths[int(0.995 * (len(lengths) - 1))])
-    return max(found, A_SENTENCE) if parts.texts else found
+    return max(found, A_SENTENCE) if parts.texts or parts.text_alone else found

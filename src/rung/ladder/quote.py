@@ -203,7 +203,7 @@ class Timing:
         """Seconds that `ask` takes for some prompts, and for how many: two first, then as many as it may."""
         prepared, speaker = self.prepared, self.prepared.speaker
         self.watcher.begin("", f"timing: {kind}")
-        some = prepared.split.train[: speaker.engine.rows]
+        some = prepared.split.asking[: speaker.engine.rows]
         prompts = [speaker.renderer.prompt_ids(zero_shot(prepared.task, example)) for example in some]
         few = prompts[:2]
         first = self.allowance.timed(lambda: ask(few)) / len(few)  # warms up

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rung import numbers, storage
-from rung.data.split import Split
+from rung.data.split import Split, is_text
 from rung.ladder.context import Context
 from rung.ladder.forecast import Rates, Speeds, TrainRate, Workload
 from rung.ladder.library import Library
@@ -66,7 +66,8 @@ def number_of(context: Context) -> int:
     asked = sorted(set(context.settings.passages))
     each = tokens_of(context)
     few = [k for k in asked if k == asked[0] or k * each <= MOST_TOKENS]
-    rows = [*prepared.split.dev, *prepared.split.train][:_SAMPLE]
+    parts = prepared.split
+    rows = list(dict.fromkeys((*parts.dev, *parts.asking)))[:_SAMPLE]
     recall = library.recall(context.task, rows, few)
     return next((k for k in few if recall and recall[k] >= _WORTH * max(recall.values())), few[0])
 
@@ -76,7 +77,7 @@ def tokens_of(context: Context) -> float:
     known = context.reading.get("tokens")
     if known is None:
         library, prepared = _library(context), context.prepared
-        rows = prepared.split.train[:_COUNTED]
+        rows = prepared.split.asking[:_COUNTED]
         renderer, added = prepared.speaker.renderer, []
         for row, near in zip(rows, library.like(rows, 1), strict=True):
             if near:
@@ -92,7 +93,7 @@ def all_tokens(context: Context) -> int:
     known = context.reading.get("all tokens")
     if known is None:
         library, prepared = _library(context), context.prepared
-        row, renderer = prepared.split.train[0], prepared.speaker.renderer
+        row, renderer = prepared.split.asking[0], prepared.speaker.renderer
         longer = renderer.prompt_ids(with_passages(context.task, row, library.passages, "system").prompt)
         known = len(longer) - len(renderer.prompt_ids(row.prompt))
         context.reading["all tokens"] = known
@@ -125,12 +126,12 @@ def with_recall(outcome: Outcome, context: Context, passages: int = 0) -> Outcom
 
 def reader_of(context: Context, model: Responder) -> Responder:
     """`model`, asked with as many passages as the rows of `reading_context` have."""
-    from rung.ladder.reader import Reader
+    from rung.ladder.reader import Lookup, Reader
 
     prepared = context.prepared
     room = prepared.max_length - prepared.max_new_tokens
     renderer, k = prepared.speaker.renderer, shown_of(context).passages
-    return Reader(model, renderer, prepared.task, _library(context), k, room)
+    return Reader(model, Lookup(renderer, prepared.task, _library(context), k, room))
 
 
 def shown_of(context: Context) -> Shown:
@@ -180,6 +181,9 @@ def _shown(context: Context) -> Shown:
     misled = _misled(prepared.split.train, settings.wrong_passages, settings.seed)
     for part in (prepared.split.train, prepared.split.dev, prepared.split.test):
         for example, near in zip(part, library.like(part, k), strict=True):
+            if is_text(example):
+                rows[example.id], rendered[example.id] = example, prepared.rendered[example.id]
+                continue
             if example.id in misled and part is prepared.split.train:
                 near = library.wrong(example, k, settings.seed)
 
@@ -190,7 +194,7 @@ def _shown(context: Context) -> Shown:
 
             rows[example.id], rendered[example.id] = shortest(made, near, prepared.max_length)
     shown = Shown(k, len(misled), rows, prepared, context.work)
-    own = replace(prepared, split=shown.split(prepared.split), rendered=rendered)
+    own = replace(prepared, split=shown.split(prepared.split), rendered=rendered, passages=k)
     work = measure_workload(own, context.work.general_tokens)
     return replace(shown, prepared=own, work=work)
 

@@ -33,6 +33,9 @@ def quote_of(context: Context, rung: Rung) -> Quote:
     """
     if not rung.applies(context.task):
         return Quote(rung.name, fits=False, why=f"it is not for {context.task.kind}")
+    if rung.needs_answers and context.split.text_alone:
+        why = "it learns from questions with their answers, and there are none to learn from"
+        return Quote(rung.name, fits=False, why=why)
     try:
         return rung.quote(context)
     except (ResourceError, UsageError):

@@ -37,6 +37,13 @@ def text_rows(renderer: Renderer, passages: Sequence[Passage], max_length: int) 
     return tuple(_row(ids) for ids in dict.fromkeys(found) if len(ids) > 1)
 
 
+def text_row(renderer: Renderer, example: Example) -> Rendered:
+    """A row that is a piece of a document (`rung.data.split.is_text`): all its tokens but the first are
+    learned, outside of any conversation."""
+    ids = renderer.text_ids(example.target)
+    return Rendered(example.id, tuple(ids), (False, *[True] * (len(ids) - 1)))
+
+
 def train_rows(prepared: Prepared, method: str, examples: Sequence[Example]) -> list[Rendered]:
     """What `method` is trained on: `examples`, some or all of train, and the same share of the texts.
 

@@ -37,7 +37,7 @@ from rung.ladder.watch import Watcher
 from rung.methods import METHODS
 from rung.methods.adapter import Adapter
 from rung.methods.method import Attached, Files, Objective
-from rung.methods.origin import ANSWER_BY
+from rung.methods.origin import ANSWER_BY, PASSAGES
 from rung.methods.peft_format import files_of
 from rung.records import Choice, Completion, Example, Task, from_json, to_json
 from rung.train.keep import Keep
@@ -223,6 +223,8 @@ def save(prepared: Prepared, tuned: Tuned, folder: Path, by: AnswerBy = WRITING)
     }
     if by != WRITING:
         about[ANSWER_BY] = to_json(by)
+    if prepared.passages:
+        about[PASSAGES] = prepared.passages
     if base.bits is not None:
         about["block_size"] = BLOCK
     method = METHODS[tuned.applied["method"]]

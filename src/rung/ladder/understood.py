@@ -108,6 +108,17 @@ def understand_data(
     return Understood(loaded, loaded_test, task, unknown, tuple(doubted), documents=documents)
 
 
+def looked_up(data: object, settings: Settings) -> Settings:
+    """`settings` where answers are looked up in the documents that are learned too, unless they name others.
+
+    `data` is what the user gave, or what `understand_data` made of it.
+    """
+    path = data.corpus.path if isinstance(data, Understood) and data.corpus else data
+    if settings.documents or not isinstance(path, str | Path) or not is_documents(Path(path)):
+        return settings
+    return settings.model_copy(update={"documents": Path(path)})
+
+
 def catalogue_facts(settings: Settings) -> dict[str, Any]:
     """The catalogue of APIs as a fact of the task, where the settings name one. Raises `DataError`."""
     return {"apis": read_catalogue(settings.apis).facts()} if settings.apis else {}

@@ -21,6 +21,8 @@ _READ = 0.4  # of the tree of labels: what the search reads for a row; 5 of 15 n
 def shots_that_fit(prepared: Prepared) -> dict[int, tuple[Example, ...]]:
     """k -> the examples shown, for every k asked for that leaves room for the longest row and its answer."""
     renderer = prepared.speaker.renderer
+    if prepared.split.text_alone:
+        return {}
     some = prepared.split.train[:_SAMPLE]
     longest = max(row.answer_start for row in prepared.rendered.values())
     fitting: dict[int, tuple[Example, ...]] = {}
@@ -39,18 +41,18 @@ def shots_that_fit(prepared: Prepared) -> dict[int, tuple[Example, ...]]:
 def measure_workload(prepared: Prepared, general_tokens: int) -> Workload:
     """Count tokens on the rendered train rows and a few prompts."""
     renderer, task = prepared.speaker.renderer, prepared.task
-    train = prepared.split.train
-    rows = [prepared.rendered[example.id] for example in train]
-    prompts = [renderer.prompt_ids(zero_shot(task, example)) for example in train[:_SAMPLE]]
+    train, asking = prepared.split.train, prepared.split.asking
+    rows, asked = ([prepared.rendered[example.id] for example in part] for part in (train, asking))
+    some = asking[:_SAMPLE]
+    prompts = [renderer.prompt_ids(zero_shot(task, example)) for example in some]
     prefix = common_length(prompts)
-    some = train[:_SAMPLE]
     shots = {
         k: common_length([renderer.prompt_ids(few_shot(task, shown, example)) for example in some])
         for k, shown in shots_that_fit(prepared).items()
     }
     return Workload(
         row_tokens=fmean(len(row.ids) for row in rows),
-        target_tokens=fmean(row.answer_length for row in rows),
+        target_tokens=fmean(row.answer_length for row in asked),
         tail_tokens=fmean(len(prompt) for prompt in prompts) - prefix,
         prefix_tokens=prefix,
         longest_answer=prepared.max_new_tokens,

@@ -7,10 +7,12 @@ are written once, greedily, and kept in the run folder: a climb that continues r
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rung import storage
@@ -18,7 +20,10 @@ from rung.config import Settings
 from rung.data import example_of, normalise
 from rung.data.sections import sentences
 from rung.errors import DataError
+from rung.evaluation.overlap import words
+from rung.evaluation.tasks import KINDS
 from rung.evaluation.tasks.knowledge import key_words
+from rung.ladder.agreement import SHOWN, TITLE, disagreements
 from rung.ladder.understood import Understood
 from rung.ladder.watch import Watcher
 from rung.records import Example, Message, Passage, from_json, to_json
@@ -35,7 +40,8 @@ _AT_ONCE = 64  # that are written together
 _LONGEST = 64  # tokens of a question and its answer
 _WORDS = (5, 60)  # of a sentence that is asked about
 _MOST_ANSWER = 40  # words
-_ASKING = frozenset({"how", "why", "many", "much", "long", "often"})
+_ASKING = frozenset({"how", "why", "many", "much", "long", "often", "number"})
+_STEM, _ENDING = 4, 3  # words are alike that share so many letters, or all but the last so many of one
 _LEANS_ON = "it its they their them he his she her this these that those there both each such"
 _LEANING = frozenset(_LEANS_ON.split())  # words at the beginning of a sentence
 
@@ -44,11 +50,6 @@ Write one question that this text answers, and its answer in a few words.
 
 {title}
 {text}"""
-_SHOWN = (
-    ("The Alder Bridge was built in 1912 by Ruth Hale.", "Who built the Alder Bridge?", "Ruth Hale"),
-    ("Cars pay 3 crowns on the Alder Bridge.", "What do cars pay on the Alder Bridge?", "3 crowns"),
-    ("It is 240 metres long.", "How long is the Alder Bridge?", "240 metres"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,9 @@ def with_questions(
 ) -> tuple[Understood, Base | None]:
     """`data` with the questions that the base wrote about its documents, and the base, if it was loaded.
 
-    The folder is claimed. Raises `DataError` where neither the user nor the base gives questions to learn
-    from.
+    There are none where neither the user nor the base gives enough to learn from: then the text alone is
+    learned. The folder is claimed. Raises `DataError` there for a task whose answers have a form, which no
+    text shows.
     """
     if data.corpus is None or data.written is not None:
         return data, base
@@ -78,6 +80,8 @@ def with_questions(
         storage.write_jsonl(path, [to_json(one) for one in rows])
     written = tuple(from_json(Example, row, FILE) for row in storage.read_jsonl(path))
     if not data.loaded.examples and len(written) < FEWEST:
+        if KINDS[data.task.kind].any_text:
+            return replace(data, written=()), base
         why = f"The base {settings.base} wrote {len(written)} questions that the documents answer"
         raise DataError(
             "there are no questions to learn from",
@@ -100,8 +104,8 @@ def asks_of(passages: Sequence[Passage], most: int) -> list[Ask]:
 def prompt_of(ask: Ask) -> tuple[Message, ...]:
     """What the base is asked, after two examples."""
     turns = []
-    for text, question, answer in _SHOWN:
-        turns.append(Message("user", _ASK.format(title="The Alder Bridge", text=text)))
+    for text, question, answer in SHOWN:
+        turns.append(Message("user", _ASK.format(title=TITLE, text=text)))
         turns.append(Message("assistant", f"Question: {question}\nAnswer: {answer}"))
     return (*turns, Message("user", _ASK.format(title=ask.passage.title, text=ask.sentence)))
 
@@ -118,13 +122,14 @@ def unsupported(question: str, answer: str, ask: Ask) -> str:
     """Why a question is left out, as the end of a sentence about several; "" where the text supports it.
 
     Every key word and number of the answer must stand in the sentence that was asked about, and the answer
-    must add something to the question. At least half the key words of the question must stand there too, or
-    in the headings above it.
+    must add something to the question and not repeat it. Every key word of the question must stand in the
+    passage or its headings in some form, and at least half of them in that sentence or the headings. What
+    "how many" asks for must be what the answer counts.
     """
-    if not question.endswith("?"):
+    if not question.endswith("?") or len(sentences(question)) != 1:
         return "are no questions"
     said, asked = key_words(answer), key_words(question)
-    known = key_words(ask.sentence)
+    known, title = key_words(ask.sentence), key_words(ask.passage.title)
     if not said or len(answer.split()) > _MOST_ANSWER:
         return "have no short answer"
     if not said <= known:
@@ -132,9 +137,27 @@ def unsupported(question: str, answer: str, ask: Ask) -> str:
     if said <= asked:
         return "hold their answer"
     about = asked - _ASKING
-    if not about or 2 * len(about & (known | key_words(ask.passage.title))) < len(about):
+    if about and about <= said:
+        return "have an answer that repeats them"
+    whole = known | title | key_words(ask.passage.text)
+    strange = [word for word in about if not any(_alike(word, one) for one in whole)]
+    if not about or strange or 2 * len(about & (known | title)) < len(about):
         return "are not about the text"
-    return ""
+    return "" if _counted(question, answer, ask.sentence) else "count something else than their answer"
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two words may be forms of one, such as *shift* and *shifts*."""
+    stem = one[: max(_STEM, len(one) - _ENDING)]
+    return one == other or (len(one) >= _STEM and other.startswith(stem))
+
+
+def _counted(question: str, answer: str, sentence: str) -> bool:
+    """Whether what an English "how many" asks for stands in the answer, or after it in the sentence."""
+    asked = re.search(r"\bhow many (\w+)", question.casefold())
+    said, text = words(answer), words(sentence)
+    after = {two for one, two in pairwise(text) if one == said[-1]}
+    return asked is None or any(_alike(asked[1], word) for word in (*said, *after))
 
 
 def kept(asks: Sequence[Ask], texts: Sequence[str], counts: Counter[str]) -> list[Example]:
@@ -161,9 +184,13 @@ def _written(data: Understood, settings: Settings, watcher: Watcher, base: Base)
 
     assert data.corpus is not None
     asks = asks_of(data.corpus.passages, settings.written_questions)
-    texts = list(_answers(Speaker(base, Renderer(base.tokenizer)), asks, settings.budget, watcher))
+    speaker = Speaker(base, Renderer(base.tokenizer))
+    texts = list(_answers(speaker, asks, settings.budget, watcher))
     counts = Counter[str]()
     rows = kept(asks[: len(texts)], texts, counts)
+    wrong = disagreements(speaker, rows, {one.id: one for one in data.corpus.passages})
+    counts.update(wrong.values())
+    rows = [one for one in rows if one.id not in wrong]
     gone = [f"{count:,} {why}" for why, count in counts.most_common() if why]
     late = "" if len(texts) == len(asks) else f" There was no time for {len(asks) - len(texts):,} more."
     left = f" Left out: {', '.join(gone)}." if gone else ""

@@ -21,6 +21,7 @@ from rung.strict import strict_decoder
 CONFIG = "adapter_config.json"
 OURS = "rung.json"
 ANSWER_BY = "answer_by"  # in rung.json: how the model answers, as the ladder chose it
+PASSAGES = "passages"  # in rung.json: how many the rows had in training, where it was with retrieval
 LABELS = "labels.json"  # names of the labels of a head, as transformers' configurations hold them
 COPY = "Copy the adapter again from where it comes from"
 COPY_OURS = "Copy the adapter again from where it was made"
@@ -50,6 +51,7 @@ class Origin:
     task: Task | None = None  # what it was trained for
     warnings: tuple[str, ...] = ()
     answer_by: Mapping[str, Any] | None = None  # see `ANSWER_BY`; None where it writes
+    passages: int = 0  # see `PASSAGES`
 
 
 def verify(folder: Path) -> None:
@@ -91,9 +93,12 @@ def read_origin(folder: Path, home: Home) -> Origin:
     if made_for not in (None, home.fingerprint):
         raise _other_base(folder, str(ours.get("base", "unknown")), home.name)
     warnings = (_compare_bits(ours, home) if ours else "", "" if made_for else _compare_names(folder, home))
-    by = ours.get(ANSWER_BY)
+    by, passages = ours.get(ANSWER_BY), ours.get(PASSAGES)
     return Origin(
-        _kept_task(folder, ours), tuple(filter(None, warnings)), by if isinstance(by, dict) else None
+        _kept_task(folder, ours),
+        tuple(filter(None, warnings)),
+        by if isinstance(by, dict) else None,
+        passages if type(passages) is int else 0,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from rows_of import of_targets, rows, task_of
 from rung.evaluation.metrics import METRICS, grade, measures
 from rung.evaluation.tasks import KINDS, doubts, grammars, learn, unreadable
+from rung.numbers import ABSENT, quality
 from rung.records import Completion, Score, Task, from_json, to_json
 
 
@@ -127,6 +129,9 @@ def test_number_match_is_a_share_of_numbers() -> None:
     ]
     found = {one.name: one.value for one in measures(task, examples, scores, texts)}
     assert found["number_match"] == pytest.approx(3 / 6)
+    without = of_targets('{"clear": null, "useful": null}')
+    none = [grade(task, without[0], Completion(without[0].id, texts[0], 1))]
+    assert {one.name: one.value for one in measures(task, without, none, texts[:1])}["number_match"] is None
     assert METRICS["number_match"].higher_is_better
 
 
@@ -190,7 +195,8 @@ def test_answers_are_measured_by_the_schema_and_by_the_text() -> None:
         ("no idea", 0, 0, 0),
     ):
         values = grade(task, example, Completion(example.id, text, 1)).values
-        assert (values["schema_valid"], values["invented"], values["copied"]) == (keeps, wrong, total), text
+        assert (values["schema_valid"], values.get("invented", 0)) == (keeps, wrong), text
+        assert values.get("copied") == (total or None), text  # of no value nothing is measured
 
 
 def test_made_up_is_a_share_of_values_and_lower_is_better() -> None:
@@ -201,9 +207,24 @@ def test_made_up_is_a_share_of_values_and_lower_is_better() -> None:
     ]
     found = {one.name: one for one in measures(task, examples, scores, texts)}
     assert found["made_up"].value == pytest.approx(2 / 8)
+    assert found["made_up"].n == 2  # rows that give a value
     assert not found["made_up"].higher_is_better
     assert found["schema_valid"].value == pytest.approx(2 / 3)
     assert found["json_valid"].value == pytest.approx(2 / 3)
+
+
+def test_where_no_answer_gives_a_value_nothing_is_made_up_or_copied() -> None:
+    task, examples = orders(), rows((text, json.dumps(value)) for text, value in ORDERS[:2])
+    texts = ["?", "{}"]
+    scores = [
+        grade(task, one, Completion(one.id, text, 1)) for one, text in zip(examples, texts, strict=True)
+    ]
+    found = {one.name: one for one in measures(task, examples, scores, texts)}
+    assert (found["made_up"].value, found["made_up"].n) == (None, 0)
+    assert quality(found["made_up"]) == ABSENT
+    earlier = [replace(one, values={**one.values, "invented": 0.0, "copied": 0.0}) for one in scores]
+    found = {one.name: one for one in measures(task, examples, earlier, texts)}
+    assert found["made_up"].value is None
 
 
 def test_rows_that_break_the_form_of_the_others_are_named_with_what_to_do() -> None:

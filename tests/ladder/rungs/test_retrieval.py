@@ -113,7 +113,7 @@ def test_it_is_for_climbs_with_documents_alone() -> None:
         found = [rung.name for rung in asked_for(make_settings({name: "x.jsonl"}))]
         assert [one for one in found if RUNGS[one].needs_documents] == [
             *("retrieval", "document"),
-            *("lora-retrieval", "lora-with-retrieval-at-test"),
+            *("lora-retrieval", "lora-open-book"),
         ]
     with pytest.raises(UsageError, match="'document' looks answers up in documents, and none are named"):
         asked_for(make_settings({"rungs": "document"}))

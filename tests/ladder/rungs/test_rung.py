@@ -34,7 +34,7 @@ def test_the_order_is_the_place_in_the_list() -> None:
         "retrieval",
         "document",
     ]
-    assert list(RUNGS) == [*others, *METHODS, "lora-dpo", "lora-retrieval", "lora-with-retrieval-at-test"]
+    assert list(RUNGS) == [*others, *METHODS, "lora-dpo", "lora-retrieval", "lora-open-book"]
     assert [place(rung) for _, rung in RUNGS.items()] == list(range(len(RUNGS)))
 
 
@@ -52,7 +52,7 @@ def test_only_a_rung_that_tunes_names_a_method_of_training() -> None:
         "document": ("prompt", "prompt"),
         **{name: ("tune", name) for name in (*METHODS, "lora-dpo")},
         "lora-retrieval": ("tune", "lora"),
-        "lora-with-retrieval-at-test": ("tune", "lora"),
+        "lora-open-book": ("tune", "lora"),
     }
 
 
@@ -86,7 +86,7 @@ def test_a_method_leaves_only_the_rung_that_tunes_with_it() -> None:
     assert rung_of("full").name == "full"
     assert rung_of("lora").name == "lora"
     with_documents = names(asked_for(make_settings({"method": "lora", "documents": "x.md"})))
-    assert with_documents[-3:] == ["lora", "lora-retrieval", "lora-with-retrieval-at-test"]
+    assert with_documents[-3:] == ["lora", "lora-retrieval", "lora-open-book"]
 
 
 def test_a_rung_that_does_not_apply_is_left_out_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +94,15 @@ def test_a_rung_that_does_not_apply_is_left_out_unless_it_is_named(monkeypatch: 
     task = Task("generation", "said", ("chrf",))
     assert names(asked_for(make_settings({}), task)) == ["constant", "nearest", "lora", "full"]
     assert names(asked_for(make_settings({"rungs": "few-shot"}), task)) == ["few-shot"]
+
+
+def test_a_rung_is_found_by_the_name_it_had() -> None:
+    rung = RUNGS["lora-open-book"]
+    assert RUNGS[rung.formerly] is rung
+    assert rung.formerly in RUNGS
+    assert rung.formerly not in list(RUNGS)
+    asked = make_settings({"rungs": f"{rung.formerly},{rung.name}", "documents": "x.md"})
+    assert names(asked_for(asked)) == [rung.name]
 
 
 def test_a_name_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:

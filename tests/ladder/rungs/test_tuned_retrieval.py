@@ -10,11 +10,13 @@ import pytest
 
 import letters
 import shelf
-from contexts import SLOW, context_of, ran
+from contexts import SLOW, Saying, context_of, ran
 from rung.config import make_settings
-from rung.errors import ResumeError
+from rung.errors import AdapterError, ResumeError
 from rung.ladder.climb import Climbed, climb
+from rung.ladder.compare import evaluate
 from rung.ladder.context import Context
+from rung.ladder.earlier import finished_rungs
 from rung.ladder.library import Library
 from rung.ladder.predictor import load
 from rung.ladder.prepare import Prepared, prepare
@@ -24,11 +26,14 @@ from rung.ladder.rungs.tune import TuneRung
 from rung.ladder.task import run_task
 from rung.ladder.understood import understand_data
 from rung.records import Result
+from rung.run_folder import RunFolder
 from tiny_model import copy_of, same_bytes
 
-TUNED, ASKED = RUNGS["lora-retrieval"], RUNGS["lora-with-retrieval-at-test"]
+TUNED, ASKED = RUNGS["lora-retrieval"], RUNGS["lora-open-book"]
 NAMES = ("retrieval", "lora", TUNED.name, ASKED.name)
 FAST = letters.FAST | {"epochs": 1, "max_test": 10, "max_dev": 10, "passages": "1,2", "kl_penalty": 0}
+
+ALONE = {name: FAST[name] for name in ("base", "precision", "threads") if name in FAST}
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +110,58 @@ def test_saved_answers_look_passages_up_again_from_a_folder_that_was_moved(
     if name != "lora":
         with pytest.raises(ResumeError, match=r"documents\.jsonl is missing"):
             load(moved, name)
+
+
+def test_a_run_folder_with_the_earlier_name_of_a_rung_is_read(run: Climbed, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(run.folder, old)
+    for name in ("results/{}.json", "predictions/{}.jsonl", "answer/{}"):
+        (old / name.format(ASKED.name)).rename(old / name.format(ASKED.formerly))
+    path = old / "results" / f"{ASKED.formerly}.json"
+    path.write_text(path.read_text().replace(f'"rung": "{ASKED.name}"', f'"rung": "{ASKED.formerly}"'))
+    asked = {"prompt": "Please stop the lamp in room 3"}
+    (was,) = load(old, ASKED.formerly).answer([asked])
+    (now,) = load(run.folder, ASKED.name).answer([asked])
+    assert (was.text, was.error) == (now.text, now.error)
+    finished = [rung.name for rung in finished_rungs(RunFolder(old))]
+    assert sorted(finished) == sorted(set(NAMES) - {ASKED.name})
+
+
+def test_evaluate_looks_passages_up_for_base_and_adapter(
+    run: Climbed, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """In the run folder, and of the documents that are given; an adapter alone is refused."""
+    rows = [
+        {"prompt": row["messages"][0]["content"], "completion": row["messages"][1]["content"]}
+        for row in _rows(run.folder / "test.jsonl")
+    ]
+    file, said = letters.write_jsonl(tmp_path / "test.jsonl", rows), Saying()
+
+    def answers(adapter: Path, **settings: str) -> list[str]:
+        longest = result(run, "lora").applied["max_new_tokens"]
+        found = evaluate(file, adapter, watcher=said, max_new_tokens=longest, **ALONE, **settings)
+        return [adapted.text for _, _, adapted in found.answers if adapted is not None]
+
+    def predicted(name: str) -> list[str]:
+        return [str(row["text"]) for row in _rows(run.folder / "predictions" / f"{name}.jsonl")]
+
+    trained, plain = (run.folder / "adapters" / name for name in (TUNED.name, "lora"))
+    assert answers(trained) == predicted(TUNED.name)
+    assert "Base and adapter are shown the passage most like each row" in said.said
+    said.said.clear()
+    assert answers(plain) == predicted("lora")
+    assert not [line for line in said.said if "passage" in line]
+    shutil.copytree(trained, tmp_path / "alone")
+    with pytest.raises(AdapterError, match="trained with retrieval") as caught:
+        answers(tmp_path / "alone")
+    assert "--documents" in str(caught.value)
+    assert answers(tmp_path / "alone", documents=str(files[1])) == predicted(TUNED.name)
+    assert answers(plain, documents=str(files[1])) == predicted(ASKED.name)
+    moved = tmp_path / "moved"
+    shutil.copytree(run.folder, moved)
+    (moved / "documents.jsonl").unlink()
+    with pytest.raises(AdapterError, match=r"documents\.jsonl is missing"):
+        answers(moved / "adapters" / TUNED.name)
 
 
 def test_a_task_reads_the_passages_from_the_run_folder(run: Climbed, tmp_path: Path) -> None:

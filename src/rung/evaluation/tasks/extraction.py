@@ -140,7 +140,8 @@ class Extraction(Kind):
         if (schema := task.facts.get(SCHEMA)) is not None:
             values["schema_valid"] = float(found is not None and fits(schema, found))
             wrong, total = made_up(text_of(example.prompt), found, task.facts.get(_COPIED, ()))
-            values["invented"], values["copied"] = float(wrong), float(total)
+            if total:  # of no value no share is made up
+                values["invented"], values["copied"] = float(wrong), float(total)
         if task.ranges:
             numbers = [field for field in fields if field.path in task.ranges and _is_number(field.wanted)]
             values["numbers"] = float(len(numbers))

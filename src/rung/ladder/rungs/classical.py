@@ -22,6 +22,7 @@ class ClassicalRung(Rung):
     """
 
     needs_base = False
+    needs_answers = True
 
     def __init__(
         self,

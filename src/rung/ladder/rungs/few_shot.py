@@ -32,6 +32,7 @@ class FewShot(PromptRung):
 
     name = "few-shot"
     title = "few-shot prompting"
+    needs_answers = True
 
     def ways(self, context: Context) -> list[Way]:
         from rung.ladder.ways import Way

@@ -47,11 +47,13 @@ class Rung(ABC):
     """One thing to try. A subclass or an instance of one is registered with `register`."""
 
     name: str  # in --rungs, in results/ and predictions/
+    formerly: str = ""  # an earlier name, which run folders may still hold
     title: str  # for the screen
     kind: RungKind  # floor, classical, prompt, probe, tune or remote
     method: str = ""  # goes into `Result.method`; the name if empty
     needs_base: bool = True  # whether `quote` or `run` use `Context.prepared`; those that do not run first
     needs_documents: bool = False  # whether it is tried only where the settings name documents
+    needs_answers: bool = False  # whether it learns from the answers of train rows, and from no text alone
     on_request: bool = False  # whether a climb tries it only where `--rungs` names it
 
     @property
@@ -98,13 +100,18 @@ class Rungs(Registry[Rung]):
         self.make: Callable[[str], Rung | None] = lambda name: None
 
     def __getitem__(self, name: str) -> Rung:
+        name = self._now(name)
         return self._items.get(name) or self.make(name) or super().__getitem__(name)
 
     def __contains__(self, name: str) -> bool:
         try:
-            return name in self._items or self.make(name) is not None
+            return self._now(name) in self._items or self.make(name) is not None
         except UsageError:
             return False
+
+    def _now(self, name: str) -> str:
+        """The name today of the rung that was called `name` when a run folder was written."""
+        return next((new for new, rung in self._items.items() if name and rung.formerly == name), name)
 
 
 ALL = "all"  # in --rungs

@@ -23,6 +23,7 @@ class TuneWithRetrieval(TuneRung):
     """Tuning on rows with passages, some of them wrong ones; passages are looked up for every answer."""
 
     needs_documents = True
+    needs_answers = True
 
     def view(self, context: Context) -> Context:
         from rung.ladder.reading import reading_context
@@ -52,7 +53,8 @@ class TuneWithRetrieval(TuneRung):
 class AskedWithRetrieval(Rung):
     """The adapter of plain LoRA, asked with passages that it has not been trained to read."""
 
-    name = "lora-with-retrieval-at-test"
+    name = "lora-open-book"
+    formerly = "lora-with-retrieval-at-test"
     title = "LoRA asked with retrieval"
     kind: RungKind = "tune"
     method = "lora"
