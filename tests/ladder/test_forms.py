@@ -15,6 +15,7 @@ from rung.config import make_settings
 from rung.errors import BaseModelError
 from rung.evaluation.metrics import grade
 from rung.evaluation.tasks import understand
+from rung.evaluation.tasks.multi_label import labels_of
 from rung.generate.grammars import Grammars
 from rung.ladder import forms, prompting, trials, tuned_dev, tuning
 from rung.ladder.answer_by import WRITING, AnswerBy, Answering
@@ -190,6 +191,15 @@ def calls() -> Prepared:
     return prepare(Understood(loaded, None, task, ""), make_settings({"base": "tiny", "precision": "fp32"}))
 
 
+@pytest.fixture(scope="module")
+def labelled() -> Prepared:
+    """60 rows with one to three of four labels."""
+    names = ("red", "green", "blue", "grey")
+    pairs = [(f"text {i}", "; ".join(names[i % 4 :][: 1 + i % 3])) for i in range(60)]
+    task, loaded = understand(loaded_of(rows(pairs)))
+    return prepare(Understood(loaded, None, task, ""), make_settings({"base": "tiny", "precision": "fp32"}))
+
+
 def test_a_prompt_calls_only_what_exists(calls: Prepared) -> None:
     outcome = RUNGS["zero-shot"].run(context_of(calls), None)
     assert {one.name: one for one in outcome.choices}["answer by"].chosen == CONSTRAINED
@@ -214,6 +224,17 @@ def test_a_tuned_model_calls_only_what_exists(calls: Prepared) -> None:
     attached.detach()
     scores = [grade(calls.task, one, said) for one, said in zip(made.examples, found, strict=True)]
     assert {score.values["hallucination"] for score in scores} == {0.0}
+
+
+def test_a_prompt_gives_no_label_twice_and_none_that_is_made_up(labelled: Prepared) -> None:
+    assert labelled.task.kind == "multi_label"
+    outcome = RUNGS["zero-shot"].run(context_of(labelled), None)
+    assert {one.name: one for one in outcome.choices}["answer by"].chosen == CONSTRAINED
+    known = labels_of(labelled.task)
+    for answer in outcome.responder.answer(labelled.split.test):
+        said = answer.text.strip().split("; ")
+        assert said == [one for one in known if one in said]
+        assert len(said) <= 3
 
 
 def test_a_form_is_that_of_any_train_row(calls: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
