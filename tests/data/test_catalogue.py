@@ -71,3 +71,13 @@ def test_calls_and_commands_with_their_documentation(tmp_path: Path) -> None:
 def test_a_file_without_apis_is_refused(tmp_path: Path, rows: list[Any]) -> None:
     with pytest.raises(DataError, match="api_call"):
         read_catalogue(written(tmp_path, rows))
+
+
+def test_types_of_arguments_in_the_words_of_every_dialect() -> None:
+    kinds = {"a": "str", "b": "Float", "c": "dict", "d": ["string", "null"], "e": "any", "f": "boolean"}
+    schema = {"properties": {name: {"type": kind} for name, kind in kinds.items()} | {"g": True}}
+    entry = tool_of({"name": "f", "parameters": schema})
+    assert entry is not None
+    assert entry.arguments == ("a", "b", "c", "d", "e", "f", "g")
+    assert entry.types == ("string", "number", "object", "", "", "boolean", "")
+    assert entry.as_json()["types"] == list(entry.types)

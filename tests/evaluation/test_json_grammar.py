@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rung.compute.load import tiny
-from rung.evaluation.json_grammar import STYLES, Style, grammar_of, style_of
+from rung.evaluation.json_grammar import STYLES, Style, grammar_of, rules_of, starting, style_of
 from rung.evaluation.schema import fits, learn
 from rung.generate.grammars import Grammars
 
@@ -109,3 +109,10 @@ def test_the_style_of_most_texts() -> None:
     assert style_of(['{"a": "\\u00e9"}']) == Style(ascii=True)
     assert style_of(['{"a":1,  "b":2}', "no JSON"]) is None
     assert style_of([]) is None
+
+
+def test_values_inside_a_list_are_indented_once_more() -> None:
+    schema = learn([{"a": "x1"}, {"a": "x2"}] * 9)
+    top, rules = rules_of(schema, Style(",", ": ", 2), depth=1)
+    grammar = "\n".join([starting(f'"[\\n  " {top} "\\n]"'), *rules]) + "\n"
+    assert Grammars.of(tiny()).accepts(grammar, Style(",", ": ", 2).text([{"a": "x3"}]))

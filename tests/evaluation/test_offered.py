@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rung.data import example_of
+from rung.data.catalogue import Entry
 from rung.evaluation.calls import Call, read_calls
-from rung.evaluation.offered import Offered, catalogue_of, offered_to
+from rung.evaluation.offered import Offered, catalogue_of, indexed, offered_to
 from rung.records import Message, Task
 
 
@@ -63,3 +64,15 @@ def test_tools_of_the_row_win() -> None:
     assert mine.made_up(call("own(anything=1)")) == []
     assert mine.made_up(call("find(what=1)")) == ["find"]
     assert not offered_to(task, example_of(turns))
+
+
+def test_what_a_grammar_needs_of_an_entry() -> None:
+    small, large, alone = HUB.functions["hub.load"]
+    assert small.pins == (("model", "small"), ("repo", "a/b"))
+    assert alone.pins == (("repo", "a/b"),)
+    assert large.texts == {text for _, text in large.pins}
+    (placed,) = indexed([Entry("f('x', g('y'), ['z'], k='w')", "")]).functions["f"]
+    assert placed.pins == (("", "x"), ("k", "w"))
+    typed = {"call": "f", "tool": True, "arguments": ["a", "b"], "types": ["string", ""], "required": []}
+    assert catalogue("4", typed).functions["f"][0].types == {"a": "string"}
+    assert TOOLS.functions["find"][0].types == {}  # a task that was kept before types were

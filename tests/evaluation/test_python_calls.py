@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rung.evaluation.python_calls import arguments, statements, texts_in, value_of
+from rung.evaluation.python_calls import arguments, pins_in, statements, texts_in, value_of
 
 
 def one(text: str) -> str:
@@ -67,3 +67,7 @@ def test_values(text: str, value: Any) -> None:
 
 def test_texts_of_a_call() -> None:
     assert texts_in("f('a', x='b', y=['c'], z=1)") == {"a", "b"}
+
+
+def test_texts_and_the_keywords_before_them() -> None:
+    assert pins_in("f('a', 1, x='b', y=g('c'))") == (("", "a"), ("x", "b"))

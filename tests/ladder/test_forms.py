@@ -15,6 +15,7 @@ from rung.config import make_settings
 from rung.errors import BaseModelError
 from rung.evaluation.metrics import grade
 from rung.evaluation.tasks import understand
+from rung.evaluation.tasks.multi_label import labels_of
 from rung.generate.grammars import Grammars
 from rung.ladder import forms, prompting, trials, tuned_dev, tuning
 from rung.ladder.answer_by import WRITING, AnswerBy, Answering
@@ -176,3 +177,68 @@ def test_its_quote_counts_both_ways(bills: Prepared) -> None:
     free = prompt_seconds(WORK, SLOW, SIZE, one)[1]
     both = prompt_seconds(replace(WORK, constrained=True), SLOW, SIZE, one)[1]
     assert free < both < 2.5 * free
+
+
+@pytest.fixture(scope="module")
+def calls() -> Prepared:
+    """60 rows that call one of two tools; the tools are in a catalogue, not in the rows."""
+    pairs = [(f"do {i}", f"{('open', 'shut')[i % 2]}(n={i})") for i in range(60)]
+    tools = [
+        {"call": name, "tool": True, "arguments": ["n"], "types": ["integer"]} for name in ("open", "shut")
+    ]
+    facts = {"apis": {"file": "apis.jsonl", "sha256": "open and shut", "entries": tools}}
+    task, loaded = understand(loaded_of(rows(pairs)), facts=facts)
+    return prepare(Understood(loaded, None, task, ""), make_settings({"base": "tiny", "precision": "fp32"}))
+
+
+@pytest.fixture(scope="module")
+def labelled() -> Prepared:
+    """60 rows with one to three of four labels."""
+    names = ("red", "green", "blue", "grey")
+    pairs = [(f"text {i}", "; ".join(names[i % 4 :][: 1 + i % 3])) for i in range(60)]
+    task, loaded = understand(loaded_of(rows(pairs)))
+    return prepare(Understood(loaded, None, task, ""), make_settings({"base": "tiny", "precision": "fp32"}))
+
+
+def test_a_prompt_calls_only_what_exists(calls: Prepared) -> None:
+    outcome = RUNGS["zero-shot"].run(context_of(calls), None)
+    assert {one.name: one for one in outcome.choices}["answer by"].chosen == CONSTRAINED
+    answers = outcome.responder.answer(calls.split.test)
+    scores = [grade(calls.task, one, said) for one, said in zip(calls.split.test, answers, strict=True)]
+    assert {score.values["hallucination"] for score in scores} == {0.0}
+    assert {score.status for score in scores} == {"ok"}
+    free = Answering(calls.speaker, WRITING, calls.max_new_tokens, calls.task)
+    said = free.answer(
+        calls.split.test,
+        calls.speaker.renderer.prompts(calls.split.test, [one.prompt for one in calls.split.test]),
+    )
+    assert {grade(calls.task, one, a).status for one, a in zip(calls.split.test, said, strict=True)} != {"ok"}
+
+
+def test_a_tuned_model_calls_only_what_exists(calls: Prepared) -> None:
+    attached = attach(calls, "lora")
+    shake(attached.parameters())
+    attached.updated()
+    made = DevScores(calls, calls.split.dev, 8)
+    found = made._answers(calls.speaker, None)[CONSTRAINED]
+    attached.detach()
+    scores = [grade(calls.task, one, said) for one, said in zip(made.examples, found, strict=True)]
+    assert {score.values["hallucination"] for score in scores} == {0.0}
+
+
+def test_a_prompt_gives_no_label_twice_and_none_that_is_made_up(labelled: Prepared) -> None:
+    assert labelled.task.kind == "multi_label"
+    outcome = RUNGS["zero-shot"].run(context_of(labelled), None)
+    assert {one.name: one for one in outcome.choices}["answer by"].chosen == CONSTRAINED
+    known = labels_of(labelled.task)
+    for answer in outcome.responder.answer(labelled.split.test):
+        said = answer.text.strip().split("; ")
+        assert said == [one for one in known if one in said]
+        assert len(said) <= 3
+
+
+def test_a_form_is_that_of_any_train_row(calls: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = calls.split.train[-1].id
+    kept = "start: /a+/\n"
+    monkeypatch.setattr(forms, "grammars", lambda _, some: [kept if one.id == last else "" for one in some])
+    assert can_keep(calls)

@@ -23,6 +23,14 @@ from rung.data.values import unpacked
 MOST: Final = 20_000  # entries
 _CALLS = ("apicall", "call", "command", "cmd", "usage", "signature", "api", "function", "name", "apiname")
 _SCHEMAS = ("parameters", "input_schema", "inputSchema", "arguments")
+_TYPES: Final = {
+    **dict.fromkeys(("string", "str"), "string"),
+    **dict.fromkeys(("integer", "int", "long"), "integer"),
+    **dict.fromkeys(("number", "float", "double"), "number"),
+    **dict.fromkeys(("boolean", "bool"), "boolean"),
+    **dict.fromkeys(("array", "list", "tuple", "arraylist"), "array"),
+    **dict.fromkeys(("object", "dict", "hashmap"), "object"),
+}
 _FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 _FIX = 'Write {"api_call": …, "description": …} in each row, or OpenAI tools'
 
@@ -34,6 +42,7 @@ class Entry:
     call: str  # "torch.hub.load('repo', 'model')", "kubectl get", or the name of a tool
     text: str  # its documentation: all that its row says, a line for each key
     arguments: tuple[str, ...] | None = None  # names that a call may use; None: any
+    types: tuple[str, ...] = ()  # of `arguments`, in JSON's words; "" where it may be any
     required: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # that its row mentions
     tool: bool = False  # it has a schema of its arguments
@@ -42,7 +51,8 @@ class Entry:
         """What grading needs of it."""
         found: dict[str, Any] = {"call": self.call}
         if self.tool:
-            return found | {"tool": True, "arguments": self.arguments, "required": list(self.required)}
+            known = {"arguments": self.arguments, "types": list(self.types), "required": list(self.required)}
+            return found | {"tool": True} | known
         return found | ({"flags": list(self.flags)} if self.flags else {})
 
 
@@ -117,7 +127,14 @@ def tool_of(value: Any, named: bool = False) -> Entry | None:
     listed = tuple(one for one in required if isinstance(one, str)) if isinstance(required, list) else ()
     closed = isinstance(properties, dict) and not schema.get("additionalProperties")
     arguments = tuple(map(str, properties)) if closed and isinstance(properties, dict) else None
-    return Entry(name.strip(), _documentation(tool), arguments, listed, tool=True)
+    types = tuple(_type_of(properties[one]) for one in arguments) if arguments and properties else ()
+    return Entry(name.strip(), _documentation(tool), arguments, types, listed, tool=True)
+
+
+def _type_of(schema: Any) -> str:
+    """The type of an argument in JSON's words; "" where the schema names none, several or another one."""
+    kind = schema.get("type") if isinstance(schema, Mapping) else None
+    return _TYPES.get(kind.lower(), "") if isinstance(kind, str) else ""
 
 
 def tools_of(value: Any) -> list[Any]:

@@ -64,9 +64,20 @@ def grammar_of(schema: Mapping[str, Any], style: Style | None) -> str:
     A few spaces and line breaks may come first and a line break last, as some chat templates put them.
     Objects with more than 64 keys have them in the schema's order.
     """
+    top, rules = rules_of(schema, style)
+    return "\n".join([starting(top), *rules]) + "\n"
+
+
+def rules_of(schema: Mapping[str, Any], style: Style | None, depth: int = 0) -> tuple[str, list[str]]:
+    """The rule of these texts by its name, ``r`` and a number, and all rules that it needs; `depth` is how
+    many lists and objects are around them."""
     writer = _Writer(schema, style)
-    top = writer.value(schema, 0)
-    return "\n".join([rf"start: /[ \n]{{0,2}}/ {top} /\n?/", *writer.rules]) + "\n"
+    return writer.value(schema, depth), writer.rules
+
+
+def starting(body: str) -> str:
+    """The rule at which a grammar starts, with the spaces around an answer."""
+    return rf"start: /[ \n]{{0,2}}/ ({body}) /\n?/"
 
 
 class _Writer:
@@ -118,9 +129,9 @@ class _Writer:
         between = self._gap(depth, ",")
         self.rules.append(
             "\n    | ".join(
-                [f'{more}::_: ""{_if([f"bit_set({place})" for place in needed])}']
+                [f'{more}::_: ""{when([f"bit_set({place})" for place in needed])}']
                 + [
-                    f"{between} {pair} {more}::set_bit({place}){_if([*condition, *full])}"
+                    f"{between} {pair} {more}::set_bit({place}){when([*condition, *full])}"
                     for place, (pair, condition) in enumerate(zip(pairs, conditions, strict=True))
                 ]
             )
@@ -128,7 +139,7 @@ class _Writer:
         self.rules.append(
             f"{start}::_: "
             + "\n    | ".join(
-                f"{pair} {more}::set_bit({place}){_if(condition)}"
+                f"{pair} {more}::set_bit({place}){when(condition)}"
                 for place, (pair, condition) in enumerate(zip(pairs, conditions, strict=True))
             )
         )
@@ -142,21 +153,21 @@ class _Writer:
 
     def _fixed(self, value: Any) -> str:
         """A key, or one of a few values."""
-        return _literal(json.dumps(value, ensure_ascii=self.style is not None and self.style.ascii))
+        return literal(json.dumps(value, ensure_ascii=self.style is not None and self.style.ascii))
 
     def _colon(self) -> str:
-        return f'{_SPACE} ":" {_SPACE}' if self.style is None else _literal(self.style.key)
+        return f'{_SPACE} ":" {_SPACE}' if self.style is None else literal(self.style.key)
 
     def _gap(self, depth: int, before: str, after: str = "") -> str:
         """What stands between items of an object or list `depth` levels down: a mark and spaces."""
         if self.style is None:
-            parts = [_literal(before)] if before else []
+            parts = [literal(before)] if before else []
             return " ".join(
-                [*([_SPACE] if before == "," else []), *parts, _SPACE, *([_literal(after)] if after else [])]
+                [*([_SPACE] if before == "," else []), *parts, _SPACE, *([literal(after)] if after else [])]
             )
         if self.style.indent is not None:
-            return _literal(f"{before}\n{' ' * (self.style.indent * (depth + 1))}{after}")
-        return _literal((self.style.item if before == "," else before) + after)
+            return literal(f"{before}\n{' ' * (self.style.indent * (depth + 1))}{after}")
+        return literal((self.style.item if before == "," else before) + after)
 
     def _name(self) -> str:
         self._names += 1
@@ -182,7 +193,7 @@ def _is_closed(node: Mapping[str, Any]) -> bool:
     return closed and 0 < len(inner or ()) <= _BITS and set(node.get("required", ())) <= set(inner or ())
 
 
-def _if(conditions: Sequence[str]) -> str:
+def when(conditions: Sequence[str]) -> str:
     """All of these conditions, behind a way to write something."""
     if not conditions:
         return ""
@@ -192,5 +203,6 @@ def _if(conditions: Sequence[str]) -> str:
     return f" %if {found}"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Exactly this text."""
     return json.dumps(text, ensure_ascii=False)

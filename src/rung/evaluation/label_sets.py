@@ -1,11 +1,13 @@
-"""Sets of labels in the text of a completion, or None: unparsed."""
+"""Sets of labels as text: read from a completion (None: unparsed), and the grammar of those of a task."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
-from rung.data.label_lists import LENGTH, WORDS, listed, says_none
+from rung.data.label_lists import LENGTH, LIST, WORDS, listed, says_none, written
+from rung.evaluation.json_grammar import literal, starting
 from rung.evaluation.labels import equal_label
 from rung.evaluation.parse import after_colon, mentioned_labels
 
@@ -40,3 +42,25 @@ def read_labels(text: str, labels: Sequence[str], joint: str) -> list[str] | Non
     if any(known) and all(len(part) <= LENGTH and len(part.split()) <= WORDS for part in cut):
         return list(dict.fromkeys(label or part for label, part in zip(known, cut, strict=True)))
     return mentioned_labels(text, names) or None
+
+
+@lru_cache(maxsize=16)
+def grammar_of_sets(labels: tuple[str, ...], joint: str, most: int, empty: bool) -> str:
+    """The grammar, in llguidance's notation, of at most `most` of `labels`, each once and in their order, as
+    `rung.data.label_lists.written` writes them; with `empty` also of none.
+
+    A rule stands for the labels that are left, and has the number of those written.
+    """
+    before, after = ('"[" ', ' "]"') if joint == LIST else ("", "")
+    between = literal(joint or ", ")
+    rules = []
+    for place, label in enumerate(labels):
+        last = place == len(labels) - 1
+        text = literal(written([label], LIST)[1:-1] if joint == LIST else label)
+        rest = "" if last else f" after{place + 1}::incr(_)"
+        skip = "" if last else f"\n    | from{place + 1}::_"
+        rules.append(f"from{place}::_: {text}{rest} %if lt(_, {most}){skip}")
+        if place:
+            rules.append(f'after{place}::_: "" | {between} from{place}::_ %if lt(_, {most})')
+    none = f" | {literal(written((), joint))}" if empty else ""
+    return "\n".join([starting(f"{before}from0::0x0{after}{none}"), *rules]) + "\n"

@@ -22,7 +22,7 @@ from typing import Any
 from rung.data.catalogue import Entry, tool_of
 from rung.evaluation.calls import Call, arguments_of, name_of_call, read_calls
 from rung.evaluation.commands import arrange
-from rung.evaluation.python_calls import texts_in
+from rung.evaluation.python_calls import pins_in, texts_in
 from rung.records import Example, Task
 
 _WORD = re.compile(r"[a-z][\w.:+-]*")
@@ -34,7 +34,9 @@ class Api:
 
     name: str  # as it is shown: the function with the texts that pin it down, or the command
     texts: frozenset[str] = frozenset()  # of a Python call
+    pins: tuple[tuple[str, str], ...] = ()  # (keyword in the catalogue or "", text) of each of `texts`
     arguments: frozenset[str] | None = None  # that a tool takes; None: any
+    types: Mapping[str, str] = field(default_factory=dict, hash=False)  # of arguments, in JSON's words
     required: frozenset[str] = frozenset()
     flags: frozenset[str] = frozenset()  # of a command; none: any
     tool: bool = False
@@ -112,7 +114,7 @@ def shown(call: Call) -> str:
 def offered_to(task: Task, example: Example) -> Offered:
     """The row's own tools, else those of the catalogue, else nothing."""
     if tools := example.facts.get("tools"):
-        return _indexed([entry for tool in tools if (entry := tool_of(tool, named=True))])
+        return indexed([entry for tool in tools if (entry := tool_of(tool, named=True))])
     return catalogue_of(task)
 
 
@@ -124,7 +126,7 @@ def catalogue_of(task: Task) -> Offered:
     found = _KEPT.get(apis["sha256"])
     if found is None:
         _KEPT.clear()
-        found = _KEPT[apis["sha256"]] = _indexed([_entry(one) for one in apis["entries"]])
+        found = _KEPT[apis["sha256"]] = indexed([_entry(one) for one in apis["entries"]])
     return found
 
 
@@ -137,19 +139,23 @@ def _entry(kept: Mapping[str, Any]) -> Entry:
         call=kept["call"],
         text="",
         arguments=None if arguments is None else tuple(arguments),
+        types=tuple(kept.get("types", ())),
         required=tuple(kept.get("required", ())),
         flags=tuple(kept.get("flags", ())),
         tool=bool(kept.get("tool")),
     )
 
 
-def _indexed(entries: Sequence[Entry]) -> Offered:
+def indexed(entries: Sequence[Entry]) -> Offered:
+    """What these entries offer."""
     functions: dict[str, tuple[Api, ...]] = {}
     commands: dict[tuple[str, ...], Api] = {}
     for entry in entries:
         if entry.tool:
             arguments = None if entry.arguments is None else frozenset(entry.arguments)
-            api = Api(entry.call, arguments=arguments, required=frozenset(entry.required), tool=True)
+            types = {name: one for name, one in zip(entry.arguments or (), entry.types, strict=False) if one}
+            required = frozenset(entry.required)
+            api = Api(entry.call, arguments=arguments, types=types, required=required, tool=True)
             functions[entry.call] = (*functions.get(entry.call, ()), api)
         elif name := name_of_call(entry.call):
             functions[name] = (*functions.get(name, ()), _pinned(entry.call, name))
@@ -170,7 +176,8 @@ def _pinned(text: str, name: str) -> Api:
     calls = [call for call in read_calls(text) if call.form == "python" and call.name == name]
     if not calls:
         return Api(name)
-    return Api(shown(calls[0]), texts_in(calls[0].tokens[0]))
+    written = calls[0].tokens[0]
+    return Api(shown(calls[0]), texts_in(written), pins_in(written))
 
 
 def _command(text: str) -> tuple[str, ...]:

@@ -67,6 +67,15 @@ def texts_in(text: str) -> frozenset[str]:
     )
 
 
+def pins_in(text: str) -> tuple[tuple[str, str], ...]:
+    """`texts_in`, each behind its keyword, or "" where it has none."""
+    return tuple(
+        ("" if name.startswith("argument ") else name, node.value)
+        for name, node in arguments(text).items()
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+
+
 def text_of_tree(node: ast.expr) -> str:
     """An expression, written the one way."""
     return _unescape(ast.unparse(node))

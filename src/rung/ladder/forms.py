@@ -11,13 +11,14 @@ from rung.ladder.prepare import Prepared
 
 def can_keep(prepared: Prepared, say: Callable[[str], None] | None = None) -> bool:
     """Whether they can. Where the task has a form that this base cannot keep to, `say` hears why."""
-    some = grammars(prepared.task, prepared.split.train[:1])
-    if not any(some):
+    found = (one for example in prepared.split.train for one in grammars(prepared.task, [example]) if one)
+    grammar = next(found, "")
+    if not grammar:
         return False
     from rung.generate.grammars import Grammars
 
     try:
-        Grammars.of(prepared.base).hold(some[0])
+        Grammars.of(prepared.base).hold(grammar)
     except (BaseModelError, UsageError) as error:
         if say is not None:
             say(f"answers are written freely: {error.what}: {error.why}")

@@ -9,8 +9,9 @@ import pytest
 
 from rows_of import loaded_of, of_targets, task_of
 from rung.data import example_of
+from rung.evaluation.call_grammar import takes
 from rung.evaluation.metrics import grade, measures
-from rung.evaluation.tasks import KINDS, doubts, understand, unreadable
+from rung.evaluation.tasks import KINDS, doubts, grammars, learn, understand, unreadable
 from rung.records import Completion, Example, Message, Score, Task
 
 
@@ -200,3 +201,42 @@ def test_a_catalogue_says_which_api_a_call_is_of() -> None:
 def test_the_instruction_says_how_to_call_tools() -> None:
     assert "these tools" in KINDS["api_call"].instruction(TOOLS)
     assert "name(argument=value)" in KINDS["api_call"].instruction(TOOLS)
+
+
+def test_answers_can_be_kept_to_the_tools_of_a_row() -> None:
+    def row(number: int, tools: list[str], target: str) -> Example:
+        schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+        facts = {"tools": [{"name": name, "parameters": schema} for name in tools]}
+        return example_of([Message("user", "do"), Message("assistant", target)], number, facts=facts)
+
+    examples = [row(1, ["f", "g"], "f(n=1)"), row(2, ["g", "h"], "h(n=2)\ng(n=3)")]
+    task = learn(understand(loaded_of(examples * 9))[0], examples)
+    one, two = grammars(task, examples)
+    assert takes(one, "f(n=3)")
+    assert takes(two, "g(n=3)\nh(n=3)")
+    for bad in ("h(n=1)", "f()", "f(m=1)", "f(n='1')"):
+        assert not takes(one, bad)
+    assert grammars(task, of_targets("f(n=1)")) == [""]  # a row without tools, and there is no catalogue
+    assert grammars(understand(loaded_of(examples * 9))[0], examples) == ["", ""]  # train is not known yet
+
+
+def test_answers_can_be_kept_to_a_catalogue() -> None:
+    def known(number: int, *targets: str) -> Task:
+        entries = [{"call": f"hub.load('a/b', model='m{i}')"} for i in range(number)]
+        facts = {"apis": {"file": "apis.jsonl", "sha256": f"kept {number}", "entries": entries}}
+        return learn(understand(loaded_of(of_targets(*targets)), facts=facts)[0], of_targets(*targets))
+
+    targets = [f"hub.load('a/b', model='m{i}')" for i in range(9)]
+    task = known(9, *targets)
+    grammar, same = grammars(task, of_targets("x", "y"))
+    assert grammar is same
+    assert all(takes(grammar, target) for target in targets)
+    assert not takes(grammar, "hub.load('a/b', model='m9')")
+    assert "form" not in known(1001, *targets).facts
+    assert known(1001, *targets).notes[-1] == (
+        "answers cannot be kept to what exists: the catalogue has more than 1,000 APIs"
+    )
+    odd = known(9, *(f"x = 1\n{target}" for target in targets))
+    assert grammars(odd, of_targets("x")) == [""]
+    assert odd.notes[-1].endswith("no grammar takes the train targets that call only what exists")
+    assert learn(task_of(of_targets(*targets)), of_targets(*targets)).facts == {}  # no catalogue

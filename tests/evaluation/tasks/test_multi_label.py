@@ -11,8 +11,9 @@ from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from rows_of import loaded_of, of_targets, task_of
+from rung.evaluation.call_grammar import takes
 from rung.evaluation.metrics import METRICS, grade, measures
-from rung.evaluation.tasks import doubts, tidy, understand, unreadable
+from rung.evaluation.tasks import doubts, learn, tidy, understand, unreadable
 from rung.evaluation.tasks.multi_label import MultiLabel, labels_of, renamed, text_for
 from rung.records import Completion, Measure, Task
 
@@ -159,3 +160,16 @@ def test_constants_grow_from_the_most_frequent_label() -> None:
     assert np.all(
         [grade(found, one, Completion(one.id, "cat", 1)).status == "ok" for one in of_targets("cat")]
     )
+
+
+def test_answers_can_be_kept_to_what_train_rows_look_like() -> None:
+    found, loaded = understand(loaded_of(of_targets(*TARGETS, "dog; cat; fish; bird", "none", times=8)))
+    example = loaded.examples[0]
+    assert MultiLabel().grammar(found, example) == ""  # nothing is known of train yet
+    known = learn(found, loaded.examples)
+    grammar = MultiLabel().grammar(known, example)
+    assert all(takes(grammar, one.target) for one in loaded.examples)
+    assert not takes(grammar, "cat; cat")
+    fewer = learn(found, [one for one in loaded.examples if one.target.count(";") < 2])
+    assert not takes(MultiLabel().grammar(fewer, example), "cat; bird; dog")
+    assert MultiLabel().grammar(learn(found, []), example) == ""

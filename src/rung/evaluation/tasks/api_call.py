@@ -17,6 +17,7 @@ from typing import Any
 
 from rung.data import Loaded
 from rung.evaluation import admissible
+from rung.evaluation.call_grammar import MOST, CallForm, grammar_of_calls, learn_form, too_many
 from rung.evaluation.calls import (
     Call,
     different_arguments,
@@ -38,6 +39,8 @@ _SEVERAL = 0.1  # share of targets with several calls from which the instruction
 _SHOWN = 5  # rows named in a note
 MISTAKES = ("hallucination", "wrong_choice", "wrong_argument")
 _TEXT = "(text)"
+_FORM = "form"  # in `Task.facts`: how calls are written in train, see `CallForm`
+_GRAMMARS: dict[tuple[str, str], str] = {}  # the last one of a catalogue, by its file's sha256 and the form
 
 
 class ApiCall(Kind):
@@ -83,6 +86,29 @@ class ApiCall(Kind):
                 task, metrics=(*task.metrics, *MISTAKES), facts={**task.facts, "own_tools": bool(own)}
             )
         return task
+
+    def learn(self, task: Task, train: Sequence[Example]) -> Task:
+        """How calls are written, where it is known what there is to call."""
+        if "hallucination" not in task.metrics:
+            return task
+        form = learn_form(train, lambda example: offered_to(task, example), task.functions)
+        if form is not None:
+            return replace(task, facts={**task.facts, _FORM: form.as_json()})
+        many = f"the catalogue has more than {MOST:,} APIs" if too_many(catalogue_of(task)) else ""
+        why = many or "no grammar takes the train targets that call only what exists"
+        return replace(task, notes=(*task.notes, f"answers cannot be kept to what exists: {why}"))
+
+    def grammar(self, task: Task, example: Example) -> str:
+        kept = task.facts.get(_FORM)
+        if kept is None:
+            return ""
+        if example.facts.get("tools"):
+            return grammar_of_calls(offered_to(task, example), CallForm.of_json(kept))
+        known = (task.facts.get("apis", {}).get("sha256", ""), repr(kept))
+        if known not in _GRAMMARS:
+            _GRAMMARS.clear()
+            _GRAMMARS[known] = grammar_of_calls(catalogue_of(task), CallForm.of_json(kept))
+        return _GRAMMARS[known]
 
     def doubts(self, task: Task, example: Example) -> Iterator[str]:
         calls = read_calls(example.target, task.functions)

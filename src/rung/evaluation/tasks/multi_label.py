@@ -26,7 +26,7 @@ from rung.data.label_lists import (
     written,
 )
 from rung.evaluation.calls import name_of_call
-from rung.evaluation.label_sets import read_labels
+from rung.evaluation.label_sets import grammar_of_sets, read_labels
 from rung.evaluation.labels import equal_label, spelling, twin
 from rung.evaluation.tasks.kind import Grade, Kind, counted, list_of, register
 from rung.records import Example, Task
@@ -34,6 +34,7 @@ from rung.records import Example, Task
 NAME = "multi_label"
 _SHELL = re.compile(r"(?:^|\s)(?:-{1,2}[A-Za-z]|>|/\S)")  # an option, a path or a redirection
 _NAMED = 60  # labels named in the instruction
+_MOST = "most"  # in `Task.facts`: labels of a train row
 _MOST_TOGETHER = 12  # labels in a constant answer
 
 
@@ -118,6 +119,16 @@ class MultiLabel(Kind):
                 yield f"has {one!r}, which is read as {own!r}: they differ by case, space or Unicode form"
             else:
                 yield from twin(own, labels)
+
+    def learn(self, task: Task, train: Sequence[Example]) -> Task:
+        """How many labels a row has at most."""
+        sizes = [len(items(one.target, _joint_of(task))) for one in train]
+        return replace(task, facts={**task.facts, _MOST: max(sizes)}) if sizes else task
+
+    def grammar(self, task: Task, example: Example) -> str:
+        most = task.facts.get(_MOST)
+        empty = bool(task.facts.get("empty"))
+        return grammar_of_sets(labels_of(task), _joint_of(task), most, empty) if most else ""
 
     def parse(self, task: Task, text: str) -> str | None:
         return self._read(task, text, labels_of(task))
