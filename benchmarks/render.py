@@ -27,7 +27,8 @@ Record = dict[str, Any]
 def load() -> dict[str, Record]:
     """Result files of speed and memory, by name."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    return {name: one for name, one in found.items() if "gflops_bf16" in one.get("machine", {})}
+    timed = {name: one for name, one in found.items() if "gflops_bf16" in one.get("machine", {})}
+    return {name: one for name, one in timed.items() if not isinstance(one.get("runs"), list)}
 
 
 def table(record: Record) -> str:

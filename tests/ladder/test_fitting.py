@@ -84,6 +84,15 @@ def test_a_tuned_rung_without_time_for_a_fair_try_takes_none_from_others(context
     assert Fitting(context, most, zero + little).fit([RUNGS["zero-shot"], lora]) is None
 
 
+def test_after_another_tuned_rung_one_alone_has_a_fair_try_or_none(context: Context) -> None:
+    most, lora = context.size, RUNGS["lora"]
+    times = [float(time) for time in range(10, 400, 5)]
+    found = [Fitting(context, most, time, after=True).fit([lora]) for time in times]
+    rows = [one.size.train for one in found if one is not None]
+    assert found[0] is None
+    assert FAIR * most.train <= min(rows) <= max(rows) == most.train
+
+
 def test_a_size_is_quoted_once(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, Size]] = []
     real = fitting.quote_at

@@ -38,10 +38,13 @@ class Fitted:
 
 
 class Fitting:
-    """Finds the largest sizes, up to `most`, with which rungs fit into `time` seconds (None: no limit)."""
+    """Finds the largest sizes, up to `most`, with which rungs fit into `time` seconds (None: no limit).
 
-    def __init__(self, context: Context, most: Size, time: float | None) -> None:
-        self.context, self.most, self.time = context, most, time
+    A tuned rung that is alone may have less than a fair try, but not `after` another one has been tuned.
+    """
+
+    def __init__(self, context: Context, most: Size, time: float | None, after: bool = False) -> None:
+        self.context, self.most, self.time, self.after = context, most, time, after
         self._quotes: dict[tuple[str, Size], Quote] = {}  # each is asked for many times
 
     def fit(self, rungs: Sequence[Rung], fair: bool = False) -> Fitted | None:
@@ -61,7 +64,7 @@ class Fitting:
             answers = self._answers(rungs, found, self.time, fixed + share * (self.time - fixed))
             if answers is not None:
                 left = self.time - self._answering(rungs, answers)
-                if trained := self._training(tuned, answers, left, len(rungs) == 1, fair):
+                if trained := self._training(tuned, answers, left, len(rungs) == 1 and not self.after, fair):
                     return trained
         return None
 

@@ -78,6 +78,11 @@ class Plan:
         assert found is not None, rung
         return found
 
+    @property
+    def has_tuned(self) -> bool:
+        """Whether a rung that trains has begun."""
+        return any(quote.train_seconds is not None and quote.rung in self.begun for quote in self.quotes)
+
     def train_limit(self, rung: str) -> float | None:
         """Seconds after which the training of `rung` stops; the rest of its time is for its answers."""
         quote, limit = self.find(rung), self.limits.get(rung)
@@ -152,7 +157,7 @@ def make_plan(
     context.room = Room.now()  # what was timed may have left something
     spent = clock.seconds  # timing and screening included
     time = None if budget is None else max(0.0, budget - spent) * SAFETY
-    fitting = Fitting(context, most, time)
+    fitting = Fitting(context, most, time, after=before is not None and before.has_tuned)
     promised = {quote.rung for quote in before.quotes if quote.fits} if before else None
     fitted, chosen, refused = _together(fitting, able, screening.worst_first, promised)
     gone |= refused
@@ -340,7 +345,7 @@ def _enough(fitting: Fitting, rungs: Sequence[Rung], rung: Rung, spent: float) -
                 break
             context.settings = settings.model_copy(update={"budget": tried})
             time = max(0.0, tried - spent) * SAFETY
-            if rung in _together(Fitting(context, fitting.most, time), rungs)[1]:
+            if rung in _together(Fitting(context, fitting.most, time, fitting.after), rungs)[1]:
                 enough = high = tried
             else:
                 low, high = tried, 2 * tried if enough is None else high
