@@ -104,6 +104,7 @@ def test_a_climb_on_documents_continues_and_its_rungs_run_from_disk(
         return [f"Question: Who built {title}?\nAnswer: {names[int(title[-1])]}" for title in titles]
 
     monkeypatch.setattr(written, "_answers", answers)
+    monkeypatch.setattr(written, "disagreements", lambda *_: {})
     settings = letters.FAST | {"epochs": 1, "rungs": "zero-shot,lora", "test": str(tmp_path / "q.jsonl")}
     output = tmp_path / "run"
     first = climb(tmp_path / "docs", output=output, **settings)

@@ -97,9 +97,8 @@ class AskedWithRetrieval(Rung):
         attached, _ = attach(adapter, prepared.speaker)
         try:
             by = from_json(AnswerBy, saved.get(ANSWER_BY, {}), FILE)
-            model = tuning.responder(
-                prepared.speaker, attached, prepared.max_new_tokens, adapter, base_of(prepared), by
-            )
+            longest, about = prepared.max_new_tokens, base_of(prepared)
+            model = tuning.responder(prepared.speaker, attached, longest, adapter, about, by, prepared.task)
             outcome = Outcome(
                 reader_of(context, model),
                 forgetting=other.forgetting,
