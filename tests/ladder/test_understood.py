@@ -220,6 +220,8 @@ def test_a_mixture_needs_sources_that_are_there(tmp_path: Path) -> None:
     rows = [{"prompt": f"p {n}", "response": f"r {n}", "source": "ab"[n % 2]} for n in range(30)]
     path = letters.write_jsonl(tmp_path / "x.jsonl", rows)
     assert understood(path, mix="b=2").loaded.examples[1].facts == {"source": "b"}
+    assert understood(path, mix="b=2").loaded.parts_line.endswith("source: source")
+    assert understood(path).loaded.parts_line.endswith("not used: source")
     assert understood(path).loaded.examples[1].facts == {}
     with pytest.raises(UsageError, match="no source 'c'"):
         understood(path, mix="c=2")

@@ -136,7 +136,7 @@ def read_rows(source: RowFile, columns: Columns = NOTHING_SAID) -> Loaded:
         source.sha256,
         tuple(dict.fromkeys(notes)),
         {part: tuple(found) for part, found in parts.of.items() if found},
-        parts.line(),
+        parts.line(columns.source if columns.source in values else None),
         tuple(left),
         _hint(parts, columns, format),
         parts.languages,

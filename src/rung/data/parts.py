@@ -46,10 +46,17 @@ class Parts:
     def one(self, part: Part) -> str | None:
         return next(iter(self[part]), None)
 
-    def line(self) -> str:
-        """``prompt: title, text; target: rating; id: row; not used: user_name``."""
+    def line(self, source: str | None = None) -> str:
+        """``prompt: title, text; target: rating; id: row; not used: user_name``.
+
+        `source` is a column whose values are weighed; it may also have a part.
+        """
         text = "prompt and target" if self.whole else "text" if self.learned else "prompt"
         listed = [(text if part == "prompt" else part, self[part]) for part in ORDER if self[part]]
+        if source is not None:
+            unused = [name for name in self["not used"] if name != source]
+            listed = [(part, found) for part, found in listed if part != "not used"] + [("source", [source])]
+            listed += [("not used", unused)] if unused else []
         return "; ".join(f"{part}: {', '.join(_plain(name) for name in found)}" for part, found in listed)
 
 
