@@ -152,3 +152,17 @@ def test_foreign_text_cannot_drive_the_terminal(hostile: Path) -> None:
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "[bold]LoRA[/bold]" in text
+
+
+def test_long_names_of_rungs_stay_whole_at_80_columns(
+    tickets: Path, add_regrets: Callable[[Path], None], add_forgetting: Callable[[Path], None]
+) -> None:
+    add_regrets(tickets)
+    add_forgetting(tickets)
+    path = tickets / "results" / "lora.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept["rung"] = "lora-open-book-x"
+    path.write_text(json.dumps(kept), encoding="utf-8")
+    for width in (80, 120):
+        lines = _printed(tickets, width).splitlines()
+        assert any(line[2:].startswith("lora-open-book-x ") for line in lines)

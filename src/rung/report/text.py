@@ -18,6 +18,7 @@ from rung.report.view import Rung, View
 
 NARROW = 76  # columns below which cells are broken in two lines
 WIDE = 104  # from this many columns on, short notes are in the table
+_ANY = 1000  # columns, where a table is as wide as it wants to be
 SHORT = 64  # characters of such a note; where one is longer, all notes stand under the table
 
 
@@ -28,7 +29,13 @@ def print_view(view: View, console: Console, report: Path | None = None) -> None
     if view.parts:
         console.print(Text(view.parts, style="dim"))
     inside = wide and all(len(note) <= SHORT for note in view.notes)
-    console.print(_table(view, wide, narrow, inside))
+    table = _table(view, wide, narrow, inside)
+    if (
+        not wide
+        and console.measure(table, options=console.options.update(width=_ANY)).maximum > console.width
+    ):
+        table = _table(view, wide, True, inside)
+    console.print(table)
     if not inside:
         for note, rungs in view.notes.items():
             names = ", ".join(rung.name for rung in rungs)
