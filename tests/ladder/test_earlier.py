@@ -202,7 +202,11 @@ def test_a_finished_rung_takes_no_time_from_one_that_did_not_fit(prepared: Prepa
         seen.append(opened(context, rungs))
         waiting = [rung for rung in rungs if rung.name in seen[-1]]
         context.size = most_of(context.settings, context.whole, before=context.plan)
-        assert make_plan(context, waiting, Clock(), context.plan).quote("full").fits
+        full = make_plan(context, waiting, Clock(), context.plan).quote("full")
+        assert full.fits is (
+            later > 32
+        )  # where 32 s are no fair try, a budget is named that the next one has
+        assert full.fits or full.why.endswith("about 59 s would do")
     assert seen == [["full"]] * 3 + [["lora", "full"]] * 2
     context, rungs = climbed_at(prepared, tmp_path / "alone", 28, 60, lora="ok")
     assert opened(context, rungs) == ["lora"]
