@@ -236,8 +236,7 @@ def _rows(what: str, rows: Sequence[int]) -> str:
     if not rows:
         return ""
     more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    noun = what if len(rows) > 1 else _SEVERAL.sub(r"\1", what)
-    return f"{len(rows)} {noun}: row {', '.join(map(str, rows[:_SHOWN]))}{more}"
+    return f"{_counted(len(rows), what)}: row {', '.join(map(str, rows[:_SHOWN]))}{more}"
 
 
 def _pairs(what: str, pairs: Sequence[tuple[int, int]]) -> str:
@@ -245,5 +244,10 @@ def _pairs(what: str, pairs: Sequence[tuple[int, int]]) -> str:
         return ""
     shown = ", ".join(f"{a} and {b}" for a, b in pairs[:_SHOWN])
     more = f", and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
-    noun = what if len(pairs) > 1 else _SEVERAL.sub(r"\1", what)
-    return f"{len(pairs)} {noun}: {shown}{more}"
+    return f"{_counted(len(pairs), what)}: {shown}{more}"
+
+
+def _counted(number: int, what: str) -> str:
+    """``2 rows with ...``, ``1 row with ...``."""
+    noun = what if number > 1 else _SEVERAL.sub(r"\1", what)
+    return f"{number} {noun}"

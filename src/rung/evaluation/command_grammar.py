@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from rung.evaluation.json_grammar import literal
+from rung.evaluation.json_grammar import Rules, literal
 from rung.evaluation.offered import Api
 
 Commands = Mapping[tuple[str, ...], Api]
@@ -18,15 +18,13 @@ _BRACKETS = r"()\[\]{}"
 _ENDS = rf"\s'\"\\|;&{_LINES}{_BRACKETS}"  # what ends a part of a word that is not in quotes
 
 
-class CommandWriter:
+class CommandWriter(Rules):
     """Collects the rules of commands. With `strict` there are no brackets or line breaks in words, and no
     flags before a subcommand: then what is read is what was written in every case."""
 
     def __init__(self, strict: bool) -> None:
+        super().__init__("c", _words(strict))
         self.strict = strict
-        self.rules = _words(strict)
-        self._names = 0
-        self._known: dict[str, str] = {}  # body -> name, so that equal rules are written once
 
     def calls(self, commands: Commands, pipes: int) -> str:
         """The name of the rule of a command with at most `pipes` more behind it. Behind ``|`` there may be a
@@ -64,16 +62,6 @@ class CommandWriter:
         if not flags:
             return "FLAG"
         return self._rule(" | ".join(map(literal, flags)))
-
-    def _name(self) -> str:
-        self._names += 1
-        return f"c{self._names}"
-
-    def _rule(self, body: str) -> str:
-        if body not in self._known:
-            name = self._known[body] = self._name()
-            self.rules.append(f"{name}: {body}")
-        return self._known[body]
 
 
 def _words(strict: bool) -> list[str]:

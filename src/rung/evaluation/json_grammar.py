@@ -80,6 +80,28 @@ def starting(body: str) -> str:
     return rf"start: /[ \n]{{0,2}}/ ({body}) /\n?/"
 
 
+class Rules:
+    """Rules of one grammar; equal ones are written once. `letter` begins their names."""
+
+    def __init__(self, letter: str, rules: Sequence[str]) -> None:
+        self.rules = list(rules)
+        self._letter = letter
+        self._names = 0
+        self._known: dict[str, str] = {}  # body -> name
+
+    def _name(self) -> str:
+        self._names += 1
+        return f"{self._letter}{self._names}"
+
+    def _rule(self, body: str, terminal: bool = False) -> str:
+        """The name of the rule with this body; that of a terminal is in capitals."""
+        if body not in self._known:
+            name = self._name()
+            name = self._known[body] = name.upper() if terminal else name
+            self.rules.append(f"{name}: {body}")
+        return self._known[body]
+
+
 class _Writer:
     """Collects the rules of one grammar."""
 

@@ -12,7 +12,7 @@ import keyword
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 
-from rung.evaluation.json_grammar import literal, when
+from rung.evaluation.json_grammar import Rules, literal, when
 from rung.evaluation.offered import Api
 
 Pin = tuple[str, str]  # a keyword, or "", and the text behind it
@@ -67,7 +67,7 @@ GAP: / ?/
 """
 
 
-class PythonWriter:
+class PythonWriter(Rules):
     """Collects the rules of calls. With `strict`, arguments of tools have their types and required ones are
     there. Texts of a catalogue then have its keywords and come before other arguments, which have keywords
     that stand before no text in the catalogue: else a base that knows nothing of it writes arguments without
@@ -75,10 +75,8 @@ class PythonWriter:
     """
 
     def __init__(self, strict: bool) -> None:
+        super().__init__("p", [_VALUES, _SPACES if strict else _LOOSE_SPACES])
         self.strict = strict
-        self.rules: list[str] = [_VALUES, _SPACES if strict else _LOOSE_SPACES]
-        self._names = 0
-        self._known: dict[str, str] = {}  # body -> name, so that equal rules are written once
 
     def calls(self, functions: Mapping[str, Sequence[Api]]) -> str:
         """The name of the rule of a call of one of these functions."""
@@ -170,21 +168,7 @@ class PythonWriter:
 
     def _terminal(self, texts: Sequence[str]) -> str:
         """One of these texts."""
-        body = " | ".join(map(literal, dict.fromkeys(texts)))
-        if body not in self._known:
-            name = self._known[body] = self._name().upper()
-            self.rules.append(f"{name}: {body}")
-        return self._known[body]
-
-    def _name(self) -> str:
-        self._names += 1
-        return f"p{self._names}"
-
-    def _rule(self, body: str) -> str:
-        if body not in self._known:
-            name = self._known[body] = self._name()
-            self.rules.append(f"{name}: {body}")
-        return self._known[body]
+        return self._rule(" | ".join(map(literal, dict.fromkeys(texts))), terminal=True)
 
 
 def _pins(api: Api, strict: bool) -> tuple[Pin, ...]:

@@ -99,7 +99,7 @@ def choose(context: Context, rungs: Sequence[Rung], clock: Stopwatch) -> bool:
         found = _compared(context, _method(tuned), clock)
     except ResourceError:
         raise
-    except Exception as error:  # noqa: BLE001  the climb goes on with the rows as they are
+    except Exception as error:  # noqa: BLE001  the climb continues with proportional rows
         from rung.ladder.sized import reason_of
 
         context.folder.event("mixtures were not compared", trace=traceback.format_exc())

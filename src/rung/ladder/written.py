@@ -41,7 +41,7 @@ _LONGEST = 64  # tokens of a question and its answer
 _WORDS = (5, 60)  # of a sentence that is asked about
 _MOST_ANSWER = 40  # words
 _ASKING = frozenset({"how", "why", "many", "much", "long", "often", "number"})
-_STEM, _ENDING = 4, 3  # words are alike that share so many letters, or all but the last so many of one
+_STEM, _ENDING = 4, 3  # forms of one word share this many first letters; endings have at most so many
 _LEANS_ON = "it its they their them he his she her this these that those there both each such"
 _LEANING = frozenset(_LEANS_ON.split())  # words at the beginning of a sentence
 
