@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import taking
 from rung.data.catalogue import Entry
 from rung.evaluation.call_grammar import CallForm, grammar_of_calls, takes
-from rung.evaluation.calls import read_calls
 from rung.evaluation.offered import indexed
 
 GIT = indexed(
@@ -23,13 +23,7 @@ NAMES = ("git add", "git remote", "git remote add", "git tag", "ls")
 
 
 def is_taken(text: str, strict: bool = True, **form: int) -> bool:
-    """What is taken can also be read, and calls nothing that does not exist."""
-    found = takes(grammar_of_calls(GIT, CallForm(("command",), strict, **form)), text)
-    if found:
-        calls = read_calls(text, NAMES)
-        assert calls
-        assert not any(map(GIT.made_up, calls))
-    return found
+    return taking.is_taken(GIT, text, CallForm(("command",), strict, **form), NAMES)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import taking
 from rung.data.catalogue import Entry
-from rung.evaluation.call_grammar import CallForm, grammar_of_calls, takes
-from rung.evaluation.calls import read_calls
+from rung.evaluation.call_grammar import CallForm
 from rung.evaluation.offered import Offered, indexed
 
 HUB = indexed(
@@ -28,13 +28,8 @@ TOOLS = indexed(
 
 
 def is_taken(offered: Offered, text: str, strict: bool = True, **form: object) -> bool:
-    """What is taken can also be read, and calls nothing that does not exist."""
-    found = takes(grammar_of_calls(offered, CallForm(("python",), strict, **form)), text)  # type: ignore[arg-type]
-    if found:
-        calls = read_calls(text, tuple(offered.functions))
-        assert calls
-        assert not any(map(offered.made_up, calls))
-    return found
+    kept = CallForm(("python",), strict, **form)  # type: ignore[arg-type]
+    return taking.is_taken(offered, text, kept, tuple(offered.functions))
 
 
 @pytest.mark.parametrize(
